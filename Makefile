@@ -1,0 +1,34 @@
+# Each target is a thin name for a command that anyone may type.
+PACKAGES := libopenblas-dev libsndfile1-dev libsoxr-dev libpng-dev libjpeg-dev pkg-config
+GEMMA4   := .build/release/gemma4
+SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build test goldens bench demo format clean
+
+help:    ## list the targets
+	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+deps:    ## install the Debian packages that are missing
+	@missing=$$(for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -n "$$missing" ]; then echo "installing:" $$missing; \
+	$(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; \
+	else echo "nothing missing: $(PACKAGES)"; fi
+
+build:    ## build the program: .build/release/gemma4
+	swift build -c release --product gemma4
+
+test:    ## run every test, in release mode
+	swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
+
+goldens:    ## make the reference values anew (Python, transformers; see Tests/Goldens/README.md)
+	Tests/Goldens/run.sh
+
+bench: build    ## measure this machine on weights of E2B's shape
+	$(GEMMA4) bench --synthetic E2B
+
+format:    ## format the Swift sources in place
+	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
+
+clean:    ## remove what was built
+	rm -rf .build .build-test

@@ -1,0 +1,60 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// Targets stand in the order of the picture in README.md: imports go downward only.
+let package = Package(
+    name: "gemma4-swift",
+    products: [
+        .executable(name: "gemma4", targets: ["Gemma4CLI"]),
+        .library(name: "Gemma4Kit", targets: ["Gemma4Kit"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    ],
+    targets: [
+        .executableTarget(
+            name: "Gemma4CLI",
+            dependencies: [
+                "Gemma4Kit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .target(
+            name: "Gemma4Kit",
+            dependencies: ["Gemma4", "Tokenization", "Media", .product(name: "Logging", package: "swift-log")]),
+        .target(name: "Gemma4", dependencies: ["Weights", "Tensors"]),
+        .target(name: "Tokenization"),
+        .target(name: "Media", dependencies: ["CImageDecoding", "CSndFile", "CSoxr"]),
+        .target(name: "Weights", dependencies: ["Tensors"]),
+        .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .product(name: "Logging", package: "swift-log")]),
+        .target(name: "CKernels"),
+        .target(name: "CImageDecoding", dependencies: ["CPNG", "CJPEG"]),
+
+        .systemLibrary(
+            name: "COpenBLAS", path: "Modulemaps/COpenBLAS", pkgConfig: "openblas",
+            providers: [.apt(["libopenblas-dev"]), .brew(["openblas"])]),
+        .systemLibrary(
+            name: "CSndFile", path: "Modulemaps/CSndFile", pkgConfig: "sndfile",
+            providers: [.apt(["libsndfile1-dev"]), .brew(["libsndfile"])]),
+        .systemLibrary(
+            name: "CSoxr", path: "Modulemaps/CSoxr", pkgConfig: "soxr",
+            providers: [.apt(["libsoxr-dev"]), .brew(["libsoxr"])]),
+        .systemLibrary(
+            name: "CPNG", path: "Modulemaps/CPNG", pkgConfig: "libpng",
+            providers: [.apt(["libpng-dev"]), .brew(["libpng"])]),
+        .systemLibrary(
+            name: "CJPEG", path: "Modulemaps/CJPEG", pkgConfig: "libjpeg",
+            providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
+
+        .target(name: "TestSupport", dependencies: ["Tensors", "Weights"], path: "Tests/TestSupport"),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+        .testTarget(name: "WeightsTests", dependencies: ["Weights", "TestSupport"]),
+        .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"]),
+        .testTarget(name: "MediaTests", dependencies: ["Media"]),
+        .testTarget(name: "Gemma4Tests", dependencies: ["Gemma4", "TestSupport"]),
+        .testTarget(name: "Gemma4KitTests", dependencies: ["Gemma4Kit", "TestSupport"]),
+        .testTarget(name: "Gemma4CLITests", dependencies: ["Gemma4CLI", "TestSupport"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

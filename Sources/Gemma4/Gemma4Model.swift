@@ -1,0 +1,2 @@
+import Weights
+import Tensors

@@ -1,0 +1,4 @@
+import Gemma4
+import Tokenization
+import Media
+import Logging

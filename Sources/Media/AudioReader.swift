@@ -1,0 +1,3 @@
+import CSndFile
+import CSoxr
+import CImageDecoding
