@@ -1,1 +1,135 @@
+// The definition of each kernel, in the fewest lines: never optimised, never deleted.
 #include "CKernels.h"
+#include "blocks.h"
+#include "sets.h"
+
+#include <math.h>
+
+static void add(float *out, const float *a, const float *b, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = a[i] + b[i];
+}
+
+static void multiply(float *out, const float *a, const float *b, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = a[i] * b[i];
+}
+
+static void multiply_add(float *out, const float *a, const float *b, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] += a[i] * b[i];
+}
+
+static void scale(float *out, const float *a, float factor, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = a[i] * factor;
+}
+
+static void clamp(float *out, const float *a, float low, float high, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = fminf(fmaxf(a[i], low), high);
+}
+
+static void gelu_multiply(float *out, const float *gate, const float *up, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        float z = gate[i];
+        out[i] = 0.5f * z * (1 + tanhf(0.7978845608f * (z + 0.044715f * z * z * z))) * up[i];
+    }
+}
+
+static void silu(float *out, const float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = x[i] / (1 + expf(-x[i]));
+}
+
+static void sigmoid_multiply(float *out, const float *value, const float *gate, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = value[i] / (1 + expf(-gate[i]));
+}
+
+static void soft_cap(float *out, const float *x, float cap, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = cap * tanhf(x[i] / cap);
+}
+
+static float maximum(const float *x, size_t count) {
+    float largest = -INFINITY;
+    for (size_t i = 0; i < count; i++) largest = fmaxf(largest, x[i]);
+    return largest;
+}
+
+static float exponentials(float *out, const float *x, float shift, size_t count) {
+    float sum = 0;
+    for (size_t i = 0; i < count; i++) sum += out[i] = expf(x[i] - shift);
+    return sum;
+}
+
+static void rms_norm(float *out, const float *x, const float *weight, float eps, size_t count) {
+    float squares = 0;
+    for (size_t i = 0; i < count; i++) squares += x[i] * x[i];
+    float factor = 1 / sqrtf(squares / count + eps);
+    for (size_t i = 0; i < count; i++) out[i] = x[i] * factor * (weight ? weight[i] : 1);
+}
+
+static void layer_norm(float *out, const float *x, const float *weight, float eps, size_t count) {
+    float sum = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) sum += x[i];
+    float mean = sum / count;
+    for (size_t i = 0; i < count; i++) squares += (x[i] - mean) * (x[i] - mean);
+    float factor = 1 / sqrtf(squares / count + eps);
+    for (size_t i = 0; i < count; i++) out[i] = (x[i] - mean) * factor * weight[i];
+}
+
+static void rotate(float *x, const float *cosine, const float *sine, size_t half) {
+    for (size_t k = 0; k < half; k++) {
+        float a = x[k], b = x[k + half];
+        x[k] = a * cosine[k] - b * sine[k];
+        x[k + half] = b * cosine[k] + a * sine[k];
+    }
+}
+
+static void widen_bf16(float *out, const uint16_t *x, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = bf16_to_f32(x[i]);
+}
+
+static void widen_f16(float *out, const uint16_t *x, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = f16_to_f32(x[i]);
+}
+
+#define PRODUCT(name, type, widen)                                                                        \
+    static void name(float *out, const type *weight, const float *x, const product_shape *s) {            \
+        for (size_t t = 0; t < s->tokens; t++)                                                            \
+            for (size_t r = s->first_row; r < s->end_row; r++) {                                          \
+                float sum = 0;                                                                            \
+                for (size_t c = 0; c < s->columns; c++)                                                   \
+                    sum += widen(weight[r * s->weight_stride + c]) * x[t * s->x_stride + c];              \
+                out[t * s->out_stride + r] = sum;                                                         \
+            }                                                                                             \
+    }
+PRODUCT(f32_product, float, )
+PRODUCT(bf16_product, uint16_t, bf16_to_f32)
+PRODUCT(f16_product, uint16_t, f16_to_f32)
+
+static void weighted_rows(float *out, size_t out_stride, const float *probability, size_t probability_stride,
+                          const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns) {
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t j = 0; j < keys; j++)
+            for (size_t c = 0; c < columns; c++)
+                out[t * out_stride + c] += probability[t * probability_stride + j] * value[j * value_stride + c];
+}
+
+const kernel_set scalar_kernels = {
+    .isa = "scalar",
+    .add = add,
+    .multiply = multiply,
+    .multiply_add = multiply_add,
+    .scale = scale,
+    .clamp = clamp,
+    .gelu_multiply = gelu_multiply,
+    .silu = silu,
+    .sigmoid_multiply = sigmoid_multiply,
+    .soft_cap = soft_cap,
+    .maximum = maximum,
+    .exponentials = exponentials,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .rotate = rotate,
+    .widen_bf16 = widen_bf16,
+    .widen_f16 = widen_f16,
+    .f32_product = f32_product,
+    .bf16_product = bf16_product,
+    .f16_product = f16_product,
+    .weighted_rows = weighted_rows,
+};

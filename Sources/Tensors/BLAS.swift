@@ -1,1 +1,24 @@
 import COpenBLAS
+
+/// Matrix products of OpenBLAS. The only file that calls it; each call runs on the calling thread.
+enum BLAS {
+    /// out[t, r] = Σ_c weight[r, c] · x[t, c]; strides in elements.
+    static func product(
+        _ out: UnsafeMutablePointer<Float>, outStride: Int, _ weight: UnsafePointer<Float>, weightStride: Int,
+        _ x: UnsafePointer<Float>, xStride: Int, tokens: Int, rows: Int, columns: Int
+    ) {
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasTrans, blasint(tokens), blasint(rows), blasint(columns), 1, x, blasint(xStride),
+            weight, blasint(weightStride), 0, out, blasint(outStride))
+    }
+
+    /// out[t, c] = Σ_j p[t, j] · value[j, c], added to what `out` holds where `accumulating`.
+    static func weightedRows(
+        _ out: UnsafeMutablePointer<Float>, outStride: Int, _ p: UnsafePointer<Float>, pStride: Int,
+        _ value: UnsafePointer<Float>, valueStride: Int, tokens: Int, keys: Int, columns: Int, accumulating: Bool
+    ) {
+        cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(tokens), blasint(columns), blasint(keys), 1, p, blasint(pStride),
+            value, blasint(valueStride), accumulating ? 1 : 0, out, blasint(outStride))
+    }
+}

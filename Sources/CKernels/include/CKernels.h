@@ -1,5 +1,78 @@
 #ifndef CKERNELS_H
 #define CKERNELS_H
+
+// The contract of every kernel: its mathematics, its shapes, its error bound.
+//
+// A kernel never allocates, starts a thread, prints or fails; threads are one level up and hand it rows.  All arrays
+// are dense and f32 unless said; `out` may be the same array as an input of the same shape, and overlaps nothing
+// otherwise.  "Within n ulp" is against the exact value of the formula, for finite input; eps = 2^-24.
+
 #include <stddef.h>
 #include <stdint.h>
+
+/// How one product walks its operands: out[t, r] = sum over c of weight[r, c] * x[t, c].
+typedef struct {
+    size_t tokens;         ///< rows of x and of out
+    size_t columns;        ///< elements of a row of weight and of x
+    size_t weight_stride;  ///< elements from one row of weight to the next, >= columns
+    size_t x_stride;       ///< elements from one row of x to the next, >= columns
+    size_t out_stride;     ///< elements from one row of out to the next, >= end_row
+    size_t first_row;      ///< first row of weight to multiply
+    size_t end_row;        ///< one past the last; columns of out outside the range are left untouched
+} product_shape;
+
+typedef struct {
+    const char *isa;
+
+    /// out[i] = a[i] + b[i]
+    void (*add)(float *out, const float *a, const float *b, size_t count);
+    /// out[i] = a[i] * b[i]
+    void (*multiply)(float *out, const float *a, const float *b, size_t count);
+    /// out[i] = out[i] + a[i] * b[i]; fused or not
+    void (*multiply_add)(float *out, const float *a, const float *b, size_t count);
+    /// out[i] = a[i] * factor
+    void (*scale)(float *out, const float *a, float factor, size_t count);
+    /// out[i] = min(max(a[i], low), high)
+    void (*clamp)(float *out, const float *a, float low, float high, size_t count);
+
+    /// out[i] = GELU(gate[i]) * up[i], GELU(z) = z/2 * (1 + tanh(sqrt(2/pi) * (z + 0.044715 z^3)))
+    /// Within 16 eps * max(|GELU * up|, 2^-20 |z * up|).
+    void (*gelu_multiply)(float *out, const float *gate, const float *up, size_t count);
+    /// out[i] = x[i] / (1 + e^-x[i]).  Within 8 ulp.
+    void (*silu)(float *out, const float *x, size_t count);
+    /// out[i] = value[i] / (1 + e^-gate[i]).  Within 8 ulp.
+    void (*sigmoid_multiply)(float *out, const float *value, const float *gate, size_t count);
+    /// out[i] = cap * tanh(x[i] / cap).  Within 8 ulp.
+    void (*soft_cap)(float *out, const float *x, float cap, size_t count);
+    /// The largest of x; -infinity if count is 0.
+    float (*maximum)(const float *x, size_t count);
+    /// out[i] = e^(x[i] - shift), 0 below the range of f32; returns the sum.  Each within 4 ulp for x[i] <= shift.
+    float (*exponentials)(float *out, const float *x, float shift, size_t count);
+
+    /// out[i] = x[i] * weight[i] / sqrt(mean(x^2) + eps); weight may be NULL.  Within (count + 8) eps.
+    void (*rms_norm)(float *out, const float *x, const float *weight, float eps, size_t count);
+    /// out[i] = (x[i] - mean(x)) * weight[i] / sqrt(variance(x) + eps), biased variance.
+    void (*layer_norm)(float *out, const float *x, const float *weight, float eps, size_t count);
+    /// Rotates the pairs (x[k], x[k + half]) by the angle whose cosine and sine are given, 0 <= k < half.
+    void (*rotate)(float *x, const float *cosine, const float *sine, size_t half);
+
+    /// out[i] = x[i], exactly
+    void (*widen_bf16)(float *out, const uint16_t *x, size_t count);
+    /// out[i] = x[i], exactly
+    void (*widen_f16)(float *out, const uint16_t *x, size_t count);
+
+    /// Products of few tokens, which stream the weights once.
+    /// Within (columns + 8) eps * sum|weight * x| of scalar: f32 sums are regrouped.
+    void (*f32_product)(float *out, const float *weight, const float *x, const product_shape *shape);
+    void (*bf16_product)(float *out, const uint16_t *weight, const float *x, const product_shape *shape);
+    void (*f16_product)(float *out, const uint16_t *weight, const float *x, const product_shape *shape);
+
+    /// out[t, c] += sum over j of probability[t, j] * value[j, c], for t < tokens, j < keys, c < columns.
+    void (*weighted_rows)(float *out, size_t out_stride, const float *probability, size_t probability_stride,
+                          const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns);
+} kernel_set;
+
+/// Sets this CPU can run, fastest first; the last is always "scalar".  Probed once; safe from any thread.
+const kernel_set *const *kernel_sets(size_t *count);
+
 #endif

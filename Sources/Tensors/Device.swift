@@ -1,0 +1,25 @@
+/// The CPU as tensors see it: its threads, its kernels and its pool of buffers. Every tensor belongs to one.
+public final class Device: Sendable {
+    /// Threads that share one operation.
+    public let threads: ThreadPool
+    public let kernels: KernelSet
+    let buffers = BufferPool()
+
+    /// - Parameters:
+    ///   - threadCount: threads that share one operation; by default as many as the machine has cores.
+    ///   - kernels: the SIMD set; by default the fastest that this CPU runs.
+    public init(threadCount: Int? = nil, kernels: KernelSet = .best) {
+        threads = ThreadPool(count: threadCount ?? ThreadPool.coreCount)
+        self.kernels = kernels
+    }
+
+    /// Calls `body` with room for `count` floats of arbitrary content, which is gone afterwards.
+    func withScratch(_ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) {
+        let buffer = buffers.take(count * 4)
+        body(buffer.assumingMemoryBound(to: Float.self))
+        buffers.giveBack(buffer, byteCount: count * 4)
+    }
+
+    /// Buffers allocated so far: unchanged by a warm decoding step.
+    public var buffersMade: Int { buffers.buffersMade }
+}

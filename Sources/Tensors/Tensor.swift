@@ -1,0 +1,97 @@
+/// A dense row-major array: an activation (f32), or a weight where it lies in its file (any element type).
+///
+/// A value: operations make new tensors, views share bytes, and only `replaceRows` writes in place, after copying
+/// bytes that another tensor shares.
+public struct Tensor: Sendable {
+    public let shape: Shape
+    public let elementType: ElementType
+    private(set) var storage: Storage
+    let byteOffset: Int
+
+    init(shape: Shape, elementType: ElementType, storage: Storage, byteOffset: Int) {
+        precondition(
+            byteOffset + elementType.byteCount(shape.count) <= storage.byteCount,
+            "Tensor: \(shape) \(elementType) at byte \(byteOffset) leaves its storage of \(storage.byteCount) bytes")
+        self.shape = shape
+        self.elementType = elementType
+        self.storage = storage
+        self.byteOffset = byteOffset
+    }
+
+    /// An f32 tensor whose content is arbitrary until an operation writes it.
+    init(uninitialized shape: Shape, on device: Device) {
+        let storage = Storage(byteCount: shape.count * 4, on: device)
+        self.init(shape: shape, elementType: .float32, storage: storage, byteOffset: 0)
+    }
+
+    /// A copy of `values`, row-major.
+    public init(_ values: [Float], _ shape: Shape, on device: Device) {
+        precondition(values.count == shape.count, "Tensor: \(values.count) values for shape \(shape)")
+        self.init(uninitialized: shape, on: device)
+        values.withUnsafeBytes { storage.start.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.start), byteCount: $0.count) }
+    }
+
+    /// Zeros.
+    public init(zeros shape: Shape, on device: Device) {
+        self.init(uninitialized: shape, on: device)
+        storage.start.initializeMemory(as: UInt8.self, repeating: 0, count: shape.count * 4)
+    }
+
+    /// Weights where they lie: no copy. `bytes` must stay as they are while `owner` lives.
+    public init(mapped bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable, _ shape: Shape, _ type: ElementType, on device: Device) {
+        self.init(shape: shape, elementType: type, storage: Storage(mapped: bytes, owner: owner, on: device), byteOffset: 0)
+    }
+
+    public var device: Device { storage.device }
+    public var rows: Int { shape.rows }
+    public var columns: Int { shape.columns }
+
+    /// The values, row-major; for tests, tools and results.
+    public func toArray() -> [Float] {
+        let wide = widened()
+        return withExtendedLifetime(wide.storage) {
+            Array(UnsafeBufferPointer(start: wide.floats, count: shape.count))
+        }
+    }
+
+    /// The first elements of the storage, as f32. Valid while `storage` lives.
+    var floats: UnsafePointer<Float> {
+        precondition(elementType == .float32, "Tensor: expected float32, found \(elementType)")
+        return UnsafePointer((storage.start + byteOffset).assumingMemoryBound(to: Float.self))
+    }
+
+    /// For the operation that made this tensor.
+    var mutableFloats: UnsafeMutablePointer<Float> { UnsafeMutablePointer(mutating: floats) }
+
+    var bytes: UnsafeRawPointer { UnsafeRawPointer(storage.start + byteOffset) }
+
+    mutating func holdsOnlyReference() -> Bool { !storage.isMapped && isKnownUniquelyReferenced(&storage) }
+}
+
+// MARK: Views: the same bytes, another shape
+
+extension Tensor {
+    /// The same elements in the same order under another shape.
+    public func reshaped(_ shape: Shape) -> Tensor {
+        precondition(shape.count == self.shape.count, "reshaped: \(self.shape) to \(shape)")
+        return Tensor(shape: shape, elementType: elementType, storage: storage, byteOffset: byteOffset)
+    }
+
+    /// `[rows, heads · size]` as `[rows, heads, size]`.
+    public func split(heads: Int) -> Tensor { reshaped([rows, heads, columns / heads]) }
+
+    /// `[rows, heads, size]` as `[rows, heads · size]`.
+    public func mergeHeads() -> Tensor { reshaped([shape[0], shape.count / max(1, shape[0])]) }
+
+    /// Some of the indices of the first axis.
+    public subscript(range: Range<Int>) -> Tensor {
+        precondition(range.lowerBound >= 0 && range.upperBound <= shape[0], "slice \(range) of \(shape)")
+        let stride = elementType.byteCount(shape.count / max(1, shape[0]))
+        return Tensor(
+            shape: shape.withFirst(range.count), elementType: elementType, storage: storage,
+            byteOffset: byteOffset + range.lowerBound * stride)
+    }
+
+    /// One index of the first axis, which disappears.
+    public subscript(index: Int) -> Tensor { self[index..<index + 1].reshaped(Shape(Array(shape.dimensions.dropFirst()))) }
+}
