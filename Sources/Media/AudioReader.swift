@@ -1,3 +1,142 @@
-import CSndFile
-import CSoxr
-import CImageDecoding
+import Foundation
+
+/// Reads a recording as the models want it: mono, 16 kHz, 32-bit floats, in blocks of bounded memory or whole.
+///
+/// Channels are averaged, then the rate is changed by libsoxr; nothing is normalised, dithered or filtered.
+/// Formats: whatever libsndfile opens, known by content and not by name.  A file that ends before its header says
+/// yields the sound it has; recorders that lose power leave such files.
+///
+/// Source: transformers, `audio_utils.py`, `load_audio` with its soundfile backend.
+public struct AudioReader: ~Copyable, Sendable {
+    /// Of what is read, in hertz.
+    public static let sampleRate = 16_000
+
+    private var file: SoundFile
+    private var mono: MonoStream
+    private var isFinished = false
+    private var samplesRead = 0
+
+    /// - Throws: `MediaError` if this is not a recording that libsndfile opens.
+    public init(_ file: URL) throws(MediaError) {
+        try self.init(SourceBytes(contentsOf: file))
+    }
+
+    /// - Parameter name: what errors call these bytes.
+    public init(_ bytes: Data, name: String = "recording") throws(MediaError) {
+        try self.init(SourceBytes(bytes, name: name))
+    }
+
+    private init(_ source: SourceBytes) throws(MediaError) {
+        let file = try SoundFile(source)
+        mono = try MonoStream(source.name, sampleRate: file.sampleRate, channels: file.channels)
+        self.file = file
+    }
+
+    /// Of the file, in hertz.
+    public var sourceSampleRate: Int { file.sampleRate }
+    public var sourceChannels: Int { file.channels }
+    /// What the header announces.  Damaged or streamed files may have more or less.
+    public var announcedDurationInSeconds: Double { Double(file.announcedFrames) / Double(file.sampleRate) }
+
+    /// About a quarter of a second or more of 16 kHz samples; `nil` at the end.
+    /// - Throws: `MediaError` where the file cannot be decoded, holds no sample, or one that is not finite.
+    public mutating func readBlock() throws(MediaError) -> [Float]? {
+        while !isFinished {
+            let frames = try file.read(frames: 16_384)
+            isFinished = frames.isEmpty
+            let block = isFinished ? mono.finish() : try mono.append(frames)
+            samplesRead += block.count
+            if !block.isEmpty { return block }
+        }
+        guard samplesRead > 0 else {
+            throw file.source.error(
+                .empty, expected: "sound", found: "a header without a sample",
+                remedy: "check that the recording is complete")
+        }
+        return nil
+    }
+
+    /// What `readBlock` has not yet given.
+    /// - Throws: also when the recording is longer than `maxDurationInSeconds`: a small file can announce, and
+    ///   compressed silence can hold, more than memory does.  Read longer ones in blocks.
+    public mutating func readAll(maxDurationInSeconds: Double = 6 * 3600) throws(MediaError) -> [Float] {
+        var samples: [Float] = []
+        while let block = try readBlock() {
+            samples += block
+            if Double(samples.count) > maxDurationInSeconds * Double(Self.sampleRate) {
+                throw file.source.error(
+                    .tooLarge, expected: "at most \(Int(maxDurationInSeconds)) s of sound", found: "more",
+                    remedy: "split the recording into shorter files")
+            }
+        }
+        return samples
+    }
+
+    /// The same for samples that are in memory already.
+    /// - Parameters:
+    ///   - interleaved: `[frames, channels]`, nominally in [-1, 1].
+    ///   - name: what errors call these samples.
+    public static func convert(
+        interleaved: [Float], sampleRate: Int, channels: Int = 1, name: String = "samples"
+    ) throws(MediaError) -> [Float] {
+        guard (1...SoundFile.mostChannels).contains(channels), SoundFile.rates.contains(sampleRate),
+            interleaved.count.isMultiple(of: channels), !interleaved.isEmpty
+        else {
+            throw MediaError(
+                code: interleaved.isEmpty ? .empty : .malformed, source: name,
+                expected: "whole frames of 1 to \(SoundFile.mostChannels) channels at \(SoundFile.rates.lowerBound) to "
+                    + "\(SoundFile.rates.upperBound) Hz",
+                found: "\(interleaved.count) samples of \(channels) channels at \(sampleRate) Hz",
+                remedy: "check the parameters")
+        }
+        var mono = try MonoStream(name, sampleRate: sampleRate, channels: channels)
+        return try mono.append(interleaved) + mono.finish()
+    }
+}
+
+/// Interleaved frames in, 16 kHz mono out.
+private struct MonoStream: ~Copyable, Sendable {
+    let name: String
+    let sampleRate: Int
+    let channels: Int
+    private var resampler: Resampler?
+    private var framesSeen = 0
+
+    init(_ name: String, sampleRate: Int, channels: Int) throws(MediaError) {
+        self.name = name
+        self.sampleRate = sampleRate
+        self.channels = channels
+        guard sampleRate != AudioReader.sampleRate else { return }
+        resampler = Resampler(from: sampleRate, to: AudioReader.sampleRate)
+        if resampler == nil {
+            throw MediaError(
+                code: .outOfMemory, source: name, expected: "a resampler for \(sampleRate) Hz", found: "none",
+                remedy: "convert with: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
+        }
+    }
+
+    /// - Throws: `MediaError` where a sample is infinite or not a number: one of them would spoil the whole answer.
+    mutating func append(_ interleaved: [Float]) throws(MediaError) -> [Float] {
+        let mono = channels == 1 ? interleaved : mean(interleaved)
+        if let bad = mono.firstIndex(where: { !$0.isFinite }) {
+            let seconds = Double(framesSeen + bad) / Double(sampleRate)
+            throw MediaError(
+                code: .malformed, source: name, expected: "finite samples",
+                found: "\(mono[bad]) at \(String(format: "%.2f", seconds)) s", remedy: "export the recording again")
+        }
+        framesSeen += mono.count
+        return resampler?.append(mono) ?? mono
+    }
+
+    mutating func finish() -> [Float] {
+        resampler?.finish() ?? []
+    }
+
+    private func mean(_ interleaved: [Float]) -> [Float] {
+        (0..<interleaved.count / channels).map { frame in
+            var sum: Float = 0
+            for channel in 0..<channels { sum += interleaved[frame * channels + channel] }
+            return sum / Float(channels)
+        }
+    }
+}

@@ -1,0 +1,115 @@
+/// A picture in the form the vision tower takes: one row per patch, and where each stood.
+public struct ImagePatches: Equatable, Sendable {
+    /// `[count, patchSize * patchSize * 3]`, in [0, 1]; within a patch row, then column, then channel.
+    public let values: [Float]
+    /// Column and row of each patch in the patch grid, in raster order.
+    public let x, y: [Int32]
+    /// What the picture costs in the prompt: one per `poolingKernelSize`² patches.
+    public let softTokenCount: Int
+
+    public var count: Int { x.count }
+}
+
+/// Pixels to patches at a budget of soft tokens: resize, scale to [0, 1], cut up.
+///
+/// The picture is scaled, up or down, to the largest size within the budget whose sides are multiples of
+/// `patchSize * poolingKernelSize`; its aspect ratio is kept only as far as that allows.  No padding: the reference
+/// pads to the budget and masks it out again.
+///
+/// Source: transformers, `image_processing_gemma4.py`.
+public struct ImageProcessor: Sendable {
+    /// The only budgets the models were trained with; the reference refuses others too.
+    public static let budgets = [70, 140, 280, 560, 1120]
+
+    public let patchSize: Int
+    public let poolingKernelSize: Int
+    public let maxSoftTokens: Int
+
+    public init(patchSize: Int, poolingKernelSize: Int, maxSoftTokens: Int) throws(ImageProcessorError) {
+        guard Self.budgets.contains(maxSoftTokens) else {
+            throw ImageProcessorError(
+                code: .budget, expected: "70, 140, 280, 560 or 1120 soft tokens per image", found: "\(maxSoftTokens)")
+        }
+        guard (1...256).contains(patchSize), (1...64).contains(poolingKernelSize) else {
+            throw ImageProcessorError(
+                code: .geometry, expected: "patch_size within 1...256 and pooling_kernel_size within 1...64",
+                found: "\(patchSize) and \(poolingKernelSize)")
+        }
+        self.patchSize = patchSize
+        self.poolingKernelSize = poolingKernelSize
+        self.maxSoftTokens = maxSoftTokens
+    }
+
+    /// The size to which a picture is resized.
+    ///
+    /// At least one side reaches a multiple, and the product stays within the budget: the two sides before rounding
+    /// down multiply to exactly the budget's pixels, which is more than one square of `side`².
+    public func targetSize(width: Int, height: Int) throws(ImageProcessorError) -> (width: Int, height: Int) {
+        guard width > 0, height > 0 else {
+            throw ImageProcessorError(code: .pixels, expected: "a picture with pixels", found: "\(width)×\(height)")
+        }
+        let side = patchSize * poolingKernelSize
+        let pixels = maxSoftTokens * side * side
+        let factor = (Double(pixels) / (Double(width) * Double(height))).squareRoot()
+        let columns = Int(factor * Double(width) / Double(side))
+        let rows = Int(factor * Double(height) / Double(side))
+        if rows == 0 { return (min(width / height, maxSoftTokens) * side, side) }
+        if columns == 0 { return (side, min(height / width, maxSoftTokens) * side) }
+        return (columns * side, rows * side)
+    }
+
+    public func softTokenCount(width: Int, height: Int) throws(ImageProcessorError) -> Int {
+        let target = try targetSize(width: width, height: height)
+        return target.width * target.height / (patchSize * patchSize * poolingKernelSize * poolingKernelSize)
+    }
+
+    /// - Parameter rgb: `[height, width, 3]`, 8-bit sRGB.
+    public func callAsFunction(width: Int, height: Int, rgb: [UInt8]) throws(ImageProcessorError) -> ImagePatches {
+        let target = try targetSize(width: width, height: height)
+        guard rgb.count == width * height * 3 else {
+            throw ImageProcessorError(
+                code: .pixels, expected: "\(width * height * 3) bytes for \(width)×\(height) RGB", found: "\(rgb.count)"
+            )
+        }
+        let resized = BicubicResize.resize(rgb, width: width, height: height, to: target.width, target.height)
+        let (columns, rows) = (target.width / patchSize, target.height / patchSize)
+        return ImagePatches(
+            values: patches(of: resized, columns: columns, rows: rows),
+            x: (0..<rows * columns).map { Int32($0 % columns) },
+            y: (0..<rows * columns).map { Int32($0 / columns) },
+            softTokenCount: rows * columns / (poolingKernelSize * poolingKernelSize))
+    }
+
+    private func patches(of rgb: [UInt8], columns: Int, rows: Int) -> [Float] {
+        let scaled = (0..<256).map { Float($0) * Float(1.0 / 255) }
+        let line = patchSize * 3
+        var values: [Float] = []
+        values.reserveCapacity(rgb.count)
+        for patch in 0..<rows * columns {
+            let (row, column) = patch.quotientAndRemainder(dividingBy: columns)
+            for y in 0..<patchSize {
+                let start = ((row * patchSize + y) * columns + column) * line
+                for byte in rgb[start..<start + line] { values.append(scaled[Int(byte)]) }
+            }
+        }
+        return values
+    }
+}
+
+/// What an image processor refuses.
+public struct ImageProcessorError: Error, Equatable, Sendable, CustomStringConvertible {
+    public enum Code: Sendable {
+        /// Not one of the supported numbers of soft tokens.
+        case budget
+        /// Patch or pooling sizes that no model has.
+        case geometry
+        /// An empty picture, or a size that contradicts the number of bytes.
+        case pixels
+    }
+
+    public let code: Code
+    public let expected: String
+    public let found: String
+
+    public var description: String { "image processor: expected \(expected), found \(found)." }
+}

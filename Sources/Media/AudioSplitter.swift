@@ -1,0 +1,53 @@
+/// Cuts a recording into consecutive pieces that a model takes one by one, each cut at the quietest moment near the
+/// limit, so that words stay whole.  No sample is lost or doubled.
+public struct AudioSplitter: Sendable {
+    /// 30 s at 16 kHz: what Gemma 4's audio encoder was trained on.
+    public static let modelLimit = 480_000
+
+    /// No piece has more samples than this.
+    public let maxSamples: Int
+    /// A cut is looked for in this many samples before the limit.
+    public let searchSamples: Int
+    /// No piece after a cut has fewer samples than this: a sliver says nothing, and 160 samples or fewer cannot be
+    /// processed at all.
+    public let minSamples: Int
+
+    /// Loudness is measured over 100 ms, about a pause between words (a stop consonant is silent for less), in steps
+    /// of 10 ms.
+    private static let windowSamples = 1_600
+    private static let stepSamples = 160
+
+    public init(maxSamples: Int = modelLimit, searchSamples: Int = 80_000, minSamples: Int = 16_000) {
+        precondition(
+            minSamples > 0 && searchSamples >= minSamples && maxSamples >= searchSamples + minSamples,
+            "minSamples \(minSamples) <= searchSamples \(searchSamples) <= maxSamples \(maxSamples) - minSamples")
+        self.maxSamples = maxSamples
+        self.searchSamples = searchSamples
+        self.minSamples = minSamples
+    }
+
+    /// The pieces of `samples` (16 kHz) in order, adjoining; none if there are no samples.
+    public func pieces(of samples: [Float]) -> [Range<Int>] {
+        var pieces: [Range<Int>] = []
+        var start = 0
+        while samples.count - start > maxSamples {
+            let latest = min(start + maxSamples, samples.count - minSamples)
+            let cut = quietest(in: samples, from: start + maxSamples - searchSamples, through: latest)
+            pieces.append(start..<cut)
+            start = cut
+        }
+        if start < samples.count { pieces.append(start..<samples.count) }
+        return pieces
+    }
+
+    /// The point within the range around which the window has the least energy; the latest of equals.
+    private func quietest(in samples: [Float], from first: Int, through last: Int) -> Int {
+        var best = (energy: Double.infinity, point: last)
+        for point in stride(from: last, through: first, by: -Self.stepSamples) {
+            let window = max(0, point - Self.windowSamples / 2)..<min(samples.count, point + Self.windowSamples / 2)
+            let energy = samples[window].reduce(0.0) { $0 + Double($1) * Double($1) } / Double(window.count)
+            if energy < best.energy { best = (energy, point) }
+        }
+        return best.point
+    }
+}

@@ -1,0 +1,28 @@
+/// Why a picture or a recording could not be read: where, what was expected, what was found, what to do.
+public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
+    public enum Code: Sendable {
+        /// The file cannot be opened or read.
+        case unreadable
+        /// There are no bytes, or a recording without a sample.
+        case empty
+        /// Another format, or a kind of this format that is not read.
+        case unsupported
+        /// The data ends before what its header announces.
+        case truncated
+        /// The data contradicts its format.
+        case malformed
+        /// More pixels, samples, channels or hertz than this reader accepts.
+        case tooLarge
+        /// The memory for a picture of an accepted size is not there.
+        case outOfMemory
+    }
+
+    public let code: Code
+    /// The path, or the name the caller gave to the bytes.
+    public let source: String
+    public let expected: String
+    public let found: String
+    public let remedy: String
+
+    public var description: String { "\(source): expected \(expected), found \(found); \(remedy)." }
+}
