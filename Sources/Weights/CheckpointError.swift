@@ -1,1 +1,85 @@
 import Tensors
+
+/// What is wrong with the directory of a checkpoint: where, what was expected, what was found, and what to do about it.
+public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Code: Sendable, Hashable {
+        /// No such file, or no weights in the directory.
+        case fileNotFound
+        /// The path is a directory, a pipe or a device.
+        case notAFile
+        /// The operating system refused to open or map the file.
+        case notReadable
+        case emptyFile
+        /// The text is no JSON; `place` holds line and column.
+        case invalidJSON
+        /// A configuration lacks a key that shapes the model; `place` is the path of keys.
+        case missingKey
+        /// A configuration holds a value of another type or one that cannot be run.
+        case invalidValue
+        /// The configuration belongs to a model of another kind.
+        case unsupportedModel
+        /// The header of a safetensors file cannot be read, or is longer than the file.
+        case invalidHeader
+        /// A header describes one tensor wrongly: type, shape or place in the file; `place` is its name.
+        case invalidTensor
+        /// The index of the shards cannot be used.
+        case invalidIndex
+        case missingShard
+        /// Tensors are missing, superfluous or of another shape; `mismatches` lists all of them.
+        case tensorMismatch
+    }
+
+    public let code: Code
+    public let file: String
+    /// A tensor, a path of keys, or line and column within `file`.
+    public let place: String?
+    public let expected: String?
+    public let found: String
+    public let remedy: String?
+    /// Every tensor that differs from the configuration, ordered by name. Empty for other codes.
+    public let mismatches: [TensorMismatch]
+
+    public init(
+        _ code: Code, file: String, place: String? = nil, expected: String? = nil, found: String, remedy: String? = nil,
+        mismatches: [TensorMismatch] = []
+    ) {
+        self.code = code
+        self.file = file
+        self.place = place
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
+        self.mismatches = mismatches
+    }
+
+    public var description: String {
+        var text = place.map { "\(file), \($0):" } ?? "\(file):"
+        text += expected.map { " expected \($0), found \(found)." } ?? " \(found)."
+        let listed = 20
+        for mismatch in mismatches.prefix(listed) { text += "\n  \(mismatch)" }
+        if mismatches.count > listed { text += "\n  and \(mismatches.count - listed) more." }
+        if let remedy { text += (mismatches.isEmpty ? " " : "\n") + remedy }
+        return text
+    }
+}
+
+/// One tensor that is not as the configuration says.
+public enum TensorMismatch: Sendable, Hashable, CustomStringConvertible {
+    case missing(String, expected: Shape)
+    case superfluous(String, found: [Int])
+    case misshapen(String, expected: Shape, found: [Int])
+
+    public var name: String {
+        switch self {
+        case .missing(let name, _), .superfluous(let name, _), .misshapen(let name, _, _): name
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .missing(let name, let expected): "\(name): missing, expected \(expected)"
+        case .superfluous(let name, let found): "\(name): \(found), not part of this model"
+        case .misshapen(let name, let expected, let found): "\(name): expected \(expected), found \(found)"
+        }
+    }
+}

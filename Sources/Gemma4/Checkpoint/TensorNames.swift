@@ -1,0 +1,32 @@
+import Weights
+
+/// The names under which tensors of Gemma 4 are found in the wild.
+enum TensorNames {
+    /// The published name of a tensor: `model.language_model.…`, `model.vision_tower.…`, `lm_head.weight`.
+    ///
+    /// mlx writes `language_model.model.…` and the towers without `model.`; text-only files write `model.layers.…`.
+    static func published(_ name: String) -> String {
+        let moved = [
+            ("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head."),
+            ("language_model.", "model.language_model."), ("vision_tower.", "model.vision_tower."),
+            ("audio_tower.", "model.audio_tower."), ("embed_vision.", "model.embed_vision."),
+            ("embed_audio.", "model.embed_audio."), ("model.layers.", "model.language_model.layers."),
+            ("model.norm.", "model.language_model.norm."), ("model.embed_tokens", "model.language_model.embed_tokens"),
+            ("model.per_layer_", "model.language_model.per_layer_"),
+        ]
+        for (prefix, replacement) in moved where name.hasPrefix(prefix) {
+            return replacement + name.dropFirst(prefix.count)
+        }
+        return name
+    }
+}
+
+extension Checkpoint {
+    /// The weights of a directory under their published names.
+    ///
+    /// - Throws: `CheckpointError` if the files are damaged or incomplete, or if a tensor is not as `table` says.
+    public init(_ directory: String, checkedAgainst table: TensorTable) throws(CheckpointError) {
+        try self.init(directory, rename: TensorNames.published)
+        try table.check(self)
+    }
+}

@@ -1,0 +1,117 @@
+import Tensors
+import Weights
+
+/// Every tensor that the graph of a configuration uses: its name, its shape, the part it belongs to.
+public struct TensorTable: Sendable {
+    /// What a tensor is counted under.
+    public enum Part: String, Sendable, Hashable, CaseIterable {
+        case embedding, perLayerTable, perLayerProjection, attention, feedForward, experts, router, norms, head
+        case vision, audio
+        /// Scalars that bound the clipped linears of the towers.
+        case clipBounds
+        /// Stored beside the others, and used by nobody.
+        case leftover
+
+        /// Whether a token passes through it in the decoder.
+        var isText: Bool { ![.vision, .audio, .clipBounds, .leftover].contains(self) }
+    }
+
+    public struct Row: Sendable, Hashable {
+        /// As published in safetensors files.
+        public let name: String
+        public let shape: Shape
+        public let part: Part
+        /// Absence is an error: neither a leftover nor a clip bound, which means ∓∞ where it is absent.
+        public var isRequired: Bool { part != .leftover && part != .clipBounds }
+    }
+
+    public private(set) var rows: [Row] = []
+    private let isTied: Bool
+    private var activeShareOfExperts: (active: Int, all: Int) = (1, 1)
+
+    public init(_ configuration: ModelConfiguration) {
+        isTied = configuration.tieWordEmbeddings
+        appendText(configuration)
+        if let vision = configuration.visionConfig { appendVision(vision, into: configuration.textConfig.hiddenSize) }
+        if let audio = configuration.audioConfig { appendAudio(audio, into: configuration.textConfig.hiddenSize) }
+        if let experts = configuration.textConfig.experts {
+            activeShareOfExperts = (experts.topKExperts, experts.numExperts)
+        }
+    }
+
+    // MARK: Counting
+
+    public func parameterCount(_ part: Part) -> Int {
+        rows.reduce(0) { $0 + ($1.part == part ? $1.shape.count : 0) }
+    }
+
+    /// Parameters of the decoder, leftovers not counted.
+    public var textParameterCount: Int { Part.allCases.filter(\.isText).reduce(0) { $0 + parameterCount($1) } }
+
+    /// Parameters of the decoder that one token passes through: of the experts, those chosen.
+    public var activeParameterCount: Int {
+        let experts = parameterCount(.experts)
+        return textParameterCount - experts + experts / activeShareOfExperts.all * activeShareOfExperts.active
+    }
+
+    /// All that a published checkpoint stores, without the clip bounds: the count on the model's card.
+    public var publishedParameterCount: Int {
+        rows.reduce(0) { $0 + ($1.part == .clipBounds ? 0 : $1.shape.count) }
+    }
+
+    // MARK: Checking a checkpoint
+
+    /// Compares names and shapes of a checkpoint with this table.
+    ///
+    /// Leftovers may be there or not. So may `lm_head.weight` of a tied model: some re-saved files hold this copy of the
+    /// embedding.
+    ///
+    /// - Throws: one `CheckpointError` that lists every missing, superfluous and mis-shaped tensor.
+    public func check(_ checkpoint: Checkpoint) throws(CheckpointError) {
+        var mismatches: [TensorMismatch] = []
+        for row in rows {
+            if let entry = checkpoint.entries[row.name] {
+                if entry.shape != row.shape.dimensions {
+                    mismatches.append(.misshapen(row.name, expected: row.shape, found: entry.shape))
+                }
+            } else if row.isRequired {
+                mismatches.append(.missing(row.name, expected: row.shape))
+            }
+        }
+        var known = Set(rows.map(\.name))
+        if isTied { known.insert("lm_head.weight") }
+        for (name, entry) in checkpoint.entries where !known.contains(name) {
+            mismatches.append(.superfluous(name, found: entry.shape))
+        }
+        guard mismatches.isEmpty else { throw Self.error(mismatches, in: checkpoint.path) }
+    }
+
+    private static func error(_ mismatches: [TensorMismatch], in path: String) -> CheckpointError {
+        var counts = (missing: 0, superfluous: 0, misshapen: 0)
+        for mismatch in mismatches {
+            switch mismatch {
+            case .missing: counts.missing += 1
+            case .superfluous: counts.superfluous += 1
+            case .misshapen: counts.misshapen += 1
+            }
+        }
+        return CheckpointError(
+            .tensorMismatch, file: path, expected: "the tensors that config.json describes",
+            found: "\(counts.missing) missing, \(counts.superfluous) superfluous, \(counts.misshapen) of another shape",
+            remedy: "config.json and weights are of different models; use the config.json published beside these weights.",
+            mismatches: mismatches.sorted { $0.name < $1.name })
+    }
+
+    // MARK: Building
+
+    mutating func append(_ name: String, _ shape: Shape, _ part: Part) {
+        rows.append(Row(name: name, shape: shape, part: part))
+    }
+
+    /// A linear layer whose input and output are clamped to stored bounds.
+    mutating func appendClipped(_ name: String, _ shape: Shape, _ part: Part, clipped: Bool) {
+        append("\(name).linear.weight", shape, part)
+        guard clipped else { return }
+        for bound in ["input_min", "input_max", "output_min", "output_max"] { append("\(name).\(bound)", [], .clipBounds) }
+    }
+}

@@ -1,0 +1,85 @@
+import Weights
+
+/// All that differs between decoder layers, decided once: after this no code asks for the type of a layer.
+///
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextAttention.__init__`, `Gemma4TextMLP.__init__`.
+public struct LayerPlan: Sendable, Hashable {
+    public let index: Int
+    public let hiddenSize: Int
+    public let rmsNormEps: Float
+
+    public let numAttentionHeads: Int
+    public let numKeyValueHeads: Int
+    public let headDimension: Int
+    /// Keys that a token sees, itself included; nil: all before it.
+    public let window: Int?
+    /// The tokens of one image see each other in both directions.
+    public let seesWholeImages: Bool
+    public let rotary: RotaryParameters
+    /// The keys, before norm and RoPE, are the values: there is no value projection.
+    public let keysAreValues: Bool
+    /// The layer whose keys and values are read: itself, or the last layer of its type that has its own.
+    public let keyValueSource: Int
+
+    /// Width of the gated MLP.
+    public let intermediateSize: Int
+    /// Nil: the gated MLP stands alone.
+    public let experts: ExpertParameters?
+    /// Width of the per-layer input; 0: there is none.
+    public let hiddenSizePerLayerInput: Int
+
+    public var ownsKeyValues: Bool { keyValueSource == index }
+
+    /// The plan of every layer, in order.
+    ///
+    /// - Throws: `CheckpointError` if a layer cannot be run: an odd head size, heads that do not divide, a shared layer
+    ///   without a layer to share with.
+    static func plans(for text: TextConfiguration, in object: ConfigurationObject) throws(CheckpointError) -> [LayerPlan] {
+        let firstShared = text.numHiddenLayers - text.numKvSharedLayers
+        var plans: [LayerPlan] = []
+        for (index, type) in text.layerTypes.enumerated() {
+            let isFull = type == .fullAttention
+            let isShared = index >= firstShared
+            guard let source = isShared ? text.layerTypes[..<firstShared].lastIndex(of: type) : index else {
+                throw object.invalid(
+                    "num_kv_shared_layers", expected: "a \(type.rawValue) layer below \(firstShared) for layer \(index) to share with",
+                    found: "none")
+            }
+            guard let rotary = text.ropeParameters[type] else {
+                throw object.missing("rope_parameters.\(type.rawValue)")
+            }
+            let override = text.overrides[index]
+            let plan = LayerPlan(
+                index: index, hiddenSize: text.hiddenSize, rmsNormEps: text.rmsNormEps,
+                numAttentionHeads: text.numAttentionHeads,
+                numKeyValueHeads: override?.numKeyValueHeads ?? text.numKeyValueHeads,
+                headDimension: override?.headDim ?? text.headDim,
+                window: isFull ? nil : text.slidingWindow,
+                seesWholeImages: !isFull && text.useBidirectionalAttention == "vision",
+                rotary: rotary, keysAreValues: isFull && text.attentionKEqV, keyValueSource: source,
+                intermediateSize: text.intermediateSize * (isShared && text.useDoubleWideMlp ? 2 : 1),
+                experts: text.experts, hiddenSizePerLayerInput: text.hiddenSizePerLayerInput)
+            try plan.check(against: source < index ? plans[source] : plan, in: object)
+            plans.append(plan)
+        }
+        return plans
+    }
+
+    private func check(against source: LayerPlan, in object: ConfigurationObject) throws(CheckpointError) {
+        guard headDimension % 2 == 0 else {
+            throw object.invalid("head_dim", expected: "an even number in layer \(index), for RoPE", found: "\(headDimension)")
+        }
+        guard numAttentionHeads % numKeyValueHeads == 0 else {
+            throw object.invalid(
+                "num_attention_heads", expected: "a multiple of the \(numKeyValueHeads) key-value heads of layer \(index)",
+                found: "\(numAttentionHeads)")
+        }
+        guard (headDimension, numKeyValueHeads) == (source.headDimension, source.numKeyValueHeads) else {
+            throw object.invalid(
+                "per_layer_config",
+                expected: "\(source.numKeyValueHeads) heads of \(source.headDimension) in layer \(index), as in layer "
+                    + "\(source.index), whose keys and values it reads",
+                found: "\(numKeyValueHeads) of \(headDimension)")
+        }
+    }
+}

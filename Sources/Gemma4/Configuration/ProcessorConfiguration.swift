@@ -1,0 +1,81 @@
+import Weights
+
+/// `processor_config.json`: how media become soft tokens. The file may be absent, and each key in it.
+///
+/// `image_seq_length` and `audio_seq_length` are upper limits in the reference, never the count of an input, and are not read.
+///
+/// Source: transformers, `image_processing_gemma4.py`, `video_processing_gemma4.py`, `feature_extraction_gemma4.py`.
+public struct ProcessorConfiguration: Sendable, Hashable {
+    /// The budgets that the reference accepts.
+    public static let softTokenBudgets = [70, 140, 280, 560, 1120]
+
+    /// Most soft tokens of one image.
+    public let imageMaxSoftTokens: Int
+    /// Most soft tokens of one frame of a video.
+    public let videoMaxSoftTokens: Int
+    /// Frames taken from a video.
+    public let videoNumFrames: Int
+    public let featureExtractor: FeatureExtractor
+
+    /// How samples become log-mel frames.
+    public struct FeatureExtractor: Sendable, Hashable {
+        /// Samples per second.
+        public let samplingRate: Int
+        /// Mel bands.
+        public let featureSize: Int
+        /// Samples of one frame, and from one frame to the next.
+        public let frameLength, hopLength: Int
+        /// Samples of one Fourier transform.
+        public let fftLength: Int
+        /// Hertz.
+        public let minFrequency, maxFrequency: Double
+        /// Added before the logarithm.
+        public let melFloor: Double
+
+        init(_ object: ConfigurationObject) throws(CheckpointError) {
+            samplingRate = try object.integerIfPresent("sampling_rate", in: 1...1_000_000) ?? 16_000
+            featureSize = try object.integerIfPresent("feature_size", in: 1...4_096) ?? 128
+            frameLength = try object.integerIfPresent("frame_length", in: 1...65_536) ?? 320
+            hopLength = try object.integerIfPresent("hop_length", in: 1...65_536) ?? 160
+            fftLength = try object.integerIfPresent("fft_length", in: 1...65_536) ?? 512
+            minFrequency = try object.numberIfPresent("min_frequency", in: 0...1e6) ?? 0
+            maxFrequency = try object.numberIfPresent("max_frequency", in: 0...1e6) ?? 8_000
+            melFloor = try object.numberIfPresent("mel_floor", above: 0) ?? 1e-3
+            guard fftLength >= frameLength, fftLength & (fftLength - 1) == 0 else {
+                throw object.invalid(
+                    "fft_length", expected: "a power of two from \(frameLength), the frame's length, on", found: "\(fftLength)")
+            }
+            guard minFrequency < maxFrequency else {
+                throw object.invalid("max_frequency", expected: "more than \(minFrequency) Hz", found: "\(maxFrequency)")
+            }
+        }
+    }
+
+    /// - Parameter file: path of a `processor_config.json`; if there is none, the reference's defaults hold.
+    /// - Throws: `CheckpointError` with the path of the key whose value cannot be used.
+    public init(contentsOf file: String) throws(CheckpointError) {
+        let root: ConfigurationObject
+        do {
+            root = try ConfigurationObject(contentsOf: file)
+        } catch where error.code == .fileNotFound {
+            root = ConfigurationObject(file: file, path: "", members: [:])
+        }
+        func part(_ key: String) throws(CheckpointError) -> ConfigurationObject {
+            try root.objectIfPresent(key) ?? ConfigurationObject(file: file, path: key, members: [:])
+        }
+        let video = try part("video_processor")
+        imageMaxSoftTokens = try Self.budget(part("image_processor"), default: 280)
+        videoMaxSoftTokens = try Self.budget(video, default: 70)
+        videoNumFrames = try video.integerIfPresent("num_frames", in: 1...65_536) ?? 32
+        featureExtractor = try FeatureExtractor(part("feature_extractor"))
+    }
+
+    private static func budget(_ object: ConfigurationObject, default absent: Int) throws(CheckpointError) -> Int {
+        let budget = try object.integerIfPresent("max_soft_tokens") ?? absent
+        guard softTokenBudgets.contains(budget) else {
+            throw object.invalid(
+                "max_soft_tokens", expected: "one of \(softTokenBudgets.map(String.init).joined(separator: ", "))", found: "\(budget)")
+        }
+        return budget
+    }
+}

@@ -1,0 +1,136 @@
+import Tensors
+
+/// The weights of a directory: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+///
+/// Opening reads the headers only. Tensors stay where they lie in the mapped files.
+public struct Checkpoint: WeightSource {
+    /// One tensor, as its header describes it.
+    public struct Entry: Sendable {
+        public let elementType: ElementType
+        public let shape: [Int]
+        let file: MappedFile
+        let range: Range<Int>
+
+        public var byteCount: Int { range.count }
+    }
+
+    /// The directory.
+    public let path: String
+    /// All tensors, by the name that `rename` gave them.
+    public let entries: [String: Entry]
+
+    /// - Parameters:
+    ///   - path: the directory.
+    ///   - rename: the name under which a tensor is known here, from the one in the file.
+    /// - Throws: `CheckpointError` if there are no weights, a shard is missing, or a header and its file disagree.
+    public init(_ path: String, rename: (String) -> String = { $0 }) throws(CheckpointError) {
+        let single = "\(path)/model.safetensors"
+        let index = "\(single).index.json"
+        let stored: [String: Entry]
+        if isPresent(single) {
+            stored = try Self.entries(single)
+        } else if isPresent(index) {
+            stored = try Self.entries(index: index, in: path)
+        } else {
+            throw CheckpointError(
+                .fileNotFound, file: path, expected: "model.safetensors or model.safetensors.index.json",
+                found: isPresent(path) ? "neither" : "no such directory",
+                remedy: "Give the directory of a complete download.")
+        }
+        var entries: [String: Entry] = [:]
+        entries.reserveCapacity(stored.count)
+        for (name, entry) in stored {
+            guard entries.updateValue(entry, forKey: rename(name)) == nil else {
+                throw CheckpointError(
+                    .invalidTensor, file: entry.file.path, place: name, expected: "every tensor once",
+                    found: "a second one that stands for \(rename(name))")
+            }
+        }
+        self.path = path
+        self.entries = entries
+    }
+
+    public func tensor(_ name: String, _ shape: Shape, on device: Device) throws(CheckpointError) -> Tensor? {
+        guard let entry = entries[name] else { return nil }
+        guard entry.shape == shape.dimensions else {
+            throw CheckpointError(
+                .tensorMismatch, file: entry.file.path, found: "a tensor has another shape",
+                mismatches: [.misshapen(name, expected: shape, found: entry.shape)])
+        }
+        let bytes = UnsafeRawBufferPointer(rebasing: entry.file.bytes[entry.range])
+        guard bytes.count > 0, Int(bitPattern: bytes.baseAddress) % entry.elementType.byteCount(1) == 0 else {
+            let copy = AlignedCopy(bytes)  // some writers do not pad their header, and the kernels want whole elements
+            return Tensor(mapped: copy.bytes, owner: copy, shape, entry.elementType, on: device)
+        }
+        return Tensor(mapped: bytes, owner: entry.file, shape, entry.elementType, on: device)
+    }
+
+    public func advise(_ access: MappedFile.Access, _ name: String) {
+        guard let entry = entries[name] else { return }
+        entry.file.advise(access, entry.range)
+    }
+
+    // MARK: Files
+
+    private static func entries(_ path: String) throws(CheckpointError) -> [String: Entry] {
+        let file = try MappedFile(path)
+        return try SafetensorsHeader(file.bytes, path: path).entries.mapValues {
+            Entry(elementType: $0.elementType, shape: $0.shape, file: file, range: $0.range)
+        }
+    }
+
+    /// `{"metadata": {…}, "weight_map": {name of a tensor: name of its file}}`.
+    private static func entries(index: String, in directory: String) throws(CheckpointError) -> [String: Entry] {
+        func invalid(_ place: String?, expected: String, found: String) -> CheckpointError {
+            CheckpointError(
+                .invalidIndex, file: index, place: place, expected: expected, found: found,
+                remedy: "Download the index and its shards again; all must be of one version.")
+        }
+        let json = try JSON(contentsOf: index)
+        guard case .object(let members) = json, case .object(let map)? = members["weight_map"], !map.isEmpty else {
+            throw invalid(nil, expected: "a weight_map that names the file of every tensor", found: "none")
+        }
+        var names: [String: [String]] = [:]  // by shard
+        for (name, value) in map {
+            guard case .string(let shard) = value, !shard.isEmpty, !shard.contains("/"), shard != ".." else {
+                throw invalid(name, expected: "the name of a file beside the index", found: value.summary)
+            }
+            names[shard, default: []].append(name)
+        }
+        let missing = names.keys.filter { !isPresent("\(directory)/\($0)") }.sorted()
+        guard missing.isEmpty else {
+            throw CheckpointError(
+                .missingShard, file: index, expected: "\(names.count) shards",
+                found: "no \(missing.joined(separator: ", no "))", remedy: "Download the missing shards.")
+        }
+        var entries: [String: Entry] = [:]
+        entries.reserveCapacity(map.count)
+        for (shard, names) in names.sorted(by: { $0.key < $1.key }) {
+            let found = try self.entries("\(directory)/\(shard)")
+            let absent = names.filter { found[$0] == nil }.sorted()
+            guard absent.isEmpty else {
+                throw invalid(
+                    absent[0], expected: "this tensor in \(shard)",
+                    found: absent.count == 1 ? "none there" : "none there, nor \(absent.count - 1) others")
+            }
+            for name in names { entries[name] = found[name] }
+        }
+        return entries
+    }
+}
+
+/// Bytes of a file that lie there at an address their elements cannot be read from.
+///
+/// `@unchecked Sendable`: written once, before anyone else sees it.
+private final class AlignedCopy: @unchecked Sendable {
+    private let buffer: UnsafeMutableRawBufferPointer
+
+    init(_ bytes: UnsafeRawBufferPointer) {
+        buffer = .allocate(byteCount: max(1, bytes.count), alignment: 64)
+        buffer.copyMemory(from: bytes)
+    }
+
+    deinit { buffer.deallocate() }
+
+    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(buffer) }
+}

@@ -1,0 +1,97 @@
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#else
+    import Darwin
+#endif
+
+/// A whole file, mapped read-only: opening costs no reading, and its pages are shared with every process that maps it.
+///
+/// The file must keep its size while it is mapped: reading past the end of a file that was cut afterwards ends the
+/// process (SIGBUS). What a header promises is therefore compared with `byteCount` when the file is opened.
+///
+/// `@unchecked Sendable`: the bytes are never written, and stay mapped until the last reference is gone.
+public final class MappedFile: @unchecked Sendable {
+    /// How a range is going to be read.
+    public enum Access: Sendable {
+        /// Here and there: the kernel should not read ahead (rows of an embedding table).
+        case random
+        /// From front to back.
+        case sequential
+        /// Soon and all of it: the kernel starts reading now.
+        case soon
+    }
+
+    public let path: String
+    public let byteCount: Int
+    private let start: UnsafeMutableRawPointer
+
+    /// - Throws: `CheckpointError` if `path` is missing, no plain file, empty, or may not be read.
+    public init(_ path: String) throws(CheckpointError) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)  // O_NONBLOCK: a pipe must not block
+        guard descriptor >= 0 else {
+            let reason = errno
+            throw CheckpointError(
+                reason == ENOENT || reason == ENOTDIR ? .fileNotFound : .notReadable, file: path,
+                found: "cannot be opened (\(String(cString: strerror(reason))))",
+                remedy: reason == EACCES ? "Give this user the right to read it." : "Check the path and the download.")
+        }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw CheckpointError(
+                .notAFile, file: path, expected: "a plain file",
+                found: status.st_mode & S_IFMT == S_IFDIR ? "a directory" : "a pipe or device")
+        }
+        byteCount = Int(status.st_size)
+        guard byteCount > 0 else {
+            throw CheckpointError(.emptyFile, file: path, found: "the file is empty", remedy: "Download it again.")
+        }
+        guard let start = mmap(nil, byteCount, PROT_READ, MAP_PRIVATE, descriptor, 0), start != MAP_FAILED else {
+            throw CheckpointError(
+                .notReadable, file: path, found: "cannot be mapped (\(String(cString: strerror(errno))))",
+                remedy: "Copy it to a local disk, and see whether the address space is limited (ulimit -v).")
+        }
+        self.path = path
+        self.start = start
+    }
+
+    deinit { munmap(start, byteCount) }
+
+    /// The bytes of the file; valid while this object lives.
+    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
+
+    /// Tells the kernel how a range is going to be read; only speed depends on it. The range is widened to whole pages.
+    public func advise(_ access: Access, _ range: Range<Int>? = nil) {
+        let range = (range ?? 0..<byteCount).clamped(to: 0..<byteCount)
+        let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let first = range.lowerBound / pageSize * pageSize
+        let advice =
+            switch access {
+            case .random: MADV_RANDOM
+            case .sequential: MADV_SEQUENTIAL
+            case .soon: MADV_WILLNEED
+            }
+        madvise(start + first, range.upperBound - first, Int32(advice))
+    }
+}
+
+extension JSON {
+    /// A file of a checkpoint that holds JSON.
+    ///
+    /// - Throws: `CheckpointError` naming the file and, if its text is no JSON, line and column.
+    public init(contentsOf path: String) throws(CheckpointError) {
+        let file = try MappedFile(path)
+        do {
+            try self.init(parsing: Array(file.bytes))
+        } catch {
+            throw CheckpointError(
+                .invalidJSON, file: path, place: "line \(error.line), column \(error.column)", expected: error.expected,
+                found: error.found, remedy: "Download the file again, or mend it there.")
+        }
+    }
+}
+
+/// Whether anything lies at `path`.
+func isPresent(_ path: String) -> Bool { access(path, F_OK) == 0 }

@@ -1,0 +1,59 @@
+import Tensors
+
+/// Where weights come from: a checkpoint on disk, or numbers made up in memory to measure speed.
+public protocol WeightSource: Sendable {
+    /// For messages.
+    var path: String { get }
+
+    /// - Returns: the tensor where it lies, or nil if there is none of that name.
+    /// - Throws: `CheckpointError` naming the tensor if it has another shape.
+    func tensor(_ name: String, _ shape: Shape, on device: Device) throws(CheckpointError) -> Tensor?
+
+    /// Tells how a tensor is going to be read; only speed depends on it.
+    func advise(_ access: MappedFile.Access, _ name: String)
+}
+
+/// A place in the tree of weights: `weights["self_attn"]["q_proj"].tensor("weight", [rows, columns])`.
+public struct WeightScope: Sendable {
+    public let device: Device
+    private let source: any WeightSource
+    private let path: String  // empty, or ends with a dot
+
+    /// The root of the tree.
+    public init(_ source: any WeightSource, on device: Device) {
+        self.init(source, path: "", on: device)
+    }
+
+    private init(_ source: any WeightSource, path: String, on device: Device) {
+        self.source = source
+        self.path = path
+        self.device = device
+    }
+
+    /// The place `name` below this one; `name` may hold dots.
+    public subscript(_ name: String) -> WeightScope { WeightScope(source, path: "\(path)\(name).", on: device) }
+
+    /// The place of one layer.
+    public subscript(_ index: Int) -> WeightScope { self[String(index)] }
+
+    /// The tensor `name` at this place, where it lies: no copy.
+    ///
+    /// - Throws: `CheckpointError` naming the tensor, if it is missing or has another shape.
+    public func tensor(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor {
+        guard let tensor = try tensorIfPresent(name, shape) else {
+            throw CheckpointError(
+                .tensorMismatch, file: source.path, found: "a tensor is missing", mismatches: [.missing(path + name, expected: shape)])
+        }
+        return tensor
+    }
+
+    /// The tensor `name` at this place, or nil if there is none.
+    ///
+    /// - Throws: `CheckpointError` naming the tensor, if it has another shape.
+    public func tensorIfPresent(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor? {
+        try source.tensor(path + name, shape, on: device)
+    }
+
+    /// Tells how the tensor `name` at this place is going to be read.
+    public func advise(_ access: MappedFile.Access, _ name: String) { source.advise(access, path + name) }
+}
