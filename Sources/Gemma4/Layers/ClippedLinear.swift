@@ -1,0 +1,38 @@
+import Tensors
+import Weights
+
+/// A linear map between two clamps, whose four bounds the checkpoint stores beside the weight.
+///
+/// The towers of E2B and E4B were trained with these bounds: without them real weights give visibly wrong features.
+/// Those of the larger models have none; their weights are stored under the same name, `linear.weight`.
+///
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4ClippableLinear`.
+struct ClippedLinear: Sendable {
+    let linear: Linear
+    let input, output: Bounds
+
+    /// An interval; an absent bound is infinite.
+    struct Bounds: Sendable {
+        let low, high: Float
+
+        /// - Parameter name: "input" or "output".
+        init(_ name: String, _ weights: WeightScope) throws {
+            low = try weights.tensorIfPresent("\(name)_min", [])?.toArray()[0] ?? -.infinity
+            high = try weights.tensorIfPresent("\(name)_max", [])?.toArray()[0] ?? .infinity
+        }
+
+        func callAsFunction(_ x: Tensor) -> Tensor {
+            low == -.infinity && high == .infinity ? x : x.clamped(low, high)
+        }
+    }
+
+    /// - Throws: `CheckpointError` naming the tensor, if the weight is missing or anything has another shape.
+    init(_ inputSize: Int, _ outputSize: Int, _ weights: WeightScope) throws {
+        linear = try Linear(inputSize, outputSize, weights["linear"])
+        input = try Bounds("input", weights)
+        output = try Bounds("output", weights)
+    }
+
+    /// `[rows, inputSize]` to `[rows, outputSize]`.
+    func callAsFunction(_ x: Tensor) -> Tensor { output(linear(input(x))) }
+}
