@@ -187,7 +187,8 @@ private struct Parser {
 
     private mutating func hexadecimal() throws(JSON.SyntaxError) -> UInt16 {
         let end = position + 4
-        guard end <= bytes.count, bytes[position..<end].allSatisfy({ isDigit($0) || (0x61...0x66).contains($0 | 0x20) }),
+        guard end <= bytes.count,
+            bytes[position..<end].allSatisfy({ isDigit($0) || (0x61...0x66).contains($0 | 0x20) }),
             let code = UInt16(String(decoding: bytes[position..<end], as: UTF8.self), radix: 16)
         else { throw failure("four hexadecimal digits") }
         position = end

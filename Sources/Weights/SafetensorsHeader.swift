@@ -36,7 +36,8 @@ struct SafetensorsHeader: Sendable {
             throw Self.invalid(path, expected: "a header of at most \(Self.byteLimit) bytes", found: "\(length)")
         }
         guard length <= bytes.count - 8 else {
-            throw Self.invalid(path, expected: "a header of \(length) bytes", found: "\(bytes.count - 8) bytes after its length")
+            throw Self.invalid(
+                path, expected: "a header of \(length) bytes", found: "\(bytes.count - 8) bytes after its length")
         }
         let dataStart = 8 + Int(length)
         let json: JSON
@@ -80,15 +81,21 @@ struct SafetensorsHeader: Sendable {
                 throw invalid(expected: "a shape of integers >= 0", found: value.summary)
             }
             let (product, overflow) = size.multipliedReportingOverflow(by: length)
-            guard !overflow else { throw invalid(expected: "a shape that fits into memory", found: "\(sizes.map(\.summary))") }
+            guard !overflow else {
+                throw invalid(expected: "a shape that fits into memory", found: "\(sizes.map(\.summary))")
+            }
             size = product
             shape.append(length)
         }
-        guard ends.count == 2, case .integer(let begin) = ends[0], case .integer(let end) = ends[1], 0 <= begin, begin <= end
-        else { throw invalid(expected: "data_offsets [begin, end] with 0 <= begin <= end", found: "\(ends.map(\.summary))") }
+        guard ends.count == 2, case .integer(let begin) = ends[0], case .integer(let end) = ends[1], 0 <= begin,
+            begin <= end
+        else {
+            throw invalid(expected: "data_offsets [begin, end] with 0 <= begin <= end", found: "\(ends.map(\.summary))")
+        }
         guard end <= byteCount - dataStart else {
             throw invalid(
-                expected: "data up to byte \(end)", found: "\(byteCount - dataStart) bytes of data: the file is cut short")
+                expected: "data up to byte \(end)",
+                found: "\(byteCount - dataStart) bytes of data: the file is cut short")
         }
         guard end - begin == size else {
             throw invalid(expected: "\(size) bytes for \(type) \(shape)", found: "\(end - begin)")
@@ -97,7 +104,9 @@ struct SafetensorsHeader: Sendable {
     }
 
     /// Every byte of the data belongs to exactly one tensor, as the format demands.
-    private static func checkCoverage(_ entries: [String: Entry], path: String, data: Range<Int>) throws(CheckpointError) {
+    private static func checkCoverage(_ entries: [String: Entry], path: String, data: Range<Int>)
+        throws(CheckpointError)
+    {
         var end = data.lowerBound
         let ordered = entries.sorted {
             ($0.value.range.lowerBound, $0.value.range.upperBound, $0.key)
@@ -114,13 +123,16 @@ struct SafetensorsHeader: Sendable {
         }
         guard end == data.upperBound else {
             throw invalid(
-                path, expected: "\(end - data.lowerBound) bytes of data", found: "\(data.count): some belong to no tensor")
+                path, expected: "\(end - data.lowerBound) bytes of data",
+                found: "\(data.count): some belong to no tensor")
         }
     }
 
     private static let downloadAgain = "Download the file again."
 
-    private static func invalid(_ path: String, place: String? = nil, expected: String, found: String) -> CheckpointError {
+    private static func invalid(_ path: String, place: String? = nil, expected: String, found: String)
+        -> CheckpointError
+    {
         CheckpointError(
             .invalidHeader, file: path, place: place, expected: expected, found: found,
             remedy: "The file is no safetensors file, or was cut or changed. \(downloadAgain)")

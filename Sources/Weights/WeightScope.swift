@@ -42,7 +42,8 @@ public struct WeightScope: Sendable {
     public func tensor(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor {
         guard let tensor = try tensorIfPresent(name, shape) else {
             throw CheckpointError(
-                .tensorMismatch, file: source.path, found: "a tensor is missing", mismatches: [.missing(path + name, expected: shape)])
+                .tensorMismatch, file: source.path, found: "a tensor is missing",
+                mismatches: [.missing(path + name, expected: shape)])
         }
         return tensor
     }

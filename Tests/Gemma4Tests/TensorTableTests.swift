@@ -27,7 +27,8 @@ struct TensorTableTests {
             published: 31_273_088_876, tensors: 1_188),
         .sparse26b: Expected(
             embedding: 738_197_504, perLayerTable: 0, perLayerProjection: 0,
-            attention: 1_110_197_760, feedForward: 535_265_280, experts: 22_837_985_280, router: 10_901_760, norms: 594_206,
+            attention: 1_110_197_760, feedForward: 535_265_280, experts: 22_837_985_280, router: 10_901_760,
+            norms: 594_206,
             text: 25_233_141_790, active: 3_822_530_590, leftover: 0, vision: 572_794_416, audio: 0,
             published: 25_805_936_206, tensors: 1_013),
     ]
@@ -69,11 +70,15 @@ struct TensorTableTests {
 
     /// Shapes that the spec's table lists one by one.
     @Test(arguments: [
-        (Published.e2b, "layers.3.self_attn.q_proj.weight", [2048, 1536]), (.e2b, "layers.4.self_attn.q_proj.weight", [4096, 1536]),
+        (Published.e2b, "layers.3.self_attn.q_proj.weight", [2048, 1536]),
+        (.e2b, "layers.4.self_attn.q_proj.weight", [4096, 1536]),
         (.e2b, "layers.14.mlp.up_proj.weight", [6144, 1536]), (.e2b, "layers.15.mlp.up_proj.weight", [12288, 1536]),
-        (.e4b, "layers.4.self_attn.k_proj.weight", [512, 2560]), (.e4b, "layers.5.self_attn.k_proj.weight", [1024, 2560]),
-        (.dense31b, "layers.4.self_attn.k_proj.weight", [4096, 5376]), (.dense31b, "layers.5.self_attn.k_proj.weight", [2048, 5376]),
-        (.sparse26b, "layers.5.self_attn.o_proj.weight", [2816, 8192]), (.sparse26b, "layers.0.experts.gate_up_proj", [128, 1408, 2816]),
+        (.e4b, "layers.4.self_attn.k_proj.weight", [512, 2560]),
+        (.e4b, "layers.5.self_attn.k_proj.weight", [1024, 2560]),
+        (.dense31b, "layers.4.self_attn.k_proj.weight", [4096, 5376]),
+        (.dense31b, "layers.5.self_attn.k_proj.weight", [2048, 5376]),
+        (.sparse26b, "layers.5.self_attn.o_proj.weight", [2816, 8192]),
+        (.sparse26b, "layers.0.experts.gate_up_proj", [128, 1408, 2816]),
     ])
     func shapesFollowTheLayer(variant: Published, name: String, shape: [Int]) throws {
         let rows = TensorTable(try variant.configuration).rows

@@ -6,11 +6,14 @@ struct JSONTests {
     private func parse(_ text: String) throws -> JSON { try JSON(parsing: Array(text.utf8)) }
 
     @Test func readsEveryKindOfValue() throws {
-        let text = #" {"a": [1, -2, 0.5, 1e3, true, false, null], "b": {"c": "d\n\u00e9\ud83d\ude00\/"}, "": {}, "e": []} "#
+        let text =
+            #" {"a": [1, -2, 0.5, 1e3, true, false, null], "b": {"c": "d\n\u00e9\ud83d\ude00\/"}, "": {}, "e": []} "#
         #expect(
             try parse(text)
                 == .object([
-                    "a": .array([.integer(1), .integer(-2), .number(0.5), .number(1000), .boolean(true), .boolean(false), .null]),
+                    "a": .array([
+                        .integer(1), .integer(-2), .number(0.5), .number(1000), .boolean(true), .boolean(false), .null,
+                    ]),
                     "b": .object(["c": .string("d\né😀/")]), "": .object([:]), "e": .array([]),
                 ]))
     }
@@ -42,7 +45,9 @@ struct JSONTests {
         ("{a: 1}", 1, 2, "a key in quotes", "'a'"),
     ])
     func namesLineAndColumn(text: String, line: Int, column: Int, expected: String, found: String) {
-        #expect(throws: JSON.SyntaxError(line: line, column: column, expected: expected, found: found)) { try parse(text) }
+        #expect(throws: JSON.SyntaxError(line: line, column: column, expected: expected, found: found)) {
+            try parse(text)
+        }
     }
 
     @Test func refusesDeepNestingAndOtherEncodings() {

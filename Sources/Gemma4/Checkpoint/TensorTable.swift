@@ -98,7 +98,8 @@ public struct TensorTable: Sendable {
         return CheckpointError(
             .tensorMismatch, file: path, expected: "the tensors that config.json describes",
             found: "\(counts.missing) missing, \(counts.superfluous) superfluous, \(counts.misshapen) of another shape",
-            remedy: "config.json and weights are of different models; use the config.json published beside these weights.",
+            remedy:
+                "config.json and weights are of different models; use the config.json published beside these weights.",
             mismatches: mismatches.sorted { $0.name < $1.name })
     }
 
@@ -112,6 +113,8 @@ public struct TensorTable: Sendable {
     mutating func appendClipped(_ name: String, _ shape: Shape, _ part: Part, clipped: Bool) {
         append("\(name).linear.weight", shape, part)
         guard clipped else { return }
-        for bound in ["input_min", "input_max", "output_min", "output_max"] { append("\(name).\(bound)", [], .clipBounds) }
+        for bound in ["input_min", "input_max", "output_min", "output_max"] {
+            append("\(name).\(bound)", [], .clipBounds)
+        }
     }
 }

@@ -48,15 +48,18 @@ public struct AudioConfiguration: Sendable, Hashable {
         try object.require("hidden_act", only: "silu")
 
         guard subsamplingConvChannels.count == 2 else {
-            throw object.invalid("subsampling_conv_channels", expected: "two numbers", found: "\(subsamplingConvChannels.count)")
+            throw object.invalid(
+                "subsampling_conv_channels", expected: "two numbers", found: "\(subsamplingConvChannels.count)")
         }
         guard hiddenSize % numAttentionHeads == 0, hiddenSize % 2 == 0, hiddenSize >= 4 else {
             throw object.invalid(
-                "hidden_size", expected: "an even multiple of num_attention_heads, \(numAttentionHeads)", found: "\(hiddenSize)")
+                "hidden_size", expected: "an even multiple of num_attention_heads, \(numAttentionHeads)",
+                found: "\(hiddenSize)")
         }
         let lookAhead = try object.integer("attention_context_right", in: 0...65_536)
         guard lookAhead == 0 else {
-            throw object.invalid("attention_context_right", expected: "0: the encoder looks back only", found: "\(lookAhead)")
+            throw object.invalid(
+                "attention_context_right", expected: "0: the encoder looks back only", found: "\(lookAhead)")
         }
     }
 }

@@ -76,7 +76,9 @@ struct ConfigurationObject {
     }
 
     func numberIfPresent(_ key: String, in range: ClosedRange<Double>) throws(CheckpointError) -> Double? {
-        try numberIfPresent(key, expected: "a number from \(range.lowerBound) to \(range.upperBound)") { range.contains($0) }
+        try numberIfPresent(key, expected: "a number from \(range.lowerBound) to \(range.upperBound)") {
+            range.contains($0)
+        }
     }
 
     private func numberIfPresent(

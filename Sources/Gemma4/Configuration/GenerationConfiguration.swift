@@ -27,7 +27,7 @@ public struct GenerationConfiguration: Sendable, Hashable {
         let object: ConfigurationObject
         do {
             object = try ConfigurationObject(contentsOf: file)
-        } catch where error.code == .fileNotFound {
+        } catch  where error.code == .fileNotFound {
             object = ConfigurationObject(file: file, path: "", members: [:])
         }
         eosTokenIds = try object.tokenIds("eos_token_id")

@@ -34,7 +34,9 @@ public struct LayerPlan: Sendable, Hashable {
     ///
     /// - Throws: `CheckpointError` if a layer cannot be run: an odd head size, heads that do not divide, a shared layer
     ///   without a layer to share with.
-    static func plans(for text: TextConfiguration, in object: ConfigurationObject) throws(CheckpointError) -> [LayerPlan] {
+    static func plans(for text: TextConfiguration, in object: ConfigurationObject) throws(CheckpointError)
+        -> [LayerPlan]
+    {
         let firstShared = text.numHiddenLayers - text.numKvSharedLayers
         var plans: [LayerPlan] = []
         for (index, type) in text.layerTypes.enumerated() {
@@ -42,7 +44,8 @@ public struct LayerPlan: Sendable, Hashable {
             let isShared = index >= firstShared
             guard let source = isShared ? text.layerTypes[..<firstShared].lastIndex(of: type) : index else {
                 throw object.invalid(
-                    "num_kv_shared_layers", expected: "a \(type.rawValue) layer below \(firstShared) for layer \(index) to share with",
+                    "num_kv_shared_layers",
+                    expected: "a \(type.rawValue) layer below \(firstShared) for layer \(index) to share with",
                     found: "none")
             }
             guard let rotary = text.ropeParameters[type] else {
@@ -67,11 +70,13 @@ public struct LayerPlan: Sendable, Hashable {
 
     private func check(against source: LayerPlan, in object: ConfigurationObject) throws(CheckpointError) {
         guard headDimension % 2 == 0 else {
-            throw object.invalid("head_dim", expected: "an even number in layer \(index), for RoPE", found: "\(headDimension)")
+            throw object.invalid(
+                "head_dim", expected: "an even number in layer \(index), for RoPE", found: "\(headDimension)")
         }
         guard numAttentionHeads % numKeyValueHeads == 0 else {
             throw object.invalid(
-                "num_attention_heads", expected: "a multiple of the \(numKeyValueHeads) key-value heads of layer \(index)",
+                "num_attention_heads",
+                expected: "a multiple of the \(numKeyValueHeads) key-value heads of layer \(index)",
                 found: "\(numAttentionHeads)")
         }
         guard (headDimension, numKeyValueHeads) == (source.headDimension, source.numKeyValueHeads) else {

@@ -38,7 +38,8 @@ public struct ModelConfiguration: Sendable, Hashable {
                 try root.value("tie_word_embeddings") == nil
                 ? root.object("text_config").flag("tie_word_embeddings", default: true)
                 : root.flag("tie_word_embeddings", default: true)
-            eosTokenIds = try Self.union(root.tokenIds("eos_token_id"), root.object("text_config").tokenIds("eos_token_id"))
+            eosTokenIds = try Self.union(
+                root.tokenIds("eos_token_id"), root.object("text_config").tokenIds("eos_token_id"))
         case "gemma4_text":  // the decoder alone, its keys at top level
             textConfig = try TextConfiguration(root)
             visionConfig = nil
@@ -75,7 +76,8 @@ public struct ModelConfiguration: Sendable, Hashable {
     private static func unsupported(_ modelType: String, file: String) -> CheckpointError {
         let kind =
             switch modelType {
-            case "gemma4_unified": "the 12B model of Gemma 4, which has no towers and projects patches and samples directly"
+            case "gemma4_unified":
+                "the 12B model of Gemma 4, which has no towers and projects patches and samples directly"
             case "gemma4_assistant": "a draft model of Gemma 4, which only runs beside the model it drafts for"
             case "gemma3n", "gemma3n_text": "Gemma 3n, an older family with other layers"
             case "gemma3", "gemma3_text": "Gemma 3, an older family with other layers"
@@ -84,7 +86,8 @@ public struct ModelConfiguration: Sendable, Hashable {
             default: "another family of models"
             }
         return CheckpointError(
-            .unsupportedModel, file: file, place: "model_type", expected: "\"gemma4\"", found: "\"\(modelType)\" (\(kind))",
+            .unsupportedModel, file: file, place: "model_type", expected: "\"gemma4\"",
+            found: "\"\(modelType)\" (\(kind))",
             remedy: "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B.")
     }
 }

@@ -43,10 +43,12 @@ public struct ProcessorConfiguration: Sendable, Hashable {
             melFloor = try object.numberIfPresent("mel_floor", above: 0) ?? 1e-3
             guard fftLength >= frameLength, fftLength & (fftLength - 1) == 0 else {
                 throw object.invalid(
-                    "fft_length", expected: "a power of two from \(frameLength), the frame's length, on", found: "\(fftLength)")
+                    "fft_length", expected: "a power of two from \(frameLength), the frame's length, on",
+                    found: "\(fftLength)")
             }
             guard minFrequency < maxFrequency else {
-                throw object.invalid("max_frequency", expected: "more than \(minFrequency) Hz", found: "\(maxFrequency)")
+                throw object.invalid(
+                    "max_frequency", expected: "more than \(minFrequency) Hz", found: "\(maxFrequency)")
             }
         }
     }
@@ -57,7 +59,7 @@ public struct ProcessorConfiguration: Sendable, Hashable {
         let root: ConfigurationObject
         do {
             root = try ConfigurationObject(contentsOf: file)
-        } catch where error.code == .fileNotFound {
+        } catch  where error.code == .fileNotFound {
             root = ConfigurationObject(file: file, path: "", members: [:])
         }
         func part(_ key: String) throws(CheckpointError) -> ConfigurationObject {
@@ -74,7 +76,8 @@ public struct ProcessorConfiguration: Sendable, Hashable {
         let budget = try object.integerIfPresent("max_soft_tokens") ?? absent
         guard softTokenBudgets.contains(budget) else {
             throw object.invalid(
-                "max_soft_tokens", expected: "one of \(softTokenBudgets.map(String.init).joined(separator: ", "))", found: "\(budget)")
+                "max_soft_tokens", expected: "one of \(softTokenBudgets.map(String.init).joined(separator: ", "))",
+                found: "\(budget)")
         }
         return budget
     }

@@ -89,7 +89,9 @@ public struct TextConfiguration: Sendable, Hashable {
         hiddenSizePerLayerInput = try Self.sizeOrNone(object, "hidden_size_per_layer_input")
         vocabSizePerLayerInput =
             hiddenSizePerLayerInput == 0
-            ? 0 : try object.integer("vocab_size_per_layer_input", in: vocabSize...ConfigurationObject.vocabularySizes.upperBound)
+            ? 0
+            : try object.integer(
+                "vocab_size_per_layer_input", in: vocabSize...ConfigurationObject.vocabularySizes.upperBound)
 
         experts = try object.flag("enable_moe_block", default: false) ? ExpertParameters(object) : nil
 
@@ -106,7 +108,8 @@ public struct TextConfiguration: Sendable, Hashable {
             return LayerType(rawValue: name)
         }
         guard types.count == count else {
-            throw object.invalid("layer_types", expected: "one type for each of \(count) layers", found: "\(types.count)")
+            throw object.invalid(
+                "layer_types", expected: "one type for each of \(count) layers", found: "\(types.count)")
         }
         types[count - 1] = .fullAttention
         return types
@@ -121,13 +124,15 @@ public struct TextConfiguration: Sendable, Hashable {
             let full = LayerOverride(
                 headDim: try object.integer("global_head_dim", in: ConfigurationObject.headSizes),
                 numKeyValueHeads: keysAreValues
-                    ? try object.integerIfPresent("num_global_key_value_heads", in: ConfigurationObject.headCounts) : nil)
+                    ? try object.integerIfPresent("num_global_key_value_heads", in: ConfigurationObject.headCounts)
+                    : nil)
             for (index, type) in layerTypes.enumerated() where type == .fullAttention { overrides[index] = full }
             return overrides
         }
         for key in layers.members.keys.sorted() {
             guard let index = Int(key), layerTypes.indices.contains(index), overrides[index] == nil else {
-                throw layers.invalid(key, expected: "the number of a layer below \(layerTypes.count), once", found: "\"\(key)\"")
+                throw layers.invalid(
+                    key, expected: "the number of a layer below \(layerTypes.count), once", found: "\"\(key)\"")
             }
             let layer = try layers.object(key)
             for other in layer.members.keys.sorted() where !["head_dim", "num_key_value_heads"].contains(other) {
@@ -174,7 +179,8 @@ public struct ExpertParameters: Sendable, Hashable {
         numExperts = try object.integer("num_experts", in: ConfigurationObject.headCounts)
         topKExperts = try object.integer("top_k_experts", in: 1...numExperts)
         // Some copies spell it expert_intermediate_size, or carry both.
-        let hasAliasOnly = object.value("moe_intermediate_size") == nil && object.value("expert_intermediate_size") != nil
+        let hasAliasOnly =
+            object.value("moe_intermediate_size") == nil && object.value("expert_intermediate_size") != nil
         moeIntermediateSize = try object.integer(hasAliasOnly ? "expert_intermediate_size" : "moe_intermediate_size")
     }
 }
@@ -197,7 +203,8 @@ public struct RotaryParameters: Sendable, Hashable {
             partialRotaryFactor = try object.numberIfPresent("partial_rotary_factor", above: 0) ?? 1
             factor = try object.numberIfPresent("factor", above: 0) ?? 1
             guard partialRotaryFactor <= 1 else {
-                throw object.invalid("partial_rotary_factor", expected: "a share of at most 1", found: "\(partialRotaryFactor)")
+                throw object.invalid(
+                    "partial_rotary_factor", expected: "a share of at most 1", found: "\(partialRotaryFactor)")
             }
         case let other:
             throw object.invalid("rope_type", expected: "\"default\" or \"proportional\"", found: "\"\(other)\"")

@@ -42,10 +42,12 @@ public struct VisionConfiguration: Sendable, Hashable {
 
         guard numAttentionHeads % numKeyValueHeads == 0 else {
             throw object.invalid(
-                "num_key_value_heads", expected: "a divisor of num_attention_heads, \(numAttentionHeads)", found: "\(numKeyValueHeads)")
+                "num_key_value_heads", expected: "a divisor of num_attention_heads, \(numAttentionHeads)",
+                found: "\(numKeyValueHeads)")
         }
         guard headDim % 4 == 0 else {
-            throw object.invalid("head_dim", expected: "a multiple of 4, for RoPE along rows and columns", found: "\(headDim)")
+            throw object.invalid(
+                "head_dim", expected: "a multiple of 4, for RoPE along rows and columns", found: "\(headDim)")
         }
         guard try !object.flag("attention_bias", default: false) else {
             throw object.invalid("attention_bias", expected: "false: no variant has biases in attention", found: "true")
