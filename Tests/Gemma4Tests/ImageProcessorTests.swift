@@ -48,7 +48,7 @@ private let processed: [Processed] = (try? MediaGoldens.load("imageProcessor")) 
         #expect(patches.count == 9 * golden.softTokens && patches.values.count == patches.count * 768)
         for probe in golden.probes { #expect(patches.values[Int(probe[0])] == Float(probe[1]), "at \(probe[0])") }
         #expect(patches.values.withUnsafeBytes { MediaGoldens.crc32($0) } == golden.crc32)
-        let positions = zip(patches.x, patches.y).flatMap { [$0, $1] }
+        let positions = zip(patches.grid.xs, patches.grid.ys).flatMap { [Int32($0), Int32($1)] }
         #expect(positions.withUnsafeBytes { MediaGoldens.crc32($0) } == golden.positions)
     }
 }

@@ -56,6 +56,12 @@ public struct AudioConfiguration: Sendable, Hashable {
                 "hidden_size", expected: "an even multiple of num_attention_heads, \(numAttentionHeads)",
                 found: "\(hiddenSize)")
         }
+        guard [attentionContextLeft - 1, attentionContextLeft].contains(attentionChunkSize) else {
+            throw object.invalid(
+                "attention_chunk_size",
+                expected: "attention_context_left, \(attentionContextLeft), or one fewer: others shift the relative positions",
+                found: "\(attentionChunkSize)")
+        }
         let lookAhead = try object.integer("attention_context_right", in: 0...65_536)
         guard lookAhead == 0 else {
             throw object.invalid(

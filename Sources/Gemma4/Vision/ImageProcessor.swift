@@ -1,13 +1,12 @@
-/// A picture in the form the vision tower takes: one row per patch, and where each stood.
+/// A picture in the form the vision tower takes: one row per patch, in raster order.
 public struct ImagePatches: Equatable, Sendable {
     /// `[count, patchSize * patchSize * 3]`, in [0, 1]; within a patch row, then column, then channel.
     public let values: [Float]
-    /// Column and row of each patch in the patch grid, in raster order.
-    public let x, y: [Int32]
+    public let grid: PatchGrid
     /// What the picture costs in the prompt: one per `poolingKernelSize`² patches.
     public let softTokenCount: Int
 
-    public var count: Int { x.count }
+    public var count: Int { grid.count }
 }
 
 /// Pixels to patches at a budget of soft tokens: resize, scale to [0, 1], cut up.
@@ -75,8 +74,7 @@ public struct ImageProcessor: Sendable {
         let (columns, rows) = (target.width / patchSize, target.height / patchSize)
         return ImagePatches(
             values: patches(of: resized, columns: columns, rows: rows),
-            x: (0..<rows * columns).map { Int32($0 % columns) },
-            y: (0..<rows * columns).map { Int32($0 / columns) },
+            grid: PatchGrid(columns: columns, rows: rows),
             softTokenCount: rows * columns / (poolingKernelSize * poolingKernelSize))
     }
 

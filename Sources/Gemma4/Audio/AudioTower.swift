@@ -1,0 +1,33 @@
+import Tensors
+import Weights
+
+/// The sound encoder: log-mel frames to soft tokens of 40 ms, which the multimodal embedder brings into the text stream.
+///
+/// One recording at a time, and only its own frames, so there is nothing to mask.
+///
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4AudioModel`.
+struct AudioTower: Sendable {
+    let subsampling: SubsampleConvolution
+    let layers: [ConformerLayer]
+    let outputProjection: Linear
+    let outputBias: Tensor  // [outputProjDims]
+
+    /// - Parameter weights: `model.audio_tower`.
+    /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
+    init(_ configuration: AudioConfiguration, _ weights: WeightScope) throws {
+        let outputSize = configuration.outputProjDims
+        subsampling = try SubsampleConvolution(configuration, weights["subsample_conv_projection"])
+        layers = try (0..<configuration.numHiddenLayers).map { index in
+            try ConformerLayer(configuration, weights["layers"][index])
+        }
+        outputProjection = try Linear(configuration.hiddenSize, outputSize, weights["output_proj"])
+        outputBias = try weights["output_proj"].tensor("bias", [outputSize]).widened()
+    }
+
+    /// - Parameter frames: `[frames, 128]`, natural logarithms.
+    /// - Returns: `[⌈frames / 4⌉, outputProjDims]`.
+    func callAsFunction(_ frames: Tensor) -> Tensor {
+        let hidden = layers.reduce(subsampling(frames)) { $1($0) }
+        return outputProjection(hidden).adding(row: outputBias)
+    }
+}

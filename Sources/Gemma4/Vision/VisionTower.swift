@@ -1,0 +1,42 @@
+import Tensors
+import Weights
+
+/// The image encoder: patches to soft tokens, which the multimodal embedder brings into the text stream.
+///
+/// One image at a time, so there is no padding and nothing to mask.
+///
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4VisionModel`.
+struct VisionTower: Sendable {
+    let configuration: VisionConfiguration
+    let device: Device
+    let patchEmbedder: PatchEmbedder
+    let layers: [VisionLayer]
+    let pooler: VisionPooler
+
+    /// - Parameter weights: `model.vision_tower`.
+    /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
+    init(_ configuration: VisionConfiguration, _ weights: WeightScope) throws {
+        self.configuration = configuration
+        device = weights.device
+        patchEmbedder = try PatchEmbedder(configuration, weights["patch_embedder"])
+        layers = try (0..<configuration.numHiddenLayers).map { index in
+            try VisionLayer(configuration, weights["encoder"]["layers"][index])
+        }
+        pooler = try VisionPooler(configuration, weights)
+    }
+
+    /// - Parameters:
+    ///   - patches: `[grid.count, patchSize² · 3]`, in 0...1.
+    ///   - grid: sides that `poolingKernelSize` divides and `positionEmbeddingSize` bounds.
+    /// - Returns: `[grid.count / poolingKernelSize², hiddenSize]`.
+    func callAsFunction(_ patches: Tensor, _ grid: PatchGrid) -> Tensor {
+        pooler(encoded(patches, grid), grid)
+    }
+
+    /// What the last layer answers: `[grid.count, hiddenSize]`.
+    func encoded(_ patches: Tensor, _ grid: PatchGrid) -> Tensor {
+        precondition(patches.rows == grid.count, "VisionTower: \(patches.shape) for \(grid.columns) × \(grid.rows) patches")
+        let angles = AxialAngles(configuration, grid, on: device)
+        return layers.reduce(patchEmbedder(patches, grid)) { hidden, layer in layer(hidden, angles) }
+    }
+}
