@@ -59,7 +59,8 @@ public struct Checkpoint: WeightSource {
         }
         let bytes = UnsafeRawBufferPointer(rebasing: entry.file.bytes[entry.range])
         guard bytes.count > 0, Int(bitPattern: bytes.baseAddress) % entry.elementType.byteCount(1) == 0 else {
-            let copy = AlignedCopy(bytes)  // some writers do not pad their header, and the kernels want whole elements
+            // Some writers do not pad their header, and the kernels want elements at whole addresses.
+            let copy = OwnedBytes(count: bytes.count) { $0.copyMemory(from: bytes) }
             return Tensor(mapped: copy.bytes, owner: copy, shape, entry.elementType, on: device)
         }
         return Tensor(mapped: bytes, owner: entry.file, shape, entry.elementType, on: device)
@@ -117,20 +118,4 @@ public struct Checkpoint: WeightSource {
         }
         return entries
     }
-}
-
-/// Bytes of a file that lie there at an address their elements cannot be read from.
-///
-/// `@unchecked Sendable`: written once, before anyone else sees it.
-private final class AlignedCopy: @unchecked Sendable {
-    private let buffer: UnsafeMutableRawBufferPointer
-
-    init(_ bytes: UnsafeRawBufferPointer) {
-        buffer = .allocate(byteCount: max(1, bytes.count), alignment: 64)
-        buffer.copyMemory(from: bytes)
-    }
-
-    deinit { buffer.deallocate() }
-
-    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(buffer) }
 }

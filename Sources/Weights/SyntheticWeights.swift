@@ -1,0 +1,67 @@
+import Tensors
+
+/// Random bf16 weights of any shape, made in memory: they show what a model would do on a machine before it is downloaded.
+///
+/// Matrices keep the size of what passes through them; vectors (norms, scalars of layers) are 1; there are no single
+/// numbers, so that clipped linears are unbounded. Equal on every machine and for any number of threads.
+public struct SyntheticWeights: WeightSource {
+    public let path = "synthetic weights"
+
+    public init() {}
+
+    public func tensor(_ name: String, _ shape: Shape, on device: Device) -> Tensor? {
+        guard shape.rank > 0 else { return nil }
+        let memory = OwnedBytes(count: ElementType.bfloat16.byteCount(shape.count)) { buffer in
+            let elements = UncheckedElements(buffer.bindMemory(to: UInt16.self))
+            let chunkSize = 1 << 16
+            let chunks = (shape.count + chunkSize - 1) / chunkSize
+            let exponent = Self.exponent(columns: shape.columns)
+            device.threads.parallelFor(chunks) { range in
+                for chunk in range {
+                    let part = elements[chunk * chunkSize..<min(shape.count, (chunk + 1) * chunkSize)]
+                    if shape.rank == 1 {
+                        part.update(repeating: 0x3F80)  // 1
+                    } else {
+                        Self.fill(part, seed: UInt64(chunk), exponent: exponent)
+                    }
+                }
+            }
+        }
+        return Tensor(mapped: memory.bytes, owner: memory, shape, .bfloat16, on: device)
+    }
+
+    public func advise(_ access: MappedFile.Access, _ name: String) {}
+
+    /// The exponent e, as bf16 stores it, for which ±[1, 2) · 2^e is about 1/√columns.
+    private static func exponent(columns: Int) -> UInt16 {
+        UInt16(127 - (Int.bitWidth - columns.leadingZeroBitCount + 1) / 2)
+    }
+
+    /// Signs and significands from a generator (xorshift64*; Vigna, ACM TOMS 42.4), four per step.
+    private static func fill(_ elements: UnsafeMutableBufferPointer<UInt16>, seed: UInt64, exponent: UInt16) {
+        var state = (seed &+ 1) &* 0x9E37_79B9_7F4A_7C15
+        var index = 0
+        while index < elements.count {
+            state ^= state >> 12
+            state ^= state << 25
+            state ^= state >> 27
+            let random = state &* 0x2545_F491_4F6C_DD1D
+            for lane in 0..<min(4, elements.count - index) {
+                elements[index + lane] =
+                    UInt16(truncatingIfNeeded: random >> (16 * UInt64(lane))) & 0x807F | exponent << 7
+            }
+            index += 4
+        }
+    }
+}
+
+/// `@unchecked Sendable`: every thread writes its own range.
+private struct UncheckedElements: @unchecked Sendable {
+    private let buffer: UnsafeMutableBufferPointer<UInt16>
+
+    init(_ buffer: UnsafeMutableBufferPointer<UInt16>) { self.buffer = buffer }
+
+    subscript(range: Range<Int>) -> UnsafeMutableBufferPointer<UInt16> {
+        UnsafeMutableBufferPointer(rebasing: buffer[range])
+    }
+}

@@ -1,0 +1,31 @@
+import Tensors
+import Testing
+
+@testable import Weights
+
+struct SyntheticWeightsTests {
+    @Test(arguments: [[1, 1], [3, 64], [5, 1000], [300, 1536]])
+    func matricesKeepTheSizeOfWhatPasses(dimensions: [Int]) throws {
+        let shape = Shape(dimensions)
+        let weights = try WeightScope(SyntheticWeights(), on: Device(threadCount: 1)).tensor("weight", shape)
+        #expect(weights.elementType == .bfloat16)
+        let values = weights.toArray()
+        // Magnitudes are 2^e · [1, 2), and e is chosen to within a factor of 2 of 1/√columns: [1/2, 2) of it in all.
+        let wanted = 1 / Float(shape.columns).squareRoot()
+        #expect(values.allSatisfy { abs($0) >= wanted / 2 && abs($0) < wanted * 2 })
+        if values.count > 100 { #expect(abs(values.reduce(0, +) / Float(values.count)) < wanted / 5) }  // both signs
+    }
+
+    @Test func vectorsAreOneAndScalarsAbsent() throws {
+        let weights = WeightScope(SyntheticWeights(), on: Device(threadCount: 1))
+        #expect(try weights.tensor("weight", [70_000]).toArray().allSatisfy { $0 == 1 })
+        #expect(try weights.tensorIfPresent("input_min", []) == nil)
+    }
+
+    @Test func doNotDependOnThreads() throws {
+        let shape: Shape = [400, 500]
+        let one = try WeightScope(SyntheticWeights(), on: Device(threadCount: 1)).tensor("weight", shape)
+        let three = try WeightScope(SyntheticWeights(), on: Device(threadCount: 3)).tensor("weight", shape)
+        #expect(one.toArray() == three.toArray())
+    }
+}
