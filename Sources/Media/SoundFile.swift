@@ -36,7 +36,7 @@ struct SoundFile: ~Copyable, @unchecked Sendable {
                 expected: "1 to \(Self.mostChannels) channels at \(Self.rates.lowerBound) to "
                     + "\(Self.rates.upperBound) Hz",
                 found: "\(info.channels) channels at \(info.samplerate) Hz",
-                remedy: "the header may be damaged; convert with: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
+                remedy: "unless the header is damaged, convert it with: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
         }
         self.stream = stream
         handle = opened
@@ -59,32 +59,46 @@ struct SoundFile: ~Copyable, @unchecked Sendable {
         }
         framesRead += samples.count / channels
         if failed {
-            throw error(.malformed, found: String(cString: sf_strerror(handle)))
+            let seconds = String(format: "%.2f", Double(framesRead) / Double(sampleRate))
+            throw source.error(
+                .malformed, expected: "sound that decodes",
+                found: "\(Self.sentence(sf_strerror(handle))) after \(seconds) s",
+                remedy: "export or download the recording again")
         }
         return samples
-    }
-
-    /// An error at the point that reading has reached.
-    func error(_ code: MediaError.Code, found: String) -> MediaError {
-        let seconds = Double(framesRead) / Double(sampleRate)
-        return stream.source.error(
-            code, expected: "sound that decodes", found: "\(found), in the first \(String(format: "%.2f", seconds)) s",
-            remedy: "export or download the recording again")
     }
 
     var source: SourceBytes { stream.source }
 
     private static func refusal(_ source: SourceBytes) -> MediaError {
+        let convert = "convert it with: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav"
+        let format = MediaFormat(source.bytes)
+        let code = sf_error(nil)
+        if format == .unknown && code != SF_ERR_UNRECOGNISED_FORMAT {
+            return source.error(
+                .malformed, expected: "a whole recording",
+                found: code == noMPEGFrame ? "an MPEG header without a frame that decodes" : sentence(sf_strerror(nil)),
+                remedy: "export or download it again, or \(convert)")
+        }
         let found =
-            switch MediaFormat(source.bytes) {
+            switch format {
             case .png: "PNG"
             case .jpeg: "JPEG"
             case .other(let name): name
-            case .unknown: String(cString: sf_strerror(nil)).trimmingCharacters(in: .punctuationCharacters)
+            case .unknown: "something else"
             }
         return source.error(
-            .unsupported, expected: "sound as WAV, FLAC, OGG (Vorbis, Opus), MP3 or AIFF", found: found,
-            remedy: "convert other formats with: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
+            .unsupported, expected: "WAV, FLAC, OGG (Vorbis, Opus), MP3 or AIFF", found: found,
+            remedy: "if it has sound, \(convert)")
+    }
+
+    /// libsndfile's internal SFE_BAD_FILE, whose text speaks of files that do not exist.
+    private static let noMPEGFrame: Int32 = 7
+
+    private static func sentence(_ text: UnsafePointer<CChar>?) -> String {
+        guard let text else { return "an error without a name" }
+        let words = String(cString: text)
+        return words.hasSuffix(".") ? String(words.dropLast()) : words
     }
 }
 

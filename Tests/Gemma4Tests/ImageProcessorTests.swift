@@ -51,4 +51,54 @@ private let processed: [Processed] = (try? MediaGoldens.load("imageProcessor")) 
         let positions = zip(patches.grid.xs, patches.grid.ys).flatMap { [Int32($0), Int32($1)] }
         #expect(positions.withUnsafeBytes { MediaGoldens.crc32($0) } == golden.positions)
     }
+
+    /// transformers' `get_aspect_ratio_preserving_size`, at the limits of its branches.
+    @Test(arguments: [
+        (400, 300, 280, 912, 672), (768, 768, 280, 768, 768), (97, 60, 70, 480, 288),
+        (1, 100_000, 70, 48, 70 * 48), (100_000, 1, 1120, 1120 * 48, 48), (48, 48, 70, 384, 384),
+    ])
+    func sizesFillTheBudget(width: Int, height: Int, budget: Int, newWidth: Int, newHeight: Int) throws {
+        let processor = try ImageProcessor(patchSize: 16, poolingKernelSize: 3, maxSoftTokens: budget)
+        let target = try processor.targetSize(width: width, height: height)
+        #expect(target.width == newWidth && target.height == newHeight)
+    }
+
+    /// A sweep over shapes: never empty, never above the budget, always whole blocks.
+    @Test(arguments: ImageProcessor.budgets)
+    func noSizeExceedsTheBudget(budget: Int) throws {
+        let processor = try ImageProcessor(patchSize: 16, poolingKernelSize: 3, maxSoftTokens: budget)
+        let sides = (0..<60).map { Int(pow(1.2, Double($0))) }
+        for width in sides {
+            for height in sides {
+                let target = try processor.targetSize(width: width, height: height)
+                let tokens = (target.width / 48) * (target.height / 48)
+                #expect((1...budget).contains(tokens), "\(width)×\(height)")
+                #expect(target.width.isMultiple(of: 48) && target.height.isMultiple(of: 48))
+            }
+        }
+    }
+
+    @Test func errorsSayWhatWasExpected() throws {
+        func message(_ body: () throws(ImageProcessorError) -> Void) -> String? {
+            do throws(ImageProcessorError) { try body() } catch { return error.description }
+            return nil
+        }
+        #expect(
+            message { () throws(ImageProcessorError) in
+                _ = try ImageProcessor(patchSize: 16, poolingKernelSize: 3, maxSoftTokens: 256)
+            } == "image processor: expected 70, 140, 280, 560 or 1120 soft tokens per image, found 256.")
+        #expect(
+            message { () throws(ImageProcessorError) in
+                _ = try ImageProcessor(patchSize: 0, poolingKernelSize: 3, maxSoftTokens: 280)
+            }
+                == "image processor: expected patch_size within 1...256 and pooling_kernel_size within 1...64, found 0 and 3."
+        )
+        let processor = try ImageProcessor(patchSize: 16, poolingKernelSize: 3, maxSoftTokens: 280)
+        #expect(
+            message { () throws(ImageProcessorError) in _ = try processor(width: 0, height: 3, rgb: []) }
+                == "image processor: expected a picture with pixels, found 0×3.")
+        #expect(
+            message { () throws(ImageProcessorError) in _ = try processor(width: 2, height: 3, rgb: [1, 2, 3]) }
+                == "image processor: expected 18 bytes for 2×3 RGB, found 3.")
+    }
 }

@@ -233,7 +233,7 @@ def image_processor():
 # Sound --------------------------------------------------------------------------------------------------------------
 
 
-def tones(rate, channels, seconds=0.25):
+def tones(rate, channels, seconds):
     """Channel c: a sine of 440 * (c + 1) Hz at amplitude 0.4, phase 0."""
     t = np.arange(int(rate * seconds)) / rate
     return np.stack([0.4 * np.sin(2 * np.pi * 440 * (c + 1) * t) for c in range(channels)], -1)
@@ -250,9 +250,10 @@ def recordings():
         "44100-stereo.mp3": (44100, 2, "MP3", "MPEG_LAYER_III"), "16000.mp3": (16000, 1, "MP3", "MPEG_LAYER_III"),
     }
     answers = {}
-    for name, (rate, channels, container, subtype) in cases.items():
+    for index, (name, (rate, channels, container, subtype)) in enumerate(cases.items()):
         path = HERE / "recordings" / name
-        soundfile.write(path, tones(rate, channels), rate, format=container, subtype=subtype)
+        seconds = 0.2 + 0.00137 * index  # so that resampled lengths are not whole
+        soundfile.write(path, tones(rate, channels, seconds), rate, format=container, subtype=subtype)
         samples, read_rate = soundfile.read(path, dtype="float32", always_2d=True)
         assert read_rate == rate
         mono = samples.mean(axis=1)

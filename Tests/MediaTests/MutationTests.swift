@@ -1,0 +1,104 @@
+import Foundation
+import Media
+import TestSupport
+import Testing
+
+/// Damaged files of every kind: whatever a few changed bytes do, the answer is a picture, sound or a `MediaError`.
+@Suite struct MutationTests {
+    /// Files of one extension in one folder, in a fixed order.
+    private func goldens(_ folder: String, _ suffix: String) throws -> [Data] {
+        let names = try FileManager.default.contentsOfDirectory(
+            atPath: MediaGoldens.folder.appending(path: folder).path)
+        return try names.filter { $0.hasSuffix(suffix) }.sorted().map {
+            try Data(contentsOf: MediaGoldens.folder.appending(path: "\(folder)/\($0)"))
+        }
+    }
+
+    /// 3000 mutants: one to eight bytes changed, most of them in the first 200, some files cut or grown.
+    private func mutants(of files: [Data], seed: Int, _ body: (Data) -> Void) {
+        var random = MediaGoldens.noise(200_000, seed: seed).makeIterator()
+        func byte() -> Int { Int(random.next() ?? 0) }
+        for round in 0..<3_000 {
+            var mutant = files[round % files.count]
+            for _ in 0...byte() % 8 {
+                let anywhere = byte() % 4 == 0
+                let place = (byte() << 8 | byte()) % (anywhere ? mutant.count : min(mutant.count, 200))
+                mutant[place] = UInt8(byte())
+            }
+            switch byte() % 16 {
+            case 0: mutant.removeLast(byte() % mutant.count)
+            case 1:
+                mutant.insert(contentsOf: [UInt8](repeating: UInt8(byte()), count: byte()), at: byte() % mutant.count)
+            default: break
+            }
+            body(mutant)
+        }
+    }
+
+    /// With checksums made to fit, so that the change reaches what is behind them.
+    private func repaired(_ png: Data) -> Data {
+        var png = png
+        var start = 8
+        while start + 12 <= png.count {
+            let length = png[start..<start + 4].reduce(0) { $0 << 8 | Int($1) }
+            guard start + 12 + length <= png.count else { break }
+            let crc = MediaGoldens.crc32(png[start + 4..<start + 8 + length])
+            for index in 0..<4 { png[start + 8 + length + index] = UInt8(truncatingIfNeeded: crc >> (24 - 8 * index)) }
+            start += 12 + length
+        }
+        return png
+    }
+
+    /// The same for OGG: a CRC of each page, most significant bit first.
+    private func repairedPages(_ ogg: Data) -> Data {
+        var ogg = ogg
+        var start = 0
+        while start + 27 <= ogg.count, ogg[start..<start + 4].elementsEqual("OggS".utf8) {
+            let segments = start + 27 + Int(ogg[start + 26])
+            guard segments <= ogg.count else { break }
+            let end = segments + ogg[start + 27..<segments].reduce(0) { $0 + Int($1) }
+            guard end <= ogg.count else { break }
+            ogg.resetBytes(in: start + 22..<start + 26)
+            var crc: UInt32 = 0
+            for byte in ogg[start..<end] {
+                crc ^= UInt32(byte) << 24
+                for _ in 0..<8 { crc = crc >> 31 == 1 ? crc << 1 ^ 0x04C1_1DB7 : crc << 1 }
+            }
+            for index in 0..<4 { ogg[start + 22 + index] = UInt8(truncatingIfNeeded: crc >> (8 * index)) }
+            start = end
+        }
+        return ogg
+    }
+
+    @Test(arguments: [".png", ".jpg"])
+    func pictures(suffix: String) throws {
+        var (read, refused) = (0, 0)
+        try mutants(of: goldens("pictures", suffix), seed: 21) { mutant in
+            do {
+                let pixels = try ImageReader(maxPixels: 1 << 20).read(suffix == ".png" ? repaired(mutant) : mutant)
+                #expect(pixels.width * pixels.height <= 1 << 20)
+                read += 1
+            } catch {
+                #expect(error is MediaError && !"\(error)".contains("libpng could not"))
+                refused += 1
+            }
+        }
+        #expect(read > 100 && refused > 100)  // mutants of both fates
+    }
+
+    @Test(arguments: [".wav", ".aiff", ".flac", ".ogg", ".mp3"])
+    func recordings(suffix: String) throws {
+        var (read, refused) = (0, 0)
+        try mutants(of: goldens("recordings", suffix), seed: 22) { mutant in
+            do {
+                var reader = try AudioReader(suffix == ".ogg" ? repairedPages(mutant) : mutant)
+                _ = try reader.readAll(maxDurationInSeconds: 60)
+                read += 1
+            } catch {
+                #expect(error is MediaError)
+                refused += 1
+            }
+        }
+        #expect(read > 100 && refused > 100)
+    }
+}
