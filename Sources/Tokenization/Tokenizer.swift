@@ -1,1 +1,123 @@
 import Foundation
+
+/// Text to token ids and back, as `tokenizer.json` defines it: spaces become ▁, then byte-pair encoding over the whole
+/// text between special tokens, scalars without a piece as their UTF-8 bytes.
+///
+/// Adds no `<bos>`: the chat format writes it.
+///
+/// Source: tokenizers, `models/bpe/model.rs`; transformers, `tokenization_gemma.py`.
+public struct Tokenizer: Sendable {
+    public let specialTokens: SpecialTokens
+    private let vocabulary: Vocabulary
+    private let encoding: BytePairEncoding
+    private let byteIds: [Int32]  // 256
+    private let byteOfId: [Int32: UInt8]
+    private let scalarIds: [Int32]  // of the basic plane: -1 where a scalar is no piece
+
+    private static let space: Unicode.Scalar = " "
+    private static let spacePiece: Unicode.Scalar = "\u{2581}"  // ▁
+
+    /// - Parameter file: path of a `tokenizer.json`.
+    /// - Throws: `TokenizerError`.
+    public init(contentsOf file: String) throws(TokenizerError) {
+        try self.init(TokenizerFile(contentsOf: file))
+    }
+
+    init(_ file: TokenizerFile) throws(TokenizerError) {
+        vocabulary = file.vocabulary
+        encoding = file.encoding
+        specialTokens = SpecialTokens(file.addedTokens)
+        var byteIds: [Int32] = []
+        for byte in UInt8.min...UInt8.max {
+            let piece = "<0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) + ">"
+            guard let id = file.vocabulary.id(piece.utf8) else {
+                throw TokenizerError(.missingPiece, file: file.path, place: "model.vocab", expected: "a piece for every byte", found: "no \(piece)")
+            }
+            byteIds.append(Int32(id))
+        }
+        self.byteIds = byteIds
+        byteOfId = Dictionary(zip(byteIds, UInt8.min...UInt8.max), uniquingKeysWith: { first, _ in first })
+        scalarIds = (0..<UInt32(0x10000)).map { value in
+            Unicode.Scalar(value).flatMap { file.vocabulary.id(UTF8.encode($0)!) }.map(Int32.init) ?? -1
+        }
+    }
+
+    /// One past the greatest id.
+    public var vocabularySize: Int { vocabulary.count }
+
+    /// The piece as stored, ▁ for a space; nil if there is none of that id.
+    public func piece(_ id: Int) -> String? { vocabulary.piece(id).map { String(decoding: $0, as: UTF8.self) } }
+
+    // MARK: Encoding
+
+    /// - Parameter parseSpecial: whether the text of a special token means that token. Never for text of a user, who
+    ///   could forge a turn with it.
+    public func encode(_ text: String, parseSpecial: Bool = false) -> [Int] {
+        guard parseSpecial else { return encodePlain(text) }
+        let bytes = Array(text.utf8)
+        var ids: [Int] = []
+        var (start, place) = (0, 0)
+        while place < bytes.count {
+            guard let (length, id) = specialTokens.match(bytes, at: place) else {
+                place += 1
+                continue
+            }
+            ids += encodePlain(String(decoding: bytes[start..<place], as: UTF8.self)) + [id]
+            place += length
+            start = place
+        }
+        return ids + encodePlain(String(decoding: bytes[start...], as: UTF8.self))
+    }
+
+    /// No merge joins a newline with another character, so runs of newlines and what lies between them are merged each
+    /// on its own.
+    private func encodePlain(_ text: String) -> [Int] {
+        var ids: [Int] = []
+        ids.reserveCapacity(text.utf8.count / 3)
+        var symbols: [Int32] = []
+        var isNewlineRun = false
+        func flush() {
+            encoding.merge(&symbols)
+            ids.append(contentsOf: symbols.lazy.map(Int.init))
+            symbols.removeAll(keepingCapacity: true)
+        }
+        for scalar in text.unicodeScalars {
+            if (scalar == "\n") != isNewlineRun {
+                flush()
+                isNewlineRun.toggle()
+            }
+            appendSymbols(scalar == Self.space ? Self.spacePiece : scalar, to: &symbols)
+        }
+        flush()
+        return ids
+    }
+
+    private func appendSymbols(_ scalar: Unicode.Scalar, to symbols: inout [Int32]) {
+        let bytes = UTF8.encode(scalar)!
+        let id = scalar.value < 0x10000 ? scalarIds[Int(scalar.value)] : vocabulary.id(bytes).map(Int32.init) ?? -1
+        if id >= 0 {
+            symbols.append(id)
+        } else {
+            for byte in bytes { symbols.append(byteIds[Int(byte)]) }
+        }
+    }
+
+    // MARK: Decoding
+
+    /// - Parameter skipSpecial: whether special tokens are left out or give their text.
+    /// - Returns: the text; a run of byte pieces that is no UTF-8 gives one U+FFFD for each byte, an id without a piece
+    ///   nothing.
+    public func decode(_ ids: [Int], skipSpecial: Bool = true) -> String {
+        var decoder = StreamingDecoder(self, skipSpecial: skipSpecial)
+        return ids.reduce(into: "") { $0 += decoder.append($1) } + decoder.finish()
+    }
+
+    /// The byte that this id stands for, if it is a byte piece.
+    func byte(_ id: Int) -> UInt8? { Int32(exactly: id).flatMap { byteOfId[$0] } }
+
+    /// The text of a piece that is no byte piece.
+    func text(_ id: Int) -> String {
+        guard let piece = piece(id) else { return "" }
+        return String(String.UnicodeScalarView(piece.unicodeScalars.map { $0 == Self.spacePiece ? Self.space : $0 }))
+    }
+}

@@ -1,0 +1,115 @@
+/// Byte-pair encoding: from single scalars, the adjacent pair of the lowest rank is merged until none is left.
+///
+/// Source: Sennrich, Haddow and Birch (2016); tokenizers, `models/bpe/word.rs`, whose choice among equal ranks, the
+/// leftmost, is kept.
+struct BytePairEncoding: Sendable {
+    /// What a pair of adjacent symbols becomes.
+    struct Merge: Sendable {
+        let rank: Int32
+        let result: Int32
+    }
+
+    private var keys: [UInt64]  // open addressing: left << 32 | right, or all ones
+    private var merges: [Merge]
+    private let mask: Int
+    private static let empty = UInt64.max
+
+    init(expecting count: Int) {
+        let capacity = max(16, (count * 2).nextPowerOfTwo)
+        keys = Array(repeating: Self.empty, count: capacity)
+        merges = Array(repeating: Merge(rank: 0, result: 0), count: capacity)
+        mask = capacity - 1
+    }
+
+    /// The first of equal pairs counts, as it has the lower rank.
+    mutating func insert(_ left: Int, _ right: Int, _ merge: Merge) {
+        let key = Self.key(Int32(left), Int32(right))
+        let slot = self.slot(key)
+        guard keys[slot] == Self.empty else { return }
+        keys[slot] = key
+        merges[slot] = merge
+    }
+
+    /// Merges `symbols` in place until no adjacent pair has a rank. O(n log n).
+    func merge(_ symbols: inout [Int32]) {
+        guard symbols.count > 1 else { return }
+        var next = Array(1...Int32(symbols.count))
+        var previous = Array(-1..<Int32(symbols.count - 1))
+        // The merge that the symbol at a place and its right neighbour could now make: an entry of the queue whose rank
+        // is another one is out of date.
+        var candidates = [Merge?](repeating: nil, count: symbols.count)
+        var queue = MergeQueue()
+        func find(_ place: Int32, _ symbols: [Int32]) -> Merge? {
+            let right = next[Int(place)]
+            return right < symbols.count ? self[symbols[Int(place)], symbols[Int(right)]] : nil
+        }
+        for place in 0..<Int32(symbols.count) {
+            guard let merge = find(place, symbols) else { continue }
+            candidates[Int(place)] = merge
+            queue.push(rank: merge.rank, place: place)
+        }
+        while let (rank, place) = queue.pop() {
+            guard let merge = candidates[Int(place)], merge.rank == rank else { continue }
+            let right = next[Int(place)]
+            symbols[Int(place)] = merge.result
+            symbols[Int(right)] = -1
+            candidates[Int(right)] = nil
+            next[Int(place)] = next[Int(right)]
+            if next[Int(place)] < symbols.count { previous[Int(next[Int(place)])] = place }
+            for changed in [place, previous[Int(place)]] where changed >= 0 {
+                let merge = find(changed, symbols)
+                candidates[Int(changed)] = merge
+                if let merge { queue.push(rank: merge.rank, place: changed) }
+            }
+        }
+        symbols.removeAll { $0 < 0 }
+    }
+
+    private subscript(left: Int32, right: Int32) -> Merge? {
+        let key = Self.key(left, right)
+        let slot = self.slot(key)
+        return keys[slot] == key ? merges[slot] : nil
+    }
+
+    private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
+        UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
+    }
+
+    private func slot(_ key: UInt64) -> Int {
+        let hash = key &* 0x9e37_79b9_7f4a_7c15  // Fibonacci hashing
+        var slot = Int(truncatingIfNeeded: hash >> 32) & mask
+        while keys[slot] != key, keys[slot] != Self.empty { slot = (slot + 1) & mask }
+        return slot
+    }
+}
+
+/// A binary heap of possible merges: the lowest rank first, of equal ranks the leftmost place.
+private struct MergeQueue {
+    private var heap: [UInt64] = []  // rank << 32 | place
+
+    mutating func push(rank: Int32, place: Int32) {
+        heap.append(UInt64(UInt32(rank)) << 32 | UInt64(UInt32(place)))
+        var child = heap.count - 1
+        while child > 0, heap[child] < heap[(child - 1) / 2] {
+            heap.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    mutating func pop() -> (rank: Int32, place: Int32)? {
+        guard let top = heap.first, let last = heap.popLast() else { return nil }
+        if !heap.isEmpty {
+            heap[0] = last
+            var parent = 0
+            while true {
+                var child = 2 * parent + 1
+                guard child < heap.count else { break }
+                if child + 1 < heap.count, heap[child + 1] < heap[child] { child += 1 }
+                guard heap[child] < heap[parent] else { break }
+                heap.swapAt(child, parent)
+                parent = child
+            }
+        }
+        return (Int32(top >> 32), Int32(top & 0xffff_ffff))
+    }
+}

@@ -1,0 +1,29 @@
+/// The tokens that text is searched for before anything else, by their text: turn markers, media placeholders and the
+/// like. Their ids are looked up in the file, since a cut or re-trained vocabulary has others than the published one.
+public struct SpecialTokens: Sendable {
+    private let ids: [String: Int]
+    private let byFirstByte: [UInt8: [(text: [UInt8], id: Int)]]  // longest first
+    private let hidden: Set<Int>
+
+    /// - Parameter tokens: text, id, and whether decoding may leave it out.
+    init(_ tokens: [(text: String, id: Int, isSpecial: Bool)]) {
+        ids = Dictionary(tokens.map { ($0.text, $0.id) }, uniquingKeysWith: { first, _ in first })
+        hidden = Set(tokens.filter(\.isSpecial).map(\.id))
+        byFirstByte = Dictionary(grouping: tokens.map { (text: Array($0.text.utf8), id: $0.id) }.filter { !$0.text.isEmpty }) {
+            $0.text[0]
+        }.mapValues { $0.sorted { $0.text.count > $1.text.count } }
+    }
+
+    /// The id of `<|turn>`, say; nil if the vocabulary has no such token.
+    public subscript(text: String) -> Int? { ids[text] }
+
+    /// Whether decoding leaves this id out unless told otherwise.
+    public func contains(_ id: Int) -> Bool { hidden.contains(id) }
+
+    /// The longest token that starts at `place`.
+    func match(_ text: [UInt8], at place: Int) -> (length: Int, id: Int)? {
+        guard let tokens = byFirstByte[text[place]] else { return nil }
+        for token in tokens where text[place...].starts(with: token.text) { return (token.text.count, token.id) }
+        return nil
+    }
+}

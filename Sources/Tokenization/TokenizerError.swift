@@ -1,0 +1,32 @@
+/// What is wrong with a tokenizer file: where, what was expected, what was found, what to do.
+public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
+    public enum Code: Sendable {
+        /// The file cannot be read.
+        case unreadable
+        /// It is not JSON, or a value is of another kind.
+        case malformed
+        /// A kind of tokenizer that is not Gemma 4's.
+        case unsupported
+        /// An id twice, negative or absurd, or a piece twice.
+        case invalidVocabulary
+        /// A merge of pieces that the vocabulary lacks.
+        case invalidMerge
+        /// A piece or special token that is needed.
+        case missingPiece
+    }
+
+    public let code: Code
+    public let file: String
+    /// Key path or byte offset.
+    public let place: String
+    public let expected: String
+    public let found: String
+
+    init(_ code: Code, file: String, place: String, expected: String, found: String) {
+        (self.code, self.file, self.place, self.expected, self.found) = (code, file, place, expected, found)
+    }
+
+    public var description: String {
+        "\(file), \(place): expected \(expected), found \(found). Use the tokenizer.json published beside the weights."
+    }
+}
