@@ -3,8 +3,8 @@ import Foundation
 /// Reads a recording as the models want it: mono, 16 kHz, 32-bit floats, in blocks of bounded memory or whole.
 ///
 /// Channels are averaged, then the rate is changed by libsoxr; nothing is normalised, dithered or filtered.
-/// Formats: whatever libsndfile opens, known by content and not by name.  A WAV or AIFF file that ends before its header says
-/// yields the sound it has; recorders that lose power leave such files.
+/// Formats: whatever libsndfile opens, known by content and not by name.  A WAV or AIFF file that ends before its header
+/// says yields the sound it has: streams and interrupted recordings leave such files.
 ///
 /// Source: transformers, `audio_utils.py`, `load_audio` with its soundfile backend.
 public struct AudioReader: ~Copyable, Sendable {
@@ -38,7 +38,7 @@ public struct AudioReader: ~Copyable, Sendable {
     /// What the header announces.  Damaged or streamed files may have more or less.
     public var announcedDurationInSeconds: Double { Double(file.announcedFrames) / Double(file.sampleRate) }
 
-    /// About a quarter of a second or more of 16 kHz samples; `nil` at the end.
+    /// The next 16 kHz samples, never none and at most a few seconds of them; `nil` at the end.
     /// - Throws: `MediaError` where the file cannot be decoded, holds no sample, or one that is not finite.
     public mutating func readBlock() throws(MediaError) -> [Float]? {
         while !isFinished {

@@ -37,8 +37,9 @@ public struct ImageReader: Sendable {
                 .tooLarge, expected: "at most \(maxPixels) pixels", found: "\(width)×\(height)",
                 remedy: "scale the picture down")
         }
-        let stored = try Pixels(width: width, height: height, rgb: decoder.rgb(width: width, height: height))
-        return Orientation(of: source.bytes, format).applied(to: stored)
+        let rgb = try decoder.rgb(width: width, height: height)
+        let stored = try Pixels(width: width, height: height, rgb: rgb, name: source.name)
+        return try Orientation(of: source.bytes, format).applied(to: stored)
     }
 }
 

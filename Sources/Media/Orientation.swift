@@ -73,7 +73,7 @@ enum Orientation: Int, CaseIterable {
     }
 
     /// The same picture, turned upright.
-    func applied(to stored: Pixels) -> Pixels {
+    func applied(to stored: Pixels) throws(MediaError) -> Pixels {
         if self == .upright { return stored }
         let (width, height) = (stored.width, stored.height)
         // Stored offset of the first upright pixel, and of one step right and one step down in the upright picture.
@@ -107,7 +107,7 @@ enum Orientation: Int, CaseIterable {
             }
             count = stored.rgb.count
         }
-        return Pixels(width: newWidth, height: newHeight, rgb: rgb)
+        return try Pixels(width: newWidth, height: newHeight, rgb: rgb)
     }
 }
 

@@ -5,10 +5,15 @@ public struct Pixels: Equatable, Sendable {
     /// `[height, width, 3]`, row-major, red first.
     public let rgb: [UInt8]
 
-    public init(width: Int, height: Int, rgb: [UInt8]) {
-        precondition(
-            rgb.count == width * height * 3,
-            "\(width)×\(height) pixels need \(width * height * 3) bytes, got \(rgb.count)")
+    /// - Throws: `MediaError` if `rgb` has not one byte for each of the three colours of each pixel.
+    public init(width: Int, height: Int, rgb: [UInt8], name: String = "image") throws(MediaError) {
+        guard width > 0, height > 0, rgb.count.isMultiple(of: 3),
+            (rgb.count / 3).quotientAndRemainder(dividingBy: width) == (height, 0)
+        else {
+            throw MediaError(
+                code: .malformed, source: name, expected: "3 bytes for each of \(width)×\(height) pixels",
+                found: "\(rgb.count) bytes", remedy: "check the size")
+        }
         self.width = width
         self.height = height
         self.rgb = rgb

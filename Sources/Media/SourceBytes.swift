@@ -10,15 +10,25 @@ struct SourceBytes: Sendable {
         self.bytes = bytes
     }
 
-    /// Maps the file where the system allows it, so that a long recording costs no memory.
+    /// A file is mapped, so that a long recording costs no memory; a pipe is read to its end.
     init(contentsOf file: URL) throws(MediaError) {
         name = file.path
         do {
-            bytes = try Data(contentsOf: file, options: .mappedIfSafe)
+            let handle = try FileHandle(forReadingFrom: file)
+            defer { try? handle.close() }
+            var status = stat()
+            guard fstat(handle.fileDescriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
+                throw Self.unreadable(name, "a directory")
+            }
+            let isMappable = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
+            // `mappedIfSafe` reads the file into memory on Linux.
+            bytes = try isMappable ? Data(contentsOf: file, options: .alwaysMapped) : Self.readToEnd(handle, name)
+        } catch let error as MediaError {
+            throw error
         } catch {
-            throw MediaError(
-                code: .unreadable, source: name, expected: "a readable file", found: Self.reason(error, file),
-                remedy: "check the path and its permissions")
+            let exists = FileManager.default.fileExists(atPath: name)
+            throw Self.unreadable(
+                name, exists ? "one that cannot be read (\(error.localizedDescription))" : "no such file")
         }
     }
 
@@ -27,11 +37,25 @@ struct SourceBytes: Sendable {
         MediaError(code: code, source: name, expected: expected, found: found, remedy: remedy)
     }
 
-    private static func reason(_ error: any Error, _ file: URL) -> String {
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: file.path, isDirectory: &isDirectory) else {
-            return "no such file"
+    private static func unreadable(_ name: String, _ found: String) -> MediaError {
+        MediaError(
+            code: .unreadable, source: name, expected: "a readable file", found: found,
+            remedy: "check the path and its permissions")
+    }
+
+    /// Some devices never end.
+    private static let longestStream = 1 << 32
+
+    private static func readToEnd(_ handle: FileHandle, _ name: String) throws -> Data {
+        var bytes = Data()
+        while let block = try handle.read(upToCount: 1 << 20), !block.isEmpty {
+            bytes += block
+            guard bytes.count <= longestStream else {
+                throw MediaError(
+                    code: .tooLarge, source: name, expected: "a stream of at most 4 GiB", found: "more",
+                    remedy: "write it to a file first")
+            }
         }
-        return isDirectory.boolValue ? "a directory" : "one that cannot be read (\(error.localizedDescription))"
+        return bytes
     }
 }

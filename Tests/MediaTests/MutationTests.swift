@@ -14,11 +14,11 @@ import Testing
         }
     }
 
-    /// 3000 mutants: one to eight bytes changed, most of them in the first 200, some files cut or grown.
-    private func mutants(of files: [Data], seed: Int, _ body: (Data) -> Void) {
+    /// Mutants: one to eight bytes changed, most of them in the first 200, some files cut or grown.
+    private func mutants(_ count: Int = 3_000, of files: [Data], seed: Int, _ body: (Data) -> Void) {
         var random = MediaGoldens.noise(200_000, seed: seed).makeIterator()
         func byte() -> Int { Int(random.next() ?? 0) }
-        for round in 0..<3_000 {
+        for round in 0..<count {
             var mutant = files[round % files.count]
             for _ in 0...byte() % 8 {
                 let anywhere = byte() % 4 == 0
@@ -86,19 +86,20 @@ import Testing
         #expect(read > 100 && refused > 100)  // mutants of both fates
     }
 
-    @Test(arguments: [".wav", ".aiff", ".flac", ".ogg", ".mp3"])
-    func recordings(suffix: String) throws {
+    /// Fewer of MP3: its decoder writes to stderr about most of them, and libsndfile cannot tell it not to.
+    @Test(arguments: [(".wav", 3_000), (".aiff", 3_000), (".flac", 3_000), (".ogg", 3_000), (".mp3", 100)])
+    func recordings(suffix: String, count: Int) throws {
         var (read, refused) = (0, 0)
-        try mutants(of: goldens("recordings", suffix), seed: 22) { mutant in
+        try mutants(count, of: goldens("recordings", suffix), seed: 22) { mutant in
             do {
                 var reader = try AudioReader(suffix == ".ogg" ? repairedPages(mutant) : mutant)
-                _ = try reader.readAll(maxDurationInSeconds: 60)
+                #expect(try reader.readAll(maxDurationInSeconds: 60).count <= 60 * 16_000)
                 read += 1
             } catch {
                 #expect(error is MediaError)
                 refused += 1
             }
         }
-        #expect(read > 100 && refused > 100)
+        #expect(read > count / 30 && refused > count / 30)  // mutants of both fates
     }
 }
