@@ -1,2 +1,142 @@
-import Weights
 import Tensors
+import Weights
+
+/// Gemma 4: token ids, pictures and sound in, logits out. One graph for all variants, made from the configuration.
+///
+/// Weights are used where they lie in the checkpoint's files. The model never changes after loading, so any number of
+/// conversations may use it at once, each with its own `KVCache`.
+public struct Gemma4Model: Sendable {
+    public let configuration: ModelConfiguration
+    public let device: Device
+    let decoder: Decoder
+    private let vision: (tower: VisionTower, embedder: MultimodalEmbedder)?
+    private let audio: (tower: AudioTower, embedder: MultimodalEmbedder)?
+
+    /// One sequence's share of a forward pass.
+    public struct Input {
+        /// Token ids, with one placeholder id for each soft token.
+        public var tokens: [Int]
+        /// The soft tokens at those placeholders in order, `[n, hiddenSize]`; nil if there are none.
+        public var softTokens: Tensor?
+        /// The rows whose result is wanted, ascending.
+        public var wantedRows: [Int]
+        /// Keys and values of what went before; the tokens' are added.
+        public var cache: KVCache
+
+        public init(tokens: [Int], softTokens: Tensor? = nil, wantedRows: [Int], cache: KVCache) {
+            (self.tokens, self.softTokens, self.wantedRows, self.cache) = (tokens, softTokens, wantedRows, cache)
+        }
+    }
+
+    /// - Parameters:
+    ///   - weights: the root of the checkpoint.
+    /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
+    public init(_ configuration: ModelConfiguration, _ weights: WeightScope) throws {
+        self.configuration = configuration
+        device = weights.device
+        let text = configuration.textConfig
+        let untied = configuration.tieWordEmbeddings ? nil : try weights["lm_head"].tensor("weight", [text.vocabSize, text.hiddenSize])
+        let model = weights["model"]
+        decoder = try Decoder(text, model["language_model"], head: untied)
+        vision = try configuration.visionConfig.map {
+            (
+                try VisionTower($0, model["vision_tower"]),
+                try MultimodalEmbedder($0.hiddenSize, text.hiddenSize, eps: $0.rmsNormEps, model["embed_vision"])
+            )
+        }
+        audio = try configuration.audioConfig.map {
+            (
+                try AudioTower($0, model["audio_tower"]),
+                try MultimodalEmbedder($0.outputProjDims, text.hiddenSize, eps: $0.rmsNormEps, model["embed_audio"])
+            )
+        }
+    }
+
+    /// The soft tokens of one picture.
+    ///
+    /// - Returns: `[softTokenCount, hiddenSize]`.
+    /// - Throws: `ModelInputError` if the checkpoint has no vision tower.
+    public func softTokens(_ patches: ImagePatches) throws -> Tensor {
+        guard let vision else { throw ModelInputError(.noTower("image")) }
+        let values = Tensor(patches.values, [patches.count, patches.values.count / max(1, patches.count)], on: device)
+        return vision.embedder(vision.tower(values, patches.grid))
+    }
+
+    /// The soft tokens of one recording of at most 30 s.
+    ///
+    /// - Parameter frames: log-mel frames, `[frames, 128]`, row-major.
+    /// - Returns: `[⌈frames / 4⌉, hiddenSize]`.
+    /// - Throws: `ModelInputError` if the checkpoint has no audio tower.
+    public func softTokens(melFrames frames: [Float]) throws -> Tensor {
+        guard let audio else { throw ModelInputError(.noTower("audio")) }
+        let bands = SubsampleConvolution.melBins
+        return audio.embedder(audio.tower(Tensor(frames, [frames.count / bands, bands], on: device)))
+    }
+
+    /// Runs the tokens of several sequences in one pass over the weights.
+    ///
+    /// - Returns: for each sequence its wanted rows after the final norm, `[wanted, hiddenSize]`; see `logits`.
+    /// - Throws: `ModelInputError`; then no cache has changed.
+    public func callAsFunction(_ inputs: [Input]) throws -> [Tensor] {
+        decoder(try inputs.map(decoderInput))
+    }
+
+    /// The logits of rows after the final norm, soft-capped: `[rows, hiddenSize]` to `[rows, vocabSize]`.
+    public func logits(_ hidden: Tensor) -> Tensor { decoder.logits(hidden) }
+
+    /// An empty cache for one sequence whose passes bring at most `chunkLength` tokens each.
+    public func makeCache(chunkLength: Int) -> KVCache { KVCache(decoder.plans, chunkLength: chunkLength) }
+
+    /// Cuts a prompt into chunks of at most `length` tokens, none through an image that looks ahead.
+    ///
+    /// - Throws: `ModelInputError` if an image is longer than a chunk.
+    public func chunks(of tokens: [Int], length: Int) throws -> [Range<Int>] {
+        let ends = decoder.plans.contains(where: \.seesWholeImages) ? blockEnds(tokens) : tokens.indices.map { $0 + 1 }
+        var chunks: [Range<Int>] = []
+        var start = 0, end = 0
+        while end < tokens.count {
+            let next = ends[end]
+            if next - start > length {
+                guard end > start else { throw ModelInputError(.imageLongerThanChunk(tokens: next - end, chunkLength: length)) }
+                chunks.append(start..<end)
+                start = end
+            } else {
+                end = next
+            }
+        }
+        return start < end ? chunks + [start..<end] : chunks
+    }
+
+    func decoderInput(_ input: Input) throws -> Decoder.Input {
+        let text = configuration.textConfig
+        if let unknown = input.tokens.first(where: { $0 < 0 || $0 >= text.vocabSize }) {
+            throw ModelInputError(.unknownToken(id: unknown, vocabSize: text.vocabSize))
+        }
+        let needed = input.cache.length + input.tokens.count
+        guard needed <= text.maxPositionEmbeddings else {
+            throw ModelInputError(.contextLength(needed: needed, limit: text.maxPositionEmbeddings))
+        }
+        let softRows = input.tokens.indices.filter { isPlaceholder(input.tokens[$0]) }
+        let given = input.softTokens?.shape[0] ?? 0
+        guard softRows.count == given else {
+            throw ModelInputError(.softTokenCount(expected: softRows.count, found: given))
+        }
+        return Decoder.Input(
+            tokens: input.tokens.map { isPlaceholder($0) ? text.padTokenId : $0 }, softRows: softRows,
+            softTokens: input.softTokens, blockEnds: blockEnds(input.tokens), wantedRows: input.wantedRows, cache: input.cache)
+    }
+
+    /// Whether a soft token stands in the place of this id.
+    public func isPlaceholder(_ token: Int) -> Bool { isVisual(token) || token == configuration.audioTokenId }
+
+    private func isVisual(_ token: Int) -> Bool { token == configuration.imageTokenId || token == configuration.videoTokenId }
+
+    /// For each token one past the last of its run of image or video placeholders; its index + 1 for all others.
+    private func blockEnds(_ tokens: [Int]) -> [Int] {
+        var ends = tokens.indices.map { $0 + 1 }
+        for index in tokens.indices.dropLast().reversed() where isVisual(tokens[index]) && isVisual(tokens[index + 1]) {
+            ends[index] = ends[index + 1]
+        }
+        return ends
+    }
+}

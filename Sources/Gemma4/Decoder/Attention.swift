@@ -1,0 +1,86 @@
+import Tensors
+import Weights
+
+/// Self-attention of one decoder layer: grouped queries, per-head norms, RoPE.
+///
+/// What differs between layers is in `plan`, not here: sliding or full window, head size, and which layer's keys and
+/// values are read (the last `numKvSharedLayers` own none).
+/// Scores are not scaled by 1/√headDimension: Gemma 4's scaling is 1.
+///
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextAttention`.
+struct Attention: Sendable {
+    let plan: LayerPlan
+    let queryProjection, outputProjection: Linear
+    let queryNorm: RMSNorm
+    let rotaryEmbedding: RotaryEmbedding
+    let keyValues: KeyValueProjection?  // nil: reads the cache of `plan.keyValueSource`
+
+    /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
+    init(_ plan: LayerPlan, _ weights: WeightScope) throws {
+        let querySize = plan.numAttentionHeads * plan.headDimension
+        self.plan = plan
+        queryProjection = try Linear(plan.hiddenSize, querySize, weights["q_proj"])
+        outputProjection = try Linear(querySize, plan.hiddenSize, weights["o_proj"])
+        queryNorm = try RMSNorm(plan.headDimension, eps: plan.rmsNormEps, weights["q_norm"])
+        rotaryEmbedding = RotaryEmbedding(headDimension: plan.headDimension, parameters: plan.rotary)
+        keyValues = plan.ownsKeyValues ? try KeyValueProjection(plan, weights) : nil
+    }
+
+    /// Writes the keys and values of all rows; does nothing on layers that read another's.
+    ///
+    /// - Parameter hidden: `[rows, hiddenSize]`, after `input_layernorm`.
+    func writeKeyValues(_ hidden: Tensor, in pass: Pass) {
+        guard let keyValues else { return }
+        let (keys, values) = keyValues(hidden, rotation: pass.rotation(rotaryEmbedding))
+        for part in pass.parts {
+            part.cache.write(keys[part.rows], values[part.rows], layer: plan.index)
+        }
+    }
+
+    /// - Parameter hidden: `[rows, hiddenSize]`, after `input_layernorm`.
+    /// - Returns: `[rows, hiddenSize]`, before the residual is added.
+    func callAsFunction(_ hidden: Tensor, in pass: Pass) -> Tensor {
+        let projected = queryProjection(hidden).split(heads: plan.numAttentionHeads)  // [rows, heads, headDimension]
+        let queries = pass.rotation(rotaryEmbedding)(queryNorm(projected))
+        let context = pass.parts.filter { !$0.rows.isEmpty }.map { part in
+            queries[part.rows].attending(to: part.cache.segments(layer: plan.keyValueSource), visible: visible(part))
+        }
+        return outputProjection(Tensor.concatenated(context).mergeHeads())
+    }
+
+    /// The positions that each row sees: itself and those before it, no further back than the window, and ahead to
+    /// the end of its own image where the layer looks ahead.
+    private func visible(_ part: Pass.Part) -> [Range<Int>] {
+        zip(part.positions, part.blockEnds).map { position, blockEnd in
+            let first = plan.window.map { max(0, position - $0 + 1) } ?? 0
+            return first..<(plan.seesWholeImages ? blockEnd : position + 1)
+        }
+    }
+}
+
+/// The keys and values of a layer that owns them.
+///
+/// Values are normalised without a weight and never rotated. Where the plan says that keys are values, the raw key
+/// projection serves as the values: before the key norm and before RoPE.
+struct KeyValueProjection: Sendable {
+    let keyProjection: Linear
+    let valueProjection: Linear?  // nil: keys are values
+    let keyNorm, valueNorm: RMSNorm
+    let heads: Int
+
+    init(_ plan: LayerPlan, _ weights: WeightScope) throws {
+        let size = plan.numKeyValueHeads * plan.headDimension
+        heads = plan.numKeyValueHeads
+        keyProjection = try Linear(plan.hiddenSize, size, weights["k_proj"])
+        valueProjection = plan.keysAreValues ? nil : try Linear(plan.hiddenSize, size, weights["v_proj"])
+        keyNorm = try RMSNorm(plan.headDimension, eps: plan.rmsNormEps, weights["k_norm"])
+        valueNorm = RMSNorm(eps: plan.rmsNormEps)
+    }
+
+    /// - Returns: keys and values, `[rows, keyValueHeads, headDimension]` each.
+    func callAsFunction(_ hidden: Tensor, rotation: Rotation) -> (keys: Tensor, values: Tensor) {
+        let raw = keyProjection(hidden).split(heads: heads)
+        let values = valueProjection?(hidden).split(heads: heads) ?? raw
+        return (rotation(keyNorm(raw)), valueNorm(values))
+    }
+}

@@ -1,0 +1,97 @@
+import Tensors
+import Weights
+
+/// The text decoder: embedding, layers, final norm, tied head, soft cap.
+///
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel` and `Gemma4ForConditionalGeneration`.
+struct Decoder: Sendable {
+    let plans: [LayerPlan]
+    let embedding: Embedding
+    let perLayerEmbedding: PerLayerEmbedding?  // E2B, E4B
+    let layers: [DecoderLayer]
+    let norm: RMSNorm
+    let head: Tensor  // [vocabSize, hiddenSize]: the embedding's table unless the file is untied
+    let softCap: Float?
+    private let rotaryEmbeddings: Set<RotaryEmbedding>
+    private let lastWritingLayer: Int
+
+    /// One sequence's tokens in a pass.
+    struct Input {
+        /// Ids, the pad id where a soft token stands.
+        let tokens: [Int]
+        /// The rows that are soft tokens, ascending, and those soft tokens, `[n, hiddenSize]`.
+        let softRows: [Int]
+        let softTokens: Tensor?
+        /// For each row one past the last row of its image or frame; row + 1 for all other tokens.
+        let blockEnds: [Int]
+        /// The rows whose result is wanted, ascending.
+        let wantedRows: [Int]
+        let cache: KVCache
+    }
+
+    init(_ configuration: TextConfiguration, _ weights: WeightScope, head untied: Tensor?) throws {
+        plans = configuration.layerPlans
+        embedding = try Embedding(
+            configuration.vocabSize, configuration.hiddenSize, scale: Float(Double(configuration.hiddenSize).squareRoot()),
+            weights["embed_tokens"])
+        perLayerEmbedding = configuration.hiddenSizePerLayerInput > 0 ? try PerLayerEmbedding(configuration, weights) : nil
+        layers = try plans.map { try DecoderLayer($0, weights["layers"][$0.index]) }
+        norm = try RMSNorm(configuration.hiddenSize, eps: configuration.rmsNormEps, weights["norm"])
+        head = untied ?? embedding.table
+        softCap = configuration.finalLogitSoftcapping
+        rotaryEmbeddings = Set(layers.map(\.attention.rotaryEmbedding))
+        lastWritingLayer = plans.last { $0.ownsKeyValues }!.index
+    }
+
+    /// Runs the tokens of several sequences in one pass over the weights, each from its own cache's length on.
+    ///
+    /// Once the last layer that writes keys and values has written them, only the wanted rows go on: nobody reads the
+    /// others. On E2B that is after layer 14 of 35.
+    ///
+    /// - Parameter observe: called with every layer's output, `[rows, hiddenSize]`.
+    /// - Returns: for each sequence its wanted rows after the final norm, `[wanted, hiddenSize]`.
+    func callAsFunction(_ inputs: [Input], observe: ((_ layer: Int, _ stream: Tensor) -> Void)? = nil) -> [Tensor] {
+        var tokens = inputs.flatMap(\.tokens)
+        var embedded = embedding(tokens)
+        var parts: [Pass.Part] = []
+        var wanted: [Int] = []
+        var first = 0
+        for input in inputs {
+            let start = input.cache.length
+            parts.append(
+                Pass.Part(
+                    cache: input.cache, rows: first..<first + input.tokens.count,
+                    positions: Array(start..<start + input.tokens.count), blockEnds: input.blockEnds.map { start + $0 }))
+            wanted += input.wantedRows.map { first + $0 }
+            if let soft = input.softTokens {
+                for (index, row) in input.softRows.enumerated() { embedded.replaceRows(from: first + row, with: soft[index..<index + 1]) }
+            }
+            first += input.tokens.count
+        }
+        var pass = Pass(parts, rotaryEmbeddings: rotaryEmbeddings, on: head.device)
+        var stream = embedded
+        for layer in layers {
+            var normed = layer.inputNorm(stream)
+            layer.attention.writeKeyValues(normed, in: pass)
+            if layer.plan.index == lastWritingLayer, wanted.count < tokens.count {
+                pass.narrow(to: wanted)
+                (stream, normed, embedded) = (stream.gathered(wanted), normed.gathered(wanted), embedded.gathered(wanted))
+                tokens = wanted.map { tokens[$0] }
+            }
+            if tokens.isEmpty { break }
+            let perLayerInput = perLayerEmbedding?(layer: layer.plan.index, tokens: tokens, embedded: embedded)
+            stream = layer(stream, normed: normed, perLayerInput: perLayerInput, in: pass)
+            observe?(layer.plan.index, stream)
+        }
+        for input in inputs { input.cache.advance(by: input.tokens.count) }
+        let result = norm(stream)
+        return pass.parts.map { result[$0.rows] }
+    }
+
+    /// - Parameter hidden: `[rows, hiddenSize]`, after the final norm.
+    /// - Returns: `[rows, vocabSize]`.
+    func logits(_ hidden: Tensor) -> Tensor {
+        let logits = hidden.product(head)
+        return softCap.map(logits.softCapped) ?? logits
+    }
+}

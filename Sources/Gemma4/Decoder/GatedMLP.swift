@@ -1,0 +1,20 @@
+import Tensors
+import Weights
+
+/// The feed-forward network of a decoder layer: down(GELU(gate(x)) ⊙ up(x)).
+///
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextMLP`.
+struct GatedMLP: Sendable {
+    let gateProjection, upProjection, downProjection: Linear
+
+    init(_ hiddenSize: Int, _ intermediateSize: Int, _ weights: WeightScope) throws {
+        gateProjection = try Linear(hiddenSize, intermediateSize, weights["gate_proj"])
+        upProjection = try Linear(hiddenSize, intermediateSize, weights["up_proj"])
+        downProjection = try Linear(intermediateSize, hiddenSize, weights["down_proj"])
+    }
+
+    /// `[rows, hiddenSize]` to `[rows, hiddenSize]`.
+    func callAsFunction(_ hidden: Tensor) -> Tensor {
+        downProjection(gateProjection(hidden).geluMultiplied(by: upProjection(hidden)))
+    }
+}

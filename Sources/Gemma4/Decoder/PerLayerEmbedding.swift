@@ -1,0 +1,56 @@
+import Tensors
+import Weights
+
+/// The per-layer inputs of E2B and E4B: for each token and layer a small vector, from the token's id and from its
+/// embedding.
+///
+/// Layer i's vectors are made when layer i needs them, so rows that a pass has dropped by then cost nothing, and of the
+/// table (half of E2B's weights) only the rows of the tokens in use are read.
+///
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel.get_per_layer_inputs` and `project_per_layer_inputs`.
+struct PerLayerEmbedding: Sendable {
+    let size: Int  // hiddenSizePerLayerInput
+    let table: Tensor  // [vocabSizePerLayerInput, layers · size]
+    let projection: Tensor  // [layers · size, hiddenSize]
+    let norm: RMSNorm
+    let tokenScale, contextScale: Float
+
+    init(_ configuration: TextConfiguration, _ weights: WeightScope) throws {
+        size = configuration.hiddenSizePerLayerInput
+        let width = configuration.numHiddenLayers * size
+        table = try weights["embed_tokens_per_layer"].tensor("weight", [configuration.vocabSizePerLayerInput, width])
+        projection = try weights["per_layer_model_projection"].tensor("weight", [width, configuration.hiddenSize])
+        norm = try RMSNorm(size, eps: configuration.rmsNormEps, weights["per_layer_projection_norm"])
+        tokenScale = Float(Double(size).squareRoot())
+        contextScale = Float(1 / Double(configuration.hiddenSize).squareRoot())
+    }
+
+    /// - Parameters:
+    ///   - tokens: ids, the pad id at media positions.
+    ///   - embedded: `[rows, hiddenSize]`, what layer 0 was given, soft tokens in place.
+    /// - Returns: `[rows, size]`, the input of `layer`.
+    func callAsFunction(layer: Int, tokens: [Int], embedded: Tensor) -> Tensor {
+        let columns = layer * size..<(layer + 1) * size
+        let context = norm(embedded.product(projection[columns]) * contextScale)
+        return (context + table.gathered(tokens, columns: columns) * tokenScale) * Float(0.5).squareRoot()
+    }
+}
+
+/// How one layer takes its per-layer input into the residual stream.
+///
+/// Source: transformers, `modeling_gemma4.py`, the end of `Gemma4TextDecoderLayer.forward`.
+struct PerLayerGate: Sendable {
+    let gate, projection: Linear
+    let norm: RMSNorm
+
+    init(_ plan: LayerPlan, _ weights: WeightScope) throws {
+        gate = try Linear(plan.hiddenSize, plan.hiddenSizePerLayerInput, weights["per_layer_input_gate"])
+        projection = try Linear(plan.hiddenSizePerLayerInput, plan.hiddenSize, weights["per_layer_projection"])
+        norm = try RMSNorm(plan.hiddenSize, eps: plan.rmsNormEps, weights["post_per_layer_input_norm"])
+    }
+
+    /// - Returns: `[rows, hiddenSize]`, before the residual is added.
+    func callAsFunction(_ hidden: Tensor, input: Tensor) -> Tensor {
+        norm(projection(gate(hidden).geluMultiplied(by: input)))
+    }
+}

@@ -1,0 +1,35 @@
+/// What a caller handed to the model and the model cannot take.
+public struct ModelInputError: Error, Equatable, CustomStringConvertible {
+    public enum Code: Sendable, Equatable {
+        /// A token id outside the vocabulary.
+        case unknownToken(id: Int, vocabSize: Int)
+        /// Placeholders in the ids and soft tokens given do not match in number.
+        case softTokenCount(expected: Int, found: Int)
+        /// More positions than the model was made for.
+        case contextLength(needed: Int, limit: Int)
+        /// A kind of input that this variant has no tower for: "image", "audio".
+        case noTower(String)
+        /// An image of more soft tokens than one chunk of the cache holds.
+        case imageLongerThanChunk(tokens: Int, chunkLength: Int)
+    }
+
+    public let code: Code
+
+    public init(_ code: Code) { self.code = code }
+
+    public var description: String {
+        switch code {
+        case .unknownToken(let id, let vocabSize):
+            "token id \(id): expected 0 to \(vocabSize - 1), the vocabulary of this checkpoint"
+        case .softTokenCount(let expected, let found):
+            "the prompt holds \(expected) image, video or audio placeholders, but \(found) soft tokens were given for them"
+        case .contextLength(let needed, let limit):
+            "the conversation needs \(needed) positions; the model takes at most \(limit). Shorten the prompt or ask for fewer tokens."
+        case .noTower(let kind):
+            "this checkpoint has no \(kind) tower and takes no \(kind) input; E2B and E4B take text, pictures and sound, "
+                + "31B and 26B-A4B text and pictures"
+        case .imageLongerThanChunk(let tokens, let chunkLength):
+            "an image of \(tokens) soft tokens must be read in one piece; the cache was made for \(chunkLength)"
+        }
+    }
+}

@@ -1,0 +1,43 @@
+import CKernels
+import Foundation
+
+extension Tensor {
+    /// Some columns of the rows with these indices, as f32: `[n, columns.count]`. Of a mapped table only those bytes
+    /// are touched.
+    public func gathered(_ indices: [Int], columns range: Range<Int>) -> Tensor {
+        precondition(range.lowerBound >= 0 && range.upperBound <= columns, "gathered: columns \(range) of \(shape)")
+        let result = Tensor(uninitialized: [indices.count, range.count], on: device)
+        let out = result.mutableFloats
+        for (row, index) in indices.enumerated() {
+            precondition(index >= 0 && index < rows, "gathered: row \(index) of \(shape)")
+            widen(into: out + row * range.count, from: index * columns + range.lowerBound, count: range.count)
+        }
+        return result
+    }
+
+    /// Row t times factors[t].
+    public func scaledRows(_ factors: [Float]) -> Tensor {
+        precondition(factors.count == rows, "scaledRows: \(factors.count) factors for \(shape)")
+        let result = Tensor(uninitialized: shape, on: device)
+        let (out, x) = (result.mutableFloats, floats)
+        for (row, factor) in factors.enumerated() {
+            device.kernels.table.scale(out + row * columns, x + row * columns, factor, columns)
+        }
+        return result
+    }
+}
+
+extension Tensor {
+    /// ln Σ e^x of each row.
+    public func logSumExp() -> [Float] {
+        let kernels = device.kernels.table
+        let x = floats
+        return (0..<rows).map { row in
+            let values = x + row * columns
+            let largest = kernels.maximum(values, columns)
+            var sum: Float = 0
+            device.withScratch(columns) { sum = kernels.exponentials($0, values, largest, columns) }
+            return largest + log(sum)
+        }
+    }
+}
