@@ -1,0 +1,41 @@
+/// What is wrong with a conversation: which message, which key, what was expected, what was found, what to do.
+public struct ChatError: Error, Hashable, Sendable, CustomStringConvertible {
+    public enum Code: Sendable, Hashable {
+        /// The text is no JSON; `key` holds line and column.
+        case invalidJSON
+        case missingKey
+        /// A value is of another kind than its key asks for.
+        case invalidValue
+        case unknownRole
+        case unknownPartType
+        /// A part, message or value that the checkpoint's generation of the format cannot show.
+        case notInThisFormat
+        /// A declaration of a tool that cannot be written.
+        case invalidTool
+        /// The tokenizer lacks a control token that the format needs.
+        case missingToken
+    }
+
+    public let code: Code
+    /// Place of the message in the conversation, from 0; nil if the error is in none.
+    public let message: Int?
+    /// Path of keys within the message, the tool or the file.
+    public let key: String
+    public let expected: String
+    public let found: String
+    public let remedy: String?
+
+    init(_ code: Code, message: Int? = nil, key: String, expected: String, found: String, remedy: String? = nil) {
+        self.code = code
+        self.message = message
+        self.key = key
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
+    }
+
+    public var description: String {
+        let place = message.map { key.isEmpty ? "messages[\($0)]" : "messages[\($0)].\(key)" } ?? key
+        return "\(place): expected \(expected), found \(found)." + (remedy.map { " " + $0 } ?? "")
+    }
+}

@@ -1,0 +1,195 @@
+import Foundation
+
+extension ChatMessage {
+    /// Reads a conversation in the form of Hugging Face's pipelines:
+    /// `[{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "…"}]}]`.
+    ///
+    /// - Throws: `ChatError` naming the message and the key, or line and column where the text is no JSON.
+    public static func parse(json text: String) throws(ChatError) -> [ChatMessage] { try parse(bytes: Array(text.utf8)) }
+
+    public static func parse(json data: Data) throws(ChatError) -> [ChatMessage] { try parse(bytes: Array(data)) }
+
+    private static func parse(bytes: [UInt8]) throws(ChatError) -> [ChatMessage] {
+        do {
+            return try parse(JSONValue(parsing: bytes))
+        } catch let error as JSONValue.SyntaxError {
+            throw ChatError(
+                .invalidJSON, key: "line \(error.line), column \(error.column)", expected: error.expected, found: error.found)
+        } catch let error as ChatError {
+            throw error
+        } catch {
+            throw ChatError(.invalidJSON, key: "the conversation", expected: "JSON", found: "\(error)")
+        }
+    }
+
+    /// - Parameter conversation: an array of messages.
+    public static func parse(_ conversation: JSONValue) throws(ChatError) -> [ChatMessage] {
+        guard case .array(let values) = conversation else {
+            throw ChatError(
+                .invalidValue, key: "the conversation", expected: "an array of messages", found: conversation.summary,
+                remedy: #"Write [{"role": "user", "content": "…"}]."#)
+        }
+        var messages: [ChatMessage] = []
+        for (index, value) in values.enumerated() {
+            let reader = KeyReader(value, message: index, key: "")
+            messages.append(try ChatMessage(reader))
+        }
+        return messages
+    }
+
+    private init(_ reader: KeyReader) throws(ChatError) {
+        try reader.expectObject()
+        let name = try reader.requiredString("role")
+        // Google's own word for the assistant.
+        guard let role = name == "model" ? .assistant : Role(rawValue: name) else {
+            throw reader.error(.unknownRole, "role", expected: "system, developer, user, assistant or tool")
+        }
+        self.role = role
+        content = try Self.content(reader["content"], role: role)
+        let reasoning = try reader.string("reasoning") ?? ""
+        self.reasoning = reasoning.isEmpty ? try reader.string("reasoning_content") : reasoning
+        for call in try reader.array("tool_calls") { toolCalls.append(try ToolCall(call)) }
+        for response in try reader.array("tool_responses") { toolResponses.append(try ToolResponse(response)) }
+        toolCallId = try reader.string("tool_call_id")
+        self.name = try reader.string("name")
+    }
+
+    private static func content(_ reader: KeyReader, role: Role) throws(ChatError) -> Content? {
+        switch reader.value {
+        case nil: return nil
+        case .string(let text): return .text(text)
+        case .array:
+            var parts: [ContentPart] = []
+            for part in try reader.elements() { parts.append(try ContentPart(part)) }
+            return .parts(parts)
+        case .null?: return .value(.null)
+        case .boolean(let value) where role == .tool: return .value(.boolean(value))
+        case .integer(let value) where role == .tool: return .value(.integer(value))
+        case .number(let value) where role == .tool: return .value(.number(value))
+        default:
+            throw reader.error(
+                .invalidValue, expected: "a string or an array of parts",
+                remedy: role == .tool ? "Send an object as the text of its JSON." : nil)
+        }
+    }
+}
+
+extension ChatMessage.ToolCall {
+    fileprivate init(_ reader: KeyReader) throws(ChatError) {
+        try reader.expectObject()
+        let function = reader["function"]
+        try function.expectObject()
+        id = try reader.string("id")
+        name = try function.requiredString("name")
+        arguments = function["arguments"].value ?? .null
+        switch arguments {
+        case .object, .null, .string: break
+        default: throw function.error(.invalidValue, "arguments", expected: "an object")
+        }
+    }
+}
+
+extension ChatMessage.ToolResponse {
+    fileprivate init(_ reader: KeyReader) throws(ChatError) {
+        try reader.expectObject()
+        guard let response = reader["response"].value else { throw reader.error(.missingKey, "response", expected: "a value") }
+        name = try reader.string("name")
+        self.response = response
+    }
+}
+
+extension ContentPart {
+    fileprivate init(_ reader: KeyReader) throws(ChatError) {
+        try reader.expectObject()
+        let kind: Kind
+        switch try reader.requiredString("type") {
+        case "text": kind = .text(try reader.requiredString("text"))
+        case "image": kind = .medium(.image, reference: try reader.reference("image"))
+        case "audio": kind = .medium(.audio, reference: try reader.reference("audio"))
+        case "video": kind = .medium(.video, reference: try reader.reference("video"))
+        case "image_url": kind = .medium(.image, reference: try reader.address("image_url", or: "image"))
+        case "input_audio": kind = .medium(.audio, reference: try reader.address("input_audio", or: "audio"))
+        default:
+            throw reader.error(
+                .unknownPartType, "type", expected: "text, image, audio, video, image_url or input_audio")
+        }
+        self.init(kind, json: reader.value ?? .null)
+    }
+}
+
+/// A value and where it stands, so that every error can name its message and its path of keys.
+private struct KeyReader {
+    let value: JSONValue?
+    let message: Int
+    let key: String
+
+    init(_ value: JSONValue?, message: Int, key: String) {
+        self.value = value
+        self.message = message
+        self.key = key
+    }
+
+    subscript(name: String) -> KeyReader { KeyReader(value?[name], message: message, key: path(name)) }
+
+    func expectObject() throws(ChatError) {
+        guard case .object = value else { throw error(value == nil ? .missingKey : .invalidValue, expected: "an object") }
+    }
+
+    func requiredString(_ name: String) throws(ChatError) -> String {
+        guard let text = try string(name) else { throw error(.missingKey, name, expected: "a string") }
+        return text
+    }
+
+    /// Nil if the key is absent or null.
+    func string(_ name: String) throws(ChatError) -> String? {
+        switch self[name].value {
+        case nil, .null?: return nil
+        case .string(let text): return text
+        default: throw error(.invalidValue, name, expected: "a string")
+        }
+    }
+
+    /// Empty if the key is absent or null.
+    func array(_ name: String) throws(ChatError) -> [KeyReader] {
+        switch self[name].value {
+        case nil, .null?: []
+        default: try self[name].elements()
+        }
+    }
+
+    func elements() throws(ChatError) -> [KeyReader] {
+        guard case .array(let values) = value else { throw error(.invalidValue, expected: "an array") }
+        return values.enumerated().map { KeyReader($1, message: message, key: "\(key)[\($0)]") }
+    }
+
+    /// Where the medium of this part is, under the keys that Hugging Face's processors look up, in their order.
+    func reference(_ name: String) throws(ChatError) -> String? {
+        for key in [name, "url", "path"] {
+            if let text = try string(key) { return text }
+        }
+        return try string("base64").map { "data:;base64,\($0)" }
+    }
+
+    /// The forms of OpenAI, `"…"`, `{"url": "…"}` or `{"data": "…", "format": "wav"}`; else what `reference` finds.
+    func address(_ name: String, or plainName: String) throws(ChatError) -> String? {
+        let source = self[name]
+        switch source.value {
+        case nil, .null?: return try reference(plainName)
+        case .string(let text): return text
+        case .object:
+            if let url = try source.string("url") { return url }
+            guard let data = try source.string("data") else { throw source.error(.missingKey, "url", expected: "a string") }
+            return "data:audio/\(try source.string("format") ?? "wav");base64,\(data)"
+        default: throw source.error(.invalidValue, expected: #"a string or {"url": "…"}"#)
+        }
+    }
+
+    func error(_ code: ChatError.Code, _ name: String? = nil, expected: String, remedy: String? = nil) -> ChatError {
+        let place = name.map { self[$0] } ?? self
+        return ChatError(
+            code, message: message, key: place.key, expected: expected, found: place.value?.summary ?? "nothing",
+            remedy: remedy)
+    }
+
+    private func path(_ name: String) -> String { key.isEmpty ? name : "\(key).\(name)" }
+}

@@ -1,0 +1,128 @@
+/// The published chat format, in the generation and size that a checkpoint's `chat_template.jinja` belongs to.
+///
+/// The template is recognised, not run: the four generations that exist are written natively.
+///
+/// Source: the published templates of April and July 2026, character by character.
+public struct ChatTemplate: Sendable, Hashable {
+    public enum Generation: Int, Sendable, CaseIterable, Comparable {
+        /// 2 April 2026, still in many converted files.
+        case release
+        case midApril
+        /// Late April to June.
+        case lateApril
+        /// July 2026.
+        case july
+
+        public static func < (left: Generation, right: Generation) -> Bool { left.rawValue < right.rawValue }
+    }
+
+    public let generation: Generation
+    /// With thinking off, the answer begins after a closed empty thought: so the large models were trained, and E2B and
+    /// E4B must not see it.
+    public let appendsEmptyThought: Bool
+    /// False if the template is none of the published ones, or there is none: the newest format then stands in.
+    public let isRecognized: Bool
+
+    public init(_ generation: Generation, appendsEmptyThought: Bool) {
+        self.generation = generation
+        self.appendsEmptyThought = appendsEmptyThought
+        isRecognized = true
+    }
+
+    /// - Parameters:
+    ///   - source: text of the checkpoint's `chat_template.jinja`; nil if it has none.
+    ///   - isLargeModel: 12B and above. Only looked at without `source`, which decides whatever the model's size.
+    public init(source: String?, isLargeModel: Bool = false) {
+        let macros = ["<|turn>", "strip_thinking", "format_function_declaration"]
+        isRecognized = source.map { source in macros.allSatisfy(source.contains) } ?? false
+        appendsEmptyThought = source?.contains(#"<|channel>thought\n<channel|>"#) ?? isLargeModel
+        generation =
+            switch source {
+            case let source? where isRecognized && !source.contains("ns_tool_scan"): .release
+            case let source? where isRecognized && !source.contains("captured_content"): .midApril
+            case let source? where isRecognized && !source.contains("preserve_thinking"): .lateApril
+            default: .july
+            }
+    }
+
+    /// - Parameters:
+    ///   - tools: `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}` each.
+    ///   - thinking: whether the model may think before it answers.
+    ///   - preserveThinking: keeps the thoughts of earlier turns that called tools. Since July.
+    ///   - addGenerationPrompt: whether the assistant speaks next.
+    /// - Throws: `ChatError` where the template of this generation would fail, or would lose a medium without a word.
+    public func render(
+        _ messages: [ChatMessage], tools: [JSONValue] = [], thinking: Bool = false, preserveThinking: Bool = false,
+        addGenerationPrompt: Bool = true
+    ) throws(ChatError) -> RenderedPrompt {
+        var prompt = RenderedPrompt()
+        prompt.control("<bos>")
+        let opensWithSystem = messages.first.map { $0.role == .system || $0.role == .developer } ?? false
+        if thinking || !tools.isEmpty || opensWithSystem {
+            prompt.control("<|turn>")
+            prompt.text("system\n")
+            if thinking {
+                prompt.control("<|think|>")
+                if generation > .release { prompt.text("\n") }
+            }
+            if opensWithSystem { prompt.text(try systemText(messages[0].content)) }
+            for (index, tool) in tools.enumerated() {
+                prompt.control("<|tool>")
+                try ToolDeclaration(generation, tool: index).write(tool, to: &prompt)
+                prompt.control("<tool|>")
+            }
+            closeTurn(&prompt)
+        }
+
+        let turns = TurnWriter(
+            generation: generation, messages: messages, first: opensWithSystem ? 1 : 0, preserveThinking: preserveThinking)
+        let ending = try turns.write(to: &prompt)
+        if addGenerationPrompt { open(&prompt, after: ending, thinking: thinking) }
+        return prompt
+    }
+
+    private func open(_ prompt: inout RenderedPrompt, after ending: TurnWriter.Ending, thinking: Bool) {
+        switch ending {
+        case .responses:
+            // The model goes on in its open turn; since July it is led into a thought.
+            guard thinking && generation == .july else { return }
+            prompt.control("<|channel>")
+            prompt.text("thought\n")
+            prompt.opensThought = true
+        case .calls where generation > .release:
+            return
+        case .calls, .content:
+            prompt.control("<|turn>")
+            prompt.text("model\n")
+            guard appendsEmptyThought && !thinking else { return }
+            prompt.control("<|channel>")
+            prompt.text("thought\n")
+            prompt.control("<channel|>")
+        }
+    }
+
+    private func systemText(_ content: ChatMessage.Content?) throws(ChatError) -> String {
+        switch content {
+        case nil: return ""
+        case .text(let text): return text.trimmed
+        case .value(let value): return generation < .lateApril ? value.pythonText : ""
+        case .parts(let parts):
+            var text = ""
+            for (index, part) in parts.enumerated() {
+                guard case .text(let partText) = part.kind else {
+                    throw ChatError(
+                        .notInThisFormat, message: 0, key: "content[\(index)].type", expected: "text", found: part.type,
+                        remedy: "The first system message cannot hold a medium; move it to a message of the user.")
+                }
+                text += partText.trimmed + " "
+            }
+            // Older templates print the list itself, as Python shows it.
+            return generation < .lateApril ? JSONValue.array(parts.map(\.json)).pythonText : text
+        }
+    }
+}
+
+func closeTurn(_ prompt: inout RenderedPrompt) {
+    prompt.control("<turn|>")
+    prompt.text("\n")
+}
