@@ -12,6 +12,9 @@ public struct ImageReader: Sendable {
     /// Larger pictures are refused before memory is taken.  The default is where Pillow refuses too: half a gigabyte.
     public static let defaultMaxPixels = 178_956_970
 
+    /// libpng's own limit; a picture of one row may not cost more than its pixels do.
+    public static let maxSide = 1_000_000
+
     public let maxPixels: Int
 
     public init(maxPixels: Int = ImageReader.defaultMaxPixels) {
@@ -31,10 +34,10 @@ public struct ImageReader: Sendable {
         let format = MediaFormat(source.bytes)
         let decoder = try Decoder(source, format)
         let (width, height) = try decoder.size()
-        let (pixels, overflows) = width.multipliedReportingOverflow(by: height)
-        guard !overflows, pixels <= maxPixels else {
+        guard max(width, height) <= Self.maxSide, width * height <= maxPixels else {
             throw source.error(
-                .tooLarge, expected: "at most \(maxPixels) pixels", found: "\(width)×\(height)",
+                .tooLarge, expected: "at most \(maxPixels) pixels, \(Self.maxSide) to a side",
+                found: "\(width)×\(height)",
                 remedy: "scale the picture down")
         }
         let rgb = try decoder.rgb(width: width, height: height)
@@ -46,22 +49,13 @@ public struct ImageReader: Sendable {
 /// One of the two C decoders, over one source.
 private struct Decoder {
     let source: SourceBytes
-    let name: String
-    let readSize:
-        (
-            UnsafePointer<UInt8>?, Int, UnsafeMutablePointer<UInt32>?, UnsafeMutablePointer<UInt32>?,
-            UnsafeMutablePointer<CChar>?
-        )
-            -> image_status
-    let readRGB:
-        (UnsafePointer<UInt8>?, Int, UInt32, UInt32, UnsafeMutablePointer<UInt8>?, UnsafeMutablePointer<CChar>?) ->
-            image_status
+    let isPNG: Bool
 
     init(_ source: SourceBytes, _ format: MediaFormat) throws(MediaError) {
         self.source = source
         switch format {
-        case .png: (name, readSize, readRGB) = ("PNG", png_read_size, png_read_rgb)
-        case .jpeg: (name, readSize, readRGB) = ("JPEG", jpeg_read_size, jpeg_read_rgb)
+        case .png: isPNG = true
+        case .jpeg: isPNG = false
         case .other(let found):
             throw source.error(
                 .unsupported, expected: "PNG or JPEG", found: found, remedy: "convert it to PNG or JPEG")
@@ -74,18 +68,19 @@ private struct Decoder {
     }
 
     func size() throws(MediaError) -> (width: Int, height: Int) {
+        let readSize = isPNG ? png_read_size : jpeg_read_size
         var (width, height): (UInt32, UInt32) = (0, 0)
-        try check { bytes, message in readSize(bytes.baseAddress, bytes.count, &width, &height, message) }
+        try check { readSize($0.baseAddress, $0.count, &width, &height, $1) }
         return (Int(width), Int(height))
     }
 
+    /// - Parameters: what `size` returned.
     func rgb(width: Int, height: Int) throws(MediaError) -> [UInt8] {
+        let readRGB = isPNG ? png_read_rgb : jpeg_read_rgb
         var failure: MediaError?
         let rgb = [UInt8](unsafeUninitializedCapacity: width * height * 3) { rgb, count in
             do throws(MediaError) {
-                try check { bytes, message in
-                    readRGB(bytes.baseAddress, bytes.count, UInt32(width), UInt32(height), rgb.baseAddress, message)
-                }
+                try check { readRGB($0.baseAddress, $0.count, UInt32(width), UInt32(height), rgb.baseAddress, $1) }
                 count = width * height * 3
             } catch {
                 failure = error
@@ -111,6 +106,7 @@ private struct Decoder {
         guard let code else { return }
         let reason = String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
         throw source.error(
-            code, expected: "a whole \(name) file", found: reason, remedy: "export or download the picture again")
+            code, expected: "a whole \(isPNG ? "PNG" : "JPEG") file", found: reason,
+            remedy: "export or download the picture again")
     }
 }

@@ -24,6 +24,7 @@ struct SoundFile: ~Copyable, @unchecked Sendable {
                 .empty, expected: "a recording", found: "no bytes", remedy: "check that it was written or downloaded")
         }
         let stream = ByteStream(source)
+        defer { withExtendedLifetime(stream) {} }  // libsndfile has its address, also while it fails
         var callbacks = ByteStream.callbacks
         var info = SF_INFO()
         let opened = sf_open_virtual(

@@ -96,7 +96,7 @@ private let processed: [Processed] = (try? MediaGoldens.load("imageProcessor")) 
         let processor = try ImageProcessor(patchSize: 16, poolingKernelSize: 3, maxSoftTokens: 280)
         #expect(
             message { () throws(ImageProcessorError) in _ = try processor(width: 0, height: 3, rgb: []) }
-                == "image processor: expected a picture with pixels, found 0×3.")
+                == "image processor: expected a picture of 1 to 1000000 pixels a side, found 0×3.")
         #expect(
             message { () throws(ImageProcessorError) in _ = try processor(width: 2, height: 3, rgb: [1, 2, 3]) }
                 == "image processor: expected 18 bytes for 2×3 RGB, found 3.")

@@ -4,7 +4,7 @@ Pictures: what Pillow decodes, what torchvision resizes, what transformers' Gemm
 Sound: small files of every format, what soundfile and soxr make of them, what transformers' feature extractor answers.
 Large answers are stored as CRC-32 of their bytes with a few values to look at.
 
-Run: python make_media_goldens.py      (also needs ffmpeg and espeak-ng)
+Run: python make_media_goldens.py      (also needs ffmpeg, espeak-ng and cjpeg)
 """
 
 import io
@@ -184,7 +184,8 @@ def jpeg_cases():
         cases[f"orientation{orientation}"] = encode("RGB", (21, 10), exif=b"Exif\0\0" + exif(orientation, order))
     ppm = io.BytesIO()
     Image.fromarray(scene(45, 37, 3)).save(ppm, "PPM")
-    cases["440"] = subprocess.run(["cjpeg", "-sample", "1x2"], input=ppm.getvalue(), capture_output=True, check=True).stdout
+    cjpeg = ["cjpeg", "-sample", "1x2"]
+    cases["440"] = subprocess.run(cjpeg, input=ppm.getvalue(), capture_output=True, check=True).stdout
     for name, data in cases.items():
         yield f"{name}.jpg", data, pillow_rgb(data)
 
@@ -204,8 +205,9 @@ def resizes():
               (301, 203, 301, 48), (301, 203, 144, 203), (3, 2, 96, 96), (1, 1, 48, 48), (2000, 15, 2208, 48),
               (1217, 911, 336, 240)]
     for seed, (width, height, new_width, new_height) in enumerate(shapes):
-        image = torch.from_numpy(noise(width * height * 3, seed).reshape(height, width, 3)).permute(2, 0, 1).contiguous()
-        out = tvF.resize(image, [new_height, new_width], interpolation=tvF.InterpolationMode.BICUBIC, antialias=True)
+        image = torch.from_numpy(noise(width * height * 3, seed).reshape(height, width, 3))
+        image = image.permute(2, 0, 1).contiguous()
+        out = tvF.resize(image, [new_height, new_width], tvF.InterpolationMode.BICUBIC, antialias=True)
         answers.append({"from": [width, height], "to": [new_width, new_height], "seed": seed,
                         **summary(out.permute(1, 2, 0).numpy())})
     return answers

@@ -30,7 +30,8 @@ import Testing
         Case("PNG", [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], .unsupported, "\(formats) PNG"),
         Case("JPEG", [0xFF, 0xD8, 0xFF, 0xE0], .unsupported, "\(formats) JPEG"),
         Case(
-            "M4A", Data("\0\0\0 ftypM4A \0\0\0\0".utf8), .unsupported, "\(formats) M4A (AAC); if it has sound, convert"),
+            "M4A", Data("\0\0\0 ftypM4A \0\0\0\0".utf8), .unsupported,
+            "\(formats) M4A (AAC); if it has sound, convert"),
         Case("MP4", Data("\0\0\0 ftypisom\0\0\0\0".utf8), .unsupported, "\(formats) MP4; if it has sound, convert"),
         Case("WebM", [0x1A, 0x45, 0xDF, 0xA3], .unsupported, "\(formats) Matroska or WebM"),
         Case("header cut in fmt", wavFile(silence).prefix(20), .malformed, "expected a whole recording, found"),

@@ -42,7 +42,7 @@ private func golden(_ name: String) -> Data {
 
     static let remedy = "convert it to PNG or JPEG"
     static let early = "the data ends too early; export or download the picture again"
-    static let tooLarge = "expected at most 178956970 pixels, found"
+    static let tooLarge = "expected at most 178956970 pixels, 1000000 to a side, found"
 
     static let cases = [
         Case("empty", [], .empty, "expected PNG or JPEG, found no bytes"),
@@ -65,6 +65,7 @@ private func golden(_ name: String) -> Data {
         Case(
             "PNG of the format's limit", pngHeader(~0 >> 1, ~0 >> 1) + chunk("IDAT", []), .tooLarge,
             "\(tooLarge) 2147483647×"),
+        Case("PNG of one row", pngHeader(1_000_001, 1) + chunk("IDAT", []), .tooLarge, "\(tooLarge) 1000001×1;"),
         Case("PNG of no width", pngHeader(0, 8), .malformed, "Invalid IHDR data"),
         Case("PNG of negative width", pngHeader(0xFFFF_FFFF, 8), .malformed, "expected a whole PNG file"),
         Case("PNG of 3 bits", pngHeader(8, 8, depth: 3), .malformed, "Invalid IHDR data"),
@@ -130,7 +131,9 @@ private func golden(_ name: String) -> Data {
         let file = golden("rgb8.png")
         #expect(try ImageReader(maxPixels: 19 * 13).read(file).width == 19)
         let error = try #require(throws: MediaError.self) { try ImageReader(maxPixels: 19 * 13 - 1).read(file) }
-        #expect(error.description == "image: expected at most 246 pixels, found 19×13; scale the picture down.")
+        #expect(
+            error.description
+                == "image: expected at most 246 pixels, 1000000 to a side, found 19×13; scale the picture down.")
     }
 
     /// Wherever a file is cut, the picture is refused.  (Without its last two bytes, the end marker, a JPEG is whole.)

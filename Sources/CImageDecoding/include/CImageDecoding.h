@@ -29,7 +29,9 @@ image_status jpeg_read_size(const uint8_t *bytes, size_t count, uint32_t *width,
 ///
 /// JPEG: libjpeg's defaults (islow inverse DCT, fancy upsampling); four channels are taken for Adobe's inverted CMYK,
 /// as Pillow does.  Orientation and ICC profile are not applied.  Damage that libjpeg itself repairs is not an error.
-image_status png_read_rgb(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
-image_status jpeg_read_rgb(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
+image_status png_read_rgb(
+    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
+image_status jpeg_read_rgb(
+    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
 
 #endif

@@ -133,11 +133,9 @@ extension MelSpectrogram {
         }
         return (0..<configuration.featureSize).map { j in
             let weights = bins.map { frequency in
-                max(
-                    0,
-                    min(
-                        (frequency - corners[j]) / (corners[j + 1] - corners[j]),
-                        (corners[j + 2] - frequency) / (corners[j + 2] - corners[j + 1])))
+                let rising = (frequency - corners[j]) / (corners[j + 1] - corners[j])
+                let falling = (corners[j + 2] - frequency) / (corners[j + 2] - corners[j + 1])
+                return max(0, min(rising, falling))
             }
             guard let first = weights.firstIndex(where: { $0 > 0 }), let last = weights.lastIndex(where: { $0 > 0 })
             else {

@@ -20,6 +20,9 @@ public struct ImageProcessor: Sendable {
     /// The only budgets the models were trained with; the reference refuses others too.
     public static let budgets = [70, 140, 280, 560, 1120]
 
+    /// Longer sides are refused: the weights of a resize take memory in proportion to them.
+    public static let maxSide = 1_000_000
+
     public let patchSize: Int
     public let poolingKernelSize: Int
     public let maxSoftTokens: Int
@@ -44,8 +47,9 @@ public struct ImageProcessor: Sendable {
     /// At least one side reaches a multiple, and the product stays within the budget: the two sides before rounding
     /// down multiply to exactly the budget's pixels, which is more than one square of `side`².
     public func targetSize(width: Int, height: Int) throws(ImageProcessorError) -> (width: Int, height: Int) {
-        guard width > 0, height > 0 else {
-            throw ImageProcessorError(code: .pixels, expected: "a picture with pixels", found: "\(width)×\(height)")
+        guard (1...Self.maxSide).contains(width), (1...Self.maxSide).contains(height) else {
+            throw ImageProcessorError(
+                code: .pixels, expected: "a picture of 1 to \(Self.maxSide) pixels a side", found: "\(width)×\(height)")
         }
         let side = patchSize * poolingKernelSize
         let pixels = maxSoftTokens * side * side
@@ -67,7 +71,8 @@ public struct ImageProcessor: Sendable {
         let target = try targetSize(width: width, height: height)
         guard rgb.count == width * height * 3 else {
             throw ImageProcessorError(
-                code: .pixels, expected: "\(width * height * 3) bytes for \(width)×\(height) RGB", found: "\(rgb.count)"
+                code: .pixels, expected: "\(width * height * 3) bytes for \(width)×\(height) RGB",
+                found: "\(rgb.count)"
             )
         }
         let resized = BicubicResize.resize(rgb, width: width, height: height, to: target.width, target.height)
