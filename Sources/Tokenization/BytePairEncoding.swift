@@ -3,32 +3,7 @@
 /// Source: Sennrich, Haddow and Birch (2016); tokenizers, `models/bpe/word.rs`, whose choice among equal ranks, the
 /// leftmost, is kept.
 struct BytePairEncoding: Sendable {
-    /// What a pair of adjacent symbols becomes.
-    struct Merge: Sendable {
-        let rank: Int32
-        let result: Int32
-    }
-
-    private var keys: [UInt64]  // open addressing: left << 32 | right, or all ones
-    private var merges: [Merge]
-    private let mask: Int
-    private static let empty = UInt64.max
-
-    init(expecting count: Int) {
-        let capacity = max(16, (count * 2).nextPowerOfTwo)
-        keys = Array(repeating: Self.empty, count: capacity)
-        merges = Array(repeating: Merge(rank: 0, result: 0), count: capacity)
-        mask = capacity - 1
-    }
-
-    /// The first of equal pairs counts, as it has the lower rank.
-    mutating func insert(_ left: Int, _ right: Int, _ merge: Merge) {
-        let key = Self.key(Int32(left), Int32(right))
-        let slot = self.slot(key)
-        guard keys[slot] == Self.empty else { return }
-        keys[slot] = key
-        merges[slot] = merge
-    }
+    let merges: MergeTable
 
     /// Merges `symbols` in place until no adjacent pair has a rank. O(n log n).
     func merge(_ symbols: inout [Int32]) {
@@ -37,11 +12,11 @@ struct BytePairEncoding: Sendable {
         var previous = Array(-1..<Int32(symbols.count - 1))
         // The merge that the symbol at a place and its right neighbour could now make: an entry of the queue whose rank
         // is another one is out of date.
-        var candidates = [Merge?](repeating: nil, count: symbols.count)
+        var candidates = [MergeTable.Merge?](repeating: nil, count: symbols.count)
         var queue = MergeQueue()
-        func find(_ place: Int32, _ symbols: [Int32]) -> Merge? {
+        func find(_ place: Int32, _ symbols: [Int32]) -> MergeTable.Merge? {
             let right = next[Int(place)]
-            return right < symbols.count ? self[symbols[Int(place)], symbols[Int(right)]] : nil
+            return right < symbols.count ? merges[symbols[Int(place)], symbols[Int(right)]] : nil
         }
         for place in 0..<Int32(symbols.count) {
             guard let merge = find(place, symbols) else { continue }
@@ -63,23 +38,6 @@ struct BytePairEncoding: Sendable {
             }
         }
         symbols.removeAll { $0 < 0 }
-    }
-
-    private subscript(left: Int32, right: Int32) -> Merge? {
-        let key = Self.key(left, right)
-        let slot = self.slot(key)
-        return keys[slot] == key ? merges[slot] : nil
-    }
-
-    private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
-        UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
-    }
-
-    private func slot(_ key: UInt64) -> Int {
-        let hash = key &* 0x9e37_79b9_7f4a_7c15  // Fibonacci hashing
-        var slot = Int(truncatingIfNeeded: hash >> 32) & mask
-        while keys[slot] != key, keys[slot] != Self.empty { slot = (slot + 1) & mask }
-        return slot
     }
 }
 

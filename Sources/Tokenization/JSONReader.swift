@@ -23,10 +23,14 @@ struct JSONReader {
 
     /// Calls `body` with every key, the reader standing before its value, which `body` must read.
     mutating func readObject(_ body: (String, inout JSONReader) throws(TokenizerError) -> Void) throws(TokenizerError) {
-        try readObjectBytes { key, reader throws(TokenizerError) in try body(String(decoding: key, as: UTF8.self), &reader) }
+        try readObjectBytes { key, reader throws(TokenizerError) in
+            try body(String(decoding: key, as: UTF8.self), &reader)
+        }
     }
 
-    mutating func readObjectBytes(_ body: (ArraySlice<UInt8>, inout JSONReader) throws(TokenizerError) -> Void) throws(TokenizerError) {
+    mutating func readObjectBytes(_ body: (ArraySlice<UInt8>, inout JSONReader) throws(TokenizerError) -> Void)
+        throws(TokenizerError)
+    {
         try readMembers(open: "{", close: "}") { reader throws(TokenizerError) in
             let key = try reader.readStringBytes()
             try reader.expect(":")
@@ -39,13 +43,17 @@ struct JSONReader {
         try readMembers(open: "[", close: "]", body)
     }
 
-    mutating func readString() throws(TokenizerError) -> String { String(decoding: try readStringBytes(), as: UTF8.self) }
+    mutating func readString() throws(TokenizerError) -> String {
+        String(decoding: try readStringBytes(), as: UTF8.self)
+    }
 
     /// The bytes of a string, escapes resolved.
     mutating func readStringBytes() throws(TokenizerError) -> ArraySlice<UInt8> {
         try expect("\"")
         let start = place
-        while place < bytes.count, bytes[place] != UInt8(ascii: "\""), bytes[place] != UInt8(ascii: "\\"), bytes[place] >= 0x20 { place += 1 }
+        while place < bytes.count, bytes[place] != UInt8(ascii: "\""), bytes[place] != UInt8(ascii: "\\"),
+            bytes[place] >= 0x20
+        { place += 1 }
         if place < bytes.count, bytes[place] == UInt8(ascii: "\"") {
             place += 1
             return bytes[start..<place - 1]
@@ -102,7 +110,10 @@ struct JSONReader {
         default:
             let start = place
             while place < bytes.count, !Self.endsScalar(bytes[place]) { place += 1 }
-            guard place > start else { throw malformed("a value") }
+            guard Self.isLiteralOrNumber(bytes[start..<place]) else {
+                place = start
+                throw malformed("a value")
+            }
         }
         return count
     }
@@ -112,7 +123,15 @@ struct JSONReader {
     }
 
     private static func endsScalar(_ byte: UInt8) -> Bool {
-        isSpace(byte) || byte == UInt8(ascii: ",") || byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]") || byte == UInt8(ascii: ":")
+        isSpace(byte) || byte == UInt8(ascii: ",") || byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]")
+            || byte == UInt8(ascii: ":")
+    }
+
+    private static func isLiteralOrNumber(_ text: ArraySlice<UInt8>) -> Bool {
+        if text.allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }) { return !text.isEmpty }
+        let string = String(decoding: text, as: UTF8.self)
+        return ["true", "false", "null"].contains(string)
+            || string.allSatisfy("+-.0123456789eE".contains) && Double(string) != nil
     }
 
     private mutating func skipSpaceAndReturnPlace() -> Int {
@@ -167,8 +186,13 @@ struct JSONReader {
 
     /// Four hexadecimal digits after the current place, which moves to the last.
     private mutating func readHex() throws(TokenizerError) -> UInt32 {
-        guard place + 4 < bytes.count, let value = UInt32(String(decoding: bytes[place + 1...place + 4], as: UTF8.self), radix: 16) else {
-            throw malformed("four hexadecimal digits")
+        guard place + 4 < bytes.count else { throw malformed("four hexadecimal digits") }
+        var value: UInt32 = 0
+        for byte in bytes[place + 1...place + 4] {
+            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
+                throw malformed("four hexadecimal digits")
+            }
+            value = value << 4 | UInt32(digit)
         }
         place += 4
         return value
@@ -180,7 +204,10 @@ struct JSONReader {
     }
 
     private func malformed(_ expected: String) -> TokenizerError {
-        let found = place < bytes.count ? "\"\(String(decoding: bytes[place..<min(bytes.count, place + 20)], as: UTF8.self))\"" : "the end of the file"
+        let found =
+            place < bytes.count
+            ? "\"\(String(decoding: bytes[place..<min(bytes.count, place + 20)], as: UTF8.self))\""
+            : "the end of the file"
         return TokenizerError(.malformed, file: file, place: "byte \(place)", expected: expected, found: found)
     }
 }

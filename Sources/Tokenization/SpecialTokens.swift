@@ -1,3 +1,11 @@
+/// A token that text is searched for before anything else.
+struct AddedToken: Sendable {
+    let text: String
+    let id: Int
+    /// Whether decoding may leave it out.
+    let isSpecial: Bool
+}
+
 /// The tokens that text is searched for before anything else, by their text: turn markers, media placeholders and the
 /// like. Their ids are looked up in the file, since a cut or re-trained vocabulary has others than the published one.
 public struct SpecialTokens: Sendable {
@@ -5,13 +13,13 @@ public struct SpecialTokens: Sendable {
     private let byFirstByte: [UInt8: [(text: [UInt8], id: Int)]]  // longest first
     private let hidden: Set<Int>
 
-    /// - Parameter tokens: text, id, and whether decoding may leave it out.
-    init(_ tokens: [(text: String, id: Int, isSpecial: Bool)]) {
+    init(_ tokens: [AddedToken]) {
         ids = Dictionary(tokens.map { ($0.text, $0.id) }, uniquingKeysWith: { first, _ in first })
         hidden = Set(tokens.filter(\.isSpecial).map(\.id))
-        byFirstByte = Dictionary(grouping: tokens.map { (text: Array($0.text.utf8), id: $0.id) }.filter { !$0.text.isEmpty }) {
-            $0.text[0]
-        }.mapValues { $0.sorted { $0.text.count > $1.text.count } }
+        let texts = tokens.map { (text: Array($0.text.utf8), id: $0.id) }.filter { !$0.text.isEmpty }
+        byFirstByte = Dictionary(grouping: texts) { $0.text[0] }.mapValues {
+            $0.sorted { $0.text.count > $1.text.count }
+        }
     }
 
     /// The id of `<|turn>`, say; nil if the vocabulary has no such token.

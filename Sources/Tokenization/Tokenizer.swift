@@ -25,13 +25,15 @@ public struct Tokenizer: Sendable {
 
     init(_ file: TokenizerFile) throws(TokenizerError) {
         vocabulary = file.vocabulary
-        encoding = file.encoding
+        encoding = BytePairEncoding(merges: MergeTable(file.merges))
         specialTokens = SpecialTokens(file.addedTokens)
         var byteIds: [Int32] = []
         for byte in UInt8.min...UInt8.max {
             let piece = "<0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) + ">"
             guard let id = file.vocabulary.id(piece.utf8) else {
-                throw TokenizerError(.missingPiece, file: file.path, place: "model.vocab", expected: "a piece for every byte", found: "no \(piece)")
+                throw TokenizerError(
+                    .missingPiece, file: file.path, place: "model.vocab", expected: "a piece for every byte",
+                    found: "no \(piece)")
             }
             byteIds.append(Int32(id))
         }
@@ -69,8 +71,7 @@ public struct Tokenizer: Sendable {
         return ids + encodePlain(String(decoding: bytes[start...], as: UTF8.self))
     }
 
-    /// No merge joins a newline with another character, so runs of newlines and what lies between them are merged each
-    /// on its own.
+    /// Runs of newlines and what lies between them are merged each on its own, where no merge could join the two.
     private func encodePlain(_ text: String) -> [Int] {
         var ids: [Int] = []
         ids.reserveCapacity(text.utf8.count / 3)
@@ -82,7 +83,7 @@ public struct Tokenizer: Sendable {
             symbols.removeAll(keepingCapacity: true)
         }
         for scalar in text.unicodeScalars {
-            if (scalar == "\n") != isNewlineRun {
+            if (scalar == "\n") != isNewlineRun, encoding.merges.keepsNewlinesApart {
                 flush()
                 isNewlineRun.toggle()
             }

@@ -6,69 +6,64 @@ import Foundation
 struct TokenizerFile {
     let path: String
     private(set) var vocabulary = Vocabulary(expecting: 0)
-    private(set) var encoding = BytePairEncoding(expecting: 0)
-    private(set) var addedTokens: [(text: String, id: Int, isSpecial: Bool)] = []
+    private(set) var merges = MergeList(expecting: 0)
+    private(set) var addedTokens: [AddedToken] = []
 
-    private static let idLimit = 1 << 24
+    /// No vocabulary is near it; a greater id would only ask for memory.
+    private static let idLimit = 1 << 22
 
     init(contentsOf path: String) throws(TokenizerError) {
         let data: Data
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
         } catch {
-            throw TokenizerError(.unreadable, file: path, place: "file", expected: "a readable tokenizer.json", found: "none")
+            throw TokenizerError(
+                .unreadable, file: path, place: "file", expected: "a readable tokenizer.json", found: "none")
         }
         try self.init(data, path: path)
     }
 
     init(_ data: Data, path: String) throws(TokenizerError) {
         self.path = path
-        let bytes = [UInt8](data)
-        var reader = JSONReader(bytes, file: path)
-        var places: [String: Int] = [:]
+        var reader = JSONReader([UInt8](data), file: path)
+        var normalizers: [Normalizer]?
+        var hasModel = false
         try reader.readObject { key, reader throws(TokenizerError) in
-            places[key] = reader.place
-            try reader.skipValue()
+            switch key {
+            case "normalizer": normalizers = try Self.readNormalizers(&reader)
+            case "added_tokens": try readAddedTokens(&reader)
+            case "model":
+                try readModel(&reader)
+                hasModel = true
+            default: try reader.skipValue()
+            }
         }
         try reader.expectEnd()
-        func at(_ key: String) throws(TokenizerError) -> JSONReader {
-            guard let place = places[key] else {
-                throw TokenizerError(.malformed, file: path, place: key, expected: "this key", found: "none")
-            }
-            return JSONReader(bytes, file: path, place: place)
+        guard hasModel else {
+            throw TokenizerError(.malformed, file: path, place: "model", expected: "a BPE model", found: "no such key")
         }
-        try Self.checkNormalizer(places["normalizer"].map { JSONReader(bytes, file: path, place: $0) }, path)
-        if places["added_tokens"] != nil { try readAddedTokens(at("added_tokens")) }
-        try readModel(at("model"))
-    }
-
-    /// `{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}`, alone or as a sequence of one.
-    private static func checkNormalizer(_ reader: JSONReader?, _ path: String) throws(TokenizerError) {
-        var text = ""
-        if var reader {
-            let start = reader.place
-            try reader.skipValue()
-            text = String(decoding: reader.bytes[start..<reader.place].filter { !JSONReader.isSpace($0) || $0 == 0x20 }, as: UTF8.self)
-        }
-        let squeezed = text.replacingOccurrences(of: "\": ", with: "\":").replacingOccurrences(of: ", \"", with: ",\"")
-        let isSpaceReplacement = ["▁", "\\u2581"].contains { mark in
-            squeezed.contains(#""pattern":{"String":" "}"#) && squeezed.contains(#""content":"\#(mark)""#)
-        }
-        guard isSpaceReplacement, squeezed.components(separatedBy: #""pattern""#).count == 2 else {
+        guard normalizers == [.published] else {
             throw TokenizerError(
-                .unsupported, file: path, place: "normalizer", expected: "the replacement of \" \" by \"▁\", as in Gemma 4",
-                found: text.isEmpty ? "none" : String(text.prefix(120)))
+                .unsupported, file: path, place: "normalizer", expected: "\(Normalizer.published), as in Gemma 4",
+                found: (normalizers ?? []).isEmpty
+                    ? "none" : (normalizers ?? []).map(\.description).joined(separator: ", "))
         }
+        try addPiecesOfAddedTokens()
     }
 
-    private mutating func readModel(_ start: JSONReader) throws(TokenizerError) {
-        var reader = start
-        var vocabulary: (start: JSONReader, count: Int)?, merges: (start: JSONReader, count: Int)?
-        var type = "", hasByteFallback = false
+    // MARK: Model
+
+    private mutating func readModel(_ reader: inout JSONReader) throws(TokenizerError) {
+        var vocabulary: (start: JSONReader, count: Int)?
+        var merges: (start: JSONReader, count: Int)?
+        var type = ""
+        var hasByteFallback = false
+        var ignoresMerges = false
         try reader.readObject { key, reader throws(TokenizerError) in
             switch key {
             case "type": type = try reader.readString()
             case "byte_fallback": hasByteFallback = try reader.readBool()
+            case "ignore_merges": ignoresMerges = try reader.readBool()
             case "vocab":
                 let start = reader
                 vocabulary = (start, try reader.skipValue())
@@ -78,85 +73,96 @@ struct TokenizerFile {
             default: try reader.skipValue()
             }
         }
-        guard type.isEmpty || type == "BPE", hasByteFallback else {
+        guard type == "BPE", hasByteFallback, !ignoresMerges else {
+            let found =
+                type != "BPE" ? "\"\(type)\"" : hasByteFallback ? "BPE with ignore_merges" : "BPE without byte_fallback"
             throw TokenizerError(
                 .unsupported, file: path, place: "model", expected: "BPE with byte_fallback, as in Gemma 4",
-                found: type == "BPE" ? "BPE without byte_fallback" : type)
+                found: found)
         }
         guard let vocabulary, let merges else {
             throw TokenizerError(
-                .malformed, file: path, place: "model", expected: "vocab and merges", found: vocabulary == nil ? "no vocab" : "no merges")
+                .malformed, file: path, place: "model", expected: "vocab and merges",
+                found: vocabulary == nil ? "no vocab" : "no merges")
         }
         try readVocabulary(vocabulary.start, count: vocabulary.count)
         try readMerges(merges.start, count: merges.count)
     }
 
     private mutating func readVocabulary(_ start: JSONReader, count: Int) throws(TokenizerError) {
-        var vocabulary = Vocabulary(expecting: count + addedTokens.count)
+        var vocabulary = Vocabulary(expecting: count)
         var reader = start
-        let path = path
         try reader.readObjectBytes { key, reader throws(TokenizerError) in
             let id = try reader.readInteger()
-            guard id >= 0, id < Self.idLimit else {
-                throw TokenizerError(
-                    .invalidVocabulary, file: path, place: "model.vocab", expected: "an id from 0 to \(Self.idLimit - 1)", found: "\(id)")
+            guard 0..<Self.idLimit ~= id else {
+                throw invalidVocabulary("an id from 0 to \(Self.idLimit - 1)", "\(id) for \(quoted(key))")
             }
             switch vocabulary.insert(key, id: id) {
             case .added: break
-            case .duplicateId:
-                throw TokenizerError(.invalidVocabulary, file: path, place: "model.vocab", expected: "each id once", found: "\(id) twice")
-            case .duplicatePiece:
-                throw TokenizerError(
-                    .invalidVocabulary, file: path, place: "model.vocab", expected: "each piece once",
-                    found: "\"\(String(decoding: key, as: UTF8.self))\" twice")
-            }
-        }
-        // Added tokens may be missing in `vocab`; their ids then follow it.
-        for token in addedTokens where vocabulary.id(token.text.utf8) != token.id {
-            guard vocabulary.insert(token.text.utf8, id: token.id) == .added else {
-                throw TokenizerError(
-                    .invalidVocabulary, file: path, place: "added_tokens", expected: "\"\(token.text)\" under the id it has in model.vocab",
-                    found: "\(token.id)")
+            case .duplicateId: throw invalidVocabulary("each id once", "\(id) twice, again for \(quoted(key))")
+            case .duplicatePiece: throw invalidVocabulary("each piece once", "\(quoted(key)) twice")
             }
         }
         self.vocabulary = vocabulary
     }
 
-    /// Either form: `["a", "b"]`, or `"a b"` cut at the first space that has something before it.
-    private mutating func readMerges(_ start: JSONReader, count: Int) throws(TokenizerError) {
-        var encoding = BytePairEncoding(expecting: count)
-        var reader = start
-        var rank: Int32 = 0
-        let (path, vocabulary) = (path, vocabulary)
-        try reader.readArray { reader throws(TokenizerError) in
-            let place = "model.merges[\(rank)]"
-            var sides: [ArraySlice<UInt8>] = []
-            if reader.peek() == UInt8(ascii: "[") {
-                try reader.readArray { reader throws(TokenizerError) in sides.append(try reader.readStringBytes()) }
-            } else {
-                let pair = try reader.readStringBytes()
-                if let cut = pair.dropFirst().firstIndex(of: 0x20) { sides = [pair[..<cut], pair[(cut + 1)...]] }
-            }
-            guard sides.count == 2 else {
-                throw TokenizerError(.malformed, file: path, place: place, expected: "two pieces", found: "\(sides.count)")
-            }
-            guard let left = vocabulary.id(sides[0]), let right = vocabulary.id(sides[1]), let result = vocabulary.id(joining: sides[0], sides[1]) else {
-                throw TokenizerError(
-                    .invalidMerge, file: path, place: place, expected: "two pieces whose join is a piece",
-                    found: sides.map { "\"\(String(decoding: $0, as: UTF8.self))\"" }.joined(separator: " and "))
-            }
-            encoding.insert(left, right, .init(rank: rank, result: Int32(result)))
-            rank += 1
-        }
-        self.encoding = encoding
+    private func invalidVocabulary(_ expected: String, _ found: String) -> TokenizerError {
+        TokenizerError(.invalidVocabulary, file: path, place: "model.vocab", expected: expected, found: found)
     }
 
-    private mutating func readAddedTokens(_ start: JSONReader) throws(TokenizerError) {
+    private mutating func readMerges(_ start: JSONReader, count: Int) throws(TokenizerError) {
+        var merges = MergeList(expecting: count)
         var reader = start
-        var tokens = addedTokens
-        let path = path
+        var index = 0
         try reader.readArray { reader throws(TokenizerError) in
-            var text: String?, id: Int?, isSpecial = false
+            guard let (left, right) = try Self.readPair(&reader) else {
+                throw TokenizerError(
+                    .malformed, file: path, place: "model.merges[\(index)]", expected: "two pieces",
+                    found: "another number")
+            }
+            guard merges.append(left, right, of: vocabulary) else {
+                throw TokenizerError(
+                    .invalidMerge, file: path, place: "model.merges[\(index)]",
+                    expected: "two pieces that join to a third",
+                    found: "\(quoted(left)) and \(quoted(right)), one of the three not in model.vocab")
+            }
+            index += 1
+        }
+        self.merges = merges
+    }
+
+    /// Either form: `["a", "b"]`, or `"a b"` cut at the first space that has something before it.
+    private static func readPair(_ reader: inout JSONReader) throws(TokenizerError) -> (
+        ArraySlice<UInt8>, ArraySlice<UInt8>
+    )? {
+        guard reader.peek() == UInt8(ascii: "[") else {
+            let pair = try reader.readStringBytes()
+            guard let cut = pair.dropFirst().firstIndex(of: UInt8(ascii: " ")) else { return nil }
+            return (pair[..<cut], pair[(cut + 1)...])
+        }
+        var left: ArraySlice<UInt8>?
+        var right: ArraySlice<UInt8>?
+        var count = 0
+        try reader.readArray { reader throws(TokenizerError) in
+            (left, right) = (right, try reader.readStringBytes())
+            count += 1
+        }
+        guard count == 2, let left, let right else { return nil }
+        return (left, right)
+    }
+
+    private func quoted(_ piece: ArraySlice<UInt8>) -> String {
+        String(decoding: piece, as: UTF8.self).debugDescription
+    }
+
+    // MARK: Added tokens
+
+    private mutating func readAddedTokens(_ reader: inout JSONReader) throws(TokenizerError) {
+        var tokens: [AddedToken] = []
+        try reader.readArray { reader throws(TokenizerError) in
+            var text = ""
+            var id = -1
+            var isSpecial = false
             try reader.readObject { key, reader throws(TokenizerError) in
                 switch key {
                 case "content": text = try reader.readString()
@@ -165,13 +171,63 @@ struct TokenizerFile {
                 default: try reader.skipValue()
                 }
             }
-            guard let text, let id, id >= 0, id < Self.idLimit else {
+            guard !text.isEmpty, 0..<Self.idLimit ~= id else {
                 throw TokenizerError(
-                    .malformed, file: path, place: "added_tokens[\(tokens.count)]", expected: "content and an id from 0 to \(Self.idLimit - 1)",
-                    found: "content \(text.map { "\"\($0)\"" } ?? "none"), id \(id.map(String.init) ?? "none")")
+                    .malformed, file: path, place: "added_tokens[\(tokens.count)]",
+                    expected: "content and an id from 0 to \(Self.idLimit - 1)",
+                    found: "content \(text.debugDescription), id \(id < 0 ? "missing or negative" : String(id))")
             }
-            tokens.append((text, id, isSpecial))
+            tokens.append(AddedToken(text: text, id: id, isSpecial: isSpecial))
         }
         addedTokens = tokens
+    }
+
+    /// Added tokens may be missing in `vocab`; their ids then follow it.
+    private mutating func addPiecesOfAddedTokens() throws(TokenizerError) {
+        for (index, token) in addedTokens.enumerated() where vocabulary.id(token.text.utf8) != token.id {
+            guard vocabulary.insert(token.text.utf8, id: token.id) == .added else {
+                throw TokenizerError(
+                    .invalidVocabulary, file: path, place: "added_tokens[\(index)]",
+                    expected: "\(token.text.debugDescription) and its id as in model.vocab",
+                    found: "id \(token.id)")
+            }
+        }
+    }
+
+    // MARK: Normalizer
+
+    /// What is done to text before it is cut into symbols.
+    private struct Normalizer: Equatable, CustomStringConvertible {
+        var type = "", pattern = "", content = ""
+
+        static let published = Normalizer(type: "Replace", pattern: " ", content: "▁")
+
+        var description: String {
+            type == "Replace" ? "Replace \(pattern.debugDescription) by \(content.debugDescription)" : type
+        }
+    }
+
+    /// One, none (`null`), or a `Sequence` of them.
+    private static func readNormalizers(_ reader: inout JSONReader) throws(TokenizerError) -> [Normalizer] {
+        guard reader.peek() == UInt8(ascii: "{") else {
+            try reader.skipValue()
+            return []
+        }
+        var normalizer = Normalizer()
+        var nested: [Normalizer] = []
+        try reader.readObject { key, reader throws(TokenizerError) in
+            switch key {
+            case "type": normalizer.type = try reader.readString()
+            case "content": normalizer.content = try reader.readString()
+            case "pattern":
+                try reader.readObject { kind, reader throws(TokenizerError) in
+                    normalizer.pattern = (kind == "String" ? "" : kind + " ") + (try reader.readString())
+                }
+            case "normalizers":
+                try reader.readArray { reader throws(TokenizerError) in nested += try readNormalizers(&reader) }
+            default: try reader.skipValue()
+            }
+        }
+        return normalizer.type == "Sequence" ? nested : [normalizer]
     }
 }

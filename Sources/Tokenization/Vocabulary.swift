@@ -5,26 +5,24 @@
 struct Vocabulary: Sendable {
     private var bytes: [UInt8] = []
     private var places: [Place] = []  // by id
-    private var slots: [Slot]  // open addressing
-    private let mask: Int
+    private var slots: [Slot]  // open addressing, at most half full
+    private var pieceCount = 0
 
     /// Where a piece lies in `bytes`.
-    fileprivate struct Place {
+    private struct Place {
         var start: Int32 = 0
         var length: Int32 = -1  // no such id
     }
 
-    /// An id with half its piece's hash, so that most other pieces are passed over unread.
+    /// An id with its piece's hash: most other pieces are passed over unread, and a larger table is filled without them.
     private struct Slot {
         var id: Int32 = -1  // empty
-        var tag: UInt32 = 0
+        var hash: UInt32 = 0
     }
 
-    /// - Parameter count: pieces expected, so that the table does not grow.
+    /// - Parameter count: pieces expected, so that the table need not grow.
     init(expecting count: Int) {
-        let capacity = max(16, (count * 2).nextPowerOfTwo)
-        slots = Array(repeating: Slot(), count: capacity)
-        mask = capacity - 1
+        slots = Array(repeating: Slot(), count: tableCapacity(for: count))
         places.reserveCapacity(count)
     }
 
@@ -33,59 +31,75 @@ struct Vocabulary: Sendable {
 
     func piece(_ id: Int) -> ArraySlice<UInt8>? {
         guard places.indices.contains(id), places[id].length >= 0 else { return nil }
-        return bytes[places[id]]
+        let start = Int(places[id].start)
+        return bytes[start..<start + Int(places[id].length)]
     }
 
     func id(_ piece: some Collection<UInt8>) -> Int? {
-        let slot = self.slot(Self.hash(piece)) { piece.elementsEqual($0) }
-        return slots[slot].id < 0 ? nil : Int(slots[slot].id)
-    }
-
-    /// The id of `left` followed by `right`.
-    func id(joining left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Int? {
-        let slot = self.slot(Self.hash(right, after: Self.hash(left))) {
-            $0.count == left.count + right.count && $0.starts(with: left) && $0.suffix(right.count).elementsEqual(right)
-        }
-        return slots[slot].id < 0 ? nil : Int(slots[slot].id)
+        let slot = slots[self.slot(piece, hash: Self.hash(piece))]
+        return slot.id < 0 ? nil : Int(slot.id)
     }
 
     enum Insertion { case added, duplicateId, duplicatePiece }
 
-    /// - Precondition: 0 <= id, and fewer pieces than expected have been added.
+    /// - Precondition: 0 <= id < 2³¹.
     mutating func insert(_ piece: some Collection<UInt8>, id: Int) -> Insertion {
         if id < places.count, places[id].length >= 0 { return .duplicateId }
         let hash = Self.hash(piece)
-        let slot = self.slot(hash) { piece.elementsEqual($0) }
+        var slot = self.slot(piece, hash: hash)
         guard slots[slot].id < 0 else { return .duplicatePiece }
+        if 2 * (pieceCount + 1) > slots.count {
+            grow()
+            slot = self.slot(piece, hash: hash)
+        }
         while places.count <= id { places.append(Place()) }
         places[id] = Place(start: Int32(bytes.count), length: Int32(piece.count))
         bytes.append(contentsOf: piece)
-        slots[slot] = Slot(id: Int32(id), tag: Self.tag(hash))
+        slots[slot] = Slot(id: Int32(id), hash: hash)
+        pieceCount += 1
         return .added
     }
 
-    /// FNV-1a, 64 bits.
-    private static func hash(_ piece: some Collection<UInt8>, after start: UInt64 = 0xcbf2_9ce4_8422_2325) -> UInt64 {
-        piece.reduce(start) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
+    /// FNV-1a, 64 bits folded to 32.
+    private static func hash(_ piece: some Collection<UInt8>) -> UInt32 {
+        let hash = piece.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3 }
+        return UInt32(truncatingIfNeeded: hash ^ (hash >> 32))
     }
 
-    private static func tag(_ hash: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: hash >> 32) }
-
-    /// The slot that holds the piece of this hash, or the empty one where it belongs.
-    private func slot(_ hash: UInt64, matches: (ArraySlice<UInt8>) -> Bool) -> Int {
-        var slot = Int(truncatingIfNeeded: hash ^ (hash >> 32)) & mask
-        let tag = Self.tag(hash)
-        while slots[slot].id >= 0, slots[slot].tag != tag || !matches(bytes[places[Int(slots[slot].id)]]) { slot = (slot + 1) & mask }
+    /// The slot that holds the piece, or the empty one where it belongs.
+    private func slot(_ piece: some Collection<UInt8>, hash: UInt32) -> Int {
+        let mask = slots.count - 1
+        var slot = Int(hash) & mask
+        while slots[slot].id >= 0, slots[slot].hash != hash || !isEqual(places[Int(slots[slot].id)], piece) {
+            slot = (slot + 1) & mask
+        }
         return slot
     }
-}
 
-extension [UInt8] {
-    fileprivate subscript(place: Vocabulary.Place) -> ArraySlice<UInt8> {
-        self[Int(place.start)..<Int(place.start) + Int(place.length)]
+    private func isEqual(_ place: Place, _ piece: some Collection<UInt8>) -> Bool {
+        guard piece.count == Int(place.length) else { return false }
+        var offset = Int(place.start)
+        for byte in piece {
+            guard bytes[offset] == byte else { return false }
+            offset += 1
+        }
+        return true
+    }
+
+    private mutating func grow() {
+        let old = slots
+        slots = Array(repeating: Slot(), count: 2 * old.count)
+        let mask = slots.count - 1
+        for entry in old where entry.id >= 0 {
+            var slot = Int(entry.hash) & mask
+            while slots[slot].id >= 0 { slot = (slot + 1) & mask }
+            slots[slot] = entry
+        }
     }
 }
 
-extension Int {
-    var nextPowerOfTwo: Int { self <= 1 ? 1 : 1 << (Int.bitWidth - (self - 1).leadingZeroBitCount) }
+/// Slots of a hash table, a power of two, that `count` entries fill at most to the half.
+func tableCapacity(for count: Int) -> Int {
+    let least = max(16, 2 * count)
+    return 1 << (Int.bitWidth - (least - 1).leadingZeroBitCount)
 }
