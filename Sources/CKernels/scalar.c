@@ -22,7 +22,7 @@ static void scale(float *out, const float *a, float factor, size_t count) {
 }
 
 static void clamp(float *out, const float *a, float low, float high, size_t count) {
-    for (size_t i = 0; i < count; i++) out[i] = fminf(fmaxf(a[i], low), high);
+    for (size_t i = 0; i < count; i++) out[i] = a[i] < low ? low : a[i] > high ? high : a[i];
 }
 
 static void gelu_multiply(float *out, const float *gate, const float *up, size_t count) {

@@ -5,5 +5,10 @@
 #include "CKernels.h"
 
 extern const kernel_set scalar_kernels;
+#if defined(__x86_64__)
+extern const kernel_set avx2_kernels, avx512_kernels;
+#elif defined(__aarch64__)
+extern const kernel_set neon_kernels;
+#endif
 
 #endif

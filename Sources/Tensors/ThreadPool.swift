@@ -1,30 +1,139 @@
-import Dispatch
 import Foundation
+import Synchronization
 
-/// Fixed workers that share the rows of one operation.
+/// Fixed workers that share the pieces of one operation.
+///
+/// A hand-off takes about a microsecond while workers are warm: they look for work for `spinNanoseconds` before they
+/// sleep, so a model that runs keeps them awake and a service that waits burns nothing. One operation at a time has
+/// the workers; a call that finds them taken, by another caller or by the operation it is part of, runs on its own
+/// thread. The workers end with the pool.
 public final class ThreadPool: Sendable {
+    /// Threads that work on one operation, the caller's included.
     public let count: Int
+    let crew = Crew()
 
     public static var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
 
     public init(count: Int) {
         precondition(count >= 1, "ThreadPool: expected at least one thread, found \(count)")
         self.count = count
+        for _ in 1..<max(1, count) {
+            let thread = Thread { [crew] in crew.serve() }
+            thread.stackSize = 1 << 20
+            thread.start()
+        }
     }
+
+    deinit { crew.dismiss() }
 
     /// Calls `body` on disjoint ranges that cover `0..<count`, at most `grain` long, from all threads; returns when
     /// all are done. How the rows are cut does not depend on the number of threads.
     public func parallelFor(_ count: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
         let pieces = (count + grain - 1) / grain
-        guard pieces > 1, self.count > 1 else {
-            for piece in 0..<pieces { body(piece * grain..<min(count, (piece + 1) * grain)) }
+        func piece(_ index: Int) { body(index * grain..<min(count, (index + 1) * grain)) }
+        guard pieces > 1, self.count > 1, crew.run(pieces, piece) else {
+            for index in 0..<pieces { piece(index) }
             return
         }
+    }
+}
+
+/// What the workers and the caller of one pool share.
+///
+/// `@unchecked Sendable`: `body` and `pieces` are written only by the caller that holds `taken`, before the gate opens
+/// and after the last worker left; everything else is atomic or under `sleep`.
+final class Crew: @unchecked Sendable {
+    private static let spinNanoseconds: UInt64 = 50_000
+
+    /// One word, so that joining and closing cannot miss each other: the operation's number, whether it is open to
+    /// join, and how many workers are in it.
+    private let gate = Atomic<Int>(0)
+    private static let member = 1, open = 1 << 20, operation = 1 << 21
+    private static let members = open - 1
+
+    private let taken = Atomic<Bool>(false)
+    private let dismissed = Atomic<Bool>(false)
+    private let next = Atomic<Int>(0)  // the next piece that nobody has
+    private var pieces = 0
+    private var body: ((Int) -> Void)?
+
+    private let sleepers = Atomic<Int>(0)
+    private let sleep = NSCondition()
+
+    /// Runs every piece, with whichever workers come in time; false, with nothing run, if the crew is taken.
+    func run(_ pieces: Int, _ body: (Int) -> Void) -> Bool {
+        guard taken.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else { return false }
         withoutActuallyEscaping(body) { body in
-            nonisolated(unsafe) let body = body
-            DispatchQueue.concurrentPerform(iterations: pieces) { piece in
-                body(piece * grain..<min(count, (piece + 1) * grain))
-            }
+            self.body = body
+            self.pieces = pieces
+            next.store(0, ordering: .relaxed)
+            gate.add(Self.operation | Self.open, ordering: .sequentiallyConsistent)
+            wakeSleepers()
+            takePieces()
+            // Whoever has not joined by now is not waited for.
+            gate.subtract(Self.open, ordering: .acquiringAndReleasing)
+            wait { self.gate.load(ordering: .acquiring) & Self.members == 0 }
+            self.body = nil
         }
+        taken.store(false, ordering: .releasing)
+        return true
+    }
+
+    /// A worker's life: join each operation once, until dismissed.
+    func serve() {
+        var last = 0
+        while true {
+            wait { self.isJoinable(after: last) || self.dismissed.load(ordering: .sequentiallyConsistent) }
+            if dismissed.load(ordering: .relaxed) { return }
+            let seen = gate.load(ordering: .acquiring)
+            guard seen & Self.open != 0,
+                gate.compareExchange(expected: seen, desired: seen + Self.member, ordering: .acquiring).exchanged
+            else { continue }
+            last = seen / Self.operation
+            takePieces()
+            let left = gate.subtract(Self.member, ordering: .sequentiallyConsistent).newValue
+            if left & (Self.members | Self.open) == 0 { wakeSleepers() }
+        }
+    }
+
+    func dismiss() {
+        dismissed.store(true, ordering: .sequentiallyConsistent)
+        wakeSleepers()
+    }
+
+    private func isJoinable(after last: Int) -> Bool {
+        let seen = gate.load(ordering: .sequentiallyConsistent)
+        return seen & Self.open != 0 && seen / Self.operation != last
+    }
+
+    /// Never inlined, so that the copy of `body` is gone before the worker leaves.
+    @inline(never)
+    private func takePieces() {
+        guard let body else { return }
+        while true {
+            let piece = next.add(1, ordering: .relaxed).oldValue
+            if piece >= pieces { return }
+            body(piece)
+        }
+    }
+
+    /// Returns when `ready`, which `wakeSleepers` follows; looks for a while, then sleeps.
+    private func wait(until ready: () -> Bool) {
+        let start = DispatchTime.now().uptimeNanoseconds
+        while DispatchTime.now().uptimeNanoseconds - start < Self.spinNanoseconds {
+            if ready() { return }
+        }
+        sleep.lock()
+        sleepers.add(1, ordering: .sequentiallyConsistent)
+        while !ready() { sleep.wait() }
+        sleepers.subtract(1, ordering: .sequentiallyConsistent)
+        sleep.unlock()
+    }
+
+    private func wakeSleepers() {
+        guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }
+        sleep.lock()
+        sleep.broadcast()
+        sleep.unlock()
     }
 }

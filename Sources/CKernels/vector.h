@@ -1,0 +1,326 @@
+// Every kernel over vectors of LANES floats, in clang's vector extensions: the file of an instruction set switches its
+// instructions on, defines LANES, BLOCK_ROWS, BLOCK_TOKENS, SET and ISA, and includes this.
+//
+// BLOCK_ROWS x BLOCK_TOKENS sums of a product stay in registers.  A sum is made in the same order wherever its row and
+// token lie in a block, so results do not depend on how callers cut their rows and tokens.
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+typedef float vf __attribute__((ext_vector_type(LANES)));
+typedef int32_t vi __attribute__((ext_vector_type(LANES)));
+typedef uint16_t vu16 __attribute__((ext_vector_type(LANES)));
+typedef uint32_t vu32 __attribute__((ext_vector_type(LANES)));
+typedef _Float16 vf16 __attribute__((ext_vector_type(LANES)));
+
+/// The first `n` elements at `x`, 0 < n <= LANES; the other lanes are 0.
+INLINE vf load(const float *x, size_t n) {
+    vf v = 0;
+    memcpy(&v, x, n == LANES ? sizeof v : n * sizeof *x);
+    return v;
+}
+
+INLINE void store(float *out, vf v, size_t n) { memcpy(out, &v, n == LANES ? sizeof v : n * sizeof *out); }
+
+INLINE vf load_bf16(const uint16_t *x, size_t n) {
+    vu16 v = 0;
+    memcpy(&v, x, n == LANES ? sizeof v : n * sizeof *x);
+    vu32 bits = __builtin_convertvector(v, vu32) << 16;
+    return (vf)bits;
+}
+
+INLINE vf load_f16(const uint16_t *x, size_t n) {
+    vf16 v = 0;
+    memcpy(&v, x, n == LANES ? sizeof v : n * sizeof *x);
+    return __builtin_convertvector(v, vf);
+}
+
+INLINE vf fma_vf(vf a, vf b, vf c) { return __builtin_elementwise_fma(a, b, c); }
+
+/// Lanes added in pairs, halves of halves.
+INLINE float sum_lanes(vf v) {
+    float lanes[LANES];
+    memcpy(lanes, &v, sizeof v);
+    UNROLL for (size_t half = LANES / 2; half > 0; half /= 2) {
+        UNROLL for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    }
+    return lanes[0];
+}
+
+/// Runs the statements with `i` = 0, LANES, 2 LANES, … and `n` elements from there on: LANES, at the end fewer.
+#define FOR_LANES(count, ...)                         \
+    do {                                              \
+        size_t i = 0;                                 \
+        for (; i + LANES <= (count); i += LANES) {    \
+            const size_t n = LANES;                   \
+            __VA_ARGS__;                              \
+        }                                             \
+        if (i < (count)) {                            \
+            const size_t n = (count) - i;             \
+            __VA_ARGS__;                              \
+        }                                             \
+    } while (0)
+
+// MARK: Elementary functions
+
+/// e^x within 2 ulp; 0 under the smallest subnormal, infinity over the range, NaN of NaN.
+/// e^x = 2^n e^r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q the minimax polynomial of degree 4 (relative error 2^-27).
+INLINE vf exponential(vf x) {
+    x = x > 89.0f ? (vf)89.0f : x;
+    x = x < -104.0f ? (vf)-104.0f : x;
+    const vf round = 12582912.0f;  // 1.5 * 2^23: the sum's low bits are the nearest integer
+    vf shifted = fma_vf(x, (vf)1.44269504f, round);
+    vf n = shifted - round;
+    vf r = fma_vf(n, (vf)-0.693145752f, x);    // ln 2 in two parts; the first times n is exact
+    r = fma_vf(n, (vf)-1.42860677e-6f, r);
+    vf q = fma_vf(r, (vf)0.00139411236f, (vf)0.00836318079f);
+    q = fma_vf(q, r, (vf)0.0416663736f);
+    q = fma_vf(q, r, (vf)0.166665763f);
+    q = fma_vf(q, r, (vf)0.5f);
+    vf e = fma_vf(q * r, r, r) + 1.0f;
+    vi power = (vi)shifted - (vi)round, half = power >> 1;  // 2^n in two factors: the product may be subnormal
+    return e * (vf)((half + 127) << 23) * (vf)((power - half + 127) << 23);
+}
+
+/// tanh(x) within 3 ulp: x + x^3 g(x^2) under 1/2, g minimax of degree 4; else 1 - 2 / (e^2x + 1).
+INLINE vf hyperbolic_tangent(vf x) {
+    vf z = x * x;
+    vf g = fma_vf(z, (vf)-0.00695102895f, (vf)0.0214747321f);
+    g = fma_vf(g, z, (vf)-0.0539341047f);
+    g = fma_vf(g, z, (vf)0.133332282f);
+    g = fma_vf(g, z, (vf)-0.333333313f);
+    vf small = fma_vf(g * z, x, x);
+    vf magnitude = __builtin_elementwise_abs(x);
+    vf large = __builtin_elementwise_copysign(1.0f - 2.0f / (exponential(2.0f * magnitude) + 1.0f), x);
+    return magnitude > 0.5f ? large : small;
+}
+
+// MARK: Elementwise
+
+static void add(float *out, const float *a, const float *b, size_t count) {
+    FOR_LANES(count, store(out + i, load(a + i, n) + load(b + i, n), n));
+}
+
+static void multiply(float *out, const float *a, const float *b, size_t count) {
+    FOR_LANES(count, store(out + i, load(a + i, n) * load(b + i, n), n));
+}
+
+static void multiply_add(float *out, const float *a, const float *b, size_t count) {
+    FOR_LANES(count, store(out + i, fma_vf(load(a + i, n), load(b + i, n), load(out + i, n)), n));
+}
+
+static void scale(float *out, const float *a, float factor, size_t count) {
+    FOR_LANES(count, store(out + i, load(a + i, n) * factor, n));
+}
+
+static void clamp(float *out, const float *a, float low, float high, size_t count) {
+    FOR_LANES(count,
+        vf v = load(a + i, n);
+        v = v < low ? (vf)low : v;
+        store(out + i, v > high ? (vf)high : v, n);
+    );
+}
+
+static void gelu_multiply(float *out, const float *gate, const float *up, size_t count) {
+    FOR_LANES(count,
+        vf z = load(gate + i, n);
+        // (1 + tanh u) / 2 = 1 / (1 + e^-2u)
+        vf exponent = z * fma_vf(z * z, (vf)(-2 * 0.7978845608f * 0.044715f), (vf)(-2 * 0.7978845608f));
+        store(out + i, z / (1.0f + exponential(exponent)) * load(up + i, n), n);
+    );
+}
+
+static void silu(float *out, const float *x, size_t count) {
+    FOR_LANES(count,
+        vf v = load(x + i, n);
+        store(out + i, v / (1.0f + exponential(-v)), n);
+    );
+}
+
+static void sigmoid_multiply(float *out, const float *value, const float *gate, size_t count) {
+    FOR_LANES(count, store(out + i, load(value + i, n) / (1.0f + exponential(-load(gate + i, n))), n));
+}
+
+static void soft_cap(float *out, const float *x, float cap, size_t count) {
+    FOR_LANES(count, store(out + i, cap * hyperbolic_tangent(load(x + i, n) / cap), n));
+}
+
+static void widen_bf16(float *out, const uint16_t *x, size_t count) {
+    FOR_LANES(count, store(out + i, load_bf16(x + i, n), n));
+}
+
+static void widen_f16(float *out, const uint16_t *x, size_t count) {
+    FOR_LANES(count, store(out + i, load_f16(x + i, n), n));
+}
+
+// MARK: Rows
+
+static float maximum(const float *x, size_t count) {
+    vf largest = -INFINITY;
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        vf v = load(x + i, LANES);
+        largest = v > largest ? v : largest;
+    }
+    float result = -INFINITY;
+    for (; i < count; i++) result = fmaxf(result, x[i]);
+    for (size_t lane = 0; lane < LANES; lane++) result = fmaxf(result, largest[lane]);
+    return result;
+}
+
+static float exponentials(float *out, const float *x, float shift, size_t count) {
+    vf sum = 0;
+    FOR_LANES(count,
+        vf e = exponential(load(x + i, n) - shift);
+        store(out + i, e, n);
+        sum += load((const float *)&e, n);
+    );
+    return sum_lanes(sum);
+}
+
+static void rms_norm(float *out, const float *x, const float *weight, float eps, size_t count) {
+    vf squares = 0;
+    FOR_LANES(count,
+        vf v = load(x + i, n);
+        squares = fma_vf(v, v, squares);
+    );
+    float factor = 1 / sqrtf(sum_lanes(squares) / count + eps);
+    if (weight) {
+        FOR_LANES(count, store(out + i, load(x + i, n) * factor * load(weight + i, n), n));
+    } else {
+        scale(out, x, factor, count);
+    }
+}
+
+static void layer_norm(float *out, const float *x, const float *weight, float eps, size_t count) {
+    vf sum = 0, squares = 0;
+    FOR_LANES(count, sum += load(x + i, n));
+    float mean = sum_lanes(sum) / count;
+    FOR_LANES(count,
+        vf v = load(x + i, n) - mean;
+        v = load((const float *)&v, n);
+        squares = fma_vf(v, v, squares);
+    );
+    float factor = 1 / sqrtf(sum_lanes(squares) / count + eps);
+    FOR_LANES(count, store(out + i, (load(x + i, n) - mean) * factor * load(weight + i, n), n));
+}
+
+static void rotate(float *x, const float *cosine, const float *sine, size_t half) {
+    FOR_LANES(half,
+        vf a = load(x + i, n), b = load(x + half + i, n), c = load(cosine + i, n), s = load(sine + i, n);
+        store(x + i, a * c - b * s, n);
+        store(x + half + i, b * c + a * s, n);
+    );
+}
+
+// MARK: Products
+
+// The rows of the next block are fetched while these are multiplied: rows are too short for the hardware to catch up.
+#define PRODUCT(name, type, read)                                                                                    \
+    INLINE void name##_block(float *out, const type *weight, const float *x, const product_shape *s, size_t rows,     \
+                             size_t tokens) {                                                                         \
+        vf sums[BLOCK_ROWS][BLOCK_TOKENS] = {0};                                                                      \
+        FOR_LANES(s->columns,                                                                                         \
+            vf w[BLOCK_ROWS];                                                                                         \
+            UNROLL for (size_t r = 0; r < rows; r++) {                                                                \
+                w[r] = read(weight + r * s->weight_stride + i, n);                                                    \
+                __builtin_prefetch(weight + (r + BLOCK_ROWS) * s->weight_stride + i, 0, 2);                             \
+            }                                                                                                         \
+            UNROLL for (size_t t = 0; t < tokens; t++) {                                                              \
+                vf v = load(x + t * s->x_stride + i, n);                                                              \
+                UNROLL for (size_t r = 0; r < rows; r++) sums[r][t] = fma_vf(w[r], v, sums[r][t]);                    \
+            }                                                                                                         \
+        );                                                                                                            \
+        UNROLL for (size_t t = 0; t < tokens; t++)                                                                    \
+            UNROLL for (size_t r = 0; r < rows; r++) out[t * s->out_stride + r] = sum_lanes(sums[r][t]);              \
+    }                                                                                                                 \
+    INLINE void name##_rows(float *out, const type *weight, const float *x, const product_shape *s, size_t rows) {    \
+        size_t t = 0;                                                                                                 \
+        for (; t + BLOCK_TOKENS <= s->tokens; t += BLOCK_TOKENS)                                                      \
+            name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, BLOCK_TOKENS);                \
+        for (; BLOCK_TOKENS > 2 && t + 2 <= s->tokens; t += 2)                                                        \
+            name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, 2);                           \
+        if (t < s->tokens) name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, 1);            \
+    }                                                                                                                 \
+    static void name(float *out, const type *weight, const float *x, const product_shape *s) {                        \
+        size_t r = s->first_row;                                                                                      \
+        for (; r + BLOCK_ROWS <= s->end_row; r += BLOCK_ROWS)                                                         \
+            name##_rows(out + r, weight + r * s->weight_stride, x, s, BLOCK_ROWS);                                    \
+        for (; r < s->end_row; r++) name##_rows(out + r, weight + r * s->weight_stride, x, s, 1);                     \
+    }
+PRODUCT(f32_product, float, load)
+PRODUCT(bf16_product, uint16_t, load_bf16)
+PRODUCT(f16_product, uint16_t, load_f16)
+
+/// Keys whose values are read together: a strip of columns at a time, so that they stay in the first-level cache.
+#define BLOCK_KEYS 16
+
+typedef struct {
+    float *out;
+    const float *probability, *value;
+    size_t out_stride, probability_stride, value_stride, keys;
+} value_block;
+
+/// `n` columns, at most LANES, or `vectors` times LANES, of `tokens` rows.
+INLINE void weigh(value_block b, size_t tokens, size_t vectors, size_t n) {
+    vf sums[BLOCK_TOKENS][4];
+    UNROLL for (size_t t = 0; t < tokens; t++)
+        UNROLL for (size_t v = 0; v < vectors; v++) sums[t][v] = load(b.out + t * b.out_stride + v * LANES, n);
+    for (size_t j = 0; j < b.keys; j++) {
+        vf value[4];
+        UNROLL for (size_t v = 0; v < vectors; v++) value[v] = load(b.value + j * b.value_stride + v * LANES, n);
+        UNROLL for (size_t t = 0; t < tokens; t++) {
+            vf p = b.probability[t * b.probability_stride + j];
+            UNROLL for (size_t v = 0; v < vectors; v++) sums[t][v] = fma_vf(p, value[v], sums[t][v]);
+        }
+    }
+    UNROLL for (size_t t = 0; t < tokens; t++)
+        UNROLL for (size_t v = 0; v < vectors; v++) store(b.out + t * b.out_stride + v * LANES, sums[t][v], n);
+}
+
+INLINE void weigh_columns(value_block b, size_t tokens, size_t columns) {
+    size_t c = 0;
+    for (; c + 4 * LANES <= columns; c += 4 * LANES, b.out += 4 * LANES, b.value += 4 * LANES)
+        weigh(b, tokens, 4, LANES);
+    for (; c < columns; c += LANES, b.out += LANES, b.value += LANES)
+        weigh(b, tokens, 1, columns - c < LANES ? columns - c : LANES);
+}
+
+static void weighted_rows(float *out, size_t out_stride, const float *probability, size_t probability_stride,
+                          const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns) {
+    for (size_t j = 0; j < keys; j += BLOCK_KEYS) {
+        value_block b = {out, probability + j, value + j * value_stride, out_stride, probability_stride, value_stride,
+                         keys - j < BLOCK_KEYS ? keys - j : BLOCK_KEYS};
+        size_t t = 0;
+        for (; t + BLOCK_TOKENS <= tokens; t += BLOCK_TOKENS) {
+            weigh_columns(b, BLOCK_TOKENS, columns);
+            b.out += BLOCK_TOKENS * out_stride;
+            b.probability += BLOCK_TOKENS * probability_stride;
+        }
+        for (; t < tokens; t++, b.out += out_stride, b.probability += probability_stride) weigh_columns(b, 1, columns);
+    }
+}
+
+const kernel_set SET = {
+    .isa = ISA,
+    .add = add,
+    .multiply = multiply,
+    .multiply_add = multiply_add,
+    .scale = scale,
+    .clamp = clamp,
+    .gelu_multiply = gelu_multiply,
+    .silu = silu,
+    .sigmoid_multiply = sigmoid_multiply,
+    .soft_cap = soft_cap,
+    .maximum = maximum,
+    .exponentials = exponentials,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .rotate = rotate,
+    .widen_bf16 = widen_bf16,
+    .widen_f16 = widen_f16,
+    .f32_product = f32_product,
+    .bf16_product = bf16_product,
+    .f16_product = f16_product,
+    .weighted_rows = weighted_rows,
+};

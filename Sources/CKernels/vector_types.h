@@ -1,0 +1,6 @@
+// What vector.h needs of other headers, included before an instruction set is switched on.
+#include "CKernels.h"
+#include "sets.h"
+
+#include <math.h>
+#include <string.h>
