@@ -31,14 +31,18 @@ import Tokenization
                 ChatMessage.parse(try #require(conversation["messages"])), tools: tools,
                 thinking: conversation["thinking"] == true, preserveThinking: conversation["preserve"] == true,
                 addGenerationPrompt: conversation["prompt"] == true)
-            #expect(prompt.text.utf8.elementsEqual(try #require(conversation["text"]?.string).utf8), "\(conversation.json)")
+            #expect(
+                prompt.text.utf8.elementsEqual(try #require(conversation["text"]?.string).utf8), "\(conversation.json)")
         }
     }
 
     @Test(arguments: [
-        ("july-small", ChatTemplate.Generation.july, false), ("july-large", .july, true), ("mid-april-large", .midApril, true),
+        ("july-small", ChatTemplate.Generation.july, false), ("july-large", .july, true),
+        ("mid-april-large", .midApril, true),
     ])
-    func recognizesThePublishedTemplates(name: String, generation: ChatTemplate.Generation, hasEmptyThought: Bool) throws {
+    func recognizesThePublishedTemplates(name: String, generation: ChatTemplate.Generation, hasEmptyThought: Bool)
+        throws
+    {
         let template = try Self.template(name)
         #expect(template.isRecognized)
         #expect(template.generation == generation)

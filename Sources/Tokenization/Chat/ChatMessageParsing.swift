@@ -5,21 +5,22 @@ extension ChatMessage {
     /// `[{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "…"}]}]`.
     ///
     /// - Throws: `ChatError` naming the message and the key, or line and column where the text is no JSON.
-    public static func parse(json text: String) throws(ChatError) -> [ChatMessage] { try parse(bytes: Array(text.utf8)) }
+    public static func parse(json text: String) throws(ChatError) -> [ChatMessage] {
+        try parse(bytes: Array(text.utf8))
+    }
 
     public static func parse(json data: Data) throws(ChatError) -> [ChatMessage] { try parse(bytes: Array(data)) }
 
     private static func parse(bytes: [UInt8]) throws(ChatError) -> [ChatMessage] {
+        let conversation: JSONValue
         do {
-            return try parse(JSONValue(parsing: bytes))
-        } catch let error as JSONValue.SyntaxError {
-            throw ChatError(
-                .invalidJSON, key: "line \(error.line), column \(error.column)", expected: error.expected, found: error.found)
-        } catch let error as ChatError {
-            throw error
+            conversation = try JSONValue(parsing: bytes)
         } catch {
-            throw ChatError(.invalidJSON, key: "the conversation", expected: "JSON", found: "\(error)")
+            throw ChatError(
+                .invalidJSON, key: "line \(error.line), column \(error.column)", expected: error.expected,
+                found: error.found)
         }
+        return try parse(conversation)
     }
 
     /// - Parameter conversation: an array of messages.
@@ -92,7 +93,9 @@ extension ChatMessage.ToolCall {
 extension ChatMessage.ToolResponse {
     fileprivate init(_ reader: KeyReader) throws(ChatError) {
         try reader.expectObject()
-        guard let response = reader["response"].value else { throw reader.error(.missingKey, "response", expected: "a value") }
+        guard let response = reader["response"].value else {
+            throw reader.error(.missingKey, "response", expected: "a value")
+        }
         name = try reader.string("name")
         self.response = response
     }
@@ -132,7 +135,9 @@ private struct KeyReader {
     subscript(name: String) -> KeyReader { KeyReader(value?[name], message: message, key: path(name)) }
 
     func expectObject() throws(ChatError) {
-        guard case .object = value else { throw error(value == nil ? .missingKey : .invalidValue, expected: "an object") }
+        guard case .object = value else {
+            throw error(value == nil ? .missingKey : .invalidValue, expected: "an object")
+        }
     }
 
     func requiredString(_ name: String) throws(ChatError) -> String {
@@ -178,7 +183,9 @@ private struct KeyReader {
         case .string(let text): return text
         case .object:
             if let url = try source.string("url") { return url }
-            guard let data = try source.string("data") else { throw source.error(.missingKey, "url", expected: "a string") }
+            guard let data = try source.string("data") else {
+                throw source.error(.missingKey, "url", expected: "a string")
+            }
             return "data:audio/\(try source.string("format") ?? "wav");base64,\(data)"
         default: throw source.error(.invalidValue, expected: #"a string or {"url": "…"}"#)
         }

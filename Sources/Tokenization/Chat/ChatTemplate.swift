@@ -71,11 +71,12 @@ public struct ChatTemplate: Sendable, Hashable {
                 try ToolDeclaration(generation, tool: index).write(tool, to: &prompt)
                 prompt.control("<tool|>")
             }
-            closeTurn(&prompt)
+            prompt.endTurn()
         }
 
         let turns = TurnWriter(
-            generation: generation, messages: messages, first: opensWithSystem ? 1 : 0, preserveThinking: preserveThinking)
+            generation: generation, messages: messages, first: opensWithSystem ? 1 : 0,
+            preserveThinking: preserveThinking)
         let ending = try turns.write(to: &prompt)
         if addGenerationPrompt { open(&prompt, after: ending, thinking: thinking) }
         return prompt
@@ -120,9 +121,4 @@ public struct ChatTemplate: Sendable, Hashable {
             return generation < .lateApril ? JSONValue.array(parts.map(\.json)).pythonText : text
         }
     }
-}
-
-func closeTurn(_ prompt: inout RenderedPrompt) {
-    prompt.control("<turn|>")
-    prompt.text("\n")
 }

@@ -187,7 +187,9 @@ private struct JSONParser {
         while place < bytes.count, [0x20, 0x0A, 0x0D, 0x09].contains(bytes[place]) { place += 1 }
     }
 
-    private func peek(_ character: Unicode.Scalar) -> Bool { place < bytes.count && bytes[place] == UInt8(ascii: character) }
+    private func peek(_ character: Unicode.Scalar) -> Bool {
+        place < bytes.count && bytes[place] == UInt8(ascii: character)
+    }
 
     private mutating func take(_ character: Unicode.Scalar) -> Bool {
         guard peek(character) else { return false }

@@ -17,7 +17,8 @@ extension JSONValue {
         case .string(let text): text.pythonRepresentation
         case .array(let values): "[" + values.map(\.pythonRepresentation).joined(separator: ", ") + "]"
         case .object(let members):
-            "{" + members.map { $0.key.pythonRepresentation + ": " + $0.value.pythonRepresentation }
+            "{"
+                + members.map { $0.key.pythonRepresentation + ": " + $0.value.pythonRepresentation }
                 .joined(separator: ", ") + "}"
         }
     }
@@ -65,7 +66,8 @@ extension Double {
         if point > 16 || point < -3 {
             let exponent = String(abs(point - 1))
             let tail = digits.count > 1 ? "." + digits.dropFirst() : ""
-            return sign + digits.prefix(1) + tail + (point < 1 ? "e-" : "e+") + (exponent.count < 2 ? "0" : "") + exponent
+            return sign + digits.prefix(1) + tail + (point < 1 ? "e-" : "e+") + (exponent.count < 2 ? "0" : "")
+                + exponent
         }
         if point <= 0 { return sign + "0." + String(repeating: "0", count: -point) + digits }
         if point >= digits.count { return sign + digits + String(repeating: "0", count: point - digits.count) + ".0" }
@@ -100,7 +102,11 @@ extension String {
             case "\r": result += "\\r"
             case "\t": result += "\\t"
             default:
-                if scalar.isPythonPrintable { result.unicodeScalars.append(scalar) } else { result += scalar.pythonEscape }
+                if scalar.isPythonPrintable {
+                    result.unicodeScalars.append(scalar)
+                } else {
+                    result += scalar.pythonEscape
+                }
             }
         }
         return result + String(quote)

@@ -35,20 +35,52 @@ public struct RenderedPrompt: Sendable, Hashable {
         }
     }
 
+    /// - Parameter expand: gives the ids that replace a placeholder, markers included; `index` counts in `media`.
+    /// - Throws: `ChatError` if the tokenizer lacks a control token, and what `expand` throws.
+    public func tokens(
+        _ tokenizer: Tokenizer, expanding expand: (_ medium: Medium, _ index: Int) throws -> [Int]
+    ) throws -> [Int] {
+        var ids: [Int] = []
+        var mediaCount = 0
+        for piece in pieces {
+            switch piece {
+            case .control(let token):
+                guard let id = tokenizer.specialTokens[token] else {
+                    throw ChatError(
+                        .missingToken, key: "tokenizer.json", expected: "the control token \(token)", found: "none",
+                        remedy: "Use the tokenizer.json published beside the weights.")
+                }
+                ids.append(id)
+            case .text(let text): ids += tokenizer.encode(text, parseSpecial: false)
+            case .medium(let medium, _):
+                ids += try expand(medium, mediaCount)
+                mediaCount += 1
+            }
+        }
+        return ids
+    }
+
     // MARK: Building
 
     mutating func control(_ token: String) { pieces.append(.control(token)) }
 
     mutating func text(_ text: String) {
         guard !text.isEmpty else { return }
-        if case .text(let before) = pieces.last {
-            pieces[pieces.count - 1] = .text(before + text)
+        if case .text(var joined) = pieces.last {
+            pieces.removeLast()  // so that `joined` is the only owner and grows in place
+            joined += text
+            pieces.append(.text(joined))
         } else {
             pieces.append(.text(text))
         }
     }
 
     mutating func medium(_ medium: Medium, reference: String?) { pieces.append(.medium(medium, reference: reference)) }
+
+    mutating func endTurn() {
+        control("<turn|>")
+        text("\n")
+    }
 
     /// A string value of the tool syntax.
     mutating func quoted(_ text: String) {

@@ -69,7 +69,9 @@ struct ToolDeclaration {
     private func writeProperties(
         _ properties: JSONValue, path: String, filtered: Bool = false, to prompt: inout RenderedPrompt
     ) throws(ChatError) {
-        guard case .object(let members) = properties else { throw error(path, expected: "an object", found: properties) }
+        guard case .object(let members) = properties else {
+            throw error(path, expected: "an object", found: properties)
+        }
         // Before late April a property named like a key of the schema was lost, at every level.
         let dropsStandardKeys = filtered || generation < .lateApril
         let shown = members.sortedByKey.filter { !dropsStandardKeys || !Self.standardKeys.contains($0.key) }

@@ -64,7 +64,7 @@ struct TurnWriter {
         if ending == .calls && generation > .release {
             prompt.control("<|tool_response>")  // the caller supplies what follows
         } else if !(continues && generation == .july) && !staysOpen {
-            closeTurn(&prompt)
+            prompt.endTurn()
         }
         return ending
     }
@@ -92,7 +92,8 @@ struct TurnWriter {
             case .string(let text) where generation < .july: prompt.text(text)
             default:
                 throw ChatError(
-                    .invalidValue, message: index, key: "tool_calls[\(place)].function.arguments", expected: "an object",
+                    .invalidValue, message: index, key: "tool_calls[\(place)].function.arguments",
+                    expected: "an object",
                     found: call.arguments.summary, remedy: "Parse the string as JSON before handing it over.")
             }
             prompt.text("}")
@@ -117,7 +118,9 @@ struct TurnWriter {
     }
 
     /// The message of a tool, as the response to one of `calls`.
-    private func writeAnswer(_ index: Int, to calls: [ChatMessage.ToolCall], prompt: inout RenderedPrompt) throws(ChatError) {
+    private func writeAnswer(_ index: Int, to calls: [ChatMessage.ToolCall], prompt: inout RenderedPrompt)
+        throws(ChatError)
+    {
         let answer = messages[index]
         let name = try nameOfAnswer(index, to: calls)
         switch answer.content {
@@ -131,7 +134,8 @@ struct TurnWriter {
                 guard case .medium(let medium, let reference) = part.kind else { continue }
                 guard generation == .july else {
                     throw ChatError(
-                        .notInThisFormat, message: index, key: "content[\(place)].type", expected: "text", found: part.type,
+                        .notInThisFormat, message: index, key: "content[\(place)].type", expected: "text",
+                        found: part.type,
                         remedy: "This checkpoint's format shows no media of tools; send them in a message of the user.")
                 }
                 prompt.medium(medium, reference: reference)
@@ -145,7 +149,8 @@ struct TurnWriter {
         if generation == .july { return answer.name.flatMap { $0.isEmpty ? nil : $0 } ?? "unknown" }
         guard let name = answer.name else {
             throw ChatError(
-                .missingKey, message: index, key: "tool_call_id", expected: "the id of a call", found: answer.toolCallId ?? "nothing",
+                .missingKey, message: index, key: "tool_call_id", expected: "the id of a call",
+                found: answer.toolCallId ?? "nothing",
                 remedy: "Or give the message a name.")
         }
         return name
@@ -180,7 +185,8 @@ struct TurnWriter {
                 case .medium(let medium, let reference):
                     guard generation == .july || part.type == medium.rawValue else {
                         throw ChatError(
-                            .notInThisFormat, message: index, key: "content[\(place)].type", expected: medium.rawValue, found: part.type,
+                            .notInThisFormat, message: index, key: "content[\(place)].type", expected: medium.rawValue,
+                            found: part.type,
                             remedy: "This checkpoint's format does not know the other spelling.")
                     }
                     let margin = generation == .release && medium != .audio ? "\n\n" : ""
