@@ -1,0 +1,130 @@
+/// Reads what a model writes between `<|tool_call>` and `<tool_call|>`: `call:NAME{key:value,…}`.
+///
+/// Never fails: a model may stop anywhere. What is not closed ends with the text; a value that is neither quoted nor a
+/// literal is a string.
+struct ToolCallParser {
+    private enum Symbol: Equatable {
+        case scalar(Unicode.Scalar)
+        /// The token `<|"|>`.
+        case quote
+    }
+
+    private let symbols: [Symbol]
+    private var place = 0
+    /// Deeper brackets are read as text: the recursion must end.
+    private static let depthLimit = 64
+
+    /// - Parameter segments: the text between the quote tokens, so that every second one is a string's.
+    init(_ segments: [String]) {
+        symbols = Array(segments.map { $0.unicodeScalars.map(Symbol.scalar) }.joined(separator: [Symbol.quote]))
+    }
+
+    mutating func call() -> ChatMessage.ToolCall {
+        var name = read { $0 == .scalar("{") }
+        if name.hasPrefix("call:") { name.removeFirst("call:".count) }
+        return ChatMessage.ToolCall(name: name.trimmed, arguments: take("{") ? object(depth: 1) : .object([]))
+    }
+
+    private mutating func value(depth: Int) -> JSONValue {
+        skipSpace()
+        if depth <= Self.depthLimit {
+            if take("{") { return object(depth: depth) }
+            if take("[") { return array(depth: depth) }
+        }
+        if peek == .quote { return .string(quoted()) }
+        let text = read(until: Self.endsValue).trimmed
+        switch text {
+        case "true": return true
+        case "false": return false
+        case "null": return nil
+        default:
+            switch try? JSONValue(parsing: text) {
+            case .integer(let value): return .integer(value)
+            case .number(let value): return .number(value)
+            default: return .string(text)
+            }
+        }
+    }
+
+    /// After the opening brace.
+    private mutating func object(depth: Int) -> JSONValue {
+        var members: [JSONValue.Member] = []
+        while true {
+            skipSpace()
+            if peek == nil || take("}") { return .object(members) }
+            let key = peek == .quote ? quoted() : ""
+            let rest = read { $0 == .scalar(":") }.trimmed
+            guard take(":") else { return .object(members) }
+            let member = JSONValue.Member(key + rest, value(depth: depth + 1))
+            members.removeAll { $0.key == member.key }
+            members.append(member)
+            if !takeComma() {
+                _ = take("}")
+                return .object(members)
+            }
+        }
+    }
+
+    /// After the opening bracket.
+    private mutating func array(depth: Int) -> JSONValue {
+        var values: [JSONValue] = []
+        while true {
+            skipSpace()
+            if peek == nil || take("]") { return .array(values) }
+            values.append(value(depth: depth + 1))
+            if !takeComma() {
+                _ = take("]")
+                return .array(values)
+            }
+        }
+    }
+
+    private mutating func quoted() -> String {
+        place += 1
+        var text = String.UnicodeScalarView()
+        while case .scalar(let scalar) = peek {
+            text.append(scalar)
+            place += 1
+        }
+        if peek == .quote { place += 1 }
+        return String(text)
+    }
+
+    /// The text up to the symbol; what is quoted counts, but does not end it.
+    private mutating func read(until isEnd: (Symbol) -> Bool) -> String {
+        var text = ""
+        while let symbol = peek, !isEnd(symbol) {
+            switch symbol {
+            case .quote: text += quoted()
+            case .scalar(let scalar):
+                text.unicodeScalars.append(scalar)
+                place += 1
+            }
+        }
+        return text
+    }
+
+    // MARK: Symbols
+
+    private static func endsValue(_ symbol: Symbol) -> Bool {
+        [.scalar(","), .scalar("}"), .scalar("]")].contains(symbol)
+    }
+
+    private var peek: Symbol? { place < symbols.count ? symbols[place] : nil }
+
+    private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+        guard peek == .scalar(scalar) else { return false }
+        place += 1
+        return true
+    }
+
+    /// Goes over what does not belong behind a value.
+    private mutating func takeComma() -> Bool {
+        _ = read(until: Self.endsValue)
+        return take(",")
+    }
+
+    private mutating func skipSpace() {
+        while case .scalar(let scalar) = peek, scalar.properties.isWhitespace { place += 1 }
+    }
+}
