@@ -50,31 +50,40 @@ struct MergeTable: Sendable {
 
 /// Merges by the ids of their pieces, in order of rank.
 struct MergeList {
+    /// Two adjacent pieces.
+    struct Pair {
+        let left, right: ArraySlice<UInt8>
+    }
+
     private(set) var merges: [(left: Int32, right: Int32, result: Int32)] = []
     private(set) var keepsNewlinesApart = true
 
     init(expecting count: Int) { merges.reserveCapacity(count) }
 
-    /// - Returns: false if one of the pieces or what they join to is not in the vocabulary.
-    mutating func append(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>, of vocabulary: Vocabulary) -> Bool {
-        guard let leftId = vocabulary.id(left), let rightId = vocabulary.id(right),
-            let result = id(joining: left, right, vocabulary)
-        else {
-            return false
+    /// - Returns: the first of `pairs` of which one piece, or what the two join to, is not in the vocabulary. Those before
+    ///   it have been added.
+    mutating func append(_ pairs: [Pair], of vocabulary: Vocabulary) -> Int? {
+        let (lefts, rights) = (vocabulary.ids(pairs.map(\.left)), vocabulary.ids(pairs.map(\.right)))
+        for (index, pair) in pairs.enumerated() {
+            guard let left = lefts[index], let right = rights[index], let result = result(of: pair, vocabulary) else {
+                return index
+            }
+            if (pair.left.last == UInt8(ascii: "\n")) != (pair.right.first == UInt8(ascii: "\n")) {
+                keepsNewlinesApart = false
+            }
+            merges.append((Int32(left), Int32(right), Int32(result)))
         }
-        if (left.last == UInt8(ascii: "\n")) != (right.first == UInt8(ascii: "\n")) { keepsNewlinesApart = false }
-        merges.append((Int32(leftId), Int32(rightId), Int32(result)))
-        return true
+        return nil
     }
 
     /// Lists name all pairs that make one piece one after another: mostly it is the last result again.
-    private func id(joining left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>, _ vocabulary: Vocabulary) -> Int? {
+    private func result(of pair: Pair, _ vocabulary: Vocabulary) -> Int? {
         if let last = merges.last, let piece = vocabulary.piece(Int(last.result)),
-            piece.count == left.count + right.count,
-            piece.starts(with: left), piece.suffix(right.count).elementsEqual(right)
+            piece.count == pair.left.count + pair.right.count, piece.starts(with: pair.left),
+            piece.suffix(pair.right.count).elementsEqual(pair.right)
         {
             return Int(last.result)
         }
-        return vocabulary.id(left + right)
+        return vocabulary.id(pair.left + pair.right)
     }
 }

@@ -113,32 +113,35 @@ struct TokenizerFile {
     private mutating func readMerges(_ start: JSONReader, count: Int) throws(TokenizerError) {
         var merges = MergeList(expecting: count)
         var reader = start
-        var index = 0
-        try reader.readArray { reader throws(TokenizerError) in
-            guard let (left, right) = try Self.readPair(&reader) else {
-                throw TokenizerError(
-                    .malformed, file: path, place: "model.merges[\(index)]", expected: "two pieces",
-                    found: "another number")
-            }
-            guard merges.append(left, right, of: vocabulary) else {
-                throw TokenizerError(
-                    .invalidMerge, file: path, place: "model.merges[\(index)]",
-                    expected: "two pieces that join to a third",
-                    found: "\(quoted(left)) and \(quoted(right)), one of the three not in model.vocab")
-            }
-            index += 1
+        var pairs: [MergeList.Pair] = []
+        func flush() throws(TokenizerError) {
+            let rank = merges.merges.count
+            guard let bad = merges.append(pairs, of: vocabulary) else { return pairs.removeAll(keepingCapacity: true) }
+            throw TokenizerError(
+                .invalidMerge, file: path, place: "model.merges[\(rank + bad)]",
+                expected: "two pieces that join to a third",
+                found: "\(quoted(pairs[bad].left)) and \(quoted(pairs[bad].right)), one of the three not in model.vocab"
+            )
         }
+        try reader.readArray { reader throws(TokenizerError) in
+            guard let pair = try Self.readPair(&reader) else {
+                throw TokenizerError(
+                    .malformed, file: path, place: "model.merges[\(merges.merges.count + pairs.count)]",
+                    expected: "two pieces", found: "another number")
+            }
+            pairs.append(pair)
+            if pairs.count == 256 { try flush() }
+        }
+        try flush()
         self.merges = merges
     }
 
     /// Either form: `["a", "b"]`, or `"a b"` cut at the first space that has something before it.
-    private static func readPair(_ reader: inout JSONReader) throws(TokenizerError) -> (
-        ArraySlice<UInt8>, ArraySlice<UInt8>
-    )? {
+    private static func readPair(_ reader: inout JSONReader) throws(TokenizerError) -> MergeList.Pair? {
         guard reader.peek() == UInt8(ascii: "[") else {
             let pair = try reader.readStringBytes()
             guard let cut = pair.dropFirst().firstIndex(of: UInt8(ascii: " ")) else { return nil }
-            return (pair[..<cut], pair[(cut + 1)...])
+            return MergeList.Pair(left: pair[..<cut], right: pair[(cut + 1)...])
         }
         var left: ArraySlice<UInt8>?
         var right: ArraySlice<UInt8>?
@@ -148,7 +151,7 @@ struct TokenizerFile {
             count += 1
         }
         guard count == 2, let left, let right else { return nil }
-        return (left, right)
+        return MergeList.Pair(left: left, right: right)
     }
 
     private func quoted(_ piece: ArraySlice<UInt8>) -> String {

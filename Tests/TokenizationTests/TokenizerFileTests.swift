@@ -1,0 +1,242 @@
+import Foundation
+import Testing
+
+@testable import Tokenization
+
+/// A `tokenizer.json` of few pieces, each part of which a test can replace by other JSON.
+private struct SmallFile {
+    var normalizer = #"{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}"#
+    var type = #""BPE""#
+    var options = #""byte_fallback": true, "ignore_merges": false, "dropout": null"#
+    var pieces = #""a": 256, "b": 257, "ab": 258, "▁": 259, "<|turn>": 260"#
+    var merges = #"[["a", "b"]]"#
+    var addedTokens = #"[{"id": 260, "content": "<|turn>", "normalized": false, "special": true}]"#
+
+    private var bytes: String {
+        (0..<256).map { String(format: #""<0x%02X>": %d"#, $0, $0) }.joined(separator: ", ")
+    }
+
+    var text: String {
+        """
+        {"version": "1.0", "normalizer": \(normalizer), "added_tokens": \(addedTokens), "pre_tokenizer": {"n": [1, -2.5e3]},
+         "model": {"type": \(type), \(options), "vocab": {\(bytes), \(pieces)}, "merges": \(merges)}}
+        """
+    }
+
+    static func with(_ change: (inout SmallFile) -> Void) -> String {
+        var file = SmallFile()
+        change(&file)
+        return file.text
+    }
+}
+
+private func open(_ text: String) throws -> Tokenizer {
+    try Tokenizer(TokenizerFile(Data(text.utf8), path: "tokenizer.json"))
+}
+
+struct TokenizerFileTests {
+    @Test(arguments: [#"[["a", "b"]]"#, #"["a b"]"#, " [ [ \"a\" ,\n\"\\u0062\" ] ] "])
+    func readsBothFormsOfMerges(merges: String) throws {
+        let tokenizer = try open(SmallFile.with { $0.merges = merges })
+        #expect(tokenizer.encode("ab a") == [258, 259, 256])
+        #expect(tokenizer.vocabularySize == 261)
+        #expect(tokenizer.encode("<|turn>", parseSpecial: true) == [260])
+    }
+
+    /// Merges are looked up after the object that holds them, wherever the vocabulary stands in it.
+    @Test func readsMergesBeforeTheirVocabulary() throws {
+        let text = SmallFile().text
+        let (vocabulary, merges) = (
+            try #require(text.range(of: #""vocab": "#)), try #require(text.range(of: #", "merges": "#))
+        )
+        let swapped =
+            text[..<vocabulary.lowerBound] + #""merges": [["a", "b"]], "#
+            + text[vocabulary.lowerBound..<merges.lowerBound] + "}}"
+        #expect(try open(String(swapped)).encode("ab") == [258])
+    }
+
+    @Test func readsASequenceOfOneNormalizer() throws {
+        let text = SmallFile.with { $0.normalizer = #"{"type": "Sequence", "normalizers": [\#($0.normalizer)]}"# }
+        #expect(try open(text).encode("a ab") == [256, 259, 258])
+    }
+
+    @Test func resolvesEscapes() throws {
+        let tokenizer = try open(
+            SmallFile.with {
+                $0.pieces += #", "\"": 261, "\\": 262, "\n\t": 263, "\/": 264, "\uD83d\uDe0A": 265, "\u00e9": 266"#
+            })
+        #expect(tokenizer.encode("\"\\/😊é") == [261, 262, 264, 265, 266])
+        #expect(tokenizer.piece(263) == "\n\t")
+        #expect(tokenizer.encode("e\u{301}") == [0x65, 0xCC, 0x81])
+    }
+
+    /// An added token that the vocabulary lacks has the next id.
+    @Test func addsTokensToTheVocabulary() throws {
+        let text = SmallFile.with { $0.addedTokens = #"[{"id": 270, "content": "<extra>", "special": false}]"# }
+        let tokenizer = try open(text)
+        #expect(tokenizer.vocabularySize == 271)
+        #expect(tokenizer.piece(265) == nil)
+        #expect(tokenizer.encode("a<extra>", parseSpecial: true) == [256, 270])
+        #expect(tokenizer.decode([256, 265, 270]) == "a<extra>", "not special: shown")
+    }
+
+    /// As in `tokenizers`: of two equal merges the rank of the last counts.
+    @Test func lastOfEqualMergesCounts() throws {
+        let pieces = #""a": 256, "b": 257, "ab": 258, "bc": 259, "c": 260, "<|turn>": 261"#
+        let token = #"[{"id": 261, "content": "<|turn>", "special": true}]"#
+        func encode(_ merges: String) throws -> [Int] {
+            try open(SmallFile.with { ($0.pieces, $0.merges, $0.addedTokens) = (pieces, merges, token) }).encode("abc")
+        }
+        #expect(try encode(#"["a b", "b c"]"#) == [258, 260])
+        #expect(try encode(#"["a b", "b c", "a b"]"#) == [256, 259])
+    }
+
+    static let refusals: [(text: String, code: TokenizerError.Code, place: String, expected: String, found: String)] = [
+        ("", .malformed, "byte 0", "\"{\"", "the end of the file"),
+        ("[]", .malformed, "byte 0", "\"{\"", "\"[]\""),
+        ("{\"a\": 1", .malformed, "byte 7", "\"}\"", "the end of the file"),
+        ("{\"a\": 1} x", .malformed, "byte 9", "the end of the file", "\"x\""),
+        ("{\"a\": nil}", .malformed, "byte 6", "a value", "\"nil}\""),
+        ("{\"a\": 0x10}", .malformed, "byte 6", "a value", "\"0x10}\""),
+        (#"{"a": "\q"}"#, .malformed, "byte 8", "an escape", #""q"}""#),
+        (#"{"a": "\u12+4"}"#, .malformed, "byte 8", "four hexadecimal digits", #""u12+4"}""#),
+        (#"{"a": "\ud800"}"#, .malformed, "byte 12", "a Unicode scalar", #""0"}""#),
+        ("{\"a\": \"\n\"}", .malformed, "byte 7", "a string without control characters", "\"\n\"}\""),
+        (
+            "{\"a\": " + String(repeating: "[", count: 100), .malformed, "byte 70", "at most 64 levels",
+            "\"\(String(repeating: "[", count: 20))\""
+        ),
+        ("{}", .malformed, "model", "a BPE model", "no such key"),
+        (
+            SmallFile.with { $0.type = #""Unigram""# }, .unsupported, "model", "BPE with byte_fallback, as in Gemma 4",
+            "\"Unigram\""
+        ),
+        (
+            SmallFile.with { $0.options = #""byte_fallback": false"# }, .unsupported, "model",
+            "BPE with byte_fallback, as in Gemma 4", "BPE without byte_fallback"
+        ),
+        (
+            SmallFile.with { $0.options = #""byte_fallback": true, "ignore_merges": true"# }, .unsupported, "model",
+            "BPE with byte_fallback, as in Gemma 4", "BPE with ignore_merges"
+        ),
+        (
+            SmallFile().text.replacingOccurrences(of: "\"vocab\"", with: "\"pieces\""), .malformed, "model",
+            "vocab and merges", "no vocab"
+        ),
+        (
+            SmallFile().text.replacingOccurrences(of: "\"merges\"", with: "\"pairs\""), .malformed, "model",
+            "vocab and merges", "no merges"
+        ),
+        (
+            SmallFile.with { $0.normalizer = "null" }, .unsupported, "normalizer",
+            "Replace \" \" by \"▁\", as in Gemma 4", "none"
+        ),
+        (
+            SmallFile.with { $0.normalizer = #"{"type": "NFC"}"# }, .unsupported, "normalizer",
+            "Replace \" \" by \"▁\", as in Gemma 4", "NFC"
+        ),
+        (
+            SmallFile.with {
+                $0.normalizer =
+                    #"{"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, \#($0.normalizer)]}"#
+            }, .unsupported, "normalizer", "Replace \" \" by \"▁\", as in Gemma 4", "Prepend, Replace \" \" by \"▁\""
+        ),
+        (
+            SmallFile.with { $0.pieces += ", \"c\": 258" }, .invalidVocabulary, "model.vocab", "each id once",
+            "258 twice, again for \"c\""
+        ),
+        (
+            SmallFile.with { $0.pieces += ", \"ab\": 270" }, .invalidVocabulary, "model.vocab", "each piece once",
+            "\"ab\" twice"
+        ),
+        (
+            SmallFile.with { $0.pieces += ", \"c\": -1" }, .invalidVocabulary, "model.vocab", "an id from 0 to 4194303",
+            "-1 for \"c\""
+        ),
+        (
+            SmallFile.with { $0.pieces += ", \"c\": 4194304" }, .invalidVocabulary, "model.vocab",
+            "an id from 0 to 4194303",
+            "4194304 for \"c\""
+        ),
+        (
+            SmallFile().text.replacingOccurrences(of: "\"<0x41>\": 65, ", with: ""), .missingPiece, "model.vocab",
+            "a piece for every byte", "no <0x41>"
+        ),
+        (
+            SmallFile.with { $0.merges = #"["a b", "a c"]"# }, .invalidMerge, "model.merges[1]",
+            "two pieces that join to a third", "\"a\" and \"c\", one of the three not in model.vocab"
+        ),
+        (
+            SmallFile.with { $0.merges = #"[["a", "b"], ["b", "a"]]"# }, .invalidMerge, "model.merges[1]",
+            "two pieces that join to a third", "\"b\" and \"a\", one of the three not in model.vocab"
+        ),
+        (
+            SmallFile.with { $0.merges = #"[["a", "b"], ["a"]]"# }, .malformed, "model.merges[1]", "two pieces",
+            "another number"
+        ),
+        (SmallFile.with { $0.merges = #"["ab"]"# }, .malformed, "model.merges[0]", "two pieces", "another number"),
+        (
+            SmallFile.with { $0.addedTokens = #"[{"id": 260}]"# }, .malformed, "added_tokens[0]",
+            "content and an id from 0 to 4194303", "content \"\", id 260"
+        ),
+        (
+            SmallFile.with { $0.addedTokens = #"[{"content": "<x>"}]"# }, .malformed, "added_tokens[0]",
+            "content and an id from 0 to 4194303", "content \"<x>\", id missing or negative"
+        ),
+        (
+            SmallFile.with { $0.addedTokens = #"[{"id": 256, "content": "<x>"}]"# }, .invalidVocabulary,
+            "added_tokens[0]",
+            "\"<x>\" and its id as in model.vocab", "id 256"
+        ),
+    ]
+
+    @Test(arguments: refusals.indices)
+    func refuses(index: Int) throws {
+        let (text, code, place, expected, found) = Self.refusals[index]
+        let error = try #require(throws: TokenizerError.self) { try open(text) }
+        #expect(error == TokenizerError(code, file: "tokenizer.json", place: place, expected: expected, found: found))
+    }
+
+    @Test func saysWhatIsWrong() throws {
+        let error = try #require(throws: TokenizerError.self) { try Tokenizer(contentsOf: "/nowhere/tokenizer.json") }
+        #expect(error.code == .unreadable)
+        #expect(
+            error.description == """
+                /nowhere/tokenizer.json, file: expected a readable tokenizer.json, found none. \
+                Use the tokenizer.json published beside the weights.
+                """)
+    }
+
+    /// Whatever is cut off or altered, opening throws or succeeds; it never traps.
+    @Test func survivesDamage() throws {
+        let bytes = Array(SmallFile().text.utf8)
+        for end in stride(from: 0, to: bytes.count, by: 7) {
+            #expect(throws: TokenizerError.self) { try TokenizerFile(Data(bytes[..<end]), path: "cut") }
+        }
+        var generator = SplitMix(state: 20_260_714)
+        for _ in 0..<2_000 {
+            var damaged = bytes
+            for _ in 0..<3 {
+                damaged[Int.random(in: bytes.indices, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+            }
+            do throws(TokenizerError) {
+                _ = try Tokenizer(TokenizerFile(Data(damaged), path: "damaged")).encode("ab a")
+            } catch {
+                #expect(error.file == "damaged")
+            }
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): the same damage in every run.
+private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
