@@ -1,6 +1,6 @@
 import COpenBLAS
 
-/// Matrix products of OpenBLAS. The only file that calls it; each call runs on the calling thread.
+/// Matrix products of OpenBLAS; each call runs on the calling thread. BLASCore.swift sets it up.
 enum BLAS {
     /// out[t, r] = Σ_c weight[r, c] · x[t, c]; strides in elements.
     static func product(
@@ -12,13 +12,13 @@ enum BLAS {
             weight, blasint(weightStride), 0, out, blasint(outStride))
     }
 
-    /// out[t, c] = Σ_j p[t, j] · value[j, c], added to what `out` holds where `accumulating`.
-    static func weightedRows(
+    /// out[t, c] += Σ_j p[t, j] · value[j, c]
+    static func addWeightedRows(
         _ out: UnsafeMutablePointer<Float>, outStride: Int, _ p: UnsafePointer<Float>, pStride: Int,
-        _ value: UnsafePointer<Float>, valueStride: Int, tokens: Int, keys: Int, columns: Int, accumulating: Bool
+        _ value: UnsafePointer<Float>, valueStride: Int, tokens: Int, keys: Int, columns: Int
     ) {
         cblas_sgemm(
             CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(tokens), blasint(columns), blasint(keys), 1, p, blasint(pStride),
-            value, blasint(valueStride), accumulating ? 1 : 0, out, blasint(outStride))
+            value, blasint(valueStride), 1, out, blasint(outStride))
     }
 }

@@ -23,6 +23,15 @@ public final class Device: Sendable {
         buffers.giveBack(buffer, byteCount: count * 4)
     }
 
+    /// Calls `body` with each index below `count`, from all threads, and with room for `scratch` floats.
+    func parallelFor(_ count: Int, scratch: Int, _ body: (Int, UnsafeMutablePointer<Float>) -> Void) {
+        // Whichever threads come this time, each finds a buffer: what is warm stays so.
+        buffers.prepare(min(count, threads.count), of: scratch * 4)
+        threads.parallelFor(count) { range in
+            withScratch(scratch) { body(range.lowerBound, $0) }
+        }
+    }
+
     /// Buffers allocated so far: unchanged by a warm decoding step.
     public var buffersMade: Int { buffers.buffersMade }
 }

@@ -14,111 +14,234 @@ public struct KeyValueSegment: Sendable {
 }
 
 extension Tensor {
-    private static let queryTile = 64, keyTile = 256
-
     /// softmax(queries · keysᵀ) · values over the positions that each query sees; scores are not scaled.
     ///
     /// Tiles of queries meet tiles of keys, with the running maximum and sum of online softmax (Milakov and
-    /// Gimelshein, 2018), so the score matrix is never built. Query head h reads key-value head ⌊h / (H / G)⌋.
+    /// Gimelshein, 2018), so the score matrix is never built. Query head h reads key-value head ⌊h / (H / G)⌋. Where
+    /// few tiles meet many keys, as in decoding, the keys are split, and the parts joined by the same rule. How the work
+    /// is cut depends on the shapes and the ranges alone, not on the number of threads.
     ///
     /// - Parameters:
     ///   - segments: keys and values by position; every visible position lies in exactly one.
     ///   - visible: for each query, the positions it sees; never empty.
     /// - Returns: `[queries, H, d]`, as `self`.
     public func attending(to segments: [KeyValueSegment], visible: [Range<Int>]) -> Tensor {
-        let (count, heads, size) = (shape[0], shape[1], shape[2])
-        precondition(visible.count == count, "attending: \(visible.count) ranges for \(count) queries")
+        precondition(visible.count == shape[0], "attending: \(visible.count) ranges for \(shape[0]) queries")
         let result = Tensor(uninitialized: shape, on: device)
-        let keyValueHeads = segments[0].keys.shape[1]
-        let group = heads / keyValueHeads
-        // Rows of a tile are (query, head of the group); long prompts take fewer queries where groups are large.
-        let tileQueries = max(1, Self.queryTile / group)
-        let tiles = (count + tileQueries - 1) / tileQueries
-        let (out, queries) = (result.mutableFloats, floats)
-        device.threads.parallelFor(tiles * keyValueHeads) { range in
-            for item in range {
-                let first = item / keyValueHeads * tileQueries
-                let tile = AttentionTile(
-                    queries: first..<Swift.min(count, first + tileQueries), heads: heads, size: size,
-                    keyValueHead: item % keyValueHeads, group: group, device: device)
-                device.withScratch(tile.scratchCount(keyTile: Self.keyTile)) { scratch in
-                    tile.attend(out, queries, segments, visible, keyTile: Self.keyTile, scratch)
-                }
-            }
-        }
+        let attention = DotProductAttention(self, segments, visible)
+        attention.run(into: result.mutableFloats, on: device)
         return result
     }
 }
 
-/// A few queries of the heads that share one key-value head.
-private struct AttentionTile {
-    let queries: Range<Int>
-    let heads, size, keyValueHead, group: Int
-    let device: Device
+/// The operands of one attention; valid while the tensors they were taken from live.
+private struct DotProductAttention {
+    private static let tileRows = 256, tileKeys = 256
+    /// So many parts are enough for the threads; so many keys are worth a part.
+    private static let enoughParts = 16, partKeys = 128
+    /// Up to so many rows our kernel multiplies faster than OpenBLAS, which packs the keys.
+    private static let streamedRows = 16
 
-    var rows: Int { queries.count * group }
+    struct Segment {
+        let positions: Range<Int>
+        let keys, values: UnsafePointer<Float>
+    }
 
-    func scratchCount(keyTile: Int) -> Int { rows * (2 * size + keyTile + 2) }
+    let queries: UnsafePointer<Float>
+    let segments: [Segment]
+    let visible: [Range<Int>]
+    let heads, size, keyValueHeads: Int
+    let kernels: kernel_set
 
-    func attend(
-        _ out: UnsafeMutablePointer<Float>, _ q: UnsafePointer<Float>, _ segments: [KeyValueSegment], _ visible: [Range<Int>],
-        keyTile: Int, _ scratch: UnsafeMutablePointer<Float>
-    ) {
-        let kernels = device.kernels.table
-        let packed = scratch  // [rows, size]
-        let sums = packed + rows * size  // [rows, size]
-        let scores = sums + rows * size  // [rows, keyTile]
-        let maxima = scores + rows * keyTile
-        let totals = maxima + rows
-        sums.update(repeating: 0, count: rows * size)
-        maxima.update(repeating: -.infinity, count: rows)
-        totals.update(repeating: 0, count: rows)
-        for (row, query) in queries.enumerated() {
-            (packed + row * group * size).update(from: q + (query * heads + keyValueHead * group) * size, count: group * size)
+    init(_ queries: Tensor, _ segments: [KeyValueSegment], _ visible: [Range<Int>]) {
+        let (heads, size, keyValueHeads) = (queries.shape[1], queries.shape[2], segments[0].keys.shape[1])
+        precondition(
+            heads % keyValueHeads == 0 && segments.allSatisfy { $0.keys.shape == [$0.keys.shape[0], keyValueHeads, size] },
+            "attending: queries \(queries.shape) to keys \(segments.map(\.keys.shape))")
+        (self.heads, self.size, self.keyValueHeads) = (heads, size, keyValueHeads)
+        self.queries = queries.floats
+        self.visible = visible
+        self.segments = segments.map {
+            Segment(
+                positions: $0.firstPosition..<$0.firstPosition + $0.keys.shape[0], keys: $0.keys.floats, values: $0.values.floats)
         }
-        let seen = queries.map { visible[$0].lowerBound }.min()!..<queries.map { visible[$0].upperBound }.max()!
-        for segment in segments {
-            let (length, keyValueHeads) = (segment.keys.shape[0], segment.keys.shape[1])
-            let stride = keyValueHeads * size
-            let within = seen.clamped(to: segment.firstPosition..<segment.firstPosition + length)
-            for start in Swift.stride(from: within.lowerBound, to: within.upperBound, by: keyTile) {
-                let positions = start..<min(within.upperBound, start + keyTile)
-                let offset = (start - segment.firstPosition) * stride + keyValueHead * size
-                BLAS.product(
-                    scores, outStride: keyTile, segment.keys.floats + offset, weightStride: stride, packed, xStride: size,
-                    tokens: rows, rows: positions.count, columns: size)
-                for row in 0..<rows {
-                    let p = scores + row * keyTile
-                    let mine = visible[queries.lowerBound + row / group].clamped(to: positions)
-                    let (low, high) = (mine.lowerBound - start, mine.upperBound - start)
-                    if low >= high {
-                        p.update(repeating: 0, count: positions.count)
-                        continue
-                    }
-                    let largest = max(maxima[row], kernels.maximum(p + low, high - low))
-                    if largest > maxima[row] {
-                        let factor = maxima[row] == -.infinity ? 0 : exponential(maxima[row] - largest, kernels)
-                        totals[row] *= factor
-                        kernels.scale(sums + row * size, sums + row * size, factor, size)
-                        maxima[row] = largest
-                    }
-                    p.update(repeating: 0, count: low)
-                    totals[row] += kernels.exponentials(p + low, p + low, largest, high - low)
-                    (p + high).update(repeating: 0, count: positions.count - high)
-                }
-                BLAS.weightedRows(
-                    sums, outStride: size, scores, pStride: keyTile, segment.values.floats + offset, valueStride: stride,
-                    tokens: rows, keys: positions.count, columns: size, accumulating: true)
+        kernels = queries.device.kernels.table
+    }
+
+    /// Rows are (query, head of the group): those that share a key-value head.
+    var group: Int { heads / keyValueHeads }
+
+    func run(into out: UnsafeMutablePointer<Float>, on device: Device) {
+        let tileQueries = max(1, Self.tileRows / group)
+        let tiles = (visible.count + tileQueries - 1) / tileQueries * keyValueHeads
+        let rows = min(tileQueries, visible.count) * group
+        let seen = union(of: 0..<visible.count)
+        let parts = max(1, min(Self.enoughParts / max(1, tiles), (seen.count + Self.partKeys - 1) / Self.partKeys))
+        let keysPerPart = (seen.count + parts - 1) / parts
+
+        func tile(_ index: Int) -> (queries: Range<Int>, keyValueHead: Int) {
+            let first = index / keyValueHeads * tileQueries
+            return (first..<min(visible.count, first + tileQueries), index % keyValueHeads)
+        }
+        let stateCount = PartialSoftmax.count(rows: rows, size: size)
+        device.withScratch(tiles * (parts > 1 ? parts * stateCount : 0)) { states in
+            device.parallelFor(tiles * parts, scratch: stateCount + rows * (size + Self.tileKeys)) { item, scratch in
+                let (queries, head) = tile(item / parts)
+                let whole = union(of: queries), first = seen.lowerBound + item % parts * keysPerPart
+                let state = PartialSoftmax(
+                    parts > 1 ? states + item * stateCount : scratch, rows: queries.count * group, size: size)
+                attend(
+                    state, queries, head, parts > 1 ? whole.clamped(to: first..<first + keysPerPart) : whole,
+                    scratch + stateCount)
+                if parts == 1 { write([state], queries, head, into: out) }
             }
-        }
-        for row in 0..<rows {
-            let target = out + ((queries.lowerBound + row / group) * heads + keyValueHead * group + row % group) * size
-            kernels.scale(target, sums + row * size, 1 / totals[row], size)
+            if parts > 1 {
+                device.threads.parallelFor(tiles) { range in
+                    let (queries, head) = tile(range.lowerBound)
+                    let joined = (0..<parts).map {
+                        PartialSoftmax(
+                            states + (range.lowerBound * parts + $0) * stateCount, rows: queries.count * group, size: size)
+                    }
+                    write(joined, queries, head, into: out)
+                }
+            }
         }
     }
 
-    private func exponential(_ x: Float, _ kernels: kernel_set) -> Float {
+    private func union(of queries: Range<Int>) -> Range<Int> {
+        var (low, high) = (Int.max, Int.min)
+        for query in queries {
+            low = min(low, visible[query].lowerBound)
+            high = max(high, visible[query].upperBound)
+        }
+        return low < high ? low..<high : 0..<0
+    }
+
+    /// The softmax of some queries over `positions`.
+    /// - Parameter scratch: `[rows, size + tileKeys]`
+    private func attend(
+        _ state: PartialSoftmax, _ queries: Range<Int>, _ keyValueHead: Int, _ positions: Range<Int>,
+        _ scratch: UnsafeMutablePointer<Float>
+    ) {
+        let (packed, scores) = (scratch, scratch + state.rows * size)
+        for (row, query) in queries.enumerated() {
+            (packed + row * group * size).update(
+                from: self.queries + (query * heads + keyValueHead * group) * size, count: group * size)
+        }
+        state.clear()
+        for segment in segments {
+            let within = positions.clamped(to: segment.positions)
+            for first in stride(from: within.lowerBound, to: within.upperBound, by: Self.tileKeys) {
+                let keys = first..<min(within.upperBound, first + Self.tileKeys)
+                // Only the queries from the first to the last that sees one of these keys.
+                guard let start = queries.first(where: { visible[$0].overlaps(keys) }),
+                    let last = queries.last(where: { visible[$0].overlaps(keys) })
+                else { continue }
+                let rows = (start - queries.lowerBound) * group..<(last + 1 - queries.lowerBound) * group
+                let offset = ((first - segment.positions.lowerBound) * keyValueHeads + keyValueHead) * size
+                multiply(scores, segment.keys + offset, packed + rows.lowerBound * size, rows: rows.count, keys: keys.count)
+                for row in rows {
+                    let mine = visible[queries.lowerBound + row / group].clamped(to: keys)
+                    state.weigh(
+                        scores + (row - rows.lowerBound) * Self.tileKeys, keys.count,
+                        mine.lowerBound - first..<mine.upperBound - first, row: row, kernels)
+                }
+                weigh(state.sums + rows.lowerBound * size, scores, segment.values + offset, rows: rows.count, keys: keys.count)
+            }
+        }
+    }
+
+    /// scores[row, key] = x[row] · k[key]
+    private func multiply(
+        _ scores: UnsafeMutablePointer<Float>, _ k: UnsafePointer<Float>, _ x: UnsafePointer<Float>, rows: Int, keys: Int
+    ) {
+        let stride = keyValueHeads * size
+        if rows <= Self.streamedRows {
+            var walk = product_shape(
+                tokens: rows, columns: size, weight_stride: stride, x_stride: size, out_stride: Self.tileKeys, first_row: 0,
+                end_row: keys)
+            kernels.f32_product(scores, k, x, &walk)
+        } else {
+            BLAS.product(
+                scores, outStride: Self.tileKeys, k, weightStride: stride, x, xStride: size, tokens: rows, rows: keys,
+                columns: size)
+        }
+    }
+
+    /// sums[row] += Σ_key weights[row, key] · v[key]
+    private func weigh(
+        _ sums: UnsafeMutablePointer<Float>, _ weights: UnsafePointer<Float>, _ v: UnsafePointer<Float>, rows: Int, keys: Int
+    ) {
+        let stride = keyValueHeads * size
+        if rows <= Self.streamedRows {
+            kernels.weighted_rows(sums, size, weights, Self.tileKeys, v, stride, rows, keys, size)
+        } else {
+            BLAS.addWeightedRows(
+                sums, outStride: size, weights, pStride: Self.tileKeys, v, valueStride: stride, tokens: rows, keys: keys,
+                columns: size)
+        }
+    }
+
+    /// Joins the parts of some queries: out = Σ_p e^(m_p − m) · sums_p / Σ_p e^(m_p − m) · total_p, m the largest m_p.
+    private func write(
+        _ parts: [PartialSoftmax], _ queries: Range<Int>, _ keyValueHead: Int, into out: UnsafeMutablePointer<Float>
+    ) {
+        for row in 0..<queries.count * group {
+            let target = out + ((queries.lowerBound + row / group) * heads + keyValueHead * group + row % group) * size
+            let largest = parts.reduce(-Float.infinity) { max($0, $1.maxima[row]) }
+            let total = parts.reduce(Float(0)) { $0 + $1.totals[row] * kernels.exponential($1.maxima[row] - largest) }
+            target.update(repeating: 0, count: size)
+            for part in parts {
+                var factor = kernels.exponential(part.maxima[row] - largest) / total
+                kernels.weighted_rows(target, size, &factor, 1, part.sums + row * size, size, 1, 1, size)
+            }
+        }
+    }
+}
+
+/// The softmax of some rows of scores so far, times the values.
+private struct PartialSoftmax {
+    let rows, size: Int
+    let sums: UnsafeMutablePointer<Float>  // [rows, size]: Σ_j e^(score_j − maximum) · value_j
+    let maxima, totals: UnsafeMutablePointer<Float>  // [rows]: the largest score, and Σ_j e^(score_j − maximum)
+
+    static func count(rows: Int, size: Int) -> Int { rows * (size + 2) }
+
+    init(_ memory: UnsafeMutablePointer<Float>, rows: Int, size: Int) {
+        (self.rows, self.size) = (rows, size)
+        (sums, maxima, totals) = (memory, memory + rows * size, memory + rows * (size + 1))
+    }
+
+    func clear() {
+        sums.update(repeating: 0, count: rows * size)
+        maxima.update(repeating: -.infinity, count: rows)
+        totals.update(repeating: 0, count: rows)
+    }
+
+    /// Makes of `count` scores of a row their weights, 0 outside of `seen`; what the row has so far shrinks to fit.
+    func weigh(
+        _ scores: UnsafeMutablePointer<Float>, _ count: Int, _ seen: Range<Int>, row: Int, _ kernels: kernel_set
+    ) {
+        guard !seen.isEmpty else {
+            scores.update(repeating: 0, count: count)
+            return
+        }
+        let largest = max(maxima[row], kernels.maximum(scores + seen.lowerBound, seen.count))
+        if largest > maxima[row] {
+            let factor = kernels.exponential(maxima[row] - largest)
+            totals[row] *= factor
+            kernels.scale(sums + row * size, sums + row * size, factor, size)
+            maxima[row] = largest
+        }
+        scores.update(repeating: 0, count: seen.lowerBound)
+        totals[row] += kernels.exponentials(scores + seen.lowerBound, scores + seen.lowerBound, largest, seen.count)
+        (scores + seen.upperBound).update(repeating: 0, count: count - seen.upperBound)
+    }
+}
+
+extension kernel_set {
+    fileprivate func exponential(_ x: Float) -> Float {
         var (value, result): (Float, Float) = (x, 0)
-        return kernels.exponentials(&result, &value, 0, 1)
+        return exponentials(&result, &value, 0, 1)
     }
 }

@@ -35,15 +35,27 @@ final class Storage: @unchecked Sendable {
 
 /// Released buffers, kept for the next tensor of about their size: a warm forward pass allocates nothing.
 ///
-/// `@unchecked Sendable`: the free lists are reached under `lock` only.
-final class BufferPool: @unchecked Sendable {
+/// What lies idle is bounded: beyond `idleLimit` the largest buffers go back to the system, which are those of long
+/// prompts and pictures, not those of decoding.
+final class BufferPool: Sendable {
     static let alignment = 64
-    private let lock = Mutex(())
-    private var free: [Int: [UnsafeMutableRawPointer]] = [:]
-    private var made = 0
+    static let idleLimit = 512 << 20
+
+    private struct Buffer: @unchecked Sendable {  // idle memory, which nobody else points to
+        let start: UnsafeMutableRawPointer
+    }
+
+    private struct State {
+        var idle: [Int: [Buffer]] = [:]  // by size class
+        var idleBytes = 0
+        var made = 0
+    }
+
+    private let state = Mutex(State())
 
     /// Buffers allocated so far, those in use included. A warm decoding step leaves it unchanged.
-    var buffersMade: Int { lock.withLock { _ in made } }
+    var buffersMade: Int { state.withLock { $0.made } }
+    var idleBytes: Int { state.withLock { $0.idleBytes } }
 
     /// Sizes are rounded up to four steps per power of two, so that few classes serve all shapes.
     static func sizeClass(_ byteCount: Int) -> Int {
@@ -54,18 +66,46 @@ final class BufferPool: @unchecked Sendable {
 
     func take(_ byteCount: Int) -> UnsafeMutableRawPointer {
         let size = Self.sizeClass(byteCount)
-        return lock.withLock { _ in
-            if let buffer = free[size]?.popLast() { return buffer }
-            made += 1
-            return .allocate(byteCount: size, alignment: Self.alignment)
+        let buffer = state.withLock { state -> Buffer in
+            if let buffer = state.idle[size]?.popLast() {
+                state.idleBytes -= size
+                return buffer
+            }
+            state.made += 1
+            return Buffer(start: .allocate(byteCount: size, alignment: Self.alignment))
+        }
+        return buffer.start
+    }
+
+    func giveBack(_ start: UnsafeMutableRawPointer, byteCount: Int) {
+        let size = Self.sizeClass(byteCount)
+        let buffer = Buffer(start: start)
+        state.withLock { state in
+            state.idle[size, default: []].append(buffer)
+            state.idleBytes += size
+            while state.idleBytes > Self.idleLimit {
+                let largest = state.idle.lazy.filter { !$0.value.isEmpty }.map(\.key).max()!
+                state.idle[largest]!.removeLast().start.deallocate()
+                state.idleBytes -= largest
+            }
         }
     }
 
-    func giveBack(_ buffer: UnsafeMutableRawPointer, byteCount: Int) {
-        lock.withLock { _ in free[Self.sizeClass(byteCount), default: []].append(buffer) }
+    /// Sees to it that `count` buffers of `byteCount` bytes are idle.
+    func prepare(_ count: Int, of byteCount: Int) {
+        let size = Self.sizeClass(byteCount)
+        state.withLock { state in
+            while state.idle[size, default: []].count < count {
+                state.idle[size, default: []].append(Buffer(start: .allocate(byteCount: size, alignment: Self.alignment)))
+                state.idleBytes += size
+                state.made += 1
+            }
+        }
     }
 
     deinit {
-        for buffer in free.values.joined() { buffer.deallocate() }
+        state.withLock { state in
+            for buffer in state.idle.values.joined() { buffer.start.deallocate() }
+        }
     }
 }

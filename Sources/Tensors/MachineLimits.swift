@@ -1,0 +1,61 @@
+import Foundation
+
+/// What this machine reaches at best: the yardstick for `bench` and `inspect`.
+public struct MachineLimits: Sendable {
+    /// Bytes per second that all threads together read from memory, in units of 10⁹.
+    public let readGigabytesPerSecond: Double
+    /// f32 multiplications and additions per second of OpenBLAS, all threads together, in units of 10⁹.
+    public let sgemmGigaflopsPerSecond: Double
+
+    /// Measures for about half a second, on 256 MB of memory that are released again.
+    public init(measuring device: Device) {
+        let device = Device(threadCount: device.threads.count, kernels: device.kernels)
+        readGigabytesPerSecond = Self.readBandwidth(device)
+        sgemmGigaflopsPerSecond = Self.sgemmRate(device)
+    }
+
+    /// The larger of two ways to read: one run of memory per thread, and several rows at once.
+    private static func readBandwidth(_ device: Device) -> Double {
+        let columns = 4096, rows = 16_384, grain = 64
+        let weight = Tensor(zeros: [rows, columns], on: device)
+        let x = Tensor(zeros: [1, columns], on: device), out = Tensor(zeros: [1, rows], on: device)
+        let seconds = withExtendedLifetime((weight, x, out)) {
+            min(
+                fastest(of: 5) {
+                    device.threads.parallelFor(rows, grain: grain) { range in
+                        let first = range.lowerBound
+                        out.mutableFloats[first] = device.kernels.table.maximum(
+                            weight.floats + first * columns, range.count * columns)
+                    }
+                },
+                fastest(of: 5) {
+                    device.threads.parallelFor(rows, grain: grain) { range in
+                        device.kernels.product(out.mutableFloats, weight, x.floats, tokens: 1, rows: range)
+                    }
+                })
+        }
+        return Double(rows * columns * 4) / seconds / 1e9
+    }
+
+    /// Every thread multiplies matrices of its own: what OpenBLAS reaches where nothing has to be shared.
+    private static func sgemmRate(_ device: Device) -> Double {
+        let side = 1024
+        let operand = Tensor(zeros: [side, side], on: device)
+        let results = Tensor(zeros: [device.threads.count, side, side], on: device)
+        let seconds = withExtendedLifetime((operand, results)) {
+            fastest(of: 3) {
+                device.threads.parallelFor(device.threads.count) { range in
+                    BLAS.product(
+                        results.mutableFloats + range.lowerBound * side * side, outStride: side, operand.floats,
+                        weightStride: side, operand.floats, xStride: side, tokens: side, rows: side, columns: side)
+                }
+            }
+        }
+        return 2 * Double(device.threads.count * side * side * side) / seconds / 1e9
+    }
+
+    private static func fastest(of repetitions: Int, _ body: () -> Void) -> Double {
+        let clock = ContinuousClock()
+        return (0...repetitions).map { _ in clock.measure(body) / .seconds(1) }.min()!
+    }
+}

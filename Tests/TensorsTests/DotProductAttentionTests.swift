@@ -1,0 +1,110 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Tensors
+
+@Suite struct DotProductAttentionTests {
+    struct Case: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let heads: (queries: Int, keyValues: Int)
+        let size: Int
+        let positions: [Range<Int>]  // of the segments
+        let visible: [Range<Int>]
+
+        var queries: Int { visible.count }
+    }
+
+    static let cases = [
+        Case(
+            testDescription: "causal prompt", heads: (4, 2), size: 32, positions: [0..<150], visible: (0..<150).map { 0..<$0 + 1 }),
+        Case(
+            testDescription: "sliding window over a ring in two pieces", heads: (8, 1), size: 40, positions: [600..<700, 130..<600],
+            visible: (500..<700).map { $0 - 299..<$0 + 1 }),
+        Case(
+            testDescription: "picture that sees itself in a causal prompt", heads: (2, 2), size: 17, positions: [0..<90],
+            visible: (0..<90).map { 0..<($0 < 20 || $0 >= 80 ? $0 + 1 : 80) }),
+        Case(
+            testDescription: "everything visible", heads: (3, 3), size: 64, positions: [0..<333],
+            visible: [Range<Int>](repeating: 0..<333, count: 333)),
+        Case(
+            testDescription: "one query, many keys", heads: (8, 1), size: 64, positions: [100..<3001, 3001..<3500],
+            visible: [101..<3500]),
+        Case(
+            testDescription: "one query, one key", heads: (2, 1), size: 8, positions: [5..<9], visible: [7..<8]),
+        Case(
+            testDescription: "queries that see nothing in common", heads: (1, 1), size: 8, positions: [0..<2000],
+            visible: [3..<5, 1900..<2000, 0..<1, 900..<1300]),
+    ]
+
+    /// Tiles, parts, groups and segments against the definition in f64, with every set of kernels.
+    @Test(arguments: cases, KernelSet.available)
+    func equalsTheDefinition(test: Case, set: KernelSet) {
+        let (found, expected) = (attend(test, Device(threadCount: 2, kernels: set)), definition(test))
+        // The scores, of magnitude under 4 for these numbers, and their exponentials err by about size · eps of that; sums
+        // of positive weights by as little: measured 2e-6 at most, and values are of magnitude at most 1.
+        expectClose(found, expected, absolute: 1e-5)
+    }
+
+    @Test(arguments: cases)
+    func doesNotDependOnTheNumberOfThreads(test: Case) {
+        let one = attend(test, Device(threadCount: 1))
+        for threads in [2, 5] { #expect(attend(test, Device(threadCount: threads)) == one) }
+    }
+
+    /// Scores far beyond the range of e^x: the running maximum keeps them in.
+    @Test func largeScores() {
+        let device = Device(threadCount: 2)
+        let queries = Tensor([100, 0], [1, 1, 2], on: device)
+        let keys = Tensor((0..<1000).flatMap { [Float($0), 0] }, [1000, 1, 2], on: device)
+        let values = Tensor((0..<1000).flatMap { [Float($0), 1] }, [1000, 1, 2], on: device)
+        let segment = KeyValueSegment(firstPosition: 0, keys: keys, values: values)
+        #expect(queries.attending(to: [segment], visible: [0..<1000]).toArray() == [999, 1])
+    }
+
+    private func operands(_ test: Case) -> (q: [Float], k: [Float], v: [Float]) {
+        var numbers = SeededNumbers(seed: 8)
+        let last = test.positions.map(\.upperBound).max()!
+        return (
+            numbers.floats(test.queries * test.heads.queries * test.size),
+            numbers.floats(last * test.heads.keyValues * test.size), numbers.floats(last * test.heads.keyValues * test.size)
+        )
+    }
+
+    private func attend(_ test: Case, _ device: Device) -> [Float] {
+        let (q, k, v) = operands(test)
+        let width = test.heads.keyValues * test.size
+        let segments = test.positions.map { range in
+            func part(_ all: [Float]) -> Tensor {
+                Tensor(
+                    Array(all[range.lowerBound * width..<range.upperBound * width]), [range.count, test.heads.keyValues, test.size],
+                    on: device)
+            }
+            return KeyValueSegment(firstPosition: range.lowerBound, keys: part(k), values: part(v))
+        }
+        return Tensor(q, [test.queries, test.heads.queries, test.size], on: device)
+            .attending(to: segments, visible: test.visible).toArray()
+    }
+
+    private func definition(_ test: Case) -> [Float] {
+        let (q, k, v) = operands(test)
+        let (heads, size) = (test.heads, test.size)
+        var out: [Float] = []
+        for (query, visible) in test.visible.enumerated() {
+            for head in 0..<heads.queries {
+                let shared = head / (heads.queries / heads.keyValues)
+                func at(_ position: Int) -> Int { (position * heads.keyValues + shared) * size }
+                let weights = visible.map { position in
+                    exp((0..<size).reduce(0.0) {
+                        $0 + Double(q[(query * heads.queries + head) * size + $1]) * Double(k[at(position) + $1])
+                    })
+                }
+                let total = weights.reduce(0, +)
+                for c in 0..<size {
+                    out.append(Float(zip(visible, weights).reduce(0.0) { $0 + $1.1 * Double(v[at($1.0) + c]) } / total))
+                }
+            }
+        }
+        return out
+    }
+}

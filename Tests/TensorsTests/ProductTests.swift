@@ -1,0 +1,97 @@
+import TestSupport
+import Testing
+
+@testable import Tensors
+
+/// A weight of any element type, made from f32 by cutting bits off, and the exact values it holds.
+private struct Weight {
+    let tensor: Tensor
+    let values: [Float]
+
+    init(_ type: ElementType, rows: Int, columns: Int, on device: Device) {
+        var numbers = SeededNumbers(seed: 6)
+        let floats = numbers.floats(rows * columns)
+        let bytes = Bytes(floats, type)
+        tensor = Tensor(mapped: bytes.buffer, owner: bytes, [rows, columns], type, on: device)
+        values = tensor.toArray()
+    }
+
+    private final class Bytes: @unchecked Sendable {  // never written again
+        let buffer: UnsafeRawBufferPointer
+
+        init(_ floats: [Float], _ type: ElementType) {
+            let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: type.byteCount(floats.count), alignment: 4)
+            for (index, value) in floats.enumerated() {
+                let upper = UInt16(value.bitPattern >> 16)
+                switch type {
+                case .float32: memory.storeBytes(of: value, toByteOffset: index * 4, as: Float.self)
+                case .bfloat16: memory.storeBytes(of: upper, toByteOffset: index * 2, as: UInt16.self)
+                // Any 16 bits but those of the largest exponent are a number; halving the exponent's range keeps |x| < 2.
+                case .float16: memory.storeBytes(of: upper & 0xbfff, toByteOffset: index * 2, as: UInt16.self)
+                }
+            }
+            buffer = UnsafeRawBufferPointer(memory)
+        }
+
+        deinit { buffer.deallocate() }
+    }
+}
+
+@Suite struct ProductTests {
+    static let types: [ElementType] = [.float32, .bfloat16, .float16]
+
+    /// Every type and number of tokens against the definition in f64: few tokens stream, many go to OpenBLAS.
+    @Test(arguments: KernelSet.available, types)
+    func equalsTheDefinition(set: KernelSet, type: ElementType) {
+        let device = Device(threadCount: 2, kernels: set)
+        for (rows, columns) in [(1, 1), (5, 3), (7, 17), (34, 100), (131, 259)] {
+            let weight = Weight(type, rows: rows, columns: columns, on: device)
+            for tokens in [1, 2, 3, 4, 5, 6, 7, 8, 9, 33, 130] {
+                var numbers = SeededNumbers(seed: UInt64(tokens))
+                let x = numbers.floats(tokens * columns)
+                let product = Tensor(x, [tokens, columns], on: device).product(weight.tensor)
+                #expect(product.shape == [tokens, rows])
+                expectProduct(product.toArray(), weight.values, x, columns)
+            }
+        }
+    }
+
+    /// |error| ≤ (columns + 1) · eps · Σ|w · x|, whatever the order of the sum (Higham, Accuracy and Stability, 3.1).
+    private func expectProduct(_ found: [Float], _ weight: [Float], _ x: [Float], _ columns: Int) {
+        let rows = weight.count / columns
+        var worst = 0.0
+        for index in found.indices {
+            let (t, r) = index.quotientAndRemainder(dividingBy: rows)
+            var (sum, magnitude) = (0.0, 0.0)
+            for c in 0..<columns {
+                let term = Double(weight[r * columns + c]) * Double(x[t * columns + c])
+                sum += term
+                magnitude += abs(term)
+            }
+            worst = max(worst, abs(Double(found[index]) - sum) / (Double(columns + 1) * 0x1p-24 * magnitude + 0x1p-140))
+        }
+        #expect(worst <= 1)
+    }
+
+    /// Bit for bit, since how the work is cut depends on the shapes alone.
+    @Test(arguments: types, [1, 6, 40, 600])
+    func doesNotDependOnTheNumberOfThreads(type: ElementType, tokens: Int) {
+        var numbers = SeededNumbers(seed: 7)
+        let x = numbers.floats(tokens * 200)
+        let products = [1, 2, 3, 7].map { threads in
+            let device = Device(threadCount: threads)
+            return Tensor(x, [tokens, 200], on: device).product(Weight(type, rows: 1300, columns: 200, on: device).tensor).toArray()
+        }
+        for product in products.dropFirst() { #expect(product == products[0]) }
+    }
+
+    @Test(arguments: [(5, 1, 1), (33, 7, 9), (512, 6144, 1536), (512, 256, 1536), (10_080, 3072, 768), (17, 262_144, 5376)])
+    func tilesCoverTheProductOnce(tokens: Int, rows: Int, columns: Int) {
+        let tiling = ProductTiling(tokens: tokens, rows: rows, columns: columns)
+        let tiles = (0..<tiling.count).map { tiling[$0] }
+        #expect(tiles.reduce(0) { $0 + $1.tokens.count * $1.rows.count } == tokens * rows)
+        #expect(Set(tiles.map { [$0.tokens.lowerBound, $0.rows.lowerBound] }).count == tiles.count)
+        #expect(tiles.allSatisfy { !$0.tokens.isEmpty && !$0.rows.isEmpty && $0.tokens.upperBound <= tokens })
+        #expect(tiling.tileRows * columns <= max(1 << 21, 16 * columns))  // 8 MB of scratch
+    }
+}
