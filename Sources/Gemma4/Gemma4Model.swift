@@ -55,11 +55,11 @@ public struct Gemma4Model: Sendable {
     /// The soft tokens of one picture.
     ///
     /// - Returns: `[softTokenCount, hiddenSize]`.
-    /// - Throws: `ModelInputError` if the checkpoint has no vision tower.
+    /// - Throws: `ModelInputError` if the checkpoint has no vision tower, or no positions for so long a picture.
     public func softTokens(_ patches: ImagePatches) throws -> Tensor {
         guard let vision else { throw ModelInputError(.noTower("image")) }
         let values = Tensor(patches.values, [patches.count, patches.values.count / max(1, patches.count)], on: device)
-        return vision.embedder(vision.tower(values, patches.grid))
+        return vision.embedder(try vision.tower(values, patches.grid))
     }
 
     /// The soft tokens of one recording of at most 30 s.

@@ -11,6 +11,8 @@ public struct ModelInputError: Error, Equatable, CustomStringConvertible {
         case noTower(String)
         /// An image of more soft tokens than one chunk of the cache holds.
         case imageLongerThanChunk(tokens: Int, chunkLength: Int)
+        /// More patches along one side of an image than the checkpoint has positions for.
+        case imageSide(patches: Int, limit: Int)
     }
 
     public let code: Code
@@ -30,6 +32,9 @@ public struct ModelInputError: Error, Equatable, CustomStringConvertible {
                 + "31B and 26B-A4B text and pictures"
         case .imageLongerThanChunk(let tokens, let chunkLength):
             "an image of \(tokens) soft tokens must be read in one piece; the cache was made for \(chunkLength)"
+        case .imageSide(let patches, let limit):
+            "the image is \(patches) patches long; the checkpoint has positions for \(limit). Choose a smaller budget of "
+                + "soft tokens, or cut the image"
         }
     }
 }

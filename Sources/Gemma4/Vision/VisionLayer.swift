@@ -71,6 +71,9 @@ struct VisionAttention: Sendable {
 struct VisionMLP: Sendable {
     let gateProjection, upProjection, downProjection: ClippedLinear
 
+    /// Patches at a time: the inner activations of all patches of a large image would take hundreds of megabytes.
+    static let blockSize = 1_024
+
     init(_ configuration: VisionConfiguration, _ weights: WeightScope) throws {
         let (hiddenSize, intermediateSize) = (configuration.hiddenSize, configuration.intermediateSize)
         gateProjection = try ClippedLinear(hiddenSize, intermediateSize, weights["gate_proj"])
@@ -80,7 +83,11 @@ struct VisionMLP: Sendable {
 
     /// `[patches, hiddenSize]` to `[patches, hiddenSize]`.
     func callAsFunction(_ hidden: Tensor) -> Tensor {
-        downProjection(gateProjection(hidden).geluMultiplied(by: upProjection(hidden)))
+        Tensor.concatenated(
+            stride(from: 0, to: hidden.rows, by: Self.blockSize).map { first in
+                let block = hidden[first..<min(hidden.rows, first + Self.blockSize)]
+                return downProjection(gateProjection(block).geluMultiplied(by: upProjection(block)))
+            })
     }
 }
 

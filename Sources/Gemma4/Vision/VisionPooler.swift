@@ -24,8 +24,13 @@ struct VisionPooler: Sendable {
     /// - Parameter hidden: `[grid.count, hiddenSize]`.
     /// - Returns: `[grid.count / poolingKernelSize², hiddenSize]`, in raster order of the squares.
     func callAsFunction(_ hidden: Tensor, _ grid: PatchGrid) -> Tensor {
-        let pooled = hidden.averagePooled(gridColumns: grid.columns, side: poolingKernelSize) * scale
+        let pooled = means(hidden, grid)
         guard let (negatedBias, scale) = standardization else { return pooled }
         return pooled.adding(row: negatedBias).multiplying(row: scale)
+    }
+
+    /// The scaled means, before standardisation.
+    func means(_ hidden: Tensor, _ grid: PatchGrid) -> Tensor {
+        hidden.averagePooled(gridColumns: grid.columns, side: poolingKernelSize) * scale
     }
 }

@@ -27,15 +27,20 @@ struct VisionTower: Sendable {
 
     /// - Parameters:
     ///   - patches: `[grid.count, patchSize² · 3]`, in 0...1.
-    ///   - grid: sides that `poolingKernelSize` divides and `positionEmbeddingSize` bounds.
+    ///   - grid: sides that `poolingKernelSize` divides.
     /// - Returns: `[grid.count / poolingKernelSize², hiddenSize]`.
-    func callAsFunction(_ patches: Tensor, _ grid: PatchGrid) -> Tensor {
-        pooler(encoded(patches, grid), grid)
+    /// - Throws: `ModelInputError` if a side is longer than the table of positions.
+    func callAsFunction(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
+        pooler(try encoded(patches, grid), grid)
     }
 
     /// What the last layer answers: `[grid.count, hiddenSize]`.
-    func encoded(_ patches: Tensor, _ grid: PatchGrid) -> Tensor {
+    func encoded(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
         precondition(patches.rows == grid.count, "VisionTower: \(patches.shape) for \(grid.columns) × \(grid.rows) patches")
+        let longest = max(grid.columns, grid.rows)
+        guard longest <= configuration.positionEmbeddingSize else {
+            throw ModelInputError(.imageSide(patches: longest, limit: configuration.positionEmbeddingSize))
+        }
         let angles = AxialAngles(configuration, grid, on: device)
         return layers.reduce(patchEmbedder(patches, grid)) { hidden, layer in layer(hidden, angles) }
     }
