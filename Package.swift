@@ -22,7 +22,7 @@ let package = Package(
             ]),
         .target(
             name: "Gemma4Kit",
-            dependencies: ["Gemma4", "Tokenization", "Media", .product(name: "Logging", package: "swift-log")]),
+            dependencies: ["Gemma4", "Tokenization", "Media", "Weights", "Tensors", .product(name: "Logging", package: "swift-log")]),
         .target(name: "Gemma4", dependencies: ["Weights", "Tensors"]),
         .target(name: "Tokenization"),
         .target(name: "Media", dependencies: ["CImageDecoding", "CSndFile", "CSoxr"]),

@@ -52,6 +52,9 @@ public struct Gemma4Model: Sendable {
         }
     }
 
+    /// Bytes of one number of the decoder's matrices.
+    public var bytesPerWeight: Int { decoder.head.elementType.byteCount(1) }
+
     /// The soft tokens of one picture.
     ///
     /// - Returns: `[softTokenCount, hiddenSize]`.

@@ -28,6 +28,12 @@ extension Tensor {
 }
 
 extension Tensor {
+    /// For each row of logits the natural logarithm of one token's probability.
+    public func logProbabilities(of tokens: [Int]) -> [Float] {
+        precondition(tokens.count == rows && tokens.allSatisfy { $0 >= 0 && $0 < columns }, "logProbabilities: \(tokens) of \(shape)")
+        return zip(tokens, logSumExp()).enumerated().map { row, token in floats[row * columns + token.0] - token.1 }
+    }
+
     /// ln Σ e^x of each row.
     public func logSumExp() -> [Float] {
         let kernels = device.kernels.table

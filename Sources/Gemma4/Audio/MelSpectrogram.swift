@@ -12,7 +12,7 @@ import Foundation
 public struct MelSpectrogram: Sendable {
     /// Keys of `feature_extractor` in `processor_config.json`.  The defaults are those of the reference's class, for
     /// keys that a file leaves out.
-    public struct Configuration: Equatable, Sendable {
+    public struct Configuration: Hashable, Sendable {
         public var samplingRate = 16_000
         public var featureSize = 128
         public var frameLength = 320

@@ -15,43 +15,8 @@ public struct ProcessorConfiguration: Sendable, Hashable {
     public let videoMaxSoftTokens: Int
     /// Frames taken from a video.
     public let videoNumFrames: Int
-    public let featureExtractor: FeatureExtractor
-
     /// How samples become log-mel frames.
-    public struct FeatureExtractor: Sendable, Hashable {
-        /// Samples per second.
-        public let samplingRate: Int
-        /// Mel bands.
-        public let featureSize: Int
-        /// Samples of one frame, and from one frame to the next.
-        public let frameLength, hopLength: Int
-        /// Samples of one Fourier transform.
-        public let fftLength: Int
-        /// Hertz.
-        public let minFrequency, maxFrequency: Double
-        /// Added before the logarithm.
-        public let melFloor: Double
-
-        init(_ object: ConfigurationObject) throws(CheckpointError) {
-            samplingRate = try object.integerIfPresent("sampling_rate", in: 1...1_000_000) ?? 16_000
-            featureSize = try object.integerIfPresent("feature_size", in: 1...4_096) ?? 128
-            frameLength = try object.integerIfPresent("frame_length", in: 1...65_536) ?? 320
-            hopLength = try object.integerIfPresent("hop_length", in: 1...65_536) ?? 160
-            fftLength = try object.integerIfPresent("fft_length", in: 1...65_536) ?? 512
-            minFrequency = try object.numberIfPresent("min_frequency", in: 0...1e6) ?? 0
-            maxFrequency = try object.numberIfPresent("max_frequency", in: 0...1e6) ?? 8_000
-            melFloor = try object.numberIfPresent("mel_floor", above: 0) ?? 1e-3
-            guard fftLength >= frameLength, fftLength & (fftLength - 1) == 0 else {
-                throw object.invalid(
-                    "fft_length", expected: "a power of two from \(frameLength), the frame's length, on",
-                    found: "\(fftLength)")
-            }
-            guard minFrequency < maxFrequency else {
-                throw object.invalid(
-                    "max_frequency", expected: "more than \(minFrequency) Hz", found: "\(maxFrequency)")
-            }
-        }
-    }
+    public let featureExtractor: MelSpectrogram.Configuration
 
     /// - Parameter file: path of a `processor_config.json`; if there is none, the reference's defaults hold.
     /// - Throws: `CheckpointError` with the path of the key whose value cannot be used.
@@ -69,7 +34,7 @@ public struct ProcessorConfiguration: Sendable, Hashable {
         imageMaxSoftTokens = try Self.budget(part("image_processor"), default: 280)
         videoMaxSoftTokens = try Self.budget(video, default: 70)
         videoNumFrames = try video.integerIfPresent("num_frames", in: 1...65_536) ?? 32
-        featureExtractor = try FeatureExtractor(part("feature_extractor"))
+        featureExtractor = try MelSpectrogram.Configuration(part("feature_extractor"))
     }
 
     private static func budget(_ object: ConfigurationObject, default absent: Int) throws(CheckpointError) -> Int {
@@ -80,5 +45,23 @@ public struct ProcessorConfiguration: Sendable, Hashable {
                 found: "\(budget)")
         }
         return budget
+    }
+}
+
+extension MelSpectrogram.Configuration {
+    /// Keys that are absent keep the reference's defaults. What is not implemented, `MelSpectrogram` refuses.
+    init(_ object: ConfigurationObject) throws(CheckpointError) {
+        self.init()
+        samplingRate = try object.integerIfPresent("sampling_rate", in: 1...1_000_000) ?? samplingRate
+        featureSize = try object.integerIfPresent("feature_size", in: 1...4_096) ?? featureSize
+        frameLength = try object.integerIfPresent("frame_length", in: 1...65_536) ?? frameLength
+        hopLength = try object.integerIfPresent("hop_length", in: 1...65_536) ?? hopLength
+        fftLength = try object.integerIfPresent("fft_length", in: 1...65_536) ?? fftLength
+        minFrequency = try object.numberIfPresent("min_frequency", in: 0...1e6) ?? minFrequency
+        maxFrequency = try object.numberIfPresent("max_frequency", in: 0...1e6) ?? maxFrequency
+        melFloor = try object.numberIfPresent("mel_floor", above: 0) ?? melFloor
+        preemphasis = try object.numberIfPresent("preemphasis", in: -1e6...1e6) ?? preemphasis
+        dither = try object.numberIfPresent("dither", in: -1e6...1e6) ?? dither
+        inputScaleFactor = try object.numberIfPresent("input_scale_factor", in: -1e6...1e6) ?? inputScaleFactor
     }
 }

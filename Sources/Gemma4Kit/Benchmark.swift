@@ -1,0 +1,162 @@
+import Foundation
+import Gemma4
+import Media
+import Tensors
+
+/// Measures what a model does on this machine, beside what the machine could do at best.
+public struct Benchmark: Sendable {
+    public var promptTokens = 512
+    public var generatedTokens = 32
+    /// Every measurement is repeated so often, after one round that warms up; medians are reported.
+    public var repeats = 3
+    /// Soft-token budgets of the picture.
+    public var imageBudgets = [70, 140, 280, 560, 1120]
+    public var audioSeconds = 29.6
+
+    public init() {}
+
+    public struct Result: Sendable, Codable {
+        public var loadSeconds = 0.0
+        public var prefillTokensPerSecond = 0.0
+        public var decodeTokensPerSecond = 0.0
+        /// Bytes of weights that one generated token reads, times tokens per second.
+        public var readGigabytesPerSecond = 0.0
+        /// Multiplications and additions with weights in prefill.
+        public var prefillGigaflopsPerSecond = 0.0
+        public var images: [Image] = []
+        public var audio: Audio?
+        public var peakResidentBytes = 0
+        public var machineReadGigabytesPerSecond = 0.0
+        public var machineSgemmGigaflopsPerSecond = 0.0
+
+        public struct Image: Sendable, Codable {
+            public let budget, softTokens: Int
+            public let seconds: Double
+        }
+
+        public struct Audio: Sendable, Codable {
+            public let recordingSeconds, seconds: Double
+            /// Seconds of computing for one second of sound.
+            public var realTimeFactor: Double { seconds / recordingSeconds }
+        }
+    }
+
+    /// - Parameters:
+    ///   - loadSeconds: what loading `model` took.
+    ///   - report: told what is being measured.
+    /// - Throws: `ModelInputError`.
+    public func run(_ model: Gemma4Model, loadSeconds: Double, report: (String) -> Void = { _ in }) throws -> Result {
+        var result = Result()
+        result.loadSeconds = loadSeconds
+        report("the machine's limits")
+        let limits = MachineLimits(measuring: model.device)
+        result.machineReadGigabytesPerSecond = limits.readGigabytesPerSecond
+        result.machineSgemmGigaflopsPerSecond = limits.sgemmGigaflopsPerSecond
+
+        report("text: \(promptTokens) tokens read, \(generatedTokens) written")
+        let (prefill, decode) = try measureText(model)
+        let work = TextWork(TensorTable(model.configuration), model.configuration.textConfig.layerPlans)
+        result.prefillTokensPerSecond = Double(promptTokens) / prefill
+        result.decodeTokensPerSecond = Double(generatedTokens) / decode
+        result.readGigabytesPerSecond = Double(work.parametersPerToken * model.bytesPerWeight) * result.decodeTokensPerSecond / 1e9
+        result.prefillGigaflopsPerSecond = 2 * Double(work.parametersPerPromptToken) * result.prefillTokensPerSecond / 1e9
+
+        if let vision = model.configuration.visionConfig {
+            let pixels = Self.picture(width: 1280, height: 960)
+            for budget in imageBudgets {
+                report("a picture of 1280 × 960 at \(budget) soft tokens")
+                let processor = try ImageProcessor(
+                    patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: budget)
+                var count = 0
+                let seconds = try median {
+                    count = try model.softTokens(processor(width: 1280, height: 960, rgb: pixels)).rows
+                }
+                result.images.append(.init(budget: budget, softTokens: count, seconds: seconds))
+            }
+        }
+        if model.configuration.audioConfig != nil {
+            report("\(audioSeconds) s of sound")
+            let spectrogram = try MelSpectrogram(.init())
+            let samples = Self.sound(count: Int(audioSeconds * Double(AudioReader.sampleRate)))
+            let seconds = try median { _ = try model.softTokens(melFrames: spectrogram(samples)) }
+            result.audio = .init(recordingSeconds: audioSeconds, seconds: seconds)
+        }
+        result.peakResidentBytes = Self.peakResidentBytes
+        return result
+    }
+
+    /// Medians of the seconds that reading the prompt and writing all tokens take.
+    private func measureText(_ model: Gemma4Model) throws -> (prefill: Double, decode: Double) {
+        var random = SplitMix64(state: 0)
+        let vocabulary = model.configuration.textConfig.vocabSize
+        let tokens = (0..<promptTokens).map { _ -> Int in
+            var token = Int.random(in: 0..<vocabulary, using: &random)
+            while model.isPlaceholder(token) { token = Int.random(in: 0..<vocabulary, using: &random) }
+            return token
+        }
+        let clock = ContinuousClock()
+        var prefills: [Double] = [], decodes: [Double] = []
+        for round in 0...repeats {
+            let cache = model.makeCache(chunkLength: Generator.chunkLength)
+            var start = clock.now
+            for chunk in try model.chunks(of: tokens, length: cache.chunkLength) {
+                let isLast = chunk.upperBound == tokens.count
+                let hidden = try model([.init(tokens: Array(tokens[chunk]), wantedRows: isLast ? [chunk.count - 1] : [], cache: cache)])
+                if isLast { _ = model.logits(hidden[0]) }
+            }
+            let prefill = start.duration(to: clock.now).inSeconds
+            start = clock.now
+            for index in 0..<generatedTokens {
+                _ = model.logits(try model([.init(tokens: [tokens[index % tokens.count]], wantedRows: [0], cache: cache)])[0])
+            }
+            guard round > 0 else { continue }
+            prefills.append(prefill)
+            decodes.append(start.duration(to: clock.now).inSeconds)
+        }
+        return (Self.middle(prefills), Self.middle(decodes))
+    }
+
+    private func median(_ body: () throws -> Void) rethrows -> Double {
+        let clock = ContinuousClock()
+        try body()
+        return Self.middle(try (0..<repeats).map { _ in try clock.measure(body).inSeconds })
+    }
+
+    private static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+
+    private static func picture(width: Int, height: Int) -> [UInt8] {
+        (0..<width * height * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 16) }
+    }
+
+    private static func sound(count: Int) -> [Float] { (0..<count).map { Float(sin(Double($0) * 0.05) * sin(Double($0) * 0.0007)) * 0.5 } }
+
+    /// The largest share of memory that the process has held at one time; 0 where the system does not tell.
+    static var peakResidentBytes: Int {
+        let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
+        return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+    }
+}
+
+/// The weights that a token meets.
+private struct TextWork {
+    /// Of a generated token: all layers and the head.
+    let parametersPerToken: Int
+    /// Of a token of the prompt: the layers up to the last that writes keys and values, of that one only those.
+    let parametersPerPromptToken: Int
+
+    init(_ table: TensorTable, _ plans: [LayerPlan]) {
+        // Of a table of embeddings one row is read, but the same numbers are the head.
+        let unread = table.parameterCount(.perLayerTable)
+        parametersPerToken = table.activeParameterCount - unread
+        let lastWriting = plans.last(where: \.ownsKeyValues)?.index ?? 0
+        let active = table.parameterCount(.experts) == 0 ? 1 : Double(table.activeParameterCount - table.textParameterCount + table.parameterCount(.experts)) / Double(table.parameterCount(.experts))
+        parametersPerPromptToken = table.rows.reduce(0) { sum, row in
+            guard let layer = row.name.range(of: ".layers.").flatMap({ Int(row.name[$0.upperBound...].prefix { $0.isNumber }) }),
+                row.name.contains("language_model"), row.part != .leftover
+            else { return sum }
+            let isRead = layer < lastWriting || (layer == lastWriting && (row.name.contains("k_proj") || row.name.contains("v_proj")))
+            return isRead ? sum + (row.part == .experts ? Int(Double(row.shape.count) * active) : row.shape.count) : sum
+        }
+    }
+}

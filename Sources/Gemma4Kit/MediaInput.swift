@@ -1,0 +1,50 @@
+import Foundation
+import Media
+
+/// A picture or a recording, as the caller has it.
+public enum MediaInput: Sendable {
+    case image(ImageInput)
+    case audio(AudioInput)
+}
+
+/// A picture, as the caller has it.
+public enum ImageInput: Sendable {
+    case file(URL)
+    /// An encoded file in memory: PNG or JPEG.
+    case bytes(Data, name: String = "image")
+    case pixels(Pixels)
+
+    /// - Throws: `MediaError`.
+    func pixels() throws -> Pixels {
+        switch self {
+        case .file(let url): try ImageReader().read(url)
+        case .bytes(let data, let name): try ImageReader().read(data, name: name)
+        case .pixels(let pixels): pixels
+        }
+    }
+}
+
+/// A recording, as the caller has it.
+public enum AudioInput: Sendable {
+    case file(URL)
+    /// An encoded file in memory: WAV, FLAC, OGG, MP3, AIFF and whatever else libsndfile opens.
+    case bytes(Data, name: String = "recording")
+    /// Mono samples in [−1, 1].
+    case samples([Float], sampleRate: Int)
+
+    /// Mono samples at 16 kHz.
+    ///
+    /// - Throws: `MediaError`.
+    func samples() throws -> [Float] {
+        switch self {
+        case .file(let url):
+            var reader = try AudioReader(url)
+            return try reader.readAll()
+        case .bytes(let data, let name):
+            var reader = try AudioReader(data, name: name)
+            return try reader.readAll()
+        case .samples(let samples, let sampleRate):
+            return try AudioReader.convert(interleaved: samples, sampleRate: sampleRate)
+        }
+    }
+}

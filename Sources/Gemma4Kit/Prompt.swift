@@ -1,0 +1,153 @@
+import Foundation
+
+/// A prompt as the model reads it: token ids, and the soft tokens of its pictures and sound.
+public struct Prompt: Sendable {
+    /// As rendered, one placeholder for each picture or recording.
+    public let text: String
+    /// After expansion: one placeholder id for each soft token.
+    public let tokens: [Int]
+    /// The soft tokens in order, `[n, hiddenSize]`; nil if there are none.
+    public let softTokens: Tensor?
+    /// The answer begins inside a thought that the prompt has opened.
+    let opensThought: Bool
+    /// Time spent on pictures and sound.
+    let encodeSeconds: Double
+
+    /// Ids as they are, without chat format.
+    public init(tokens: [Int]) {
+        (text, self.tokens, softTokens, opensThought, encodeSeconds) = ("", tokens, nil, false, 0)
+    }
+
+    fileprivate init(text: String, tokens: [Int], softTokens: Tensor?, opensThought: Bool, encodeSeconds: Double) {
+        self.text = text
+        self.tokens = tokens
+        self.softTokens = softTokens
+        self.opensThought = opensThought
+        self.encodeSeconds = encodeSeconds
+    }
+}
+
+/// How a conversation becomes a prompt.
+public struct PromptOptions: Sendable {
+    /// Whether the model may think aloud before it answers.
+    public var thinking: Bool
+    /// Keeps the thoughts of earlier turns that called tools.
+    public var preserveThinking: Bool
+    /// `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}` each.
+    public var tools: [JSONValue]
+    /// Most soft tokens of one picture: 70, 140, 280, 560 or 1120; nil takes the processor's configuration.
+    public var imageTokens: Int?
+    /// Directory that relative paths of media start from; nil: the current one.
+    public var mediaDirectory: URL?
+    /// Whether the assistant speaks next.
+    public var addGenerationPrompt: Bool
+
+    public init(
+        thinking: Bool = false, preserveThinking: Bool = false, tools: [JSONValue] = [], imageTokens: Int? = nil,
+        mediaDirectory: URL? = nil, addGenerationPrompt: Bool = true
+    ) {
+        self.thinking = thinking
+        self.preserveThinking = preserveThinking
+        self.tools = tools
+        self.imageTokens = imageTokens
+        self.mediaDirectory = mediaDirectory
+        self.addGenerationPrompt = addGenerationPrompt
+    }
+}
+
+/// One picture or recording after its tower: the soft tokens of each of its pieces.
+struct EncodedMedium: Sendable {
+    let isAudio: Bool
+    let pieces: [Tensor]
+}
+
+extension Gemma4Pipeline {
+    /// Makes a prompt: renders the conversation, runs its media through their towers, expands the placeholders.
+    ///
+    /// - Parameter media: as in `generate`.
+    /// - Throws: `ChatError`, `PromptError`, `MediaError`, `ImageProcessorError`, `ModelInputError`.
+    public func prompt(_ messages: [ChatMessage], media: [MediaInput]? = nil, options: PromptOptions = .init()) throws -> Prompt {
+        var encoded: [EncodedMedium] = []
+        return try prompt(messages, media: media, options: options, encoded: &encoded)
+    }
+
+    /// The same, for a conversation whose first media have been encoded before; new ones are added to `encoded`.
+    func prompt(
+        _ messages: [ChatMessage], media: [MediaInput]?, options: PromptOptions, encoded: inout [EncodedMedium]
+    ) throws -> Prompt {
+        let rendered = try chatTemplate.render(
+            messages, tools: options.tools, thinking: options.thinking, preserveThinking: options.preserveThinking,
+            addGenerationPrompt: options.addGenerationPrompt)
+        let named = rendered.media
+        if let media, media.count != named.count { throw PromptError(.mediaCount(named: named.count, given: media.count)) }
+        if named.contains(where: { $0.medium == .video }) { throw PromptError(.video) }
+        let clock = ContinuousClock()
+        let start = clock.now
+        for index in encoded.count..<max(encoded.count, named.count) {
+            try Task.checkCancellation()
+            encoded.append(try encode(media?[index] ?? input(named[index].medium, named[index].reference, index: index, options), options))
+        }
+        for (index, (medium, _)) in named.enumerated() where encoded[index].isAudio != (medium == .audio) {
+            throw PromptError(.mediumKind(index: index, named: medium.rawValue))
+        }
+        let encodeSeconds = start.duration(to: clock.now).inSeconds
+        var ids: [Int] = []
+        var used = 0
+        for piece in rendered.pieces {
+            switch piece {
+            case .control(let token): ids.append(try id(of: token))
+            case .text(let text): ids += tokenizer.encode(text)
+            case .medium:
+                ids += encoded[used].pieces.flatMap { placeholders(isAudio: encoded[used].isAudio, count: $0.shape[0]) }
+                used += 1
+            }
+        }
+        let soft = encoded[..<used].flatMap(\.pieces)
+        return Prompt(
+            text: rendered.text, tokens: ids, softTokens: soft.isEmpty ? nil : .concatenated(soft),
+            opensThought: rendered.opensThought, encodeSeconds: encodeSeconds)
+    }
+
+    /// Text as it is, after `<bos>`: for scoring and plain continuation.
+    public func prompt(text: String) throws -> Prompt { Prompt(tokens: try [id(of: "<bos>")] + tokenizer.encode(text)) }
+
+    private func id(of token: String) throws -> Int {
+        guard let id = tokenizer.specialTokens[token] else { throw PromptError(.missingToken(token)) }
+        return id
+    }
+
+    /// The medium that a message refers to: a path, a `file:` or a `data:` URL.
+    private func input(_ medium: Medium, _ reference: String?, index: Int, _ options: PromptOptions) throws -> MediaInput {
+        guard let reference else { throw PromptError(.mediaCount(named: index + 1, given: index)) }
+        if reference.hasPrefix("data:") {
+            guard let comma = reference.firstIndex(of: ","), reference[..<comma].hasSuffix(";base64"),
+                let bytes = Data(base64Encoded: String(reference[reference.index(after: comma)...]))
+            else { throw PromptError(.reference(String(reference.prefix(40)))) }
+            return medium == .audio ? .audio(.bytes(bytes, name: "data URL")) : .image(.bytes(bytes, name: "data URL"))
+        }
+        var url = URL(filePath: reference, relativeTo: options.mediaDirectory)
+        if reference.contains("://") {
+            guard let given = URL(string: reference), given.isFileURL else { throw PromptError(.reference(reference)) }
+            url = given
+        }
+        return medium == .audio ? .audio(.file(url)) : .image(.file(url))
+    }
+
+    /// Runs one picture or recording through its tower.
+    func encode(_ input: MediaInput, _ options: PromptOptions) throws -> EncodedMedium {
+        switch input {
+        case .image(let image): EncodedMedium(isAudio: false, pieces: [try softTokens(image, maxTokens: options.imageTokens)])
+        case .audio(let audio): EncodedMedium(isAudio: true, pieces: try softTokens(audio))
+        }
+    }
+
+    /// begin marker + `count` placeholders + end marker.
+    private func placeholders(isAudio: Bool, count: Int) -> [Int] {
+        let configuration = model.configuration
+        let (begin, soft, end) =
+            isAudio
+            ? (configuration.boaTokenId, configuration.audioTokenId, configuration.eoaTokenId)
+            : (configuration.boiTokenId, configuration.imageTokenId, configuration.eoiTokenId)
+        return [begin].compactMap(\.self) + [Int](repeating: soft!, count: count) + [end].compactMap(\.self)
+    }
+}

@@ -1,0 +1,110 @@
+import Foundation
+
+/// Chooses tokens from logits.
+///
+/// Order, as in transformers' `GenerationMixin._get_logits_processor`: repetition penalty, suppressed tokens,
+/// temperature, top-k, top-p, min-p.
+struct Sampler: Sendable {
+    let options: SamplingOptions
+    /// Never chosen: `suppress_tokens` of the file.
+    let suppressed: Set<Int>
+    /// Never chosen at a temperature above 0: ids that stand for media, which no answer can hold. The likeliest token is
+    /// taken as the reference takes it, by the file's list alone.
+    let media: Set<Int>
+    private var random: SplitMix64
+
+    init(_ options: SamplingOptions, suppressed: Set<Int> = [], media: Set<Int> = []) {
+        self.options = options
+        self.suppressed = suppressed
+        self.media = media
+        random = SplitMix64(state: options.seed ?? .random(in: 0 ... .max))
+    }
+
+    /// - Parameters:
+    ///   - logits: of the whole vocabulary.
+    ///   - context: the tokens of the sequence so far, for the repetition penalty.
+    mutating func choose(_ logits: [Float], after context: [Int]) -> Int {
+        var logits = logits
+        if options.repetitionPenalty != 1 {
+            for token in Set(context) where logits.indices.contains(token) {
+                logits[token] = logits[token] > 0 ? logits[token] / options.repetitionPenalty : logits[token] * options.repetitionPenalty
+            }
+        }
+        for token in suppressed where logits.indices.contains(token) { logits[token] = -.infinity }
+        guard options.temperature > 0 else { return Self.likeliest(logits) }
+        for token in media where logits.indices.contains(token) { logits[token] = -.infinity }
+        return draw(candidates(logits))
+    }
+
+    /// The first of the largest logits.
+    static func likeliest(_ logits: [Float]) -> Int {
+        var best = 0
+        for index in logits.indices where logits[index] > logits[best] { best = index }
+        return best
+    }
+
+    /// The tokens that may be chosen with their odds, likeliest first.
+    func candidates(_ logits: [Float]) -> [(token: Int, odds: Double)] {
+        let largest = Double(logits.max() ?? 0)
+        let possible = logits.indices.lazy
+            .filter { logits[$0] > -.infinity }
+            .map { (token: $0, odds: exp((Double(logits[$0]) - largest) / Double(options.temperature))) }
+        var candidates = Array(possible)
+        if let topK = options.topK, topK > 0, topK < candidates.count {
+            candidates = Self.top(topK, of: candidates)
+        } else if let topP = options.topP, topP < 1 {
+            // Tokens below (1 − p) / n together weigh less than 1 − p: top-p drops them all, and few are left to sort.
+            let total = candidates.reduce(0) { $0 + $1.odds }
+            let negligible = (1 - Double(topP)) / Double(candidates.count) * total
+            candidates = candidates.filter { $0.odds >= negligible }
+        }
+        candidates.sort { ($1.odds, $0.token) < ($0.odds, $1.token) }
+        if let topP = options.topP, topP < 1 {
+            let total = candidates.reduce(0) { $0 + $1.odds }
+            var sum = 0.0
+            let count = candidates.firstIndex { candidate in
+                sum += candidate.odds
+                return sum >= Double(topP) * total
+            }
+            candidates = Array(candidates.prefix((count ?? candidates.count - 1) + 1))
+        }
+        if let minP = options.minP, let best = candidates.first?.odds {
+            candidates = candidates.filter { $0.odds >= Double(minP) * best }
+        }
+        return candidates
+    }
+
+    /// The k candidates of the greatest odds, in no order; those that tie with the last are kept, as in transformers.
+    private static func top(_ k: Int, of candidates: [(token: Int, odds: Double)]) -> [(token: Int, odds: Double)] {
+        var smallestFirst: [Double] = []  // of the k greatest so far, ascending
+        for candidate in candidates where smallestFirst.count < k || candidate.odds > smallestFirst[0] {
+            if smallestFirst.count == k { smallestFirst.removeFirst() }
+            let place = smallestFirst.firstIndex { $0 > candidate.odds } ?? smallestFirst.count
+            smallestFirst.insert(candidate.odds, at: place)
+        }
+        return candidates.filter { $0.odds >= smallestFirst[0] }
+    }
+
+    private mutating func draw(_ candidates: [(token: Int, odds: Double)]) -> Int {
+        let total = candidates.reduce(0) { $0 + $1.odds }
+        var left = Double.random(in: 0..<1, using: &random) * total
+        for candidate in candidates {
+            left -= candidate.odds
+            if left < 0 { return candidate.token }
+        }
+        return candidates[candidates.count - 1].token
+    }
+}
+
+/// A small generator with a seed, of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
+struct SplitMix64: RandomNumberGenerator, Sendable {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,93 @@
+import Tokenization
+
+/// One generated token.
+public struct GeneratedToken: Sendable {
+    public let id: Int
+    /// Natural logarithm of its probability under the model's own logits: after the soft cap, before suppression,
+    /// penalties, temperature and truncation.
+    public let logprob: Float
+    /// Answer, thought, tool call, or control token.
+    public let kind: ResponseParser.Kind
+    /// The text that this token completes: whole characters only, so at times empty.
+    public let text: String
+    /// On the last token.
+    public let finish: Finish?
+
+    public struct Finish: Sendable {
+        public let reason: FinishReason
+        public let statistics: GenerationStatistics
+        /// The functions that the answer calls.
+        public let toolCalls: [ChatMessage.ToolCall]
+    }
+
+    func with(text: String, finish: Finish?) -> GeneratedToken {
+        GeneratedToken(id: id, logprob: logprob, kind: kind, text: text, finish: finish)
+    }
+}
+
+/// Why an answer ended.
+public enum FinishReason: String, Sendable, Codable {
+    /// The model ended it with a stop token, which is the last one.
+    case stop
+    /// As many tokens as were asked for, or as the context holds.
+    case length
+}
+
+/// The tokens of one answer as they come. Ending the iteration early cancels the rest.
+public struct TokenStream: AsyncSequence, Sendable {
+    private let stream: AsyncThrowingStream<GeneratedToken, any Error>
+
+    init(_ produce: @escaping @Sendable (_ yield: @escaping @Sendable (GeneratedToken) -> Void) async throws -> Void) {
+        stream = AsyncThrowingStream { continuation in
+            let task = Task {
+                do {
+                    try await produce { continuation.yield($0) }
+                    continuation.finish()
+                } catch {
+                    continuation.finish(throwing: error)
+                }
+            }
+            continuation.onTermination = { _ in task.cancel() }
+        }
+    }
+
+    public func makeAsyncIterator() -> AsyncThrowingStream<GeneratedToken, any Error>.Iterator { stream.makeAsyncIterator() }
+
+    /// Waits for the whole answer.
+    public func answer() async throws -> Answer {
+        var answer = Answer()
+        for try await token in self { answer.append(token) }
+        return answer
+    }
+}
+
+/// A whole answer.
+public struct Answer: Sendable {
+    /// The generated ids, the stop token included when one ended it.
+    public private(set) var tokens: [Int] = []
+    public private(set) var logprobs: [Float] = []
+    public private(set) var text = ""
+    public private(set) var thoughts = ""
+    public private(set) var finish: GeneratedToken.Finish?
+
+    public init() {}
+
+    /// The answer as a message of the conversation.
+    public var message: ChatMessage {
+        var message = ChatMessage(.assistant, text)
+        message.reasoning = thoughts.isEmpty ? nil : thoughts
+        message.toolCalls = finish?.toolCalls ?? []
+        return message
+    }
+
+    public mutating func append(_ token: GeneratedToken) {
+        tokens.append(token.id)
+        logprobs.append(token.logprob)
+        switch token.kind {
+        case .answer: text += token.text
+        case .thought: thoughts += token.text
+        case .toolCall, .control: break
+        }
+        finish = token.finish ?? finish
+    }
+}
