@@ -1,0 +1,120 @@
+import ArgumentParser
+import Foundation
+import Gemma4Kit
+
+struct Bench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measure a model on this machine.",
+        discussion: """
+            With --synthetic, weights of a published shape are made up in memory: see what a model would do here before \
+            downloading it.
+
+            Example: gemma4 bench --synthetic E2B
+            """)
+
+    @Option(help: ArgumentHelp("Directory of a checkpoint.", valueName: "dir"))
+    var model: String?
+
+    @Option(help: ArgumentHelp("Made-up weights of this shape: E2B, E4B, 31B or 26B-A4B.", valueName: "variant"))
+    var synthetic: String?
+
+    @Option(help: "Tokens read.")
+    var promptTokens = 512
+
+    @Option(help: "Tokens written.")
+    var generatedTokens = 32
+
+    @Option(help: "Rounds of each measurement, after one that warms up.")
+    var repeats = 3
+
+    @Option(help: "Threads that share one pass; by default all cores.")
+    var threads: Int?
+
+    @Option(help: "md or json.")
+    var format: Format = .md
+
+    enum Format: String, ExpressibleByArgument, CaseIterable { case md, json }
+
+    func validate() throws {
+        guard (model == nil) != (synthetic == nil) else { throw ValidationError("Give either --model or --synthetic.") }
+        guard promptTokens > 0, generatedTokens > 0, repeats > 0, threads ?? 1 > 0 else {
+            throw ValidationError("--prompt-tokens, --generated-tokens, --repeats and --threads must be positive.")
+        }
+        if let synthetic, !ModelsDirectory.variants.contains(synthetic) {
+            throw ValidationError("--synthetic \(synthetic): expected one of \(ModelsDirectory.variants.joined(separator: ", ")).")
+        }
+    }
+
+    func run() throws {
+        let clock = ContinuousClock()
+        let start = clock.now
+        let loaded = try load()
+        let loadSeconds = start.duration(to: clock.now) / .seconds(1)
+        var benchmark = Benchmark()
+        benchmark.promptTokens = promptTokens
+        benchmark.generatedTokens = generatedTokens
+        benchmark.repeats = repeats
+        let result = try benchmark.run(loaded, loadSeconds: loadSeconds) { FileHandle.standardError.write(Data("measuring \($0)\n".utf8)) }
+        print(format == .json ? try Self.json(result) : Self.table(result, title: model ?? "\(synthetic!), made-up bf16 weights"))
+    }
+
+    private func load() throws -> Gemma4Model {
+        let device = Device(threadCount: threads)
+        if let model {
+            return try Gemma4Pipeline(contentsOf: URL(filePath: model), threadCount: threads).model
+        }
+        guard let models = ModelsDirectory.find() else {
+            throw ValidationError("The folder Models was found neither beside the program nor above it; run gemma4 from its source tree.")
+        }
+        let configuration = try ModelConfiguration(contentsOf: models.appending(path: "\(synthetic!)/config.json").path)
+        let needed = 2 * TensorTable(configuration).rows.filter { $0.part != .leftover }.reduce(0) { $0 + $1.shape.count }
+        let available = Self.availableBytes
+        guard needed + 1_000_000_000 < available else {
+            throw ValidationError(
+                "\(synthetic!) in bf16 needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "
+                    + "\(Self.gigabytes(available)) GB are available.")
+        }
+        return try Gemma4Model(configuration, WeightScope(SyntheticWeights(), on: device))
+    }
+
+    private static func gigabytes(_ bytes: Int) -> String { String(format: "%.1f", Double(bytes) / 1e9) }
+
+    /// What the system can give without swapping; all its memory where it does not tell.
+    private static var availableBytes: Int {
+        let info = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
+        let line = info.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
+        let kilobytes = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
+        return kilobytes.map { $0 * 1024 } ?? Int(ProcessInfo.processInfo.physicalMemory)
+    }
+
+    private static func json(_ result: Benchmark.Result) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+        return String(decoding: try encoder.encode(result), as: UTF8.self)
+    }
+
+    private static func table(_ result: Benchmark.Result, title: String) -> String {
+        func number(_ value: Double, _ digits: Int = 1) -> String { String(format: "%.\(digits)f", value) }
+        func share(_ value: Double, of limit: Double) -> String { String(format: "%.0f %%", 100 * value / limit) }
+        var lines = [
+            "| \(title) | | of this machine's limit |", "|---|---|---|",
+            "| load | \(number(result.loadSeconds, 2)) s | |",
+            "| read a prompt | \(number(result.prefillTokensPerSecond)) tokens/s | "
+                + "\(share(result.prefillGigaflopsPerSecond, of: result.machineSgemmGigaflopsPerSecond)) of "
+                + "\(number(result.machineSgemmGigaflopsPerSecond, 0)) GFLOP/s (sgemm) |",
+            "| write | \(number(result.decodeTokensPerSecond, 2)) tokens/s | "
+                + "\(share(result.readGigabytesPerSecond, of: result.machineReadGigabytesPerSecond)) of "
+                + "\(number(result.machineReadGigabytesPerSecond)) GB/s (memory) |",
+        ]
+        for image in result.images {
+            lines.append("| picture, \(image.softTokens) soft tokens | \(number(image.seconds, 2)) s | |")
+        }
+        if let audio = result.audio {
+            lines.append(
+                "| \(number(audio.recordingSeconds)) s of sound | \(number(audio.seconds, 2)) s | real-time factor \(number(audio.realTimeFactor, 3)) |")
+        }
+        lines.append("| most memory resident | \(gigabytes(result.peakResidentBytes)) GB | |")
+        return lines.joined(separator: "\n")
+    }
+}
