@@ -1,4 +1,5 @@
-"""Make Tests/Goldens/tokenizer: two vocabularies, and what Hugging Face `tokenizers` makes of a fuzz corpus.
+"""Make Tests/Goldens/tokenizer: two vocabularies, and what Hugging Face `tokenizers` makes of a fuzz corpus and of the
+prompts of Tests/Goldens/chat.
 
 usage: make_tokenizer_goldens.py VOCABULARY
 
@@ -166,6 +167,11 @@ def main():
                 del case["decoded"]
         write(HERE / f"{name}-corpus.json.gz", corpus)
         print(name, len(corpus["encode"]), "texts", len(corpus["decode"]), "id sequences, tokenizers", tokenizers.__version__)
+    # The prompts as text, special tokens parsed, in the order of the file.
+    conversations = json.loads((HERE.parent / "chat" / "conversations.json").read_text())
+    prompts = [real.encode(c["text"], add_special_tokens=False).ids for c in conversations]
+    write(HERE / "chat-ids.json.gz", prompts)
+    print(len(prompts), "prompts")
 
 
 if __name__ == "__main__":
