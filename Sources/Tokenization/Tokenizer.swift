@@ -24,15 +24,22 @@ public struct Tokenizer: Sendable {
     }
 
     init(_ file: TokenizerFile) throws(TokenizerError) {
-        vocabulary = file.vocabulary
-        encoding = BytePairEncoding(merges: MergeTable(file.merges))
-        specialTokens = SpecialTokens(file.addedTokens)
+        try self.init(file.vocabulary, file.merges, addedTokens: file.addedTokens, file: file.path)
+    }
+
+    /// - Parameter file: named in errors.
+    /// - Throws: `TokenizerError` if a byte has no piece.
+    init(_ vocabulary: Vocabulary, _ merges: MergeList, addedTokens: [AddedToken], file: String) throws(TokenizerError)
+    {
+        self.vocabulary = vocabulary
+        encoding = BytePairEncoding(merges: MergeTable(merges))
+        specialTokens = SpecialTokens(addedTokens)
         var byteIds: [Int32] = []
         for byte in UInt8.min...UInt8.max {
             let piece = "<0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) + ">"
-            guard let id = file.vocabulary.id(piece.utf8) else {
+            guard let id = vocabulary.id(piece.utf8) else {
                 throw TokenizerError(
-                    .missingPiece, file: file.path, place: "model.vocab", expected: "a piece for every byte",
+                    .missingPiece, file: file, place: "model.vocab", expected: "a piece for every byte",
                     found: "no \(piece)")
             }
             byteIds.append(Int32(id))
@@ -40,7 +47,7 @@ public struct Tokenizer: Sendable {
         self.byteIds = byteIds
         byteOfId = Dictionary(zip(byteIds, UInt8.min...UInt8.max), uniquingKeysWith: { first, _ in first })
         scalarIds = (0..<UInt32(0x10000)).map { value in
-            Unicode.Scalar(value).flatMap { file.vocabulary.id(UTF8.encode($0)!) }.map(Int32.init) ?? -1
+            Unicode.Scalar(value).flatMap { vocabulary.id(UTF8.encode($0)!) }.map(Int32.init) ?? -1
         }
     }
 
