@@ -1,0 +1,164 @@
+import Foundation
+import TestSupport
+import Tensors
+import Testing
+import Weights
+@testable import Gemma4
+
+/// Measured against an independent implementation: two correct f32 programs differ on these nets by up to 1e-3 in log
+/// probability (Tests/Goldens/README.md), most behind images and experts, and by 2e-4 of the largest value elsewhere.
+private let relativeTolerance: Float = 2e-4
+private let logprobTolerance: Float = 2e-3
+
+private func open(_ variant: String, config: String = "config.json", on device: Device = Device()) throws -> Gemma4Model {
+    let directory = Goldens.checkpoint(variant)
+    let configuration = try ModelConfiguration(contentsOf: "\(directory)/\(config)")
+    let checkpoint = try Checkpoint(directory, checkedAgainst: TensorTable(configuration))
+    return try Gemma4Model(configuration, WeightScope(checkpoint, on: device))
+}
+
+/// The soft tokens that the reference made, in the order of the conversation's media.
+private func softTokens(_ golden: GoldenCase, on device: Device) throws -> Tensor? {
+    struct Message: Decodable {
+        enum Content: Decodable {
+            case text, parts([[String: String]])
+            init(from decoder: any Swift.Decoder) throws {
+                let container = try decoder.singleValueContainer()
+                self = if let parts = try? container.decode([[String: String]].self) { .parts(parts) } else { .text }
+            }
+        }
+        let content: Content
+    }
+    let messages = try JSONDecoder().decode([Message].self, from: Data(contentsOf: URL(filePath: golden.messagesFile)))
+    let expected = try Goldens("\(golden.variant)/expected.safetensors")
+    let parts = try messages.flatMap { message -> [Tensor] in
+        guard case .parts(let parts) = message.content else { return [] }
+        return try parts.compactMap { $0["image"] ?? $0["audio"] ?? $0["url"] ?? $0["path"] }.map { path in
+            let name = URL(filePath: path).deletingPathExtension().lastPathComponent
+            let values = try expected("\(name).soft")
+            return Tensor(values.values, Shape(values.shape), on: device)
+        }
+    }
+    return parts.isEmpty ? nil : Tensor.concatenated(parts)
+}
+
+private func expectClose(_ found: Tensor, _ expected: Goldens.Values, _ what: String) {
+    #expect(found.shape.dimensions == expected.shape, "\(what)")
+    expectClose(found, expected.values, what)
+}
+
+private func expectClose(_ found: Tensor, _ expected: [Float], _ what: String) {
+    let scale = expected.reduce(1) { max($0, abs($1)) }
+    let worst = zip(found.toArray(), expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
+    #expect(found.shape.count == expected.count && worst <= relativeTolerance * scale, "\(what): off by \(worst) at a scale of \(scale)")
+}
+
+private func logprobs(_ logits: Tensor, of tokens: [Int]) -> [Float] {
+    let values = logits.toArray(), columns = logits.columns
+    return zip(zip(tokens, logits.logSumExp()), tokens.indices).map { values[$1 * columns + $0.0] - $0.1 }
+}
+
+@Test(arguments: GoldenCase.all.filter(\.traced))
+func everyLayerIsTheReferences(golden: GoldenCase) throws {
+    let model = try open(golden.variant)
+    let expected = try Goldens("\(golden.variant)/expected.safetensors")
+    let soft = try softTokens(golden, on: model.device)
+    let cache = model.makeCache(chunkLength: golden.promptTokens.count)
+    let rows = Array(golden.promptTokens.indices)
+    let input = try model.decoderInput(.init(tokens: golden.promptTokens, softTokens: soft, wantedRows: rows, cache: cache))
+    let hidden = try model.decoder([input]) { layer, stream in
+        guard let values = try? expected("\(golden.name).layer.\(layer)") else {
+            Issue.record("no golden of layer \(layer)")
+            return
+        }
+        expectClose(stream, values, "layer \(layer)")
+    }
+    expectClose(model.logits(hidden[0]), try expected("\(golden.name).logits"), "logits")
+}
+
+@Test(arguments: GoldenCase.all)
+func promptAndAnswerAreTheReferences(golden: GoldenCase) throws {
+    let model = try open(golden.variant)
+    let cache = model.makeCache(chunkLength: golden.promptTokens.count)
+    let rows = Array(golden.promptTokens.indices)
+    let soft = try softTokens(golden, on: model.device)
+    var hidden = try model([.init(tokens: golden.promptTokens, softTokens: soft, wantedRows: rows, cache: cache)])[0]
+    let promptLogprobs = logprobs(model.logits(hidden[0..<rows.count - 1]), of: Array(golden.promptTokens.dropFirst()))
+    for (found, expected) in zip(promptLogprobs, golden.promptLogprobs.dropFirst()) {
+        #expect(abs(found - expected!) <= logprobTolerance)
+    }
+    let suppressed = try GenerationConfiguration(contentsOf: "\(golden.checkpoint)/generation_config.json").suppressTokens
+    for (token, logprob) in zip(golden.tokens, golden.logprobs) {
+        let logits = model.logits(hidden[hidden.rows - 1..<hidden.rows])
+        #expect(abs(logprobs(logits, of: [token])[0] - logprob) <= logprobTolerance)
+        var values = logits.toArray()
+        for id in suppressed { values[id] = -.infinity }
+        #expect(values.indices.max { values[$0] < values[$1] } == token)
+        let read = model.isPlaceholder(token) ? model.configuration.textConfig.padTokenId : token  // as the reference does
+        hidden = try model([.init(tokens: [read], wantedRows: [0], cache: cache)])[0]
+    }
+}
+
+/// Whole, in chunks of several sizes, token by token, beside another sequence, on one thread and with only the last row
+/// wanted: the same prompt gives the same result.
+@Test(arguments: GoldenCase.all.filter { $0.name == "long-text" || $0.name == "images" })
+func howAPromptIsFedDoesNotMatter(golden: GoldenCase) throws {
+    let model = try open(golden.variant)
+    let soft = try softTokens(golden, on: model.device)
+    let tokens = golden.promptTokens
+    func last(_ model: Gemma4Model, chunk length: Int, wantsAll: Bool = false, beside other: KVCache? = nil) throws -> Tensor {
+        let cache = model.makeCache(chunkLength: length)
+        var softUsed = 0
+        var result: Tensor?
+        for chunk in try model.chunks(of: tokens, length: length) {
+            let part = Array(tokens[chunk])
+            let count = part.filter(model.isPlaceholder).count
+            let rows = wantsAll ? Array(part.indices) : chunk.upperBound == tokens.count ? [part.count - 1] : []
+            let input = Gemma4Model.Input(
+                tokens: part, softTokens: count > 0 ? soft?[softUsed..<softUsed + count] : nil, wantedRows: rows, cache: cache)
+            softUsed += count
+            let others = other.map { [Gemma4Model.Input(tokens: [tokens[0], tokens[1]], wantedRows: [1], cache: $0)] } ?? []
+            let hidden = try model(others + [input]).last!
+            if !rows.isEmpty { result = hidden[hidden.rows - 1..<hidden.rows] }
+        }
+        return model.logits(result!)
+    }
+    let longestImage = model.decoder.plans.contains(where: \.seesWholeImages) && soft != nil ? 140 : 1
+    let whole = try last(model, chunk: tokens.count, wantsAll: true)
+    let values = whole.toArray()
+    for length in [1, 3, 17, 64, tokens.count] where length >= longestImage {
+        expectClose(try last(model, chunk: length), values, "chunks of \(length)")
+    }
+    let other = model.makeCache(chunkLength: 2)
+    expectClose(try last(model, chunk: max(64, longestImage), beside: other), values, "beside another sequence")
+    let single = try last(open(golden.variant, on: Device(threadCount: 1)), chunk: tokens.count, wantsAll: true)
+    #expect(single.toArray() == values, "one thread and many agree bit for bit")
+}
+
+@Test(arguments: Goldens.variants)
+func eitherSpellingOfTheConfigurationGivesTheSameModel(variant: String) throws {
+    let (google, transformers) = (try open(variant), try open(variant, config: "config.transformers.json"))
+    #expect(google.decoder.plans == transformers.decoder.plans)
+}
+
+@Test func wrongInputIsRefused() throws {
+    let model = try open("31B")
+    let cache = model.makeCache(chunkLength: 8)
+    func message(_ tokens: [Int], soft: Tensor? = nil) -> String? {
+        do {
+            _ = try model([.init(tokens: tokens, softTokens: soft, wantedRows: [], cache: cache)])
+            return nil
+        } catch {
+            return "\(error)"
+        }
+    }
+    let text = model.configuration.textConfig
+    #expect(message([text.vocabSize]) == "token id \(text.vocabSize): expected 0 to \(text.vocabSize - 1), the vocabulary of this checkpoint")
+    #expect(message([-1])?.hasPrefix("token id -1: expected") == true)
+    #expect(message([model.configuration.imageTokenId!]) == "the prompt holds 1 image, video or audio placeholders, but 0 soft tokens were given for them")
+    #expect(throws: ModelInputError(.noTower("audio"))) { try model.softTokens(melFrames: [Float](repeating: 0, count: 128)) }
+    #expect(throws: ModelInputError(.imageLongerThanChunk(tokens: 9, chunkLength: 8))) {
+        try model.chunks(of: [Int](repeating: model.configuration.imageTokenId!, count: 9), length: 8)
+    }
+    #expect(cache.length == 0)
+}
