@@ -71,7 +71,7 @@ def schema(r, depth=0):
     if r.random() < 0.3:
         result["nullable"] = r.choice([True, False, None, 1])
     if r.random() < (0.5 if kind == "string" else 0.1):
-        result["enum"] = r.choice([[], ["c", "f"], [text(r), value(r)], [1, 2.5]])
+        result["enum"] = r.choice([[], ["c", "f"], [text(r), value(r)], [1, 2.5], [members(r), {"B": [], "a": {"b": 1}}]])
     if r.random() < (0.8 if kind == "array" else 0.1):
         items = schema(r, depth + 1) if depth < 3 else {}
         if r.random() < 0.2:
