@@ -53,7 +53,9 @@ struct Generator {
             let (kind, text) = reader.read(token, isLast: isLast)
             let finish =
                 isLast
-                ? GeneratedToken.Finish(reason: isStop ? .stop : .length, statistics: statistics, toolCalls: reader.toolCalls) : nil
+                ? GeneratedToken.Finish(
+                    reason: isStop ? .stop : .length, statistics: statistics, promptTokens: prompt.tokens,
+                    toolCalls: reader.toolCalls) : nil
             yield(GeneratedToken(id: token, logprob: logprob, kind: kind, text: text, finish: finish))
             if isLast { return }
             try Task.checkCancellation()

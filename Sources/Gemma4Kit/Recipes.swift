@@ -15,7 +15,7 @@ extension Gemma4Pipeline {
     /// limit.
     ///
     /// - Returns: the tokens of all pieces in order; the first of each later piece begins with a space. `finish` stands on
-    ///   the last token of the last piece.
+    ///   the last token of the last piece, and speaks of all: its reason is `length` if any piece was cut.
     public func transcribe(
         _ audio: AudioInput, instruction: String = transcriptionInstruction, options: GenerationOptions = .init()
     ) -> TokenStream {
@@ -25,17 +25,23 @@ extension Gemma4Pipeline {
             let pieces = AudioSplitter().pieces(of: samples)
             let message = ChatMessage(.user, parts: [.text(instruction), .audio()])
             var statistics = GenerationStatistics()
+            var promptTokens: [Int] = []
+            var reason = FinishReason.stop
             for (index, piece) in pieces.enumerated() {
                 let input = AudioInput.samples(Array(samples[piece]), sampleRate: AudioReader.sampleRate)
                 var needsSpace = index > 0
                 for try await token in generate([message], media: [.audio(input)], options: options) {
-                    if let finish = token.finish { statistics += finish.statistics }
-                    let isEnd = index == pieces.count - 1
+                    if let finish = token.finish {
+                        statistics += finish.statistics
+                        promptTokens += finish.promptTokens
+                        if finish.reason == .length { reason = .length }
+                    }
+                    let isEnd = token.finish != nil && index == pieces.count - 1
                     let text = needsSpace && !token.text.isEmpty ? " " + token.text : token.text
                     needsSpace = needsSpace && token.text.isEmpty
-                    let finish = token.finish.flatMap {
-                        isEnd ? GeneratedToken.Finish(reason: $0.reason, statistics: statistics, toolCalls: []) : nil
-                    }
+                    let finish =
+                        isEnd
+                        ? GeneratedToken.Finish(reason: reason, statistics: statistics, promptTokens: promptTokens, toolCalls: []) : nil
                     yield(token.with(text: text, finish: finish))
                 }
             }

@@ -16,6 +16,8 @@ public struct GeneratedToken: Sendable {
     public struct Finish: Sendable {
         public let reason: FinishReason
         public let statistics: GenerationStatistics
+        /// The ids that were answered, after expansion of media.
+        public let promptTokens: [Int]
         /// The functions that the answer calls.
         public let toolCalls: [ChatMessage.ToolCall]
     }
