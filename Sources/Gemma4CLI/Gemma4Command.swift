@@ -1,8 +1,60 @@
 import ArgumentParser
-import Gemma4Kit
+import Foundation
+import Logging
 
 @main
 struct Gemma4Command: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "gemma4", abstract: "Run Google's Gemma 4 on this computer's CPU.", subcommands: [Bench.self])
+        commandName: "gemma4",
+        abstract: "Run Google's Gemma 4 on this computer's CPU.",
+        discussion: """
+            Example:
+              hf download google/gemma-4-E2B-it --local-dir gemma-4-E2B-it
+              gemma4 transcribe --model gemma-4-E2B-it speech.wav
+
+            Results go to standard output, everything else to standard error.
+            """,
+        version: "0.1.0",
+        subcommands: [
+            Transcribe.self, Caption.self, Generate.self, Score.self, Embed.self, Tokenize.self, Inspect.self,
+            Bench.self,
+        ])
+
+    static func main() async {
+        takeSignals()
+        LoggingSystem.bootstrap { _ in StandardErrorLog() }
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            end(error)
+        }
+    }
+
+    /// A reader that goes away ends the program quietly, as it does others; Ctrl-C ends it in a line of its own.
+    private static func takeSignals() {
+        signal(SIGPIPE, SIG_DFL)
+        signal(SIGINT) { _ in
+            if isatty(STDOUT_FILENO) == 1 { _ = Foundation.write(STDOUT_FILENO, "\n", 1) }
+            _exit(ExitStatus.interrupted.rawValue)
+        }
+    }
+
+    /// Help and version go to standard output; errors to standard error, with the code of `sysexits.h`.
+    private static func end(_ error: any Error) -> Never {
+        if let status = ExitStatus(error) {
+            ByteSink.standardError.report("\(error)")
+            Foundation.exit(status.rawValue)
+        }
+        let status = exitCode(for: error)
+        let message = message(for: error)
+        guard !status.isSuccess, !message.isEmpty else { exit(withError: error) }
+        let advice = fullMessage(for: error).split(separator: "\n").last { $0.hasPrefix("  See '") }
+        ByteSink.standardError.report(message + (advice.map { "\n\($0)" } ?? ""))
+        Foundation.exit(status.rawValue)
+    }
 }

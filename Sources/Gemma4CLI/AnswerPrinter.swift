@@ -1,0 +1,140 @@
+import Gemma4Kit
+
+/// Shows answers: as text while it comes, or as one JSON object when it is complete.
+struct AnswerPrinter {
+    let format: OutputFormat
+    /// Lists the log-probability of every token on standard error after a text.
+    var showsLogprobs = false
+    /// Thoughts go to standard error, dimmed, where a person sees them.
+    var showsThoughts = false
+    /// Says so if the answer is cut; not where the caller chose the length.
+    var warnsOfLength = true
+
+    /// - Parameters:
+    ///   - file: what the answer is about; nil if it is about no single file.
+    ///   - isLabelled: whether text begins with the name of the file.
+    /// - Throws: what the stream throws; `CommandError` if the output cannot be written.
+    func print(
+        _ stream: TokenStream, of pipeline: Gemma4Pipeline, about file: String? = nil, isLabelled: Bool = false, progress: ProgressLine
+    ) async throws {
+        defer { progress.end() }
+        progress.begin()
+        let label = isLabelled ? file.map { "\($0): " } ?? "" : ""
+        var answer = Answer()
+        var text = TextLine(label: label)
+        var thoughts = DimmedText(isShown: showsThoughts && ByteSink.standardError.isTerminal)
+        for try await token in stream {
+            answer.append(token)
+            guard format == .text, !token.text.isEmpty else { continue }
+            switch token.kind {
+            case .answer:
+                progress.end()
+                thoughts.end()
+                try text.write(token.text)
+            case .thought:
+                if thoughts.isShown { progress.end() }
+                thoughts.write(token.text)
+            case .toolCall, .control: break
+            }
+        }
+        progress.end()
+        thoughts.end()
+        switch format {
+        case .json: try ByteSink.standardOutput.write(Self.object(answer, file: file).json + "\n")
+        case .text:
+            for call in answer.finish?.toolCalls ?? [] { try text.writeLine(Self.object(call).json) }
+            try text.end()
+            if showsLogprobs { Self.list(answer, pipeline.tokenizer) }
+            if warnsOfLength, answer.finish?.reason == .length {
+                ByteSink.standardError.report(
+                    "warning: \(label)the answer was cut at \(SamplingArguments.defaultMaxTokens) tokens; see --max-tokens")
+            }
+        }
+    }
+
+    // MARK: JSON
+
+    private static func object(_ answer: Answer, file: String?) -> JSONValue {
+        var members: [JSONValue.Member] = []
+        if let file { members.append(.init("file", .string(file))) }
+        members += [
+            .init("prompt_tokens", .array((answer.finish?.promptTokens ?? []).map(JSONValue.integer))),
+            .init("tokens", .array(answer.tokens.map(JSONValue.integer))),
+            .init("logprobs", .array(answer.logprobs.map { .number(Double($0)) })),
+            .init("text", .string(answer.text)),
+        ]
+        if !answer.thoughts.isEmpty { members.append(.init("thoughts", .string(answer.thoughts))) }
+        if let finish = answer.finish {
+            if !finish.toolCalls.isEmpty { members.append(.init("tool_calls", .array(finish.toolCalls.map(object)))) }
+            members.append(.init("finish_reason", .string(finish.reason.rawValue)))
+            members.append(.init("timings", object(finish.statistics)))
+        }
+        return .object(members)
+    }
+
+    private static func object(_ call: ChatMessage.ToolCall) -> JSONValue {
+        ["name": .string(call.name), "arguments": call.arguments]
+    }
+
+    private static func object(_ statistics: GenerationStatistics) -> JSONValue {
+        func rounded(_ value: Double) -> JSONValue { .number((value * 1e6).rounded() / 1e6) }
+        return [
+            "encode_seconds": rounded(statistics.encodeSeconds),
+            "prefill_seconds": rounded(statistics.prefillSeconds),
+            "decode_seconds": rounded(statistics.decodeSeconds),
+            "prefill_tokens_per_second": rounded(statistics.prefillTokensPerSecond),
+            "decode_tokens_per_second": rounded(statistics.decodeTokensPerSecond),
+        ]
+    }
+
+    // MARK: Log-probabilities
+
+    private static func list(_ answer: Answer, _ tokenizer: Tokenizer) {
+        for (token, logprob) in zip(answer.tokens, answer.logprobs) {
+            try? ByteSink.standardError.write(TokenRow(token, logprob, tokenizer).text)
+        }
+    }
+}
+
+/// Text on standard output whose line is ended once.
+private struct TextLine {
+    let label: String
+    private var hasBegun = false
+    private var endsLine = false
+
+    init(label: String) { self.label = label }
+
+    mutating func write(_ text: String) throws(CommandError) {
+        try ByteSink.standardOutput.write(hasBegun ? text : label + text)
+        hasBegun = true
+        endsLine = text.hasSuffix("\n")
+    }
+
+    /// Writes a line of its own.
+    mutating func writeLine(_ text: String) throws(CommandError) {
+        try write(hasBegun && !endsLine ? "\n\(text)\n" : "\(text)\n")
+    }
+
+    mutating func end() throws(CommandError) {
+        if !endsLine { try write("\n") }
+    }
+}
+
+/// Text on standard error that stands back.
+private struct DimmedText {
+    let isShown: Bool
+    private var isOpen = false
+
+    init(isShown: Bool) { self.isShown = isShown }
+
+    mutating func write(_ text: String) {
+        guard isShown else { return }
+        isOpen = true
+        try? ByteSink.standardError.write("\u{1b}[2m\(text)\u{1b}[0m")
+    }
+
+    mutating func end() {
+        if isOpen { try? ByteSink.standardError.write("\n") }
+        isOpen = false
+    }
+}

@@ -1,0 +1,44 @@
+import Gemma4Kit
+
+/// What goes wrong around the model: files and streams that are read and written.
+struct CommandError: Error, Equatable, CustomStringConvertible {
+    enum Code: Equatable {
+        /// No checkpoint is named; `file` is the argument for it.
+        case modelNotGiven
+        /// The directory of a checkpoint that is not there.
+        case noModel
+        case unreadable(reason: String)
+        case notUTF8
+        case invalidMessages(ChatError)
+        /// The output file cannot be made.
+        case cannotCreate(reason: String)
+        /// A full disk, say.
+        case cannotWrite(reason: String)
+    }
+
+    let code: Code
+    /// A path, or the name of a standard stream.
+    let file: String
+
+    init(_ code: Code, _ file: String) { (self.code, self.file) = (code, file) }
+
+    var description: String {
+        switch code {
+        case .modelNotGiven: "no model: give \(file), or set \(ModelDirectory.variable). \(ModelDirectory.howToGetOne)"
+        case .noModel: "\(file): no such directory. \(ModelDirectory.howToGetOne)"
+        case .unreadable(let reason): "\(file): cannot be read: \(reason)"
+        case .notUTF8: "\(file): expected text in UTF-8, found other bytes"
+        case .invalidMessages(let error): "\(file), \(error)"
+        case .cannotCreate(let reason): "\(file): cannot be created: \(reason)"
+        case .cannotWrite(let reason): "\(file): cannot be written: \(reason)"
+        }
+    }
+
+    /// Whether nothing more can be said: results have nowhere to go.
+    var isAboutOutput: Bool {
+        switch code {
+        case .cannotCreate, .cannotWrite: true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import Gemma4Kit
+
+/// How the program ends, in the numbers of `sysexits.h`.
+enum ExitStatus: Int32 {
+    /// Arguments that are wrong or missing: most are found by the argument parser.
+    case usage = 64
+    /// The input is not what it should be.
+    case badData = 65
+    /// A file that is not there, or cannot be read.
+    case noInput = 66
+    /// Nothing is wrong with the input, but this model or program cannot take it.
+    case unavailable = 69
+    /// The system refuses something, memory say.
+    case systemError = 71
+    /// The output file cannot be made.
+    case cannotCreate = 73
+    /// Writing failed on the way.
+    case inputOutput = 74
+    /// Ctrl-C: 128 + SIGINT.
+    case interrupted = 130
+
+    /// Nil for errors that are the argument parser's.
+    init?(_ error: any Error) {
+        switch error {
+        case let error as CheckpointError: self.init(error.code)
+        case let error as TokenizerError: self = error.code == .unreadable ? .noInput : .badData
+        case let error as MediaError: self.init(error.code)
+        case let error as ModelInputError: self.init(error.code)
+        case let error as PromptError: self = error.code == .video ? .unavailable : .badData
+        case let error as CommandError: self.init(error.code)
+        case is ChatError, is ImageProcessorError, is MelSpectrogramError: self = .badData
+        case is CancellationError: self = .interrupted
+        default: return nil
+        }
+    }
+
+    private init(_ code: CheckpointError.Code) {
+        switch code {
+        case .fileNotFound, .notAFile, .notReadable, .missingShard: self = .noInput
+        case .unsupportedModel: self = .unavailable
+        default: self = .badData
+        }
+    }
+
+    private init(_ code: MediaError.Code) {
+        switch code {
+        case .unreadable: self = .noInput
+        case .outOfMemory: self = .systemError
+        default: self = .badData
+        }
+    }
+
+    private init(_ code: ModelInputError.Code) {
+        if case .noTower = code { self = .unavailable } else { self = .badData }
+    }
+
+    private init(_ code: CommandError.Code) {
+        switch code {
+        case .modelNotGiven: self = .usage
+        case .noModel, .unreadable: self = .noInput
+        case .notUTF8, .invalidMessages: self = .badData
+        case .cannotCreate: self = .cannotCreate
+        case .cannotWrite: self = .inputOutput
+        }
+    }
+}

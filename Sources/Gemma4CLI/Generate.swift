@@ -1,0 +1,99 @@
+import ArgumentParser
+import Gemma4Kit
+
+struct Generate: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Answer a prompt with text, pictures and sound, or a whole conversation.",
+        usage: "gemma4 generate [<options>] (<prompt> | --messages <file>)",
+        discussion: """
+            Samples as the model's generation_config.json says, unless a flag says otherwise.
+
+            Example: gemma4 generate --model gemma-4-E2B-it --image photo.jpg "What is this?"
+            """)
+
+    @Argument(help: ArgumentHelp("What to say; - is standard input.", valueName: "prompt"))
+    var prompt: String?
+
+    @OptionGroup var model: ModelOptions
+
+    @Option(help: ArgumentHelp("Picture before the prompt; may be repeated.", valueName: "file"))
+    var image: [String] = []
+
+    @Option(help: ArgumentHelp("Recording after the prompt; may be repeated.", valueName: "file"))
+    var audio: [String] = []
+
+    @Option(help: ArgumentHelp("Instruction that the whole conversation obeys.", valueName: "text"))
+    var system: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Conversation as JSON, in the form of Hugging Face's pipelines; its paths are relative to this file.", valueName: "file"))
+    var messages: String?
+
+    @Option(help: ArgumentHelp("Let the model think before it answers.", valueName: "on|off"))
+    var thinking = OnOff.off
+
+    @OptionGroup var imageTokens: ImageTokensOption
+
+    @Option(help: ArgumentHelp("json: one object with ids, text and timings.", valueName: "text|json"))
+    var format = OutputFormat.text
+
+    @Flag(help: "List every token's log-probability on standard error; json has them always.")
+    var logprobs = false
+
+    @Flag(help: "Print the prompt as the model reads it, and end.")
+    var printPrompt = false
+
+    @OptionGroup var sampling: SamplingArguments
+
+    func validate() throws {
+        guard messages == nil else {
+            guard prompt == nil, system == nil, image.isEmpty, audio.isEmpty else {
+                throw ValidationError("--messages holds the whole conversation: leave out the prompt, --system, --image and --audio")
+            }
+            return
+        }
+        try FileAnswers.validate(image + audio + [prompt ?? ""])
+    }
+
+    func run() async throws {
+        // Not in `validate`, which comes before unknown options are seen.
+        guard prompt != nil || messages != nil else {
+            throw ValidationError("nothing to answer: give a prompt, or --messages <file>")
+        }
+        let pipeline = try model.open()
+        let conversation = try readConversation()
+        if printPrompt, format == .text {
+            let rendered = try pipeline.chatTemplate.render(conversation.messages, thinking: thinking == .on)
+            return try ByteSink.standardOutput.write(rendered.text)
+        }
+        let progress = ProgressLine("prompt")
+        progress.begin()
+        let made = try pipeline.prompt(conversation.messages, media: conversation.media, options: conversation.options)
+        if printPrompt {
+            progress.end()
+            let object: JSONValue = ["prompt": .string(made.text), "prompt_tokens": .array(made.tokens.map(JSONValue.integer))]
+            return try ByteSink.standardOutput.write(object.json + "\n")
+        }
+        let options = sampling.options(over: SamplingOptions(pipeline.generationConfiguration), progress: progress)
+        let printer = AnswerPrinter(
+            format: format, showsLogprobs: logprobs, showsThoughts: thinking == .on, warnsOfLength: sampling.maxTokens == nil)
+        try await printer.print(pipeline.generate(made, options: options), of: pipeline, progress: progress)
+    }
+
+    /// - Returns: `media` is nil where the messages refer to files.
+    private func readConversation() throws -> (messages: [ChatMessage], media: [MediaInput]?, options: PromptOptions) {
+        var options = PromptOptions(thinking: thinking == .on, imageTokens: imageTokens.count)
+        if let messages {
+            let file = try MessagesFile(messages)
+            options.mediaDirectory = file.directory
+            return (file.messages, nil, options)
+        }
+        let text = prompt == StandardInput.argument ? try StandardInput.readText() : prompt ?? ""
+        let parts = image.map { _ in ContentPart.image() } + [.text(text)] + audio.map { _ in ContentPart.audio() }
+        let media =
+            try image.map { MediaInput.image(try ImageInput(argument: $0)) } + audio.map { MediaInput.audio(try AudioInput(argument: $0)) }
+        let instruction = system.map { [ChatMessage(.system, $0)] } ?? []
+        return (instruction + [ChatMessage(.user, parts: parts)], media, options)
+    }
+}

@@ -1,0 +1,36 @@
+import Foundation
+import Gemma4Kit
+
+/// A conversation in the message form of Hugging Face's any-to-any pipeline, from a file or standard input.
+struct MessagesFile {
+    let messages: [ChatMessage]
+    /// Where relative paths of media start from.
+    let directory: URL
+
+    /// - Parameter argument: a path, or "-" for standard input, whose media start from the current directory.
+    /// - Throws: `CommandError`.
+    init(_ argument: String) throws(CommandError) {
+        let isStandardInput = argument == StandardInput.argument
+        let file = URL(filePath: argument)
+        directory =
+            isStandardInput
+            ? URL(filePath: FileManager.default.currentDirectoryPath, directoryHint: .isDirectory)
+            : file.deletingLastPathComponent()
+        let name = isStandardInput ? StandardInput.name : argument
+        let bytes = isStandardInput ? try StandardInput.readAll() : try Self.read(file, name)
+        do throws(ChatError) {
+            messages = try ChatMessage.parse(json: bytes)
+        } catch {
+            throw CommandError(.invalidMessages(error), name)
+        }
+    }
+
+    private static func read(_ file: URL, _ name: String) throws(CommandError) -> Data {
+        do {
+            return try Data(contentsOf: file)
+        } catch {
+            let exists = FileManager.default.fileExists(atPath: file.path)
+            throw CommandError(.unreadable(reason: exists ? error.localizedDescription : "no such file"), name)
+        }
+    }
+}

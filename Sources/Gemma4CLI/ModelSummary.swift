@@ -1,0 +1,82 @@
+import Foundation
+import Gemma4Kit
+
+/// What can be said about a model from its files. Only `config.json` must be there.
+struct ModelSummary {
+    let configuration: ModelConfiguration
+    let table: TensorTable
+    /// Nil where the directory holds no weights.
+    let checkpoint: Checkpoint?
+    /// Nil where the directory holds no `tokenizer.json`.
+    let tokenizer: Tokenizer?
+    /// Nil where the directory holds no `chat_template.jinja`.
+    let chatTemplate: ChatTemplate?
+
+    /// - Throws: `CheckpointError`, `TokenizerError` if a file that is there cannot be used.
+    init(contentsOf directory: URL) throws {
+        func path(_ name: String) -> String { directory.appending(path: name).path }
+        func isPresent(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
+        configuration = try ModelConfiguration(contentsOf: path("config.json"))
+        table = TensorTable(configuration)
+        let hasWeights = ["model.safetensors", "model.safetensors.index.json"].contains(where: isPresent)
+        checkpoint = hasWeights ? try Checkpoint(directory.path, checkedAgainst: table) : nil
+        tokenizer = isPresent("tokenizer.json") ? try Tokenizer(contentsOf: path("tokenizer.json")) : nil
+        chatTemplate = try? ChatTemplate(source: String(contentsOfFile: path("chat_template.jinja"), encoding: .utf8))
+    }
+
+    /// The published variant of this shape, or "custom".
+    var variant: String {
+        let text = configuration.textConfig
+        switch (text.numHiddenLayers, text.hiddenSize, text.experts != nil) {
+        case (35, 1536, false): return "E2B"
+        case (42, 2560, false): return "E4B"
+        case (60, 5376, false): return "31B"
+        case (30, 2816, true): return "26B-A4B"
+        default: return "custom"
+        }
+    }
+
+    var inputs: [String] {
+        ["text"] + (configuration.visionConfig == nil ? [] : ["image"]) + (configuration.audioConfig == nil ? [] : ["audio"])
+    }
+
+    // MARK: Weights
+
+    /// Parameters of each part that the model has, in the order of the table's parts.
+    var parametersByPart: [(part: TensorTable.Part, count: Int)] {
+        TensorTable.Part.allCases.map { ($0, table.parameterCount($0)) }.filter { $0.1 > 0 }
+    }
+
+    /// Stored bytes of each part; nil without weights.
+    var bytesByPart: [TensorTable.Part: Int]? {
+        checkpoint.map { checkpoint in
+            table.rows.reduce(into: [:]) { $0[$1.part, default: 0] += checkpoint.entries[$1.name]?.byteCount ?? 0 }
+        }
+    }
+
+    /// Bytes of all tensors in the files; nil without weights.
+    var storedBytes: Int? { checkpoint.map { $0.entries.values.reduce(0) { $0 + $1.byteCount } } }
+
+    /// How many tensors are stored as each type, by its name.
+    var elementTypes: [(name: String, tensors: Int)] {
+        let names = (checkpoint?.entries.values).map { $0.map { "\($0.elementType)" } } ?? []
+        return Dictionary(grouping: names, by: \.self).map { ($0.key, $0.value.count) }.sorted { $0.1 > $1.1 }
+    }
+
+    // MARK: Layers
+
+    var slidingLayers: Int { configuration.textConfig.layerPlans.count { $0.window != nil } }
+    var fullLayers: Int { configuration.textConfig.layerPlans.count - slidingLayers }
+
+    /// Keys and values that one token adds on layers that keep all, in bytes of float32.
+    var fullBytesPerToken: Int { keyValueBytes { $0.window == nil } }
+    /// The same on sliding layers, which keep the last `slidingWindow` only.
+    var slidingBytesPerToken: Int { keyValueBytes { $0.window != nil } }
+
+    private func keyValueBytes(_ isCounted: (LayerPlan) -> Bool) -> Int {
+        configuration.textConfig.layerPlans.reduce(0) { sum, plan in
+            guard plan.ownsKeyValues, isCounted(plan) else { return sum }
+            return sum + 2 * plan.numKeyValueHeads * plan.headDimension * ElementType.float32.byteCount(1)
+        }
+    }
+}

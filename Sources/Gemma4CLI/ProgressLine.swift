@@ -1,0 +1,46 @@
+import Synchronization
+
+/// A line on standard error that says how far the work is. Shown only to a person: on a terminal, and until the answer
+/// begins there.
+final class ProgressLine: Sendable {
+    private static let width = 24
+    private static let eraseLine = "\r\u{1b}[K"
+
+    private let title: String
+    private let isOpen: Mutex<Bool>
+
+    /// - Parameter title: what is being read.
+    init(_ title: String) {
+        self.title = title
+        isOpen = Mutex(ByteSink.standardError.isTerminal)
+    }
+
+    /// The same for one of several files.
+    convenience init(_ file: String, _ index: Int, of count: Int) {
+        self.init(count > 1 ? "\(file) (\(index + 1) of \(count))" : file)
+    }
+
+    /// Says that the work has begun.
+    func begin() { show("…") }
+
+    /// Shows a bar: so many tokens of the prompt have been read.
+    func show(read: Int, of total: Int) {
+        let filled = total > 0 ? Self.width * read / total : 0
+        let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: Self.width - filled)
+        show("\(bar) \(read) of \(total) tokens")
+    }
+
+    /// Takes the line away for good.
+    func end() {
+        isOpen.withLock { isOpen in
+            if isOpen { try? ByteSink.standardError.write(Self.eraseLine) }
+            isOpen = false
+        }
+    }
+
+    private func show(_ state: String) {
+        isOpen.withLock { isOpen in
+            if isOpen { try? ByteSink.standardError.write("\(Self.eraseLine)\(title) \(state)") }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+import ArgumentParser
+import Gemma4Kit
+
+/// How long an answer may be and how its tokens are chosen. A flag replaces one default and leaves the others.
+struct SamplingArguments: ParsableArguments {
+    static let defaultMaxTokens = 1024
+
+    @Option(help: ArgumentHelp("Longest answer; default: \(defaultMaxTokens).", valueName: "n"))
+    var maxTokens: Int?
+
+    @Option(help: ArgumentHelp("0 takes the likeliest token.", valueName: "t"))
+    var temperature: Float?
+
+    @Option(help: ArgumentHelp("Keep the k likeliest tokens; 0 keeps all.", valueName: "k"))
+    var topK: Int?
+
+    @Option(help: ArgumentHelp("Keep the likeliest tokens that sum up to p.", valueName: "p"))
+    var topP: Float?
+
+    @Option(help: ArgumentHelp("Keep tokens of at least p times the best one's.", valueName: "p"))
+    var minP: Float?
+
+    @Option(help: ArgumentHelp("Above 1 avoids tokens used before.", valueName: "r"))
+    var repetitionPenalty: Float?
+
+    @Option(help: ArgumentHelp("The same seed gives the same answer.", valueName: "n"))
+    var seed: UInt64?
+
+    func validate() throws {
+        try Self.expect("--max-tokens", maxTokens, "1 or more") { $0 >= 1 }
+        try Self.expect("--temperature", temperature, "0 or more") { $0 >= 0 && $0.isFinite }
+        try Self.expect("--top-k", topK, "0 or more") { $0 >= 0 }
+        try Self.expect("--top-p", topP, "0 to 1") { (0...1).contains($0) }
+        try Self.expect("--min-p", minP, "0 to 1") { (0...1).contains($0) }
+        try Self.expect("--repetition-penalty", repetitionPenalty, "more than 0") { $0 > 0 && $0.isFinite }
+    }
+
+    /// - Parameter defaults: what holds where no flag is given. If that is greedy, a flag that narrows a choice turns
+    ///   sampling on, at temperature 1.
+    func options(over defaults: SamplingOptions, progress: ProgressLine) -> GenerationOptions {
+        var sampling = defaults
+        let narrows = topK != nil || topP != nil || minP != nil
+        sampling.temperature = temperature ?? (narrows && defaults.temperature == 0 ? 1 : defaults.temperature)
+        sampling.topK = topK ?? defaults.topK
+        sampling.topP = topP ?? defaults.topP
+        sampling.minP = minP ?? defaults.minP
+        sampling.repetitionPenalty = repetitionPenalty ?? defaults.repetitionPenalty
+        sampling.seed = seed ?? defaults.seed
+        return GenerationOptions(
+            sampling: sampling, maxTokens: maxTokens ?? Self.defaultMaxTokens, onPrefill: { progress.show(read: $0, of: $1) })
+    }
+
+    private static func expect<Value>(
+        _ flag: String, _ value: Value?, _ range: String, _ isInRange: (Value) -> Bool
+    ) throws {
+        if let value, !isInRange(value) { throw ValidationError("\(flag): expected \(range), found \(value)") }
+    }
+}

@@ -1,0 +1,21 @@
+import Foundation
+import Gemma4Kit
+
+/// One token in a table for people: log-probability, id, piece.
+struct TokenRow {
+    let token: Int
+    let logprob: Float?
+    let piece: String
+
+    init(_ token: Int, _ logprob: Float?, _ tokenizer: Tokenizer) {
+        self.token = token
+        self.logprob = logprob
+        piece = tokenizer.piece(token) ?? ""
+    }
+
+    /// A line; the piece is quoted, since it may hold a newline.
+    var text: String {
+        let number = logprob.map { String(format: "%9.4f", $0) } ?? "        –"
+        return "\(number)\t\(token)\t\(JSONValue.string(piece).json)\n"
+    }
+}
