@@ -45,28 +45,23 @@ struct Sampler: Sendable {
 
     /// The tokens that may be chosen with their odds, likeliest first.
     func candidates(_ logits: [Float]) -> [(token: Int, odds: Double)] {
-        let largest = Double(logits.max() ?? 0)
-        let possible = logits.indices.lazy
-            .filter { logits[$0] > -.infinity }
-            .map { (token: $0, odds: exp((Double(logits[$0]) - largest) / Double(options.temperature))) }
-        var candidates = Array(possible)
-        if let topK = options.topK, topK > 0, topK < candidates.count {
-            candidates = Self.top(topK, of: candidates)
-        } else if let topP = options.topP, topP < 1 {
-            // Tokens below (1 − p) / n together weigh less than 1 − p: top-p drops them all, and few are left to sort.
-            let total = candidates.reduce(0) { $0 + $1.odds }
-            let negligible = (1 - Double(topP)) / Double(candidates.count) * total
-            candidates = candidates.filter { $0.odds >= negligible }
-        }
-        candidates.sort { ($1.odds, $0.token) < ($0.odds, $1.token) }
+        var tokens = logits.indices.filter { logits[$0] > -.infinity }
+        if let topK = options.topK, topK > 0, topK < tokens.count { tokens = Self.top(topK, tokens, by: logits) }
+        let largest = tokens.reduce(-Float.infinity) { max($0, logits[$1]) }
+        var candidates = tokens.map { (token: $0, odds: exp(Double(logits[$0] - largest) / Double(options.temperature))) }
         if let topP = options.topP, topP < 1 {
             let total = candidates.reduce(0) { $0 + $1.odds }
+            // Tokens below (1 − p) / n together weigh less than 1 − p: top-p drops them all, and few are left to sort.
+            let negligible = (1 - Double(topP)) / Double(candidates.count) * total
+            candidates = candidates.filter { $0.odds >= negligible }.sorted(by: Self.isLikelier)
             var sum = 0.0
-            let count = candidates.firstIndex { candidate in
+            let last = candidates.firstIndex { candidate in
                 sum += candidate.odds
                 return sum >= Double(topP) * total
             }
-            candidates = Array(candidates.prefix((count ?? candidates.count - 1) + 1))
+            candidates = Array(candidates.prefix((last ?? candidates.count - 1) + 1))
+        } else {
+            candidates.sort(by: Self.isLikelier)
         }
         if let minP = options.minP, let best = candidates.first?.odds {
             candidates = candidates.filter { $0.odds >= Double(minP) * best }
@@ -74,15 +69,18 @@ struct Sampler: Sendable {
         return candidates
     }
 
-    /// The k candidates of the greatest odds, in no order; those that tie with the last are kept, as in transformers.
-    private static func top(_ k: Int, of candidates: [(token: Int, odds: Double)]) -> [(token: Int, odds: Double)] {
-        var smallestFirst: [Double] = []  // of the k greatest so far, ascending
-        for candidate in candidates where smallestFirst.count < k || candidate.odds > smallestFirst[0] {
-            if smallestFirst.count == k { smallestFirst.removeFirst() }
-            let place = smallestFirst.firstIndex { $0 > candidate.odds } ?? smallestFirst.count
-            smallestFirst.insert(candidate.odds, at: place)
+    private static func isLikelier(_ a: (token: Int, odds: Double), _ b: (token: Int, odds: Double)) -> Bool {
+        (b.odds, a.token) < (a.odds, b.token)
+    }
+
+    /// The k tokens of the greatest logits, in no order; those that tie with the last are kept, as in transformers.
+    private static func top(_ k: Int, _ tokens: [Int], by logits: [Float]) -> [Int] {
+        var greatest: [Float] = []  // so far, ascending
+        for token in tokens where greatest.count < k || logits[token] > greatest[0] {
+            if greatest.count == k { greatest.removeFirst() }
+            greatest.insert(logits[token], at: greatest.firstIndex { $0 > logits[token] } ?? greatest.count)
         }
-        return candidates.filter { $0.odds >= smallestFirst[0] }
+        return tokens.filter { logits[$0] >= greatest[0] }
     }
 
     private mutating func draw(_ candidates: [(token: Int, odds: Double)]) -> Int {
