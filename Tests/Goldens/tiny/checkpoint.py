@@ -1,6 +1,7 @@
 """Random weights under the published names, written as a checkpoint directory."""
 import json
 import math
+import re
 
 import torch
 from safetensors.torch import save_file
@@ -9,8 +10,11 @@ from transformers import Gemma4Config, Gemma4ForConditionalGeneration
 from . import tokenizer, variants
 
 
-def write_json(path, value, **options):
-    path.write_text(json.dumps(value, ensure_ascii=False, **({"indent": 2} | options)) + "\n", encoding="utf-8")
+def write_json(path, value):
+    """Indented, but a list of numbers stays on one line."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    text = re.sub(r"\[\s+([-+.\deE,\snul]+?)\s+\]", lambda match: "[" + " ".join(match[1].split()) + "]", text)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def write(name, folder):
@@ -19,7 +23,7 @@ def write(name, folder):
     vocab, merges = tokenizer.vocabulary(variants.VOCABULARY[name], seed)
     ids = {piece: vocab[piece] for piece in tokenizer.SPECIAL}
     # Merges were written as one text in older files and as pairs in newer ones: both occur.
-    write_json(folder / "tokenizer.json", tokenizer.tokenizer_json(vocab, merges, merges_as_text=name in {"31B", "26B-A4B"}), indent=1)
+    write_json(folder / "tokenizer.json", tokenizer.tokenizer_json(vocab, merges, merges_as_text=name in {"31B", "26B-A4B"}))
     write_json(folder / "tokenizer_config.json", tokenizer.tokenizer_config())
     write_json(folder / "config.json", variants.config(name, ids))
     write_json(folder / "generation_config.json", variants.generation_config(name, ids))

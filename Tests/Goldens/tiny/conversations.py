@@ -63,10 +63,13 @@ def cases(name):
     if name in variants.SUPPRESSES:
         result.append(Case("suppressed", [user("Describe the sound of {n}.")], wants="suppressed"))
     if name in variants.HAS_AUDIO:
+        together = [image("wide"), text("What do you hear and see? {n}"), audio("chirp")]
+        if name == "E4B":
+            together = [image("wide"), audio("chirp"), text("Tell me about the first, {n}. Be brief.")]
         result += [
             Case("audio", [user(text("Transcribe this, {n}."), audio("chirp"))]),
             Case("audios", [user(audio("tone"), text("Compare the sound {n} and"), audio("bursts"))]),
-            Case("image-audio", [user(image("wide"), text("What do you hear and see? {n}"), audio("chirp"))], traced=True),
+            Case("image-audio", [user(*together)], traced=True),
         ]
     return result
 

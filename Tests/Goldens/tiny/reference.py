@@ -9,6 +9,7 @@ from . import attachments, conversations
 
 ANSWER_TOKENS = 20
 SHORTEST_STOPPED_ANSWER = 5
+MEDIA = ["<|image>", "<|image|>", "<image|>", "<|audio>", "<|audio|>", "<audio|>", "<|video|>"]
 SMALLEST_MARGIN = 0.06  # two correct f32 implementations differ by up to 1e-3 (measured)
 
 
@@ -24,6 +25,7 @@ class Reference:
         self.model.eval()
         generation = json.loads((folder / "generation_config.json").read_text())
         self.stop, self.suppress = set(generation["eos_token_id"]), generation.get("suppress_tokens", [])
+        self.media = set(self.processor.tokenizer.convert_tokens_to_ids(MEDIA))
 
     # MARK: prompts
 
@@ -45,7 +47,7 @@ class Reference:
         count = inputs["input_ids"].shape[1]
         output = self.model.generate(
             **inputs, do_sample=False, max_new_tokens=ANSWER_TOKENS, output_logits=True, output_scores=True,
-            return_dict_in_generate=True, stopping_criteria=[TooClose()])
+            return_dict_in_generate=True, stopping_criteria=[Unfit()])
         tokens = output.sequences[0, count:].tolist()
         logits = torch.cat(output.logits).float()  # [steps, vocabulary], before suppression
         suppressed = logits.clone()
@@ -67,15 +69,21 @@ class Reference:
         return (
             min(answer["margins"]) >= SMALLEST_MARGIN
             and (stopped or len(answer["tokens"]) == ANSWER_TOKENS)
+            and self.media.isdisjoint(answer["tokens"])  # nobody samples them, whatever `suppress_tokens` lists
             and len(set(answer["tokens"])) > len(answer["tokens"]) // 2
             and (stopped and len(answer["tokens"]) >= SHORTEST_STOPPED_ANSWER if case.wants == "stop" else not stopped)
             and (case.wants != "suppressed" or answer["suppression_matters"])
         )
 
     def run(self, case, root):
-        """The first wording of a case whose answer fits: its messages, inputs and expected values."""
-        for n in range(1, 400):
-            messages = conversations.filled(case.messages, n)
+        """The first wording of a case whose answer fits: its messages, inputs and expected values.
+
+        The wording that lies in `root` is tried before all others: where nothing changed, nothing is searched.
+        """
+        wordings = [conversations.filled(case.messages, n) for n in range(1, 400)]
+        file = root / f"{case.name}.json"
+        present = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        for messages in sorted(wordings, key=lambda wording: wording != present):
             prompt = self.render(messages, case.thinking)
             inputs = self.inputs(messages, prompt, root)
             answer = self.answer(inputs)
@@ -157,12 +165,13 @@ class Reference:
         return {key: value.contiguous().clone() for key, value in result.items()}
 
 
-class TooClose(StoppingCriteria):
-    """Gives an answer up once two tokens were too close to call: its wording will not be used."""
+class Unfit(StoppingCriteria):
+    """Gives an answer up once two tokens were too close to call or one repeats: its wording will not be used."""
 
     def __call__(self, input_ids, scores, **kwargs):
         best = scores[-1].topk(2).values
-        return best[:, 0] - best[:, 1] < SMALLEST_MARGIN
+        last = input_ids[:, -8:]
+        return (best[:, 0] - best[:, 1] < SMALLEST_MARGIN) | ((last == last[:, :1]).all(-1) & (len(scores) >= 8))
 
 
 def pick(logits, tokens):

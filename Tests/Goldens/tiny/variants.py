@@ -42,7 +42,9 @@ VISION = {
     "E2B": dict(hidden_size=48, intermediate_size=84, num_hidden_layers=3, heads=3, head_dim=16, rope_type="default"),
     "E4B": dict(hidden_size=40, intermediate_size=76, num_hidden_layers=2, heads=2, head_dim=20, rope_type="axial"),
     "31B": dict(hidden_size=72, intermediate_size=92, num_hidden_layers=3, heads=3, head_dim=24, rope_type="axial"),
-    "26B-A4B": dict(hidden_size=32, intermediate_size=60, num_hidden_layers=2, heads=4, head_dim=8, rope_type="default"),
+    "26B-A4B": dict(
+        hidden_size=32, intermediate_size=60, num_hidden_layers=2, heads=4, head_dim=8, rope_type="default",
+        position_embedding_size=192),  # the larger budget makes longer rows of patches
 }
 
 # E4B changes what transformers lets one change. Its encoder is consistent only where the chunk is the past horizon
