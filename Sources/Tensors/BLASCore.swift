@@ -57,7 +57,9 @@ public struct BLASCore: Sendable, Equatable, CustomStringConvertible {
     private static func choose() -> BLASCore {
         let found = loadedName
         if getenv(variable) != nil { return BLASCore(name: found, origin: .environment) }
-        guard let wanted = better(than: found, features: cpu_features()) else { return BLASCore(name: found, origin: .detected) }
+        guard let wanted = better(than: found, features: cpu_features()) else {
+            return BLASCore(name: found, origin: .detected)
+        }
         guard load(wanted), loadedName != found else { return BLASCore(name: found, origin: .unsuited(wanted: wanted)) }
         return BLASCore(name: loadedName, origin: .mended(previous: found))
     }
@@ -67,7 +69,8 @@ public struct BLASCore: Sendable, Equatable, CustomStringConvertible {
     /// Cooperlake is SkylakeX compiled for CPUs that have bf16 instructions too. On Zen 4 with 0.3.21 sgemm reaches
     /// 100 GFLOP/s per thread with either, 99 with Haswell, 95 with Zen, 39 with Prescott.
     static func better(than core: String, features: UInt32) -> String? {
-        let wide = ["SkylakeX", "Cooperlake", "SapphireRapids"], medium = ["Haswell", "Zen", "Excavator"]
+        let wide = ["SkylakeX", "Cooperlake", "SapphireRapids"]
+        let medium = ["Haswell", "Zen", "Excavator"]
         if features & UInt32(CPU_AVX512) != 0 {
             return wide.contains(core) ? nil : features & UInt32(CPU_AVX512_BF16) != 0 ? "Cooperlake" : "SkylakeX"
         }

@@ -56,14 +56,16 @@ private struct DotProductAttention {
     init(_ queries: Tensor, _ segments: [KeyValueSegment], _ visible: [Range<Int>]) {
         let (heads, size, keyValueHeads) = (queries.shape[1], queries.shape[2], segments[0].keys.shape[1])
         precondition(
-            heads % keyValueHeads == 0 && segments.allSatisfy { $0.keys.shape == [$0.keys.shape[0], keyValueHeads, size] },
+            heads % keyValueHeads == 0
+                && segments.allSatisfy { $0.keys.shape == [$0.keys.shape[0], keyValueHeads, size] },
             "attending: queries \(queries.shape) to keys \(segments.map(\.keys.shape))")
         (self.heads, self.size, self.keyValueHeads) = (heads, size, keyValueHeads)
         self.queries = queries.floats
         self.visible = visible
         self.segments = segments.map {
             Segment(
-                positions: $0.firstPosition..<$0.firstPosition + $0.keys.shape[0], keys: $0.keys.floats, values: $0.values.floats)
+                positions: $0.firstPosition..<$0.firstPosition + $0.keys.shape[0], keys: $0.keys.floats,
+                values: $0.values.floats)
         }
         kernels = queries.device.kernels.table
     }
@@ -87,7 +89,8 @@ private struct DotProductAttention {
         device.withScratch(tiles * (parts > 1 ? parts * stateCount : 0)) { states in
             device.parallelFor(tiles * parts, scratch: stateCount + rows * (size + Self.tileKeys)) { item, scratch in
                 let (queries, head) = tile(item / parts)
-                let whole = union(of: queries), first = seen.lowerBound + item % parts * keysPerPart
+                let whole = union(of: queries)
+                let first = seen.lowerBound + item % parts * keysPerPart
                 let state = PartialSoftmax(
                     parts > 1 ? states + item * stateCount : scratch, rows: queries.count * group, size: size)
                 attend(
@@ -100,7 +103,8 @@ private struct DotProductAttention {
                     let (queries, head) = tile(range.lowerBound)
                     let joined = (0..<parts).map {
                         PartialSoftmax(
-                            states + (range.lowerBound * parts + $0) * stateCount, rows: queries.count * group, size: size)
+                            states + (range.lowerBound * parts + $0) * stateCount, rows: queries.count * group,
+                            size: size)
                     }
                     write(joined, queries, head, into: out)
                 }
@@ -139,26 +143,31 @@ private struct DotProductAttention {
                 else { continue }
                 let rows = (start - queries.lowerBound) * group..<(last + 1 - queries.lowerBound) * group
                 let offset = ((first - segment.positions.lowerBound) * keyValueHeads + keyValueHead) * size
-                multiply(scores, segment.keys + offset, packed + rows.lowerBound * size, rows: rows.count, keys: keys.count)
+                multiply(
+                    scores, segment.keys + offset, packed + rows.lowerBound * size, rows: rows.count, keys: keys.count)
                 for row in rows {
                     let mine = visible[queries.lowerBound + row / group].clamped(to: keys)
                     state.weigh(
                         scores + (row - rows.lowerBound) * Self.tileKeys, keys.count,
                         mine.lowerBound - first..<mine.upperBound - first, row: row, kernels)
                 }
-                weigh(state.sums + rows.lowerBound * size, scores, segment.values + offset, rows: rows.count, keys: keys.count)
+                weigh(
+                    state.sums + rows.lowerBound * size, scores, segment.values + offset, rows: rows.count,
+                    keys: keys.count)
             }
         }
     }
 
     /// scores[row, key] = x[row] · k[key]
     private func multiply(
-        _ scores: UnsafeMutablePointer<Float>, _ k: UnsafePointer<Float>, _ x: UnsafePointer<Float>, rows: Int, keys: Int
+        _ scores: UnsafeMutablePointer<Float>, _ k: UnsafePointer<Float>, _ x: UnsafePointer<Float>, rows: Int,
+        keys: Int
     ) {
         let stride = keyValueHeads * size
         if rows <= Self.streamedRows {
             var walk = product_shape(
-                tokens: rows, columns: size, weight_stride: stride, x_stride: size, out_stride: Self.tileKeys, first_row: 0,
+                tokens: rows, columns: size, weight_stride: stride, x_stride: size, out_stride: Self.tileKeys,
+                first_row: 0,
                 end_row: keys)
             kernels.f32_product(scores, k, x, &walk)
         } else {
@@ -170,14 +179,16 @@ private struct DotProductAttention {
 
     /// sums[row] += Σ_key weights[row, key] · v[key]
     private func weigh(
-        _ sums: UnsafeMutablePointer<Float>, _ weights: UnsafePointer<Float>, _ v: UnsafePointer<Float>, rows: Int, keys: Int
+        _ sums: UnsafeMutablePointer<Float>, _ weights: UnsafePointer<Float>, _ v: UnsafePointer<Float>, rows: Int,
+        keys: Int
     ) {
         let stride = keyValueHeads * size
         if rows <= Self.streamedRows {
             kernels.weighted_rows(sums, size, weights, Self.tileKeys, v, stride, rows, keys, size)
         } else {
             BLAS.addWeightedRows(
-                sums, outStride: size, weights, pStride: Self.tileKeys, v, valueStride: stride, tokens: rows, keys: keys,
+                sums, outStride: size, weights, pStride: Self.tileKeys, v, valueStride: stride, tokens: rows,
+                keys: keys,
                 columns: size)
         }
     }

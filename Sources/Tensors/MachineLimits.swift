@@ -16,9 +16,12 @@ public struct MachineLimits: Sendable {
 
     /// The larger of two ways to read: one run of memory per thread, and several rows at once.
     private static func readBandwidth(_ device: Device) -> Double {
-        let columns = 4096, rows = 16_384, grain = 64
+        let columns = 4096
+        let rows = 16_384
+        let grain = 64
         let weight = Tensor(zeros: [rows, columns], on: device)
-        let x = Tensor(zeros: [1, columns], on: device), out = Tensor(zeros: [1, rows], on: device)
+        let x = Tensor(zeros: [1, columns], on: device)
+        let out = Tensor(zeros: [1, rows], on: device)
         let seconds = withExtendedLifetime((weight, x, out)) {
             min(
                 fastest(of: 5) {

@@ -28,8 +28,10 @@ extension Tensor {
                 weight.widen(into: scratch, from: rows.lowerBound * columns, count: rows.count * columns)
             }
             BLAS.product(
-                out + tokens.lowerBound * weightRows + rows.lowerBound, outStride: weightRows, source, weightStride: columns,
-                x + tokens.lowerBound * columns, xStride: columns, tokens: tokens.count, rows: rows.count, columns: columns)
+                out + tokens.lowerBound * weightRows + rows.lowerBound, outStride: weightRows, source,
+                weightStride: columns,
+                x + tokens.lowerBound * columns, xStride: columns, tokens: tokens.count, rows: rows.count,
+                columns: columns)
         }
         return result
     }
@@ -49,7 +51,8 @@ extension Tensor {
     /// Writes `rows` over the indices from `first` on of the first axis, in place unless the bytes are shared.
     public mutating func replaceRows(from first: Int, with rows: Tensor) {
         precondition(
-            rows.shape.rank == shape.rank && rows.shape.withFirst(shape[0]) == shape && first >= 0 && first + rows.shape[0] <= shape[0],
+            rows.shape.rank == shape.rank && rows.shape.withFirst(shape[0]) == shape && first >= 0
+                && first + rows.shape[0] <= shape[0],
             "replaceRows: \(rows.shape) at \(first) of \(shape)")
         makeUnique()
         let width = shape.count / max(1, shape[0])
@@ -58,7 +61,9 @@ extension Tensor {
 
     /// self[indices[i]] += rows[i] along the first axis, in the order given.
     public mutating func addRows(at indices: [Int], _ rows: Tensor) {
-        precondition(rows.shape == shape.withFirst(indices.count), "addRows: \(rows.shape) for \(indices.count) rows of \(shape)")
+        precondition(
+            rows.shape == shape.withFirst(indices.count), "addRows: \(rows.shape) for \(indices.count) rows of \(shape)"
+        )
         makeUnique()
         let width = shape.count / max(1, shape[0])
         let (out, added) = (mutableFloats, rows.floats)

@@ -96,7 +96,8 @@ final class BufferPool: Sendable {
         let size = Self.sizeClass(byteCount)
         state.withLock { state in
             while state.idle[size, default: []].count < count {
-                state.idle[size, default: []].append(Buffer(start: .allocate(byteCount: size, alignment: Self.alignment)))
+                state.idle[size, default: []].append(
+                    Buffer(start: .allocate(byteCount: size, alignment: Self.alignment)))
                 state.idleBytes += size
                 state.made += 1
             }

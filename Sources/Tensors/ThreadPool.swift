@@ -62,7 +62,9 @@ final class Crew: @unchecked Sendable {
 
     /// Runs every piece, with whichever workers come in time; false, with nothing run, if the crew is taken.
     func run(_ pieces: Int, _ body: (Int) -> Void) -> Bool {
-        guard taken.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else { return false }
+        guard taken.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
+            return false
+        }
         withoutActuallyEscaping(body) { body in
             self.body = body
             self.pieces = pieces

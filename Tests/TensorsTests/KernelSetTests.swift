@@ -1,5 +1,5 @@
-import Foundation
 import CKernels
+import Foundation
 import TestSupport
 import Testing
 
@@ -44,8 +44,11 @@ private let eps: Float = 0x1p-24
         }
         expectUlps(run { _ = set.table.exponentials($0, x, 0, x.count) }, x.map { exp(Double($0)) }, 2)
         expectUlps(run { set.table.soft_cap($0, x, 1, x.count) }, x.map { tanh(Double($0)) }, 5)
-        expectUlps(run { set.table.silu($0, x, x.count) }, x.map { Double($0) / (1 + exp(-Double($0))) }, 4, floor: 0x1p-121)
-        expectUlps(run { set.table.sigmoid_multiply($0, ones, x, x.count) }, x.map { 1 / (1 + exp(-Double($0))) }, 4, floor: 0x1p-127)
+        expectUlps(
+            run { set.table.silu($0, x, x.count) }, x.map { Double($0) / (1 + exp(-Double($0))) }, 4, floor: 0x1p-121)
+        expectUlps(
+            run { set.table.sigmoid_multiply($0, ones, x, x.count) }, x.map { 1 / (1 + exp(-Double($0))) }, 4,
+            floor: 0x1p-127)
         let gelu = run { set.table.gelu_multiply($0, x, ones, x.count) }
         let worst = zip(x, gelu).map { z, value in
             let exact = geluExactly(Double(z))
@@ -63,7 +66,8 @@ private let eps: Float = 0x1p-24
             return out
         }
         expectClose(run { _ = set.table.exponentials($0, x, 0, $1) }, [.infinity, 0, .nan, 1, 1, .infinity, 0, 1])
-        expectClose(run { set.table.soft_cap($0, x, 30, $1) }, [30, -30, .nan, 0, -0.0, 30, -30, 0x1p-149], absolute: 0x1p-147)
+        expectClose(
+            run { set.table.soft_cap($0, x, 30, $1) }, [30, -30, .nan, 0, -0.0, 30, -30, 0x1p-149], absolute: 0x1p-147)
         expectClose(run { set.table.clamp($0, x, -1, 1, $1) }, [1, -1, .nan, 0, -0.0, 1, -1, 0x1p-149])
         let silu = run { set.table.silu($0, x, $1) }
         #expect(silu[0] == .infinity && silu[2].isNaN && silu[5] == 3e38 && silu[6] == 0)
@@ -129,16 +133,19 @@ private let eps: Float = 0x1p-24
     @Test(arguments: KernelSet.available, [(1, 1, 1), (2, 3, 5), (3, 17, 64), (4, 16, 129), (9, 40, 33)])
     func weighsRows(set: KernelSet, shape: (tokens: Int, keys: Int, columns: Int)) {
         var numbers = SeededNumbers(seed: 4)
-        let p = numbers.floats(shape.tokens * (shape.keys + 1)), value = numbers.floats(shape.keys * (shape.columns + 2))
+        let p = numbers.floats(shape.tokens * (shape.keys + 1))
+        let value = numbers.floats(shape.keys * (shape.columns + 2))
         let before = numbers.floats(shape.tokens * (shape.columns + 3))
         var out = before
         set.table.weighted_rows(
-            &out, shape.columns + 3, p, shape.keys + 1, value, shape.columns + 2, shape.tokens, shape.keys, shape.columns)
+            &out, shape.columns + 3, p, shape.keys + 1, value, shape.columns + 2, shape.tokens, shape.keys,
+            shape.columns)
         for t in 0..<shape.tokens {
             for c in 0..<shape.columns + 3 {
                 let start = Double(before[t * (shape.columns + 3) + c])
                 let terms = (0..<shape.keys).map {
-                    Double(p[t * (shape.keys + 1) + $0]) * Double(value[$0 * (shape.columns + 2) + min(c, shape.columns + 1)])
+                    Double(p[t * (shape.keys + 1) + $0])
+                        * Double(value[$0 * (shape.columns + 2) + min(c, shape.columns + 1)])
                 }
                 let sum = c < shape.columns ? terms.reduce(start, +) : start
                 let magnitude = terms.reduce(abs(start)) { $0 + abs($1) }
@@ -157,8 +164,10 @@ private let eps: Float = 0x1p-24
         let (exponent, fraction) = (Int(bits >> 10 & 31), Float(bits & 1023))
         let sign: Float = bits & 0x8000 == 0 ? 1 : -1
         if exponent == 31 { return fraction == 0 ? sign * .infinity : .nan }
-        return sign * (exponent == 0 ? Float(sign: .plus, exponent: -24, significand: fraction)
-            : Float(sign: .plus, exponent: exponent - 25, significand: fraction + 1024))
+        return sign
+            * (exponent == 0
+                ? Float(sign: .plus, exponent: -24, significand: fraction)
+                : Float(sign: .plus, exponent: exponent - 25, significand: fraction + 1024))
     }
 
     /// Within `count` ulp of `exact`, or within `floor`, which no result below f32's normal range can miss.

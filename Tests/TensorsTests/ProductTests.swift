@@ -80,12 +80,27 @@ private struct Weight {
         let x = numbers.floats(tokens * 200)
         let products = [1, 2, 3, 7].map { threads in
             let device = Device(threadCount: threads)
-            return Tensor(x, [tokens, 200], on: device).product(Weight(type, rows: 1300, columns: 200, on: device).tensor).toArray()
+            return Tensor(x, [tokens, 200], on: device).product(
+                Weight(type, rows: 1300, columns: 200, on: device).tensor
+            ).toArray()
         }
         for product in products.dropFirst() { #expect(product == products[0]) }
     }
 
-    @Test(arguments: [(5, 1, 1), (33, 7, 9), (512, 6144, 1536), (512, 256, 1536), (10_080, 3072, 768), (17, 262_144, 5376)])
+    /// More threads at once than OpenBLAS has buffers for.
+    @Test func manyThreadsMultiplyAtOnce() {
+        let device = Device(threadCount: 1)
+        let x = Tensor((0..<300 * 300).map { Float($0 % 17) }, [300, 300], on: device)
+        let expected = x.product(x).toArray()
+        let pool = ThreadPool(count: 300)
+        pool.parallelFor(2000) { _ in
+            if x.product(x).toArray() != expected { Issue.record("products differ") }
+        }
+    }
+
+    @Test(arguments: [
+        (5, 1, 1), (33, 7, 9), (512, 6144, 1536), (512, 256, 1536), (10_080, 3072, 768), (17, 262_144, 5376),
+    ])
     func tilesCoverTheProductOnce(tokens: Int, rows: Int, columns: Int) {
         let tiling = ProductTiling(tokens: tokens, rows: rows, columns: columns)
         let tiles = (0..<tiling.count).map { tiling[$0] }

@@ -25,7 +25,8 @@ import Testing
         let before = device.buffersMade
         tensor.replaceRows(from: 1, with: rows)
         #expect(device.buffersMade == before)
-        let copy = tensor, view = tensor[1..<2]
+        let copy = tensor
+        let view = tensor[1..<2]
         tensor.replaceRows(from: 2, with: rows)
         tensor.replaceRows(from: 1, with: rows * 3)
         #expect(copy.toArray() == [0, 0, 1, 2, 0, 0])

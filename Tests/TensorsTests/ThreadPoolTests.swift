@@ -11,7 +11,9 @@ import Testing
         let visits = Mutex([Int](repeating: 0, count: work.count))
         pool.parallelFor(work.count, grain: work.grain) { range in
             visits.withLock { visits in for index in range { visits[index] += 1 } }
-            if range.isEmpty || range.count > work.grain || range.lowerBound % work.grain != 0 { Issue.record("\(range)") }
+            if range.isEmpty || range.count > work.grain || range.lowerBound % work.grain != 0 {
+                Issue.record("\(range)")
+            }
         }
         #expect(visits.withLock { $0.allSatisfy { $0 == 1 } })
     }
@@ -49,7 +51,9 @@ import Testing
                     var total = 0
                     for _ in 0..<500 {
                         let sum = Atomic<Int>(0)
-                        pool.parallelFor(40, grain: 3) { range in sum.add(range.reduce(0, +) + caller, ordering: .relaxed) }
+                        pool.parallelFor(40, grain: 3) { range in
+                            sum.add(range.reduce(0, +) + caller, ordering: .relaxed)
+                        }
                         total += sum.load(ordering: .relaxed)
                     }
                     return total - 500 * 14 * caller  // 14 pieces
