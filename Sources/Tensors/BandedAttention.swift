@@ -16,7 +16,7 @@ extension Tensor {
         let (count, heads, size, window) = (shape[0], shape[1], shape[2], relativeKeys.shape[0])
         precondition(
             keys.shape == shape && values.shape == shape && relativeKeys.shape == [window, heads, size],
-            "bandAttending: \(shape) to keys \(keys.shape), values \(values.shape), relative keys \(relativeKeys.shape)")
+            "bandAttending: \(shape) to \(keys.shape), \(values.shape), relative keys \(relativeKeys.shape)")
         let result = Tensor(zeros: shape, on: device)
         let (out, q, k, v, r) = (result.mutableFloats, floats, keys.floats, values.floats, relativeKeys.floats)
         let (kernels, width) = (device.kernels.table, heads * size)

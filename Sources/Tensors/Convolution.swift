@@ -28,44 +28,44 @@ extension Tensor {
     /// 3 × 3 convolution of stride 2 along time and frequency, zeros beyond the edges: `[time, frequency, channels]` to
     /// `[⌈time/2⌉, ⌈frequency/2⌉, rows of the weight]`.
     ///
-    /// A strip of output times at a time is unrolled to one row per output, which OpenBLAS multiplies.
+    /// A strip of output times at a time is unrolled to one row of taps per output, which OpenBLAS multiplies.
     ///
     /// - Parameter weight: `[output channels, 3 (time) · 3 (frequency) · channels]`, f32.
     public func halvingConvolution(_ weight: Tensor) -> Tensor {
-        let (times, frequencies, channels) = (shape[0], shape[1], shape[2])
-        let (outTimes, outFrequencies, outChannels) = ((times + 1) / 2, (frequencies + 1) / 2, weight.rows)
-        precondition(weight.columns == 9 * channels, "halvingConvolution: weight \(weight.shape) for \(shape)")
-        let result = Tensor(uninitialized: [outTimes, outFrequencies, outChannels], on: device)
-        let (out, x, w) = (result.mutableFloats, floats, weight.floats)
-        let strip = 8, taps = 9 * channels
-        device.threads.parallelFor(outTimes, grain: strip) { range in
-            device.withScratch(range.count * outFrequencies * taps) { unrolled in
-                var target = unrolled
-                for time in range {
-                    for frequency in 0..<outFrequencies {
-                        // Taps left and right of the edges are zero; those between are neighbours in memory.
-                        let (first, end) = (2 * frequency - 1, 2 * frequency + 2)
-                        let inside = max(0, first)..<min(frequencies, end)
-                        for sourceTime in 2 * time - 1...2 * time + 1 {
-                            if sourceTime < 0 || sourceTime >= times {
-                                target.update(repeating: 0, count: 3 * channels)
-                            } else {
-                                target.update(repeating: 0, count: (inside.lowerBound - first) * channels)
-                                (target + (inside.lowerBound - first) * channels).update(
-                                    from: x + (sourceTime * frequencies + inside.lowerBound) * channels, count: inside.count * channels)
-                                (target + (inside.upperBound - first) * channels).update(
-                                    repeating: 0, count: (end - inside.upperBound) * channels)
-                            }
-                            target += 3 * channels
-                        }
-                    }
+        let outFrequencies = (shape[1] + 1) / 2
+        let (taps, outChannels) = (9 * shape[2], weight.rows)
+        precondition(weight.shape == [outChannels, taps], "halvingConvolution: weight \(weight.shape) for \(shape)")
+        let result = Tensor(uninitialized: [(shape[0] + 1) / 2, outFrequencies, outChannels], on: device)
+        let (out, w) = (result.mutableFloats, weight.floats)
+        device.threads.parallelFor(result.shape[0], grain: 8) { times in
+            let (first, count) = (times.lowerBound * outFrequencies, times.count * outFrequencies)
+            device.withScratch(count * taps) { unrolled in
+                for row in 0..<count {
+                    let (time, frequency) = (first + row).quotientAndRemainder(dividingBy: outFrequencies)
+                    copyTaps(around: 2 * time, 2 * frequency, to: unrolled + row * taps)
                 }
                 BLAS.product(
-                    out + range.lowerBound * outFrequencies * outChannels, outStride: outChannels, w, weightStride: taps,
-                    unrolled, xStride: taps, tokens: range.count * outFrequencies, rows: outChannels, columns: taps)
+                    out + first * outChannels, outStride: outChannels, w, weightStride: taps, unrolled, xStride: taps,
+                    tokens: count, rows: outChannels, columns: taps)
             }
         }
         return result
+    }
+
+    /// The 3 × 3 neighbours of one place, zeros beyond the edges: `[3, 3, channels]`. Neighbours in frequency lie side
+    /// by side in memory.
+    private func copyTaps(around time: Int, _ frequency: Int, to taps: UnsafeMutablePointer<Float>) {
+        let (times, frequencies, channels) = (shape[0], shape[1], shape[2])
+        let inside = max(0, frequency - 1)..<min(frequencies, frequency + 2)
+        let skipped = (inside.lowerBound - (frequency - 1)) * channels
+        for (row, source) in (time - 1...time + 1).enumerated() {
+            let target = taps + row * 3 * channels
+            if inside.count < 3 || source < 0 || source >= times { target.update(repeating: 0, count: 3 * channels) }
+            if source >= 0 && source < times {
+                let run = floats + (source * frequencies + inside.lowerBound) * channels
+                (target + skipped).update(from: run, count: inside.count * channels)
+            }
+        }
     }
 
     /// Causal convolution of every channel on its own: out[t, c] = Σ_j weight[j, c] · self[t − (k − 1) + j, c], zeros
@@ -74,7 +74,7 @@ extension Tensor {
     /// - Parameter weight: `[k, channels]`, f32.
     public func causalDepthwiseConvolution(_ weight: Tensor) -> Tensor {
         let (size, channels) = (weight.shape[0], columns)
-        precondition(weight.shape == [size, channels], "causalDepthwiseConvolution: weight \(weight.shape) for \(shape)")
+        precondition(weight.columns == channels, "causalDepthwiseConvolution: weight \(weight.shape) for \(shape)")
         let result = Tensor(uninitialized: shape, on: device)
         let (out, x, w, kernels) = (result.mutableFloats, floats, weight.floats, device.kernels.table)
         device.threads.parallelFor(rows, grain: 16) { range in

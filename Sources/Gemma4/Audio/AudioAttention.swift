@@ -19,7 +19,9 @@ struct AudioAttention: Sendable {
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     init(_ configuration: AudioConfiguration, _ weights: WeightScope) throws {
         let (hiddenSize, headDim) = (configuration.hiddenSize, configuration.headDim)
-        func projection(_ name: String) throws -> ClippedLinear { try ClippedLinear(hiddenSize, hiddenSize, weights[name]) }
+        func projection(_ name: String) throws -> ClippedLinear {
+            try ClippedLinear(hiddenSize, hiddenSize, weights[name])
+        }
         numAttentionHeads = configuration.numAttentionHeads
         logitCap = configuration.attentionLogitCap
         queryProjection = try projection("q_proj")

@@ -15,7 +15,8 @@ struct SubsampleConvolution: Sendable {
     init(_ configuration: AudioConfiguration, _ weights: WeightScope) throws {
         let channels = [1] + configuration.subsamplingConvChannels
         layers = try (0..<2).map { index in
-            try HalvingLayer(channels[index], channels[index + 1], eps: configuration.rmsNormEps, weights["layer\(index)"])
+            let (input, output) = (channels[index], channels[index + 1])
+            return try HalvingLayer(input, output, eps: configuration.rmsNormEps, weights["layer\(index)"])
         }
         projection = try Linear(Self.melBins / 4 * channels[2], configuration.hiddenSize, weights["input_proj_linear"])
     }

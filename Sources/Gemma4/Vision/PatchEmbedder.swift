@@ -21,6 +21,7 @@ struct PatchEmbedder: Sendable {
     /// - Parameter patches: `[grid.count, patchSize² · 3]`, in 0...1; row, column, colour of a pixel, colour fastest.
     /// - Returns: `[grid.count, hiddenSize]`.
     func callAsFunction(_ patches: Tensor, _ grid: PatchGrid) -> Tensor {
-        inputProjection((patches * 2).adding(row: minusOne)) + (positions[0].gathered(grid.xs) + positions[1].gathered(grid.ys))
+        let place = positions[0].gathered(grid.xs) + positions[1].gathered(grid.ys)
+        return inputProjection((patches * 2).adding(row: minusOne)) + place
     }
 }

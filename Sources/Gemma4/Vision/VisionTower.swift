@@ -36,7 +36,7 @@ struct VisionTower: Sendable {
 
     /// What the last layer answers: `[grid.count, hiddenSize]`.
     func encoded(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
-        precondition(patches.rows == grid.count, "VisionTower: \(patches.shape) for \(grid.columns) × \(grid.rows) patches")
+        precondition(patches.rows == grid.count, "VisionTower: \(patches.shape) for \(grid)")
         let longest = max(grid.columns, grid.rows)
         guard longest <= configuration.positionEmbeddingSize else {
             throw ModelInputError(.imageSide(patches: longest, limit: configuration.positionEmbeddingSize))
