@@ -103,11 +103,13 @@ struct Generator {
 
 /// Turns generated ids into text and tells thoughts and control tokens from the answer.
 private struct AnswerReader {
-    private var decoder: StreamingDecoder
+    private let tokenizer: Tokenizer
+    /// One for each kind: a character may go on after a control token, but not in a text of another kind.
+    private var decoders: [ResponseParser.Kind: StreamingDecoder] = [:]
     private var parser: ResponseParser
 
     init(_ tokenizer: Tokenizer, opensThought: Bool) {
-        decoder = StreamingDecoder(tokenizer)
+        self.tokenizer = tokenizer
         parser = ResponseParser(tokenizer, startsInThought: opensThought)
     }
 
@@ -115,8 +117,12 @@ private struct AnswerReader {
 
     mutating func read(_ token: Int, isLast: Bool) -> (kind: ResponseParser.Kind, text: String) {
         let kind = parser.append(token)
-        let text = decoder.append(token)
-        return (kind, isLast ? text + decoder.finish() : text)
+        let text = decoders[kind, default: StreamingDecoder(tokenizer)].append(token)
+        guard isLast else { return (kind, text) }
+        // A stop token also gives out what the answer before it held back.
+        let kindHeldBack = kind == .control ? .answer : kind
+        let heldBack = decoders[kindHeldBack]?.finish() ?? ""
+        return heldBack.isEmpty ? (kind, text) : (kindHeldBack, kind == .control ? heldBack : text + heldBack)
     }
 }
 

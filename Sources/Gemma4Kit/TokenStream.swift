@@ -6,7 +6,7 @@ public struct GeneratedToken: Sendable {
     /// Natural logarithm of its probability under the model's own logits: after the soft cap, before suppression,
     /// penalties, temperature and truncation.
     public let logprob: Float
-    /// Answer, thought, tool call, or control token.
+    /// Answer, thought, tool call, or control token: what its text belongs to.
     public let kind: ResponseParser.Kind
     /// The text that this token completes: whole characters only, so at times empty.
     public let text: String
