@@ -1,0 +1,111 @@
+import Foundation
+import TestSupport
+
+/// The program as users run it, from the folder of the goldens.
+struct Program {
+    var arguments: [String]
+    var input = Data()
+    var environment: [String: String] = [:]
+    /// Nil catches what is written to standard output.
+    var standardOutput: FileHandle?
+
+    struct Outcome {
+        let status: Int32
+        let wasKilled: Bool
+        let bytes: Data
+        let messages: String
+
+        var text: String { String(decoding: bytes, as: UTF8.self) }
+
+        /// Standard output as one JSON value.
+        func decoded<Value: Decodable>(as: Value.Type = Value.self) throws -> Value {
+            let decoder = JSONDecoder()
+            decoder.keyDecodingStrategy = .convertFromSnakeCase
+            return try decoder.decode(Value.self, from: bytes)
+        }
+    }
+
+    init(_ arguments: String..., input: Data = Data()) {
+        self.arguments = arguments
+        self.input = input
+    }
+
+    /// Beside the test bundle: both are products of one build.
+    private static var executable: URL {
+        URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "gemma4")
+    }
+
+    /// A process that has everything but its standard output.
+    func process() -> Process {
+        let process = Process()
+        process.executableURL = Self.executable
+        process.arguments = arguments
+        process.currentDirectoryURL = Goldens.folder
+        process.environment = ProcessInfo.processInfo.environment
+            .filter { $0.key != "GEMMA4_MODEL" }.merging(environment) { $1 }
+        return process
+    }
+
+    func run() async throws -> Outcome {
+        let directory = try TemporaryDirectory()
+        let process = process()
+        process.standardInput = try FileHandle(forReadingFrom: URL(filePath: directory.write(input, to: "input")))
+        let output = URL(filePath: try directory.write([], to: "output"))
+        let messages = URL(filePath: try directory.write([], to: "messages"))
+        process.standardOutput = try standardOutput ?? FileHandle(forWritingTo: output)
+        process.standardError = try FileHandle(forWritingTo: messages)
+        try await process.runToEnd()
+        return Outcome(
+            status: process.terminationStatus, wasKilled: process.terminationReason == .uncaughtSignal,
+            bytes: try Data(contentsOf: output), messages: try String(contentsOf: messages, encoding: .utf8))
+    }
+}
+
+extension Process {
+    func runToEnd() async throws {
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            terminationHandler = { _ in continuation.resume() }
+            do { try run() } catch { continuation.resume(throwing: error) }
+        }
+    }
+}
+
+/// The object that `--format json` prints for an answer.
+struct AnswerObject: Decodable {
+    let file: String?
+    let promptTokens, tokens: [Int]
+    let logprobs: [Float]
+    let text, finishReason: String
+    let timings: [String: Double]
+}
+
+/// What `--format json` prints for scores.
+struct ScoreObject: Decodable {
+    let tokens: [Int]
+    let logprobs: [Float?]
+    let perplexity: Double?
+}
+
+/// Two correct f32 programs differ on these nets by up to 1e-3 in log-probability (Tests/Goldens/README.md).
+let logprobTolerance: Float = 2e-3
+
+extension GoldenCase {
+    static func named(_ names: String...) -> [GoldenCase] { all.filter { names.contains($0.name) } }
+
+    static func one(_ variant: String, _ name: String) throws -> GoldenCase {
+        struct Missing: Error { let variant, name: String }
+        guard let golden = all.first(where: { $0.variant == variant && $0.name == name }) else {
+            throw Missing(variant: variant, name: name)
+        }
+        return golden
+    }
+
+    /// The words of a conversation that is one message with one medium.
+    var instruction: String {
+        get throws {
+            struct Message: Decodable { let content: [[String: String]] }
+            let messages = try JSONDecoder().decode([Message].self, from: Data(contentsOf: URL(filePath: messagesFile)))
+            return messages[0].content.compactMap { $0["text"] }.joined()
+        }
+    }
+}
