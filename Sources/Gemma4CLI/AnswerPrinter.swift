@@ -19,16 +19,18 @@ struct AnswerPrinter {
     ) async throws {
         defer { progress.end() }
         progress.begin()
+        let streamsToTerminal = format == .text && ByteSink.standardOutput.isTerminal
         let label = isLabelled ? file.map { "\($0): " } ?? "" : ""
         var answer = Answer()
         var text = TextLine(label: label)
         var thoughts = DimmedText(isShown: showsThoughts && ByteSink.standardError.isTerminal)
         for try await token in stream {
             answer.append(token)
+            if !streamsToTerminal { progress.show(written: answer.tokens.count) }
             guard format == .text, !token.text.isEmpty else { continue }
             switch token.kind {
             case .answer:
-                progress.end()
+                if streamsToTerminal { progress.end() }
                 thoughts.end()
                 try text.write(token.text)
             case .thought:
@@ -47,7 +49,7 @@ struct AnswerPrinter {
             if showsLogprobs { Self.list(answer, pipeline.tokenizer) }
             if warnsOfLength, answer.finish?.reason == .length {
                 ByteSink.standardError.report(
-                    "warning: \(label)the answer was cut at \(SamplingArguments.defaultMaxTokens) tokens; see --max-tokens")
+                    "warning: \(label)the answer was cut off after \(SamplingArguments.defaultMaxTokens) tokens; --max-tokens makes room")
             }
         }
     }

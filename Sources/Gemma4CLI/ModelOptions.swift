@@ -20,7 +20,8 @@ struct ModelDirectory: ParsableArguments {
     ///   - given: the user's choice; nil takes the environment's.
     ///   - argument: how the user would give one.
     static func find(_ given: String?, _ argument: String) throws(CommandError) -> URL {
-        guard let path = given ?? ProcessInfo.processInfo.environment[variable] else { throw CommandError(.modelNotGiven, argument) }
+        let preset = ProcessInfo.processInfo.environment[variable].flatMap { $0.isEmpty ? nil : $0 }
+        guard let path = given ?? preset else { throw CommandError(.modelNotGiven, argument) }
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue else {
             throw CommandError(.noModel, path)

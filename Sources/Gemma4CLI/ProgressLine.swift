@@ -1,10 +1,10 @@
 import Synchronization
 
-/// A line on standard error that says how far the work is. Shown only to a person: on a terminal, and until the answer
-/// begins there.
+/// A line on standard error that says how far the work is. Shown only to a person, on a terminal, until something else
+/// is to be shown there.
 final class ProgressLine: Sendable {
     private static let width = 24
-    private static let eraseLine = "\r\u{1b}[K"
+    static let eraseLine = "\r\u{1b}[K"
 
     private let title: String
     private let isOpen: Mutex<Bool>
@@ -29,6 +29,9 @@ final class ProgressLine: Sendable {
         let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: Self.width - filled)
         show("\(bar) \(read) of \(total) tokens")
     }
+
+    /// Says how many tokens of the answer there are, where the answer itself is not seen coming.
+    func show(written: Int) { show("\(written) tokens written") }
 
     /// Takes the line away for good.
     func end() {

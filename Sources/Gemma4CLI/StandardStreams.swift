@@ -26,8 +26,8 @@ struct ByteSink: Sendable {
 
     func write(_ text: String) throws(CommandError) { try write(text.utf8) }
 
-    /// A message to the person at the terminal. Nobody is left to tell if it cannot be shown.
-    func report(_ message: String) { try? write("gemma4: \(message)\n") }
+    /// A message in a line of its own, over what a progress line left there. Nobody is left to tell if it cannot be shown.
+    func report(_ message: String) { try? write("\(isTerminal ? ProgressLine.eraseLine : "")gemma4: \(message)\n") }
 }
 
 /// What "-" stands for among the inputs.

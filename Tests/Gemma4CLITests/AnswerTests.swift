@@ -112,7 +112,7 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     // Greedy, this prompt runs in a circle.
     let outcome = try await Program("generate", "--model", checkpoint, "a", "--temperature", "0").run()
     #expect(outcome.status == 0)
-    #expect(outcome.messages == "gemma4: warning: the answer was cut at 1024 tokens; see --max-tokens\n")
+    #expect(outcome.messages == "gemma4: warning: the answer was cut off after 1024 tokens; --max-tokens makes room\n")
 }
 
 // MARK: Several files, standard input

@@ -1,0 +1,166 @@
+import Foundation
+import Gemma4Kit
+
+/// A summary as people and as programs read it.
+struct InspectionReport {
+    let model: ModelSummary
+    let device: Device
+
+    init(_ model: ModelSummary, _ device: Device) { (self.model, self.device) = (model, device) }
+
+    // MARK: Text
+
+    var text: String {
+        let text = model.configuration.textConfig
+        var rows: [(name: String, value: String)] = [
+            ("variant", model.variant),
+            ("takes", model.inputs.joined(separator: ", ")),
+            ("layers", layers),
+            ("context", "\(Self.grouped(text.maxPositionEmbeddings)) tokens"),
+            (
+                "KV cache",
+                "\(Self.bytes(model.fullBytesPerToken)) per token, and \(Self.bytes(model.slidingBytesPerToken)) "
+                    + "for each of the last \(text.slidingWindow)"
+            ),
+            ("vocabulary", vocabulary),
+            ("chat format", chatFormat),
+            ("parameters", parameters),
+            ("weights", weights),
+        ]
+        let bytes = model.bytesByPart
+        for (part, count) in model.parametersByPart {
+            let size = bytes?[part].map { ", \(Self.bytes($0))" } ?? ""
+            rows.append(("  \(Self.name(part))", Self.grouped(count) + size))
+        }
+        rows += [
+            ("SIMD", device.kernels.name),
+            ("BLAS core", "\(device.blasCore.name): \(Self.explanation(device.blasCore.origin))"),
+            ("threads", "\(device.threads.count)"),
+        ]
+        let width = 22
+        return rows.map { $0.name.padding(toLength: width, withPad: " ", startingAt: 0) + $0.value + "\n" }.joined()
+    }
+
+    private var layers: String {
+        let text = model.configuration.textConfig
+        let shared = text.numKvSharedLayers > 0 ? "; the last \(text.numKvSharedLayers) share keys and values" : ""
+        return "\(text.numHiddenLayers): \(model.slidingLayers) sliding (\(text.slidingWindow) tokens), \(model.fullLayers) full\(shared)"
+    }
+
+    private var vocabulary: String {
+        let size = Self.grouped(model.configuration.textConfig.vocabSize)
+        return model.tokenizer.map { "\(size); tokenizer.json has \(Self.grouped($0.vocabularySize))" } ?? "\(size); tokenizer.json absent"
+    }
+
+    private var chatFormat: String {
+        guard let template = model.chatTemplate else { return "chat_template.jinja absent" }
+        guard template.isRecognized else { return "unknown; the format of July 2026 is used" }
+        return Self.name(template.generation) + (template.appendsEmptyThought ? ", as of large models" : ", as of small models")
+    }
+
+    private var parameters: String {
+        let (text, active) = (model.table.textParameterCount, model.table.activeParameterCount)
+        return "\(Self.grouped(model.table.publishedParameterCount)); decoder \(Self.grouped(text))"
+            + (active < text ? ", of which a token uses \(Self.grouped(active))" : "")
+    }
+
+    private var weights: String {
+        guard let bytes = model.storedBytes else { return "absent" }
+        let types = model.elementTypes.map { "\($0.tensors) \($0.name)" }.joined(separator: ", ")
+        return "\(Self.bytes(bytes)) in tensors: \(types)"
+    }
+
+    // MARK: JSON
+
+    var json: JSONValue {
+        let text = model.configuration.textConfig
+        let parts = model.parametersByPart.map { JSONValue.Member($0.part.rawValue, .integer($0.count)) }
+        return [
+            "variant": .string(model.variant),
+            "inputs": .array(model.inputs.map(JSONValue.string)),
+            "layers": [
+                "count": .integer(text.numHiddenLayers), "sliding": .integer(model.slidingLayers), "full": .integer(model.fullLayers),
+                "kv_shared": .integer(text.numKvSharedLayers), "sliding_window": .integer(text.slidingWindow),
+            ],
+            "context": .integer(text.maxPositionEmbeddings),
+            "kv_bytes_per_token": ["full": .integer(model.fullBytesPerToken), "sliding": .integer(model.slidingBytesPerToken)],
+            "vocabulary": .integer(text.vocabSize),
+            "tokenizer_vocabulary": model.tokenizer.map { .integer($0.vocabularySize) } ?? .null,
+            "chat_template": model.chatTemplate.map(Self.object) ?? .null,
+            "parameters": [
+                "published": .integer(model.table.publishedParameterCount), "decoder": .integer(model.table.textParameterCount),
+                "active": .integer(model.table.activeParameterCount), "parts": .object(parts),
+            ],
+            "weights": weightsObject ?? .null,
+            "simd": .string(device.kernels.name),
+            "blas_core": ["name": .string(device.blasCore.name), "origin": .string(Self.explanation(device.blasCore.origin))],
+            "threads": .integer(device.threads.count),
+        ]
+    }
+
+    private var weightsObject: JSONValue? {
+        guard let bytes = model.storedBytes, let byPart = model.bytesByPart else { return nil }
+        let parts = model.parametersByPart.map { JSONValue.Member($0.part.rawValue, .integer(byPart[$0.part] ?? 0)) }
+        let types = model.elementTypes.map { JSONValue.Member($0.name, .integer($0.tensors)) }
+        return ["bytes": .integer(bytes), "parts": .object(parts), "tensors_by_type": .object(types)]
+    }
+
+    private static func object(_ template: ChatTemplate) -> JSONValue {
+        [
+            "recognized": .boolean(template.isRecognized), "generation": .string("\(template.generation)"),
+            "appends_empty_thought": .boolean(template.appendsEmptyThought),
+        ]
+    }
+
+    // MARK: Words and numbers
+
+    private static func explanation(_ origin: BLASCore.Origin) -> String {
+        switch origin {
+        case .detected: "chosen by OpenBLAS, and right for this CPU"
+        case .mended(let previous): "chosen here, since OpenBLAS had taken \(previous), which is too old for this CPU"
+        case .environment: "chosen by OPENBLAS_CORETYPE"
+        case .unsuited(let wanted): "chosen by OpenBLAS, too old for this CPU; set OPENBLAS_CORETYPE=\(wanted)"
+        }
+    }
+
+    private static func name(_ generation: ChatTemplate.Generation) -> String {
+        switch generation {
+        case .release: "2 April 2026"
+        case .midApril: "mid April 2026"
+        case .lateApril: "late April 2026"
+        case .july: "July 2026"
+        }
+    }
+
+    private static func name(_ part: TensorTable.Part) -> String {
+        switch part {
+        case .embedding: "embedding"
+        case .perLayerTable: "per-layer table"
+        case .perLayerProjection: "per-layer input"
+        case .attention: "attention"
+        case .feedForward: "feed-forward"
+        case .experts: "experts"
+        case .router: "router"
+        case .norms: "norms"
+        case .head: "head"
+        case .vision: "image encoder"
+        case .audio: "audio encoder"
+        case .clipBounds: "clip bounds"
+        case .leftover: "stored, not used"
+        }
+    }
+
+    /// 5123178979 as "5 123 178 979".
+    private static func grouped(_ number: Int) -> String {
+        let digits = Array(String(number))
+        return digits.indices.map { ($0 > 0 && (digits.count - $0) % 3 == 0 ? " " : "") + String(digits[$0]) }.joined()
+    }
+
+    /// In powers of 1024, as memory is counted.
+    private static func bytes(_ count: Int) -> String {
+        let units = ["bytes", "KiB", "MiB", "GiB"]
+        var (value, unit) = (Double(count), 0)
+        while value >= 1024, unit + 1 < units.count { (value, unit) = (value / 1024, unit + 1) }
+        return unit == 0 ? "\(count) bytes" : String(format: "%.1f %@", value, units[unit])
+    }
+}
