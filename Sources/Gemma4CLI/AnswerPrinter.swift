@@ -15,7 +15,8 @@ struct AnswerPrinter {
     ///   - isLabelled: whether text begins with the name of the file.
     /// - Throws: what the stream throws; `CommandError` if the output cannot be written.
     func print(
-        _ stream: TokenStream, of pipeline: Gemma4Pipeline, about file: String? = nil, isLabelled: Bool = false, progress: ProgressLine
+        _ stream: TokenStream, of pipeline: Gemma4Pipeline, about file: String? = nil, isLabelled: Bool = false,
+        progress: ProgressLine
     ) async throws {
         defer { progress.end() }
         progress.begin()
@@ -49,7 +50,8 @@ struct AnswerPrinter {
             if showsLogprobs { Self.list(answer, pipeline.tokenizer) }
             if warnsOfLength, answer.finish?.reason == .length {
                 ByteSink.standardError.report(
-                    "warning: \(label)the answer was cut off after \(SamplingArguments.defaultMaxTokens) tokens; --max-tokens makes room")
+                    "warning: \(label)the answer was cut off after \(SamplingArguments.defaultMaxTokens) tokens; --max-tokens makes room"
+                )
             }
         }
     }

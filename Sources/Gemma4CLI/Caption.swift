@@ -19,7 +19,8 @@ struct Caption: AsyncParsableCommand {
     @OptionGroup var imageTokens: ImageTokensOption
 
     @Option(
-        help: ArgumentHelp("What to tell the model instead of \"\(Gemma4Pipeline.captionInstruction)\"", valueName: "text"))
+        help: ArgumentHelp(
+            "What to tell the model instead of \"\(Gemma4Pipeline.captionInstruction)\"", valueName: "text"))
     var instruction: String?
 
     @Option(help: ArgumentHelp("json: an object with ids, text and timings for each file.", valueName: "text|json"))

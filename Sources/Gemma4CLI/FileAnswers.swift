@@ -17,7 +17,8 @@ struct FileAnswers {
             let progress = ProgressLine(file, index, of: files.count)
             do {
                 let stream = try answer(file, progress)
-                try await printer.print(stream, of: pipeline, about: file, isLabelled: files.count > 1, progress: progress)
+                try await printer.print(
+                    stream, of: pipeline, about: file, isLabelled: files.count > 1, progress: progress)
             } catch let error as CommandError where error.isAboutOutput {
                 throw error
             } catch {

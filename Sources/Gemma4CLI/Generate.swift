@@ -27,7 +27,8 @@ struct Generate: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Conversation as JSON, in the form of Hugging Face's pipelines; its paths are relative to this file.", valueName: "file"))
+            "Conversation as JSON, in the form of Hugging Face's pipelines; its paths are relative to this file.",
+            valueName: "file"))
     var messages: String?
 
     @Option(help: ArgumentHelp("Let the model think before it answers.", valueName: "on|off"))
@@ -49,7 +50,8 @@ struct Generate: AsyncParsableCommand {
     func validate() throws {
         guard messages == nil else {
             guard prompt == nil, system == nil, image.isEmpty, audio.isEmpty else {
-                throw ValidationError("--messages holds the whole conversation: leave out the prompt, --system, --image and --audio")
+                throw ValidationError(
+                    "--messages holds the whole conversation: leave out the prompt, --system, --image and --audio")
             }
             return
         }
@@ -72,12 +74,15 @@ struct Generate: AsyncParsableCommand {
         let made = try pipeline.prompt(conversation.messages, media: conversation.media, options: conversation.options)
         if printPrompt {
             progress.end()
-            let object: JSONValue = ["prompt": .string(made.text), "prompt_tokens": .array(made.tokens.map(JSONValue.integer))]
+            let object: JSONValue = [
+                "prompt": .string(made.text), "prompt_tokens": .array(made.tokens.map(JSONValue.integer)),
+            ]
             return try ByteSink.standardOutput.write(object.json + "\n")
         }
         let options = sampling.options(over: SamplingOptions(pipeline.generationConfiguration), progress: progress)
         let printer = AnswerPrinter(
-            format: format, showsLogprobs: logprobs, showsThoughts: thinking == .on, warnsOfLength: sampling.maxTokens == nil)
+            format: format, showsLogprobs: logprobs, showsThoughts: thinking == .on,
+            warnsOfLength: sampling.maxTokens == nil)
         try await printer.print(pipeline.generate(made, options: options), of: pipeline, progress: progress)
     }
 
@@ -92,7 +97,8 @@ struct Generate: AsyncParsableCommand {
         let text = prompt == StandardInput.argument ? try StandardInput.readText() : prompt ?? ""
         let parts = image.map { _ in ContentPart.image() } + [.text(text)] + audio.map { _ in ContentPart.audio() }
         let media =
-            try image.map { MediaInput.image(try ImageInput(argument: $0)) } + audio.map { MediaInput.audio(try AudioInput(argument: $0)) }
+            try image.map { MediaInput.image(try ImageInput(argument: $0)) }
+            + audio.map { MediaInput.audio(try AudioInput(argument: $0)) }
         let instruction = system.map { [ChatMessage(.system, $0)] } ?? []
         return (instruction + [ChatMessage(.user, parts: parts)], media, options)
     }

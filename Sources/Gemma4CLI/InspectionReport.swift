@@ -44,18 +44,21 @@ struct InspectionReport {
     private var layers: String {
         let text = model.configuration.textConfig
         let shared = text.numKvSharedLayers > 0 ? "; the last \(text.numKvSharedLayers) share keys and values" : ""
-        return "\(text.numHiddenLayers): \(model.slidingLayers) sliding (\(text.slidingWindow) tokens), \(model.fullLayers) full\(shared)"
+        return
+            "\(text.numHiddenLayers): \(model.slidingLayers) sliding (\(text.slidingWindow) tokens), \(model.fullLayers) full\(shared)"
     }
 
     private var vocabulary: String {
         let size = Self.grouped(model.configuration.textConfig.vocabSize)
-        return model.tokenizer.map { "\(size); tokenizer.json has \(Self.grouped($0.vocabularySize))" } ?? "\(size); tokenizer.json absent"
+        return model.tokenizer.map { "\(size); tokenizer.json has \(Self.grouped($0.vocabularySize))" }
+            ?? "\(size); tokenizer.json absent"
     }
 
     private var chatFormat: String {
         guard let template = model.chatTemplate else { return "chat_template.jinja absent" }
         guard template.isRecognized else { return "unknown; the format of July 2026 is used" }
-        return Self.name(template.generation) + (template.appendsEmptyThought ? ", as of large models" : ", as of small models")
+        return Self.name(template.generation)
+            + (template.appendsEmptyThought ? ", as of large models" : ", as of small models")
     }
 
     private var parameters: String {
@@ -79,21 +82,27 @@ struct InspectionReport {
             "variant": .string(model.variant),
             "inputs": .array(model.inputs.map(JSONValue.string)),
             "layers": [
-                "count": .integer(text.numHiddenLayers), "sliding": .integer(model.slidingLayers), "full": .integer(model.fullLayers),
+                "count": .integer(text.numHiddenLayers), "sliding": .integer(model.slidingLayers),
+                "full": .integer(model.fullLayers),
                 "kv_shared": .integer(text.numKvSharedLayers), "sliding_window": .integer(text.slidingWindow),
             ],
             "context": .integer(text.maxPositionEmbeddings),
-            "kv_bytes_per_token": ["full": .integer(model.fullBytesPerToken), "sliding": .integer(model.slidingBytesPerToken)],
+            "kv_bytes_per_token": [
+                "full": .integer(model.fullBytesPerToken), "sliding": .integer(model.slidingBytesPerToken),
+            ],
             "vocabulary": .integer(text.vocabSize),
             "tokenizer_vocabulary": model.tokenizer.map { .integer($0.vocabularySize) } ?? .null,
             "chat_template": model.chatTemplate.map(Self.object) ?? .null,
             "parameters": [
-                "published": .integer(model.table.publishedParameterCount), "decoder": .integer(model.table.textParameterCount),
+                "published": .integer(model.table.publishedParameterCount),
+                "decoder": .integer(model.table.textParameterCount),
                 "active": .integer(model.table.activeParameterCount), "parts": .object(parts),
             ],
             "weights": weightsObject ?? .null,
             "simd": .string(device.kernels.name),
-            "blas_core": ["name": .string(device.blasCore.name), "origin": .string(Self.explanation(device.blasCore.origin))],
+            "blas_core": [
+                "name": .string(device.blasCore.name), "origin": .string(Self.explanation(device.blasCore.origin)),
+            ],
             "threads": .integer(device.threads.count),
         ]
     }

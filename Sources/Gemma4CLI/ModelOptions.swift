@@ -56,7 +56,8 @@ struct ImageTokensOption: ParsableArguments {
     func validate() throws {
         let budgets = ProcessorConfiguration.softTokenBudgets
         if let count, !budgets.contains(count) {
-            throw ValidationError("--image-tokens: expected one of \(budgets.map(String.init).joined(separator: ", ")), found \(count)")
+            throw ValidationError(
+                "--image-tokens: expected one of \(budgets.map(String.init).joined(separator: ", ")), found \(count)")
         }
     }
 }

@@ -37,7 +37,8 @@ struct ModelSummary {
     }
 
     var inputs: [String] {
-        ["text"] + (configuration.visionConfig == nil ? [] : ["image"]) + (configuration.audioConfig == nil ? [] : ["audio"])
+        ["text"] + (configuration.visionConfig == nil ? [] : ["image"])
+            + (configuration.audioConfig == nil ? [] : ["audio"])
     }
 
     // MARK: Weights

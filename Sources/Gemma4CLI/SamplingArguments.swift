@@ -47,7 +47,8 @@ struct SamplingArguments: ParsableArguments {
         sampling.repetitionPenalty = repetitionPenalty ?? defaults.repetitionPenalty
         sampling.seed = seed ?? defaults.seed
         return GenerationOptions(
-            sampling: sampling, maxTokens: maxTokens ?? Self.defaultMaxTokens, onPrefill: { progress.show(read: $0, of: $1) })
+            sampling: sampling, maxTokens: maxTokens ?? Self.defaultMaxTokens,
+            onPrefill: { progress.show(read: $0, of: $1) })
     }
 
     private static func expect<Value>(

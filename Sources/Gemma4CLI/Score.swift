@@ -17,7 +17,8 @@ struct Score: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Conversation as JSON, as in generate; the start of an answer is added unless an assistant speaks last.", valueName: "file"))
+            "Conversation as JSON, as in generate; the start of an answer is added unless an assistant speaks last.",
+            valueName: "file"))
     var messages: String?
 
     @Option(help: ArgumentHelp("Token ids as they are, separated by commas.", valueName: "ids"))
@@ -45,7 +46,8 @@ struct Score: AsyncParsableCommand {
             for (token, logprob) in zip(score.tokens, score.logprobs) {
                 try ByteSink.standardOutput.write(TokenRow(token, logprob, pipeline.tokenizer).text)
             }
-            try ByteSink.standardOutput.write("perplexity\t\(score.perplexity.map { String(format: "%.4f", $0) } ?? "–")\n")
+            try ByteSink.standardOutput.write(
+                "perplexity\t\(score.perplexity.map { String(format: "%.4f", $0) } ?? "–")\n")
         case .json:
             let object: JSONValue = [
                 "tokens": .array(score.tokens.map(JSONValue.integer)),
@@ -58,10 +60,13 @@ struct Score: AsyncParsableCommand {
 
     private func prompt(_ pipeline: Gemma4Pipeline) throws -> Prompt {
         if let tokens { return Prompt(tokens: try Self.ids(tokens)) }
-        if let text { return try pipeline.prompt(text: text == StandardInput.argument ? StandardInput.readText() : text) }
+        if let text {
+            return try pipeline.prompt(text: text == StandardInput.argument ? StandardInput.readText() : text)
+        }
         let file = try MessagesFile(messages ?? StandardInput.argument)
         let options = PromptOptions(
-            imageTokens: imageTokens.count, mediaDirectory: file.directory, addGenerationPrompt: file.messages.last?.role != .assistant)
+            imageTokens: imageTokens.count, mediaDirectory: file.directory,
+            addGenerationPrompt: file.messages.last?.role != .assistant)
         return try pipeline.prompt(file.messages, options: options)
     }
 

@@ -20,7 +20,8 @@ private func expectAnswer(_ answer: AnswerObject, equals golden: GoldenCase) {
 @Test(arguments: GoldenCase.all)
 func generateAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     let outcome = try await Program(
-        "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--temperature", "0", "--max-tokens",
+        "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--temperature", "0",
+        "--max-tokens",
         "\(golden.tokens.count)", "--thinking", golden.thinking ? "on" : "off", "--format", "json"
     ).run()
     #expect(outcome.status == 0 && outcome.messages.isEmpty)
@@ -29,14 +30,16 @@ func generateAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     #expect(answer.file == nil)
     #expect(
         Set(answer.timings.keys) == [
-            "encode_seconds", "prefill_seconds", "decode_seconds", "prefill_tokens_per_second", "decode_tokens_per_second",
+            "encode_seconds", "prefill_seconds", "decode_seconds", "prefill_tokens_per_second",
+            "decode_tokens_per_second",
         ])
 }
 
 @Test(arguments: GoldenCase.all)
 func printPromptRendersAsTransformersDoes(golden: GoldenCase) async throws {
     let outcome = try await Program(
-        "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--thinking", golden.thinking ? "on" : "off",
+        "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--thinking",
+        golden.thinking ? "on" : "off",
         "--print-prompt"
     ).run()
     #expect(outcome.status == 0)
@@ -50,7 +53,8 @@ func printPromptRendersAsTransformersDoes(golden: GoldenCase) async throws {
     }
     let golden = try GoldenCase.one("E2B", "image-audio")
     let outcome = try await Program(
-        "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--print-prompt", "--format", "json"
+        "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--print-prompt", "--format",
+        "json"
     ).run()
     let object: PromptObject = try outcome.decoded()
     #expect(object.prompt == golden.prompt)
@@ -61,7 +65,8 @@ func printPromptRendersAsTransformersDoes(golden: GoldenCase) async throws {
 @Test(arguments: GoldenCase.named("audio"))
 func transcribeAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     let program = Program(
-        "transcribe", "--model", golden.checkpoint, "attachments/chirp.wav", "--instruction", try golden.instruction, "--max-tokens",
+        "transcribe", "--model", golden.checkpoint, "attachments/chirp.wav", "--instruction", try golden.instruction,
+        "--max-tokens",
         "\(golden.tokens.count)", "--format", "json")
     let answer: AnswerObject = try await program.run().decoded()
     expectAnswer(answer, equals: golden)
@@ -71,7 +76,8 @@ func transcribeAnswersAsTransformersDoes(golden: GoldenCase) async throws {
 @Test(arguments: GoldenCase.named("image"))
 func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     let program = Program(
-        "caption", "--model", golden.checkpoint, "attachments/wide.png", "--instruction", try golden.instruction, "--max-tokens",
+        "caption", "--model", golden.checkpoint, "attachments/wide.png", "--instruction", try golden.instruction,
+        "--max-tokens",
         "\(golden.tokens.count)", "--format", "json")
     let answer: AnswerObject = try await program.run().decoded()
     expectAnswer(answer, equals: golden)
@@ -91,7 +97,8 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
 @Test func textIsTheAnswerAndALineEnd() async throws {
     let golden = try GoldenCase.one("E2B", "image")
     let outcome = try await Program(
-        "caption", "attachments/wide.png", "--instruction", try golden.instruction, "--max-tokens", "20", "--model", golden.checkpoint
+        "caption", "attachments/wide.png", "--instruction", try golden.instruction, "--max-tokens", "20", "--model",
+        golden.checkpoint
     ).run()
     #expect(outcome.text == golden.text + "\n")
     #expect(outcome.messages.isEmpty)
@@ -120,7 +127,8 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
 @Test func severalFilesAreLabelledAndOneThatFailsDoesNotStopTheOthers() async throws {
     let golden = try GoldenCase.one("E2B", "image")
     let outcome = try await Program(
-        "caption", "--model", golden.checkpoint, "attachments/wide.png", "attachments/none.png", "attachments/tone.wav", "attachments/tall.png",
+        "caption", "--model", golden.checkpoint, "attachments/wide.png", "attachments/none.png", "attachments/tone.wav",
+        "attachments/tall.png",
         "--instruction", try golden.instruction, "--max-tokens", "20"
     ).run()
     #expect(outcome.status == 66, "the first failure's: no such file")
@@ -134,11 +142,14 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
 @Test func severalFilesGiveAnObjectInALineEach() async throws {
     let checkpoint = try GoldenCase.one("E2B", "image").checkpoint
     let outcome = try await Program(
-        "caption", "--model", checkpoint, "attachments/wide.png", "attachments/tall.png", "--max-tokens", "3", "--format", "json"
+        "caption", "--model", checkpoint, "attachments/wide.png", "attachments/tall.png", "--max-tokens", "3",
+        "--format", "json"
     ).run()
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
-    let answers = try outcome.text.split(separator: "\n").map { try decoder.decode(AnswerObject.self, from: Data($0.utf8)) }
+    let answers = try outcome.text.split(separator: "\n").map {
+        try decoder.decode(AnswerObject.self, from: Data($0.utf8))
+    }
     #expect(answers.map(\.file) == ["attachments/wide.png", "attachments/tall.png"])
     #expect(answers.allSatisfy { $0.tokens.count == 3 })
 }
@@ -148,19 +159,22 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     let audio = try GoldenCase.one("E2B", "audio")
     let recording = try Data(contentsOf: Goldens.folder.appending(path: "attachments/chirp.wav"))
     let transcript = try await Program(
-        "transcribe", "-", "--model", checkpoint, "--instruction", try audio.instruction, "--max-tokens", "20", input: recording
+        "transcribe", "-", "--model", checkpoint, "--instruction", try audio.instruction, "--max-tokens", "20",
+        input: recording
     ).run()
     #expect(transcript.text == audio.text + "\n")
 
     let text = try GoldenCase.one("E2B", "suppressed")
     let answer = try await Program(
-        "generate", "-", "--model", checkpoint, "--temperature", "0", "--max-tokens", "20", input: Data("Describe the sound of 4.\n".utf8)
+        "generate", "-", "--model", checkpoint, "--temperature", "0", "--max-tokens", "20",
+        input: Data("Describe the sound of 4.\n".utf8)
     ).run()
     #expect(answer.text == text.text + "\n")
 
     let conversation = try Data(contentsOf: URL(filePath: text.messagesFile))
     let same = try await Program(
-        "generate", "--messages", "-", "--model", checkpoint, "--temperature", "0", "--max-tokens", "20", input: conversation
+        "generate", "--messages", "-", "--model", checkpoint, "--temperature", "0", "--max-tokens", "20",
+        input: conversation
     ).run()
     #expect(same.text == answer.text)
 }
@@ -177,7 +191,8 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
 @Test func generateSamplesAsTheCheckpointAsks() async throws {
     let golden = try GoldenCase.one("E2B", "text")
     func tokens(_ flags: String...) async throws -> [Int] {
-        var program = Program("generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--max-tokens", "20")
+        var program = Program(
+            "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--max-tokens", "20")
         program.arguments += ["--format", "json"] + flags
         return try await program.run().decoded(as: AnswerObject.self).tokens
     }
@@ -193,7 +208,8 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     let golden = try GoldenCase.one("E2B", "image")
     func text(_ flags: String...) async throws -> String {
         var program = Program(
-            "caption", "attachments/wide.png", "--model", golden.checkpoint, "--instruction", try golden.instruction, "--max-tokens", "20")
+            "caption", "attachments/wide.png", "--model", golden.checkpoint, "--instruction", try golden.instruction,
+            "--max-tokens", "20")
         program.arguments += flags
         return try await program.run().text
     }

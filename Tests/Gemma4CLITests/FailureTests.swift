@@ -20,38 +20,56 @@ struct Mistake: CustomTestStringConvertible, Sendable {
     static let usage = [
         Mistake("transcribe", status: 64, message: "Missing expected argument '<file> ...'"),
         Mistake("generate", "--bogus", status: 64, message: "Unknown option '--bogus'"),
-        Mistake("generate", "a", status: 64, message: "no model: give --model <dir>, or set GEMMA4_MODEL. Get a model with: hf download"),
+        Mistake(
+            "generate", "a", status: 64,
+            message: "no model: give --model <dir>, or set GEMMA4_MODEL. Get a model with: hf download"),
         Mistake("inspect", status: 64, message: "no model: give its directory"),
-        Mistake("generate", "--model", e2b, status: 64, message: "nothing to answer: give a prompt, or --messages <file>"),
+        Mistake(
+            "generate", "--model", e2b, status: 64, message: "nothing to answer: give a prompt, or --messages <file>"),
         Mistake("generate", "a", "--messages", "b", status: 64, message: "--messages holds the whole conversation"),
         Mistake("generate", "-", "--image", "-", status: 64, message: "standard input (-) can be read only once"),
-        Mistake("generate", "a", "--temperature=-1", status: 64, message: "--temperature: expected 0 or more, found -1.0"),
+        Mistake(
+            "generate", "a", "--temperature=-1", status: 64, message: "--temperature: expected 0 or more, found -1.0"),
         Mistake("generate", "a", "--temperature", "nan", status: 64, message: "--temperature: expected 0 or more"),
         Mistake("generate", "a", "--top-p", "1.5", status: 64, message: "--top-p: expected 0 to 1, found 1.5"),
         Mistake("generate", "a", "--max-tokens", "0", status: 64, message: "--max-tokens: expected 1 or more, found 0"),
         Mistake("generate", "a", "--threads", "0", status: 64, message: "--threads: expected 1 to 1024, found 0"),
-        Mistake("generate", "a", "--thinking", "maybe", status: 64, message: "'maybe' is invalid for '--thinking <on|off>'"),
-        Mistake("caption", "a", "--image-tokens", "100", status: 64, message: "expected one of 70, 140, 280, 560, 1120, found 100"),
+        Mistake(
+            "generate", "a", "--thinking", "maybe", status: 64, message: "'maybe' is invalid for '--thinking <on|off>'"),
+        Mistake(
+            "caption", "a", "--image-tokens", "100", status: 64,
+            message: "expected one of 70, 140, 280, 560, 1120, found 100"),
         Mistake("score", "--model", e2b, status: 64, message: "expected one of --text, --messages and --tokens"),
-        Mistake("score", "--model", e2b, "--tokens", "1,x", status: 64, message: "expected ids separated by commas, found \"x\""),
+        Mistake(
+            "score", "--model", e2b, "--tokens", "1,x", status: 64,
+            message: "expected ids separated by commas, found \"x\""),
         Mistake("embed", "--model", e2b, "-o", "a", status: 64, message: "expected one of --image and --audio"),
     ]
 
     static let files = [
-        Mistake("generate", "a", "--model", "none", status: 66, message: "none: no such directory. Get a model with: hf download"),
+        Mistake(
+            "generate", "a", "--model", "none", status: 66,
+            message: "none: no such directory. Get a model with: hf download"),
         Mistake("generate", "a", "--model", "attachments", status: 66, message: "attachments/config.json"),
         Mistake("tokenize", "a", "--model", "attachments", status: 66, message: "attachments/tokenizer.json"),
-        Mistake("caption", "none.png", "--model", e2b, status: 66, message: "none.png: expected a readable file, found no such file"),
-        Mistake("generate", "--messages", "none.json", "--model", e2b, status: 66, message: "none.json: cannot be read: no such file"),
+        Mistake(
+            "caption", "none.png", "--model", e2b, status: 66,
+            message: "none.png: expected a readable file, found no such file"),
+        Mistake(
+            "generate", "--messages", "none.json", "--model", e2b, status: 66,
+            message: "none.json: cannot be read: no such file"),
         Mistake(
             "generate", "--messages", "-", "--model", e2b, input: "[{\"role\": ", status: 65,
             message: "standard input, line 1, column 11: expected a value"),
         Mistake(
             "score", "--messages", "-", "--model", e2b, input: #"[{"role": "usr"}]"#, status: 65,
-            message: #"standard input, messages[0].role: expected system, developer, user, assistant or tool, found "usr""#),
+            message:
+                #"standard input, messages[0].role: expected system, developer, user, assistant or tool, found "usr""#),
         Mistake("score", "--tokens", "99999", "--model", e2b, status: 65, message: "token id 99999: expected 0 to 700"),
-        Mistake("caption", "attachments/tone.wav", "--model", e2b, status: 65, message: "attachments/tone.wav: expected"),
-        Mistake("transcribe", "attachments/wide.png", "--model", e2b, status: 65, message: "attachments/wide.png: expected"),
+        Mistake(
+            "caption", "attachments/tone.wav", "--model", e2b, status: 65, message: "attachments/tone.wav: expected"),
+        Mistake(
+            "transcribe", "attachments/wide.png", "--model", e2b, status: 65, message: "attachments/wide.png: expected"),
         Mistake("transcribe", "-", "--model", e2b, input: "RIFF", status: 65, message: "standard input: expected"),
         Mistake("transcribe", "-", "--model", e2b, status: 65, message: "standard input: expected"),
         Mistake(

@@ -22,13 +22,19 @@ func scoreAnswersAsTransformersDoes(golden: GoldenCase) async throws {
 @Test func scoreTakesIdsAndTextToo() async throws {
     let golden = try GoldenCase.one("E2B", "text")
     let ids = golden.promptTokens.map(String.init).joined(separator: ",")
-    let byIds: ScoreObject = try await Program("score", "--model", golden.checkpoint, "--tokens", ids, "--format", "json").run().decoded()
+    let byIds: ScoreObject = try await Program(
+        "score", "--model", golden.checkpoint, "--tokens", ids, "--format", "json"
+    ).run().decoded()
     try expectScores(byIds.logprobs, golden)
 
     let bos = golden.promptTokens[0]
-    let byText: ScoreObject = try await Program("score", "--model", golden.checkpoint, "--text", "What", "--format", "json").run().decoded()
+    let byText: ScoreObject = try await Program(
+        "score", "--model", golden.checkpoint, "--text", "What", "--format", "json"
+    ).run().decoded()
     #expect(byText.tokens.first == bos && byText.logprobs.first == .some(nil))
-    let alone: ScoreObject = try await Program("score", "--model", golden.checkpoint, "--tokens", "\(bos)", "--format", "json").run().decoded()
+    let alone: ScoreObject = try await Program(
+        "score", "--model", golden.checkpoint, "--tokens", "\(bos)", "--format", "json"
+    ).run().decoded()
     #expect(alone.logprobs.count == 1 && alone.perplexity == nil)
 }
 
@@ -49,7 +55,9 @@ private func expectScores(_ found: [Float?], _ golden: GoldenCase) throws {
     let golden = try GoldenCase.one("E2B", "text")
     // Of the prompt's ids, those of its words: <bos><|turn>user\n What is this, 4? <turn|>\n<|turn>model\n
     let words = Array(golden.promptTokens[4..<13])
-    let plain: Tokens = try await Program("tokenize", "--model", golden.checkpoint, "--format", "json", "What is this, 4?").run().decoded()
+    let plain: Tokens = try await Program(
+        "tokenize", "--model", golden.checkpoint, "--format", "json", "What is this, 4?"
+    ).run().decoded()
     #expect(plain == Tokens(tokens: words, pieces: ["What", "▁is", "▁", "th", "is", ",", "▁", "4", "?"]))
 
     let special: Tokens = try await Program(
@@ -86,10 +94,13 @@ func embedWritesSoftTokens(flag: String, file: String, name: String) async throw
     let directory = try TemporaryDirectory()
     let path = try directory.write(Array("old".utf8), to: "soft.npy")
     try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
-    let failed = try await Program("embed", "--model", Goldens.checkpoint("E2B"), "--image", "none.png", "-o", path).run()
+    let failed = try await Program("embed", "--model", Goldens.checkpoint("E2B"), "--image", "none.png", "-o", path)
+        .run()
     #expect(failed.status == 66)
     #expect(try String(contentsOfFile: path, encoding: .utf8) == "old")
-    let outcome = try await Program("embed", "--model", Goldens.checkpoint("E2B"), "--image", "attachments/wide.png", "-o", path).run()
+    let outcome = try await Program(
+        "embed", "--model", Goldens.checkpoint("E2B"), "--image", "attachments/wide.png", "-o", path
+    ).run()
     #expect(outcome.status == 0)
     #expect(NumpyArray(try Data(contentsOf: URL(filePath: path))) != nil)
     #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o600)
@@ -105,7 +116,8 @@ private struct NumpyArray {
         let start = 10 + Int(bytes[8]) + Int(bytes[9]) << 8
         let header = String(decoding: bytes[10..<start], as: UTF8.self)
         let pattern = /\{'descr': '<f4', 'fortran_order': False, 'shape': \((\d+), (\d+),\), \} *\n/
-        guard start % 64 == 0, let match = header.wholeMatch(of: pattern), let rows = Int(match.1), let columns = Int(match.2),
+        guard start % 64 == 0, let match = header.wholeMatch(of: pattern), let rows = Int(match.1),
+            let columns = Int(match.2),
             bytes.count == start + 4 * rows * columns
         else { return nil }
         shape = [rows, columns]
@@ -146,8 +158,11 @@ private struct InspectObject: Decodable {
     ("E2B", 35, 7, 3 * 1024 * 4, 12 * 512 * 4), ("E4B", 42, 7, 4 * 2 * 1024 * 4, 20 * 2 * 512 * 4),
     ("31B", 60, 10, 10 * 4 * 1024 * 4, 50 * 16 * 512 * 4), ("26B-A4B", 30, 5, 5 * 2 * 1024 * 4, 25 * 8 * 512 * 4),
 ])
-func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, fullBytes: Int, slidingBytes: Int) async throws {
-    let models = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Models/\(variant)")
+func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, fullBytes: Int, slidingBytes: Int)
+    async throws
+{
+    let models = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(
+        path: "Models/\(variant)")
     let outcome = try await Program("inspect", models.path, "--format", "json").run()
     let model: InspectObject = try outcome.decoded()
     #expect(model.variant == variant && model.layers.count == layers && model.layers.full == full)
@@ -159,7 +174,8 @@ func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, f
 }
 
 @Test func inspectCountsTheWeights() async throws {
-    let model: InspectObject = try await Program("inspect", Goldens.checkpoint("E2B"), "--format", "json").run().decoded()
+    let model: InspectObject = try await Program("inspect", Goldens.checkpoint("E2B"), "--format", "json").run()
+        .decoded()
     let weights = try #require(model.weights)
     #expect(model.variant == "custom" && model.layers.count == 15)
     #expect(weights.tensorsByType.keys.sorted() == ["bfloat16"])
