@@ -28,11 +28,14 @@ struct JSONReader {
         }
     }
 
-    mutating func readObjectBytes(_ body: (ArraySlice<UInt8>, inout JSONReader) throws(TokenizerError) -> Void)
+    /// The same with the bytes of the keys.
+    mutating func readObjectBytes(_ body: ([UInt8], inout JSONReader) throws(TokenizerError) -> Void)
         throws(TokenizerError)
     {
+        var key: [UInt8] = []
         try readMembers(open: "{", close: "}") { reader throws(TokenizerError) in
-            let key = try reader.readStringBytes()
+            key.removeAll(keepingCapacity: true)
+            try reader.readString(into: &key)
             try reader.expect(":")
             try body(key, &reader)
         }
@@ -44,32 +47,28 @@ struct JSONReader {
     }
 
     mutating func readString() throws(TokenizerError) -> String {
-        String(decoding: try readStringBytes(), as: UTF8.self)
+        var text: [UInt8] = []
+        try readString(into: &text)
+        return String(decoding: text, as: UTF8.self)
     }
 
-    /// The bytes of a string, escapes resolved.
-    mutating func readStringBytes() throws(TokenizerError) -> ArraySlice<UInt8> {
+    /// Appends the bytes of a string, escapes resolved.
+    mutating func readString(into text: inout [UInt8]) throws(TokenizerError) {
         try expect("\"")
-        let start = place
-        while place < bytes.count, bytes[place] != UInt8(ascii: "\""), bytes[place] != UInt8(ascii: "\\"),
-            bytes[place] >= 0x20
-        { place += 1 }
-        if place < bytes.count, bytes[place] == UInt8(ascii: "\"") {
+        while true {
+            let start = place
+            var end = start
+            while end < bytes.count, bytes[end] != UInt8(ascii: "\""), bytes[end] != UInt8(ascii: "\\"),
+                bytes[end] >= 0x20
+            { end += 1 }
+            text.append(contentsOf: bytes[start..<end])
+            place = end
+            guard end < bytes.count else { throw malformed("the end of a string") }
+            guard bytes[end] >= 0x20 else { throw malformed("a string without control characters") }
             place += 1
-            return bytes[start..<place - 1]
+            if bytes[end] == UInt8(ascii: "\"") { return }
+            try readEscape(into: &text)
         }
-        var result = Array(bytes[start..<place])
-        while place < bytes.count {
-            let byte = bytes[place]
-            if byte == UInt8(ascii: "\"") {
-                place += 1
-                return result[...]
-            }
-            guard byte >= 0x20 else { throw malformed("a string without control characters") }
-            place += 1
-            if byte == UInt8(ascii: "\\") { try readEscape(into: &result) } else { result.append(byte) }
-        }
-        throw malformed("the end of a string")
     }
 
     mutating func readInteger() throws(TokenizerError) -> Int {
@@ -91,22 +90,13 @@ struct JSONReader {
         throw malformed("true or false")
     }
 
-    /// - Returns: members of the object or elements of the array that was skipped; 0 for other values.
-    @discardableResult
-    mutating func skipValue() throws(TokenizerError) -> Int {
-        var count = 0
+    mutating func skipValue() throws(TokenizerError) {
         switch peek() {
         case UInt8(ascii: "{"):
-            try readObjectBytes { _, reader throws(TokenizerError) in
-                count += 1
-                try reader.skipValue()
-            }
+            try readObjectBytes { _, reader throws(TokenizerError) in try reader.skipValue() }
         case UInt8(ascii: "["):
-            try readArray { reader throws(TokenizerError) in
-                count += 1
-                try reader.skipValue()
-            }
-        case UInt8(ascii: "\""): _ = try readStringBytes()
+            try readArray { reader throws(TokenizerError) in try reader.skipValue() }
+        case UInt8(ascii: "\""): _ = try readString()
         default:
             let start = place
             while place < bytes.count, !Self.endsScalar(bytes[place]) { place += 1 }
@@ -115,7 +105,6 @@ struct JSONReader {
                 throw malformed("a value")
             }
         }
-        return count
     }
 
     mutating func expectEnd() throws(TokenizerError) {
@@ -189,10 +178,12 @@ struct JSONReader {
         guard place + 4 < bytes.count else { throw malformed("four hexadecimal digits") }
         var value: UInt32 = 0
         for byte in bytes[place + 1...place + 4] {
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
-                throw malformed("four hexadecimal digits")
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): value = value << 4 | UInt32(byte - UInt8(ascii: "0"))
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): value = value << 4 | UInt32(byte - UInt8(ascii: "a") + 10)
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): value = value << 4 | UInt32(byte - UInt8(ascii: "A") + 10)
+            default: throw malformed("four hexadecimal digits")
             }
-            value = value << 4 | UInt32(digit)
         }
         place += 4
         return value

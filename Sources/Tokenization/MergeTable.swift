@@ -10,7 +10,7 @@ struct MergeTable: Sendable {
     /// merged each on its own. True of the published vocabulary, not of every one that was trained in its likeness.
     let keepsNewlinesApart: Bool
 
-    private var slots: [Slot]  // open addressing, at most half full
+    private var slots: [Slot]  // a power of two; open addressing, at most half full
 
     private struct Slot {
         var pair = UInt64.max  // empty
@@ -20,7 +20,8 @@ struct MergeTable: Sendable {
     /// The ranks are the places in the list. Of equal pairs the last counts, as in `tokenizers`.
     init(_ list: MergeList) {
         keepsNewlinesApart = list.keepsNewlinesApart
-        slots = Array(repeating: Slot(), count: tableCapacity(for: list.merges.count))
+        let least = max(16, 2 * list.merges.count)
+        slots = Array(repeating: Slot(), count: 1 << (Int.bitWidth - (least - 1).leadingZeroBitCount))
         for (rank, merge) in list.merges.enumerated() {
             let pair = Self.pair(merge.left, merge.right)
             slots[slot(pair)] = Slot(pair: pair, merge: Merge(rank: Int32(rank), result: merge.result))
@@ -48,42 +49,57 @@ struct MergeTable: Sendable {
     }
 }
 
-/// Merges by the ids of their pieces, in order of rank.
-struct MergeList {
-    /// Two adjacent pieces.
-    struct Pair {
-        let left, right: ArraySlice<UInt8>
+/// Pairs of pieces, end to end in one buffer: half a million pairs of arrays would take longer than all else.
+struct PiecePairs {
+    /// The pieces of all pairs, and those of one that has not been ended yet.
+    var bytes: [UInt8] = []
+    private var ends: [(left: Int, right: Int)] = []
+
+    var count: Int { ends.count }
+
+    /// Where the two pieces lie.
+    subscript(index: Int) -> (left: Range<Int>, right: Range<Int>) {
+        let start = index > 0 ? ends[index - 1].right : 0
+        return (start..<ends[index].left, ends[index].left..<ends[index].right)
     }
 
+    mutating func endPair(leftEnd: Int) { ends.append((leftEnd, bytes.count)) }
+
+    /// Ends a pair that was written as "left right": at the first space that has something before it.
+    ///
+    /// - Returns: whether there is one.
+    mutating func endPairAtSpace() -> Bool {
+        let start = ends.last?.right ?? 0
+        guard let space = bytes[start...].dropFirst().firstIndex(of: UInt8(ascii: " ")) else { return false }
+        bytes.remove(at: space)
+        endPair(leftEnd: space)
+        return true
+    }
+}
+
+/// Merges by the ids of their pieces, in order of rank.
+struct MergeList {
     private(set) var merges: [(left: Int32, right: Int32, result: Int32)] = []
     private(set) var keepsNewlinesApart = true
 
-    init(expecting count: Int) { merges.reserveCapacity(count) }
-
     /// - Returns: the first of `pairs` of which one piece, or what the two join to, is not in the vocabulary. Those before
     ///   it have been added.
-    mutating func append(_ pairs: [Pair], of vocabulary: Vocabulary) -> Int? {
-        let (lefts, rights) = (vocabulary.ids(pairs.map(\.left)), vocabulary.ids(pairs.map(\.right)))
-        for (index, pair) in pairs.enumerated() {
-            guard let left = lefts[index], let right = rights[index], let result = result(of: pair, vocabulary) else {
-                return index
+    mutating func append(_ pairs: PiecePairs, of vocabulary: Vocabulary) -> Int? {
+        merges.reserveCapacity(merges.count + pairs.count)
+        var result = -1
+        for start in stride(from: 0, to: pairs.count, by: 256) {
+            let batch = (start..<min(start + 256, pairs.count)).map { pairs[$0] }
+            let ids = vocabulary.ids(of: batch.flatMap { [$0.left, $0.right] }, in: pairs.bytes)
+            for (index, pair) in batch.enumerated() {
+                result = vocabulary.id(pairs.bytes[pair.left.lowerBound..<pair.right.upperBound], near: result) ?? -1
+                guard let left = ids[2 * index], let right = ids[2 * index + 1], result >= 0 else {
+                    return start + index
+                }
+                let (last, first) = (pairs.bytes[pair.left].last, pairs.bytes[pair.right].first)
+                if (last == UInt8(ascii: "\n")) != (first == UInt8(ascii: "\n")) { keepsNewlinesApart = false }
+                merges.append((Int32(left), Int32(right), Int32(result)))
             }
-            if (pair.left.last == UInt8(ascii: "\n")) != (pair.right.first == UInt8(ascii: "\n")) {
-                keepsNewlinesApart = false
-            }
-            merges.append((Int32(left), Int32(right), Int32(result)))
         }
         return nil
-    }
-
-    /// Lists name all pairs that make one piece one after another: mostly it is the last result again.
-    private func result(of pair: Pair, _ vocabulary: Vocabulary) -> Int? {
-        if let last = merges.last, let piece = vocabulary.piece(Int(last.result)),
-            piece.count == pair.left.count + pair.right.count, piece.starts(with: pair.left),
-            piece.suffix(pair.right.count).elementsEqual(pair.right)
-        {
-            return Int(last.result)
-        }
-        return vocabulary.id(pair.left + pair.right)
     }
 }

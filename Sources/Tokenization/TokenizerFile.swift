@@ -5,12 +5,15 @@ import Foundation
 /// The published file has 30 MB, nearly all of it a vocabulary and merges: these are read straight from the bytes.
 struct TokenizerFile {
     let path: String
-    private(set) var vocabulary = Vocabulary(expecting: 0)
-    private(set) var merges = MergeList(expecting: 0)
+    private(set) var vocabulary = Vocabulary()
+    private(set) var merges = MergeList()
     private(set) var addedTokens: [AddedToken] = []
 
     /// No vocabulary is near it; a greater id would only ask for memory.
     private static let idLimit = 1 << 22
+
+    /// 30 times the published file; what is counted in 32 bits stays far from their end.
+    private static let byteLimit = 1 << 30
 
     init(contentsOf path: String) throws(TokenizerError) {
         let data: Data
@@ -25,6 +28,11 @@ struct TokenizerFile {
 
     init(_ data: Data, path: String) throws(TokenizerError) {
         self.path = path
+        guard data.count <= Self.byteLimit else {
+            throw TokenizerError(
+                .malformed, file: path, place: "file", expected: "at most \(Self.byteLimit) bytes",
+                found: "\(data.count)")
+        }
         var reader = JSONReader([UInt8](data), file: path)
         var normalizers: [Normalizer]?
         var hasModel = false
@@ -53,9 +61,10 @@ struct TokenizerFile {
 
     // MARK: Model
 
+    /// The merges may stand before the vocabulary they refer to: they are looked up at the end.
     private mutating func readModel(_ reader: inout JSONReader) throws(TokenizerError) {
-        var vocabulary: (start: JSONReader, count: Int)?
-        var merges: (start: JSONReader, count: Int)?
+        var hasVocabulary = false
+        var merges: PiecePairs?
         var type = ""
         var hasByteFallback = false
         var ignoresMerges = false
@@ -64,12 +73,10 @@ struct TokenizerFile {
             case "type": type = try reader.readString()
             case "byte_fallback": hasByteFallback = try reader.readBool()
             case "ignore_merges": ignoresMerges = try reader.readBool()
-            case "vocab":
-                let start = reader
-                vocabulary = (start, try reader.skipValue())
-            case "merges":
-                let start = reader
-                merges = (start, try reader.skipValue())
+            case "vocab" where reader.peek() == UInt8(ascii: "{"):
+                try readVocabulary(&reader)
+                hasVocabulary = true
+            case "merges": merges = try readMerges(&reader)
             default: try reader.skipValue()
             }
         }
@@ -80,18 +87,16 @@ struct TokenizerFile {
                 .unsupported, file: path, place: "model", expected: "BPE with byte_fallback, as in Gemma 4",
                 found: found)
         }
-        guard let vocabulary, let merges else {
+        guard hasVocabulary, let merges else {
             throw TokenizerError(
                 .malformed, file: path, place: "model", expected: "vocab and merges",
-                found: vocabulary == nil ? "no vocab" : "no merges")
+                found: hasVocabulary ? "no merges" : "no vocab")
         }
-        try readVocabulary(vocabulary.start, count: vocabulary.count)
-        try readMerges(merges.start, count: merges.count)
+        try lookUp(merges)
     }
 
-    private mutating func readVocabulary(_ start: JSONReader, count: Int) throws(TokenizerError) {
-        var vocabulary = Vocabulary(expecting: count)
-        var reader = start
+    private mutating func readVocabulary(_ reader: inout JSONReader) throws(TokenizerError) {
+        var vocabulary = Vocabulary()
         try reader.readObjectBytes { key, reader throws(TokenizerError) in
             let id = try reader.readInteger()
             guard 0..<Self.idLimit ~= id else {
@@ -110,51 +115,50 @@ struct TokenizerFile {
         TokenizerError(.invalidVocabulary, file: path, place: "model.vocab", expected: expected, found: found)
     }
 
-    private mutating func readMerges(_ start: JSONReader, count: Int) throws(TokenizerError) {
-        var merges = MergeList(expecting: count)
-        var reader = start
-        var pairs: [MergeList.Pair] = []
-        func flush() throws(TokenizerError) {
-            let rank = merges.merges.count
-            guard let bad = merges.append(pairs, of: vocabulary) else { return pairs.removeAll(keepingCapacity: true) }
-            throw TokenizerError(
-                .invalidMerge, file: path, place: "model.merges[\(rank + bad)]",
-                expected: "two pieces that join to a third",
-                found: "\(quoted(pairs[bad].left)) and \(quoted(pairs[bad].right)), one of the three not in model.vocab"
-            )
-        }
+    private func readMerges(_ reader: inout JSONReader) throws(TokenizerError) -> PiecePairs {
+        var merges = PiecePairs()
         try reader.readArray { reader throws(TokenizerError) in
-            guard let pair = try Self.readPair(&reader) else {
+            guard try Self.readPair(&reader, into: &merges) else {
                 throw TokenizerError(
-                    .malformed, file: path, place: "model.merges[\(merges.merges.count + pairs.count)]",
-                    expected: "two pieces", found: "another number")
+                    .malformed, file: path, place: "model.merges[\(merges.count)]", expected: "two pieces",
+                    found: "another number")
             }
-            pairs.append(pair)
-            if pairs.count == 256 { try flush() }
         }
-        try flush()
-        self.merges = merges
+        return merges
     }
 
     /// Either form: `["a", "b"]`, or `"a b"` cut at the first space that has something before it.
-    private static func readPair(_ reader: inout JSONReader) throws(TokenizerError) -> MergeList.Pair? {
+    private static func readPair(
+        _ reader: inout JSONReader, into pairs: inout PiecePairs
+    ) throws(TokenizerError) -> Bool {
         guard reader.peek() == UInt8(ascii: "[") else {
-            let pair = try reader.readStringBytes()
-            guard let cut = pair.dropFirst().firstIndex(of: UInt8(ascii: " ")) else { return nil }
-            return MergeList.Pair(left: pair[..<cut], right: pair[(cut + 1)...])
+            try reader.readString(into: &pairs.bytes)
+            return pairs.endPairAtSpace()
         }
-        var left: ArraySlice<UInt8>?
-        var right: ArraySlice<UInt8>?
-        var count = 0
+        var (count, leftEnd) = (0, 0)
         try reader.readArray { reader throws(TokenizerError) in
-            (left, right) = (right, try reader.readStringBytes())
+            leftEnd = pairs.bytes.count
+            try reader.readString(into: &pairs.bytes)
             count += 1
         }
-        guard count == 2, let left, let right else { return nil }
-        return MergeList.Pair(left: left, right: right)
+        guard count == 2 else { return false }
+        pairs.endPair(leftEnd: leftEnd)
+        return true
     }
 
-    private func quoted(_ piece: ArraySlice<UInt8>) -> String {
+    private mutating func lookUp(_ pairs: PiecePairs) throws(TokenizerError) {
+        var merges = MergeList()
+        if let bad = merges.append(pairs, of: vocabulary) {
+            let (left, right) = (quoted(pairs.bytes[pairs[bad].left]), quoted(pairs.bytes[pairs[bad].right]))
+            throw TokenizerError(
+                .invalidMerge, file: path, place: "model.merges[\(bad)]",
+                expected: "two pieces that join to a third",
+                found: "\(left) and \(right), one of the three not in model.vocab")
+        }
+        self.merges = merges
+    }
+
+    private func quoted(_ piece: some Collection<UInt8>) -> String {
         String(decoding: piece, as: UTF8.self).debugDescription
     }
 

@@ -5,7 +5,7 @@
 struct Vocabulary: Sendable {
     private var bytes: [UInt8] = []
     private var places: [Place] = []  // by id
-    private var slots: [Slot]  // open addressing, at most half full
+    private var slots = Array(repeating: Slot(), count: 16)  // a power of two; open addressing, at most half full
     private var pieceCount = 0
 
     /// Where a piece lies in `bytes`.
@@ -18,12 +18,6 @@ struct Vocabulary: Sendable {
     private struct Slot {
         var id: Int32 = -1  // empty
         var hash: UInt32 = 0
-    }
-
-    /// - Parameter count: pieces expected, so that the table need not grow.
-    init(expecting count: Int) {
-        slots = Array(repeating: Slot(), count: tableCapacity(for: count))
-        places.reserveCapacity(count)
     }
 
     /// One past the greatest id.
@@ -40,20 +34,29 @@ struct Vocabulary: Sendable {
         return slot.id < 0 ? nil : Int(slot.id)
     }
 
-    /// The ids of many pieces; nil where there is none.
+    /// The ids of many pieces that lie in `text`; nil where there is none.
     ///
     /// Half a million lookups of scattered memory are what opening a vocabulary waits for: step by step for all pieces,
     /// memory answers several at a time.
-    func ids(_ pieces: [ArraySlice<UInt8>]) -> [Int?] {
+    func ids(of pieces: [Range<Int>], in text: [UInt8]) -> [Int?] {
         let mask = slots.count - 1
-        let hashes = pieces.map { Self.hash($0) }
+        let hashes = pieces.map { Self.hash(text[$0]) }
         let firstSlots = hashes.map { slots[Int($0) & mask] }
         let candidates = zip(hashes, firstSlots).map { hash, slot in
             slot.id >= 0 && slot.hash == hash ? places[Int(slot.id)] : Place()
         }
         return pieces.indices.map { index in
-            isEqual(candidates[index], pieces[index]) ? Int(firstSlots[index].id) : id(pieces[index])
+            let piece = text[pieces[index]]
+            return isEqual(candidates[index], piece) ? Int(firstSlots[index].id) : id(piece)
         }
+    }
+
+    /// The id of a piece that is probably `neighbor` or the one after it: so lists of merges are ordered.
+    func id(_ piece: ArraySlice<UInt8>, near neighbor: Int) -> Int? {
+        for id in neighbor...neighbor + 1 where places.indices.contains(id) && isEqual(places[id], piece) {
+            return id
+        }
+        return id(piece)
     }
 
     enum Insertion { case added, duplicateId, duplicatePiece }
@@ -112,10 +115,4 @@ struct Vocabulary: Sendable {
             slots[slot] = entry
         }
     }
-}
-
-/// Slots of a hash table, a power of two, that `count` entries fill at most to the half.
-func tableCapacity(for count: Int) -> Int {
-    let least = max(16, 2 * count)
-    return 1 << (Int.bitWidth - (least - 1).leadingZeroBitCount)
 }

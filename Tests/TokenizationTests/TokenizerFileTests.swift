@@ -70,6 +70,23 @@ struct TokenizerFileTests {
         #expect(tokenizer.encode("e\u{301}") == [0x65, 0xCC, 0x81])
     }
 
+    /// Nothing is left or right of an empty piece; where it stands in the file must not matter.
+    @Test(arguments: [#"["", "a"], ["a", "b"]"#, #"["a", "b"], ["a", ""]"#])
+    func readsMergesOfEmptyPieces(merges: String) throws {
+        let tokenizer = try open(SmallFile.with { ($0.pieces, $0.merges) = ($0.pieces + #", "": 261"#, "[\(merges)]") })
+        #expect(tokenizer.encode("ab a") == [258, 259, 256])
+    }
+
+    /// A piece that comes again is found whether the list names it next or not.
+    @Test func looksUpJoinedPiecesInAnyOrder() throws {
+        let pieces = #""a": 256, "b": 257, "ab": 261, "ba": 258, "▁": 259, "<|turn>": 260, "aba": 262, "bab": 263"#
+        let tokenizer = try open(
+            SmallFile.with {
+                ($0.pieces, $0.merges) = (pieces, #"["ab a", "b ab", "b a", "a b", "ba b", "a ba"]"#)
+            })
+        #expect(tokenizer.encode("ba ab aba bab") == [258, 259, 261, 259, 262, 259, 263])
+    }
+
     /// An added token that the vocabulary lacks has the next id.
     @Test func addsTokensToTheVocabulary() throws {
         let text = SmallFile.with { $0.addedTokens = #"[{"id": 270, "content": "<extra>", "special": false}]"# }
@@ -110,6 +127,18 @@ struct TokenizerFileTests {
         (
             SmallFile.with { $0.type = #""Unigram""# }, .unsupported, "model", "BPE with byte_fallback, as in Gemma 4",
             "\"Unigram\""
+        ),
+        (
+            #"{"model": {"type": "Unigram", "vocab": [["a", -1.5]], "byte_fallback": true}}"#, .unsupported, "model",
+            "BPE with byte_fallback, as in Gemma 4", "\"Unigram\""
+        ),
+        (
+            #"{"model": {"type": "WordPiece", "vocab": {"a": 0}}}"#, .unsupported, "model",
+            "BPE with byte_fallback, as in Gemma 4", "\"WordPiece\""
+        ),
+        (
+            SmallFile.with { $0.pieces += ", \"c\": 99999999999999999999" }, .malformed, "byte 4122", "an integer",
+            "\"99999999999999999999\""
         ),
         (
             SmallFile.with { $0.options = #""byte_fallback": false"# }, .unsupported, "model",
@@ -205,6 +234,13 @@ struct TokenizerFileTests {
                 /nowhere/tokenizer.json, file: expected a readable tokenizer.json, found none. \
                 Use the tokenizer.json published beside the weights.
                 """)
+    }
+
+    @Test func refusesFilesOfGigabytes() throws {
+        let error = try #require(throws: TokenizerError.self) {
+            try TokenizerFile(Data(count: 1 << 30 + 1), path: "tokenizer.json")
+        }
+        #expect((error.place, error.expected, error.found) == ("file", "at most 1073741824 bytes", "1073741825"))
     }
 
     /// Whatever is cut off or altered, opening throws or succeeds; it never traps.
