@@ -1,6 +1,7 @@
 # Each target is a thin name for a command that anyone may type.
 PACKAGES := libopenblas-dev libsndfile1-dev libsoxr-dev libpng-dev libjpeg-dev pkg-config
 GEMMA4   := .build/release/gemma4
+TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
@@ -18,8 +19,10 @@ deps:    ## install the Debian packages that are missing
 build:    ## build the program: .build/release/gemma4
 	swift build -c release --product gemma4
 
-test:    ## run every test, in release mode
+test:    ## run every test, in release mode, and a package that links the library
 	swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
+	swift build --package-path Tests/Consumer
+	Tests/Consumer/.build/debug/consumer $(TINY)/checkpoint Tests/Goldens/attachments/wide.png
 
 goldens:    ## make the reference values anew (Python, transformers; see Tests/Goldens/README.md)
 	Tests/Goldens/run.sh
@@ -27,8 +30,13 @@ goldens:    ## make the reference values anew (Python, transformers; see Tests/G
 bench: build    ## measure this machine on weights of E2B's shape
 	$(GEMMA4) bench --synthetic E2B
 
+demo: build    ## transcribe and caption with a tiny checkpoint of random weights: every step works, the words are noise
+	$(GEMMA4) inspect $(TINY)/checkpoint
+	$(GEMMA4) transcribe --model $(TINY)/checkpoint --max-tokens 12 Tests/Goldens/attachments/chirp.wav
+	$(GEMMA4) caption --model $(TINY)/checkpoint --max-tokens 12 Tests/Goldens/attachments/wide.png
+
 format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test
+	rm -rf .build .build-test Tests/Consumer/.build
