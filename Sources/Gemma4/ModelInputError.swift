@@ -13,6 +13,10 @@ public struct ModelInputError: Error, Equatable, CustomStringConvertible {
         case imageLongerThanChunk(tokens: Int, chunkLength: Int)
         /// More patches along one side of an image than the checkpoint has positions for.
         case imageSide(patches: Int, limit: Int)
+        /// No token at all.
+        case emptyPrompt
+        /// A result is NaN or infinite although all weights are finite.
+        case notFinite
     }
 
     public let code: Code
@@ -35,6 +39,8 @@ public struct ModelInputError: Error, Equatable, CustomStringConvertible {
         case .imageSide(let patches, let limit):
             "the image is \(patches) patches long; the checkpoint has positions for \(limit). Choose a smaller budget of "
                 + "soft tokens, or cut the image"
+        case .emptyPrompt: "the prompt holds no token; expected at least one"
+        case .notFinite: "the model's numbers overflow on this input, although its weights are finite"
         }
     }
 }

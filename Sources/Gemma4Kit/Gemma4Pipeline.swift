@@ -18,6 +18,7 @@ public struct Gemma4Pipeline: Sendable {
     public let processorConfiguration: ProcessorConfiguration
     let melSpectrogram: MelSpectrogram
     let logger: Logger
+    private let checkpoint: Checkpoint
 
     /// Opens a directory as published on Hugging Face: `config.json`, `model.safetensors` or its shards,
     /// `tokenizer.json`, `processor_config.json`, `generation_config.json`, `chat_template.jinja`.
@@ -30,7 +31,7 @@ public struct Gemma4Pipeline: Sendable {
     public init(contentsOf directory: URL, threadCount: Int? = nil, logger: Logger = Logger(label: "gemma4")) throws {
         func path(_ name: String) -> String { directory.appending(path: name).path }
         let configuration = try ModelConfiguration(contentsOf: path("config.json"))
-        let checkpoint = try Checkpoint(directory.path, checkedAgainst: TensorTable(configuration))
+        checkpoint = try Checkpoint(directory.path, checkedAgainst: TensorTable(configuration))
         let weights = WeightScope(checkpoint, on: Device(threadCount: threadCount))
         model = try Gemma4Model(configuration, weights)
         tokenizer = try Tokenizer(contentsOf: path("tokenizer.json"))
@@ -52,6 +53,9 @@ public struct Gemma4Pipeline: Sendable {
 
     /// Most soft tokens of one picture, unless the caller says otherwise.
     public var defaultImageTokens: Int { processorConfiguration.imageMaxSoftTokens }
+
+    /// Why the model's numbers are none.
+    func notFinite() -> any Error { checkpoint.firstNotFinite() ?? ModelInputError(.notFinite) }
 
     func sampler(_ options: SamplingOptions) -> Sampler {
         let configuration = model.configuration

@@ -19,11 +19,12 @@ struct Generator {
 
     /// Answers one prompt.
     ///
-    /// - Throws: `ModelInputError`, `CancellationError`.
+    /// - Throws: `ModelInputError`, `CheckpointError` if weights are not finite, `CancellationError`.
     mutating func generate(_ prompt: Prompt, _ options: GenerationOptions, yield: (GeneratedToken) -> Void) throws {
         let clock = ContinuousClock()
         var statistics = GenerationStatistics()
         statistics.encodeSeconds = prompt.encodeSeconds
+        guard !prompt.tokens.isEmpty else { throw ModelInputError(.emptyPrompt) }
         let room = pipeline.model.configuration.textConfig.maxPositionEmbeddings - prompt.tokens.count
         guard room > 0 else {
             throw ModelInputError(.contextLength(
@@ -40,6 +41,7 @@ struct Generator {
             let values = logits.toArray()
             let token = sampler.choose(values, after: context)
             let logprob = logits.logProbabilities(of: [token])[0]
+            guard logprob.isFinite else { throw pipeline.notFinite() }
             context.append(token)
             let isStop = pipeline.stopTokens.contains(token)
             let isLast = isStop || count >= maxTokens

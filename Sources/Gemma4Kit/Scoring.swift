@@ -54,7 +54,9 @@ private actor Scorer {
                 let scored = rows.filter { chunk.lowerBound + $0 + 1 < tokens.count }
                 guard !scored.isEmpty else { continue }
                 let logits = model.logits(hidden[first..<first + scored.count])
-                logprobs += logits.logProbabilities(of: scored.map { tokens[chunk.lowerBound + $0 + 1] })
+                let found = logits.logProbabilities(of: scored.map { tokens[chunk.lowerBound + $0 + 1] })
+                guard found.allSatisfy(\.isFinite) else { throw pipeline.notFinite() }
+                logprobs += found
             }
         }
         return Score(tokens: tokens, logprobs: logprobs)

@@ -3,8 +3,8 @@ import Foundation
 /// Reads a recording as the models want it: mono, 16 kHz, 32-bit floats, in blocks of bounded memory or whole.
 ///
 /// Channels are averaged, then the rate is changed by libsoxr; nothing is normalised, dithered or filtered.
-/// Formats: whatever libsndfile opens, known by content and not by name.  A WAV or AIFF file that ends before its header
-/// says yields the sound it has: streams and interrupted recordings leave such files.
+/// Formats: whatever libsndfile opens, known by content and not by name.  A WAV or AIFF file that ends before its
+/// header says is refused; lengths that a stream's header leaves open are not looked at.
 ///
 /// Source: transformers, `audio_utils.py`, `load_audio` with its soundfile backend.
 public struct AudioReader: ~Copyable, Sendable {

@@ -23,6 +23,7 @@ struct SoundFile: ~Copyable, @unchecked Sendable {
             throw source.error(
                 .empty, expected: "a recording", found: "no bytes", remedy: "check that it was written or downloaded")
         }
+        try source.checkComplete()
         let stream = ByteStream(source)
         defer { withExtendedLifetime(stream) {} }  // libsndfile has its address, also while it fails
         var callbacks = ByteStream.callbacks

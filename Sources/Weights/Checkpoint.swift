@@ -66,6 +66,19 @@ public struct Checkpoint: WeightSource {
         return Tensor(mapped: bytes, owner: entry.file, shape, entry.elementType, on: device)
     }
 
+    /// Reads every matrix and vector and names the first that holds NaN or infinity; single numbers may be infinite, as
+    /// bounds are. Seconds for a large model: for when its answers are no numbers.
+    public func firstNotFinite() -> CheckpointError? {
+        for (name, entry) in entries.sorted(by: { $0.key < $1.key }) where !entry.shape.isEmpty {
+            let bytes = UnsafeRawBufferPointer(rebasing: entry.file.bytes[entry.range])
+            guard bytes.holdsNotFinite(entry.elementType) else { continue }
+            return CheckpointError(
+                .notFinite, file: entry.file.path, place: name, expected: "finite numbers", found: "NaN or infinity",
+                remedy: "The file is damaged, or was converted wrongly: download it again.")
+        }
+        return nil
+    }
+
     public func advise(_ access: MappedFile.Access, _ name: String) {
         guard let entry = entries[name] else { return }
         entry.file.advise(access, entry.range)
@@ -117,5 +130,22 @@ public struct Checkpoint: WeightSource {
             for name in names { entries[name] = found[name] }
         }
         return entries
+    }
+}
+
+extension UnsafeRawBufferPointer {
+    /// Whether any element has all bits of its exponent set.
+    fileprivate func holdsNotFinite(_ type: ElementType) -> Bool {
+        func holds<Bits: FixedWidthInteger>(_: Bits.Type, exponent: Bits) -> Bool {
+            let width = MemoryLayout<Bits>.size
+            return (0..<count / width).contains {
+                loadUnaligned(fromByteOffset: $0 * width, as: Bits.self) & exponent == exponent
+            }
+        }
+        return switch type {
+        case .float32: holds(UInt32.self, exponent: 0x7F80_0000)
+        case .bfloat16: holds(UInt16.self, exponent: 0x7F80)
+        case .float16: holds(UInt16.self, exponent: 0x7C00)
+        }
     }
 }

@@ -22,6 +22,8 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
         case invalidHeader
         /// A header describes one tensor wrongly: type, shape or place in the file; `place` is its name.
         case invalidTensor
+        /// A tensor holds a number that is not finite; `place` is its name.
+        case notFinite
         /// The index of the shards cannot be used.
         case invalidIndex
         case missingShard

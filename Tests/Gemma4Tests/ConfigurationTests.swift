@@ -296,4 +296,15 @@ struct ConfigurationTests {
                 found: "300", remedy: "Use the wrong.json published beside these weights.")
         ) { try ProcessorConfiguration(contentsOf: wrong) }
     }
+
+    @Test(arguments: [(#""rescale_factor": 0.5"#, "0.5"), (#""do_rescale": false"#, "do_rescale false")])
+    func refusesAnotherScaleOfPixels(key: String, found: String) throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write(#"{"image_processor": {\#(key)}}"#.utf8, to: "p.json")
+        #expect(
+            throws: CheckpointError(
+                .invalidValue, file: file, place: "image_processor.rescale_factor", expected: "1/255, applied", found: found,
+                remedy: "Use the p.json published beside these weights.")
+        ) { try ProcessorConfiguration(contentsOf: file) }
+    }
 }

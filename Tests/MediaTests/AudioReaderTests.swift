@@ -97,9 +97,9 @@ private func sine(_ frequency: Double, rate: Int, count: Int) -> [Float] {
         #expect(after == nil && again.isEmpty)
     }
 
-    /// A stream's header announces all it can, an interrupted copy more than there is.
-    @Test(arguments: [2_002, 0x7FFF_FFFF, 0xFFFF_FFFF] as [UInt32])
-    func readsWhatIsThereWhenTheHeaderPromisesMore(announcedBytes: UInt32) throws {
+    /// A stream's header announces all it can.
+    @Test(arguments: [0x7FFF_FFFF, 0xFFFF_FFFF] as [UInt32])
+    func readsAStreamWhoseLengthIsLeftOpen(announcedBytes: UInt32) throws {
         var reader = try AudioReader(wavFile(MediaGoldens.noise(2_000, seed: 1), announcedBytes: announcedBytes))
         #expect(try reader.readAll().count == 1_000)
     }

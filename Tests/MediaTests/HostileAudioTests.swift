@@ -36,6 +36,10 @@ import Testing
         Case("WebM", [0x1A, 0x45, 0xDF, 0xA3], .unsupported, "\(formats) Matroska or WebM"),
         Case("header cut in fmt", wavFile(silence).prefix(20), .malformed, "expected a whole recording, found"),
         Case("header cut before data", wavFile(silence).prefix(40), .malformed, "No 'data' chunk"),
+        Case(
+            "WAV cut in sound", wavFile(silence).prefix(1_044), .truncated,
+            "expected a whole recording, found 1000 of 4000 bytes of sound; copy or download it again"),
+        Case("AIFF cut in sound", golden("pcm16-11025.aiff").dropLast(100), .truncated, "bytes of sound; copy"),
         Case("no channel", wavFile(silence, channels: 0), .malformed, "Channel count is zero"),
         Case("1000 channels", wavFile(silence, channels: 1_000), .tooLarge, "\(limits) 1000 channels at 16000 Hz"),
         Case("65535 channels", wavFile(silence, channels: 65_535), .malformed, "Too many channels"),

@@ -31,10 +31,21 @@ public struct ProcessorConfiguration: Sendable, Hashable {
             try root.objectIfPresent(key) ?? ConfigurationObject(file: file, path: key, members: [:])
         }
         let video = try part("video_processor")
-        imageMaxSoftTokens = try Self.budget(part("image_processor"), default: 280)
+        let image = try part("image_processor")
+        for object in [image, video] { try Self.checkScaling(object) }
+        imageMaxSoftTokens = try Self.budget(image, default: 280)
         videoMaxSoftTokens = try Self.budget(video, default: 70)
         videoNumFrames = try video.integerIfPresent("num_frames", in: 1...65_536) ?? 32
         featureExtractor = try MelSpectrogram.Configuration(part("feature_extractor"))
+    }
+
+    /// Pixels are divided by 255 and used as they are: no other scaling is implemented.
+    private static func checkScaling(_ object: ConfigurationObject) throws(CheckpointError) {
+        let factor = try object.numberIfPresent("rescale_factor", in: 0...1e6) ?? 1 / 255
+        let isApplied = try object.flag("do_rescale", default: true)
+        guard isApplied, abs(factor * 255 - 1) < 1e-6 else {
+            throw object.invalid("rescale_factor", expected: "1/255, applied", found: isApplied ? "\(factor)" : "do_rescale false")
+        }
     }
 
     private static func budget(_ object: ConfigurationObject, default absent: Int) throws(CheckpointError) -> Int {

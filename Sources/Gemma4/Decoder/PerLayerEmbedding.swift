@@ -19,6 +19,7 @@ struct PerLayerEmbedding: Sendable {
         size = configuration.hiddenSizePerLayerInput
         let width = configuration.numHiddenLayers * size
         table = try weights["embed_tokens_per_layer"].tensor("weight", [configuration.vocabSizePerLayerInput, width])
+        weights["embed_tokens_per_layer"].advise(.random, "weight")
         projection = try weights["per_layer_model_projection"].tensor("weight", [width, configuration.hiddenSize])
         norm = try RMSNorm(size, eps: configuration.rmsNormEps, weights["per_layer_projection_norm"])
         tokenScale = Float(Double(size).squareRoot())
