@@ -22,12 +22,16 @@ let package = Package(
             ]),
         .target(
             name: "Gemma4Kit",
-            dependencies: ["Gemma4", "Tokenization", "Media", "Weights", "Tensors", .product(name: "Logging", package: "swift-log")]),
+            dependencies: [
+                "Gemma4", "Tokenization", "Media", "Weights", "Tensors",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         .target(name: "Gemma4", dependencies: ["Weights", "Tensors"]),
         .target(name: "Tokenization"),
         .target(name: "Media", dependencies: ["CImageDecoding", "CSndFile", "CSoxr"]),
         .target(name: "Weights", dependencies: ["Tensors"]),
-        .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .product(name: "Logging", package: "swift-log")]),
+        .target(
+            name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .product(name: "Logging", package: "swift-log")]),
         .target(name: "CKernels"),
         .target(name: "CImageDecoding", dependencies: ["CPNG", "CJPEG"]),
 

@@ -35,7 +35,9 @@ public struct Gemma4Model: Sendable {
         self.configuration = configuration
         device = weights.device
         let text = configuration.textConfig
-        let untied = configuration.tieWordEmbeddings ? nil : try weights["lm_head"].tensor("weight", [text.vocabSize, text.hiddenSize])
+        let untied =
+            configuration.tieWordEmbeddings
+            ? nil : try weights["lm_head"].tensor("weight", [text.vocabSize, text.hiddenSize])
         let model = weights["model"]
         decoder = try Decoder(text, model["language_model"], head: untied)
         vision = try configuration.visionConfig.map {
@@ -96,11 +98,14 @@ public struct Gemma4Model: Sendable {
     public func chunks(of tokens: [Int], length: Int) throws -> [Range<Int>] {
         let ends = decoder.plans.contains(where: \.seesWholeImages) ? blockEnds(tokens) : tokens.indices.map { $0 + 1 }
         var chunks: [Range<Int>] = []
-        var start = 0, end = 0
+        var start = 0
+        var end = 0
         while end < tokens.count {
             let next = ends[end]
             if next - start > length {
-                guard end > start else { throw ModelInputError(.imageLongerThanChunk(tokens: next - end, chunkLength: length)) }
+                guard end > start else {
+                    throw ModelInputError(.imageLongerThanChunk(tokens: next - end, chunkLength: length))
+                }
                 chunks.append(start..<end)
                 start = end
             } else {
@@ -126,13 +131,16 @@ public struct Gemma4Model: Sendable {
         }
         return Decoder.Input(
             tokens: input.tokens.map { isPlaceholder($0) ? text.padTokenId : $0 }, softRows: softRows,
-            softTokens: input.softTokens, blockEnds: blockEnds(input.tokens), wantedRows: input.wantedRows, cache: input.cache)
+            softTokens: input.softTokens, blockEnds: blockEnds(input.tokens), wantedRows: input.wantedRows,
+            cache: input.cache)
     }
 
     /// Whether a soft token stands in the place of this id.
     public func isPlaceholder(_ token: Int) -> Bool { isVisual(token) || token == configuration.audioTokenId }
 
-    private func isVisual(_ token: Int) -> Bool { token == configuration.imageTokenId || token == configuration.videoTokenId }
+    private func isVisual(_ token: Int) -> Bool {
+        token == configuration.imageTokenId || token == configuration.videoTokenId
+    }
 
     /// For each token one past the last of its run of image or video placeholders; its index + 1 for all others.
     private func blockEnds(_ tokens: [Int]) -> [Int] {

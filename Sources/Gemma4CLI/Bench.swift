@@ -41,7 +41,8 @@ struct Bench: ParsableCommand {
             throw ValidationError("--prompt-tokens, --generated-tokens, --repeats and --threads must be positive.")
         }
         if let synthetic, !ModelsDirectory.variants.contains(synthetic) {
-            throw ValidationError("--synthetic \(synthetic): expected one of \(ModelsDirectory.variants.joined(separator: ", ")).")
+            throw ValidationError(
+                "--synthetic \(synthetic): expected one of \(ModelsDirectory.variants.joined(separator: ", ")).")
         }
     }
 
@@ -54,8 +55,12 @@ struct Bench: ParsableCommand {
         benchmark.promptTokens = promptTokens
         benchmark.generatedTokens = generatedTokens
         benchmark.repeats = repeats
-        let result = try benchmark.run(loaded, loadSeconds: loadSeconds) { FileHandle.standardError.write(Data("measuring \($0)\n".utf8)) }
-        print(format == .json ? try Self.json(result) : Self.table(result, title: model ?? "\(synthetic!), made-up bf16 weights"))
+        let result = try benchmark.run(loaded, loadSeconds: loadSeconds) {
+            FileHandle.standardError.write(Data("measuring \($0)\n".utf8))
+        }
+        print(
+            format == .json
+                ? try Self.json(result) : Self.table(result, title: model ?? "\(synthetic!), made-up bf16 weights"))
     }
 
     private func load() throws -> Gemma4Model {
@@ -64,10 +69,12 @@ struct Bench: ParsableCommand {
             return try Gemma4Pipeline(contentsOf: URL(filePath: model), threadCount: threads).model
         }
         guard let models = ModelsDirectory.find() else {
-            throw ValidationError("The folder Models was found neither beside the program nor above it; run gemma4 from its source tree.")
+            throw ValidationError(
+                "The folder Models was found neither beside the program nor above it; run gemma4 from its source tree.")
         }
         let configuration = try ModelConfiguration(contentsOf: models.appending(path: "\(synthetic!)/config.json").path)
-        let needed = 2 * TensorTable(configuration).rows.filter { $0.part != .leftover }.reduce(0) { $0 + $1.shape.count }
+        let needed =
+            2 * TensorTable(configuration).rows.filter { $0.part != .leftover }.reduce(0) { $0 + $1.shape.count }
         let available = Self.availableBytes
         guard needed + 1_000_000_000 < available else {
             throw ValidationError(
@@ -112,7 +119,8 @@ struct Bench: ParsableCommand {
         }
         if let audio = result.audio {
             lines.append(
-                "| \(number(audio.recordingSeconds)) s of sound | \(number(audio.seconds, 2)) s | real-time factor \(number(audio.realTimeFactor, 3)) |")
+                "| \(number(audio.recordingSeconds)) s of sound | \(number(audio.seconds, 2)) s | real-time factor \(number(audio.realTimeFactor, 3)) |"
+            )
         }
         lines.append("| most memory resident | \(gigabytes(result.peakResidentBytes)) GB | |")
         return lines.joined(separator: "\n")

@@ -58,8 +58,10 @@ public struct Benchmark: Sendable {
         let work = TextWork(TensorTable(model.configuration), model.configuration.textConfig.layerPlans)
         result.prefillTokensPerSecond = Double(promptTokens) / prefill
         result.decodeTokensPerSecond = Double(generatedTokens) / decode
-        result.readGigabytesPerSecond = Double(work.parametersPerToken * model.bytesPerWeight) * result.decodeTokensPerSecond / 1e9
-        result.prefillGigaflopsPerSecond = 2 * Double(work.parametersPerPromptToken) * result.prefillTokensPerSecond / 1e9
+        result.readGigabytesPerSecond =
+            Double(work.parametersPerToken * model.bytesPerWeight) * result.decodeTokensPerSecond / 1e9
+        result.prefillGigaflopsPerSecond =
+            2 * Double(work.parametersPerPromptToken) * result.prefillTokensPerSecond / 1e9
 
         if let vision = model.configuration.visionConfig {
             let pixels = Self.picture(width: 1280, height: 960)
@@ -95,19 +97,23 @@ public struct Benchmark: Sendable {
             return token
         }
         let clock = ContinuousClock()
-        var prefills: [Double] = [], decodes: [Double] = []
+        var prefills: [Double] = []
+        var decodes: [Double] = []
         for round in 0...repeats {
             let cache = model.makeCache(chunkLength: Generator.chunkLength)
             var start = clock.now
             for chunk in try model.chunks(of: tokens, length: cache.chunkLength) {
                 let isLast = chunk.upperBound == tokens.count
-                let hidden = try model([.init(tokens: Array(tokens[chunk]), wantedRows: isLast ? [chunk.count - 1] : [], cache: cache)])
+                let hidden = try model([
+                    .init(tokens: Array(tokens[chunk]), wantedRows: isLast ? [chunk.count - 1] : [], cache: cache)
+                ])
                 if isLast { _ = model.logits(hidden[0]) }
             }
             let prefill = start.duration(to: clock.now).inSeconds
             start = clock.now
             for index in 0..<generatedTokens {
-                _ = model.logits(try model([.init(tokens: [tokens[index % tokens.count]], wantedRows: [0], cache: cache)])[0])
+                _ = model.logits(
+                    try model([.init(tokens: [tokens[index % tokens.count]], wantedRows: [0], cache: cache)])[0])
             }
             guard round > 0 else { continue }
             prefills.append(prefill)
@@ -128,7 +134,9 @@ public struct Benchmark: Sendable {
         (0..<width * height * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 16) }
     }
 
-    private static func sound(count: Int) -> [Float] { (0..<count).map { Float(sin(Double($0) * 0.05) * sin(Double($0) * 0.0007)) * 0.5 } }
+    private static func sound(count: Int) -> [Float] {
+        (0..<count).map { Float(sin(Double($0) * 0.05) * sin(Double($0) * 0.0007)) * 0.5 }
+    }
 
     /// The largest share of memory that the process has held at one time; 0 where the system does not tell.
     static var peakResidentBytes: Int {
@@ -150,12 +158,21 @@ private struct TextWork {
         let unread = table.parameterCount(.perLayerTable)
         parametersPerToken = table.activeParameterCount - unread
         let lastWriting = plans.last(where: \.ownsKeyValues)?.index ?? 0
-        let active = table.parameterCount(.experts) == 0 ? 1 : Double(table.activeParameterCount - table.textParameterCount + table.parameterCount(.experts)) / Double(table.parameterCount(.experts))
+        let active =
+            table.parameterCount(.experts) == 0
+            ? 1
+            : Double(table.activeParameterCount - table.textParameterCount + table.parameterCount(.experts))
+                / Double(table.parameterCount(.experts))
         parametersPerPromptToken = table.rows.reduce(0) { sum, row in
-            guard let layer = row.name.range(of: ".layers.").flatMap({ Int(row.name[$0.upperBound...].prefix { $0.isNumber }) }),
+            guard
+                let layer = row.name.range(of: ".layers.").flatMap({
+                    Int(row.name[$0.upperBound...].prefix { $0.isNumber })
+                }),
                 row.name.contains("language_model"), row.part != .leftover
             else { return sum }
-            let isRead = layer < lastWriting || (layer == lastWriting && (row.name.contains("k_proj") || row.name.contains("v_proj")))
+            let isRead =
+                layer < lastWriting
+                || (layer == lastWriting && (row.name.contains("k_proj") || row.name.contains("v_proj")))
             return isRead ? sum + (row.part == .experts ? Int(Double(row.shape.count) * active) : row.shape.count) : sum
         }
     }

@@ -36,7 +36,8 @@ public actor Conversation {
     }
 
     /// Answers these messages.
-    nonisolated func answer(_ messages: [ChatMessage], media: [MediaInput]?, options: GenerationOptions) -> TokenStream {
+    nonisolated func answer(_ messages: [ChatMessage], media: [MediaInput]?, options: GenerationOptions) -> TokenStream
+    {
         TokenStream { yield in try await self.run(messages, media, options, yield) }
     }
 
@@ -46,7 +47,8 @@ public actor Conversation {
     }
 
     private func say(
-        _ message: ChatMessage, _ media: [MediaInput], _ options: GenerationOptions, _ yield: @Sendable (GeneratedToken) -> Void
+        _ message: ChatMessage, _ media: [MediaInput], _ options: GenerationOptions,
+        _ yield: @Sendable (GeneratedToken) -> Void
     ) throws {
         let said = messages + [message]
         var encoded = encoded
@@ -62,12 +64,14 @@ public actor Conversation {
     }
 
     private func run(
-        _ messages: [ChatMessage], _ media: [MediaInput]?, _ options: GenerationOptions, _ yield: @Sendable (GeneratedToken) -> Void
+        _ messages: [ChatMessage], _ media: [MediaInput]?, _ options: GenerationOptions,
+        _ yield: @Sendable (GeneratedToken) -> Void
     ) throws {
         try generator.generate(pipeline.prompt(messages, media: media, options: promptOptions), options, yield: yield)
     }
 
-    private func run(_ prompt: Prompt, _ options: GenerationOptions, _ yield: @Sendable (GeneratedToken) -> Void) throws {
+    private func run(_ prompt: Prompt, _ options: GenerationOptions, _ yield: @Sendable (GeneratedToken) -> Void) throws
+    {
         try generator.generate(prompt, options, yield: yield)
     }
 }

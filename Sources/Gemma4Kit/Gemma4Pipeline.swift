@@ -1,5 +1,5 @@
-@_exported import Gemma4
 import Foundation
+@_exported import Gemma4
 import Logging
 @_exported import Media
 @_exported import Tensors
@@ -44,7 +44,8 @@ public struct Gemma4Pipeline: Sendable {
         self.logger = logger
         if !chatTemplate.isRecognized {
             logger.warning(
-                "\(template): \(source == nil ? "no chat template" : "an unknown chat template"); using the format of July 2026")
+                "\(template): \(source == nil ? "no chat template" : "an unknown chat template"); using the format of July 2026"
+            )
         }
     }
 
@@ -60,10 +61,12 @@ public struct Gemma4Pipeline: Sendable {
     func sampler(_ options: SamplingOptions) -> Sampler {
         let configuration = model.configuration
         let media = [
-            configuration.imageTokenId, configuration.videoTokenId, configuration.audioTokenId, configuration.boiTokenId,
+            configuration.imageTokenId, configuration.videoTokenId, configuration.audioTokenId,
+            configuration.boiTokenId,
             configuration.eoiTokenId, configuration.boaTokenId, configuration.eoaTokenId,
         ]
-        return Sampler(options, suppressed: Set(generationConfiguration.suppressTokens), media: Set(media.compactMap(\.self)))
+        return Sampler(
+            options, suppressed: Set(generationConfiguration.suppressTokens), media: Set(media.compactMap(\.self)))
     }
 
     /// A cache whose chunks hold the largest picture where a picture must be read in one piece.
@@ -110,7 +113,8 @@ public struct Gemma4Pipeline: Sendable {
     public func softTokens(_ image: ImageInput, maxTokens: Int? = nil) throws -> Tensor {
         guard let vision = model.configuration.visionConfig else { throw ModelInputError(.noTower("image")) }
         let processor = try ImageProcessor(
-            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: maxTokens ?? defaultImageTokens)
+            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize,
+            maxSoftTokens: maxTokens ?? defaultImageTokens)
         let pixels = try image.pixels()
         return try model.softTokens(processor(width: pixels.width, height: pixels.height, rgb: pixels.rgb))
     }
@@ -124,10 +128,14 @@ public struct Gemma4Pipeline: Sendable {
         let samples = try audio.samples()
         let pieces = AudioSplitter().pieces(of: samples)
         if pieces.count > 1 {
-            logger.notice("a recording of \(samples.count / AudioReader.sampleRate) s is read in \(pieces.count) pieces of at most 30 s")
+            logger.notice(
+                "a recording of \(samples.count / AudioReader.sampleRate) s is read in \(pieces.count) pieces of at most 30 s"
+            )
         }
         return try pieces.map { piece in
-            guard melSpectrogram.frameCount(samples: piece.count) > 0 else { throw PromptError(.audioTooShort(samples: piece.count)) }
+            guard melSpectrogram.frameCount(samples: piece.count) > 0 else {
+                throw PromptError(.audioTooShort(samples: piece.count))
+            }
             return try model.softTokens(melFrames: melSpectrogram(Array(samples[piece])))
         }
     }

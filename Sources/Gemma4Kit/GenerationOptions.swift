@@ -7,7 +7,8 @@ public struct GenerationOptions: Sendable {
     public var onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)?
 
     public init(
-        sampling: SamplingOptions = .greedy, maxTokens: Int = 1024, onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)? = nil
+        sampling: SamplingOptions = .greedy, maxTokens: Int = 1024,
+        onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)? = nil
     ) {
         self.sampling = sampling
         self.maxTokens = maxTokens

@@ -11,7 +11,9 @@ public struct GenerationStatistics: Sendable, Equatable, Codable {
     public var decodeSeconds = 0.0
 
     public var prefillTokensPerSecond: Double { prefillSeconds > 0 ? Double(promptTokens) / prefillSeconds : 0 }
-    public var decodeTokensPerSecond: Double { decodeSeconds > 0 ? Double(max(0, generatedTokens - 1)) / decodeSeconds : 0 }
+    public var decodeTokensPerSecond: Double {
+        decodeSeconds > 0 ? Double(max(0, generatedTokens - 1)) / decodeSeconds : 0
+    }
 
     static func += (sum: inout GenerationStatistics, part: GenerationStatistics) {
         sum.promptTokens += part.promptTokens

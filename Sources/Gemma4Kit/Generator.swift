@@ -27,8 +27,10 @@ struct Generator {
         guard !prompt.tokens.isEmpty else { throw ModelInputError(.emptyPrompt) }
         let room = pipeline.model.configuration.textConfig.maxPositionEmbeddings - prompt.tokens.count
         guard room > 0 else {
-            throw ModelInputError(.contextLength(
-                needed: prompt.tokens.count + 1, limit: pipeline.model.configuration.textConfig.maxPositionEmbeddings))
+            throw ModelInputError(
+                .contextLength(
+                    needed: prompt.tokens.count + 1,
+                    limit: pipeline.model.configuration.textConfig.maxPositionEmbeddings))
         }
         let maxTokens = min(options.maxTokens, room)
         var sampler = pipeline.sampler(options.sampling)
@@ -68,7 +70,9 @@ struct Generator {
     /// Reads what the cache does not hold yet, in chunks.
     ///
     /// - Returns: the last position after the final norm, `[1, hiddenSize]`.
-    private mutating func read(_ prompt: Prompt, _ options: GenerationOptions, _ statistics: inout GenerationStatistics) throws -> Tensor {
+    private mutating func read(_ prompt: Prompt, _ options: GenerationOptions, _ statistics: inout GenerationStatistics)
+        throws -> Tensor
+    {
         // The last token is read again in any case: its result is what the answer starts from.
         if cached.count >= prompt.tokens.count || !prompt.tokens.starts(with: cached) {
             (cache, cached) = (pipeline.makeCache(), [])

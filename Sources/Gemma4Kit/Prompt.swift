@@ -66,7 +66,9 @@ extension Gemma4Pipeline {
     ///
     /// - Parameter media: as in `generate`.
     /// - Throws: `ChatError`, `PromptError`, `MediaError`, `ImageProcessorError`, `ModelInputError`.
-    public func prompt(_ messages: [ChatMessage], media: [MediaInput]? = nil, options: PromptOptions = .init()) throws -> Prompt {
+    public func prompt(_ messages: [ChatMessage], media: [MediaInput]? = nil, options: PromptOptions = .init()) throws
+        -> Prompt
+    {
         var encoded: [EncodedMedium] = []
         return try prompt(messages, media: media, options: options, encoded: &encoded)
     }
@@ -79,13 +81,18 @@ extension Gemma4Pipeline {
             messages, tools: options.tools, thinking: options.thinking, preserveThinking: options.preserveThinking,
             addGenerationPrompt: options.addGenerationPrompt)
         let named = rendered.media
-        if let media, media.count != named.count { throw PromptError(.mediaCount(named: named.count, given: media.count)) }
+        if let media, media.count != named.count {
+            throw PromptError(.mediaCount(named: named.count, given: media.count))
+        }
         if named.contains(where: { $0.medium == .video }) { throw PromptError(.video) }
         let clock = ContinuousClock()
         let start = clock.now
         for index in encoded.count..<max(encoded.count, named.count) {
             try Task.checkCancellation()
-            encoded.append(try encode(media?[index] ?? input(named[index].medium, named[index].reference, index: index, options), options))
+            encoded.append(
+                try encode(
+                    media?[index] ?? input(named[index].medium, named[index].reference, index: index, options), options)
+            )
         }
         for (index, (medium, _)) in named.enumerated() where encoded[index].isAudio != (medium == .audio) {
             throw PromptError(.mediumKind(index: index, named: medium.rawValue))
@@ -117,7 +124,9 @@ extension Gemma4Pipeline {
     }
 
     /// The medium that a message refers to: a path, a `file:` or a `data:` URL.
-    private func input(_ medium: Medium, _ reference: String?, index: Int, _ options: PromptOptions) throws -> MediaInput {
+    private func input(_ medium: Medium, _ reference: String?, index: Int, _ options: PromptOptions) throws
+        -> MediaInput
+    {
         guard let reference else { throw PromptError(.mediaCount(named: index + 1, given: index)) }
         if reference.hasPrefix("data:") {
             guard let comma = reference.firstIndex(of: ","), reference[..<comma].hasSuffix(";base64"),
@@ -136,7 +145,8 @@ extension Gemma4Pipeline {
     /// Runs one picture or recording through its tower.
     func encode(_ input: MediaInput, _ options: PromptOptions) throws -> EncodedMedium {
         switch input {
-        case .image(let image): EncodedMedium(isAudio: false, pieces: [try softTokens(image, maxTokens: options.imageTokens)])
+        case .image(let image):
+            EncodedMedium(isAudio: false, pieces: [try softTokens(image, maxTokens: options.imageTokens)])
         case .audio(let audio): EncodedMedium(isAudio: true, pieces: try softTokens(audio))
         }
     }

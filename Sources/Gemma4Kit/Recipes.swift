@@ -41,7 +41,8 @@ extension Gemma4Pipeline {
                     needsSpace = needsSpace && token.text.isEmpty
                     let finish =
                         isEnd
-                        ? GeneratedToken.Finish(reason: reason, statistics: statistics, promptTokens: promptTokens, toolCalls: []) : nil
+                        ? GeneratedToken.Finish(
+                            reason: reason, statistics: statistics, promptTokens: promptTokens, toolCalls: []) : nil
                     yield(token.with(text: text, finish: finish))
                 }
             }
@@ -52,9 +53,11 @@ extension Gemma4Pipeline {
     ///
     /// - Parameter imageTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
     public func caption(
-        _ image: ImageInput, instruction: String = captionInstruction, imageTokens: Int? = nil, options: GenerationOptions = .init()
+        _ image: ImageInput, instruction: String = captionInstruction, imageTokens: Int? = nil,
+        options: GenerationOptions = .init()
     ) -> TokenStream {
         let message = ChatMessage(.user, parts: [.image(), .text(instruction)])
-        return generate([message], media: [.image(image)], prompt: PromptOptions(imageTokens: imageTokens), options: options)
+        return generate(
+            [message], media: [.image(image)], prompt: PromptOptions(imageTokens: imageTokens), options: options)
     }
 }

@@ -27,7 +27,9 @@ struct Sampler: Sendable {
         var logits = logits
         if options.repetitionPenalty != 1 {
             for token in Set(context) where logits.indices.contains(token) {
-                logits[token] = logits[token] > 0 ? logits[token] / options.repetitionPenalty : logits[token] * options.repetitionPenalty
+                logits[token] =
+                    logits[token] > 0
+                    ? logits[token] / options.repetitionPenalty : logits[token] * options.repetitionPenalty
             }
         }
         for token in suppressed where logits.indices.contains(token) { logits[token] = -.infinity }
@@ -48,7 +50,9 @@ struct Sampler: Sendable {
         var tokens = logits.indices.filter { logits[$0] > -.infinity }
         if let topK = options.topK, topK > 0, topK < tokens.count { tokens = Self.top(topK, tokens, by: logits) }
         let largest = tokens.reduce(-Float.infinity) { max($0, logits[$1]) }
-        var candidates = tokens.map { (token: $0, odds: exp(Double(logits[$0] - largest) / Double(options.temperature))) }
+        var candidates = tokens.map {
+            (token: $0, odds: exp(Double(logits[$0] - largest) / Double(options.temperature)))
+        }
         if let topP = options.topP, topP < 1 {
             let total = candidates.reduce(0) { $0 + $1.odds }
             // Tokens below (1 − p) / n together weigh less than 1 − p: top-p drops them all, and few are left to sort.

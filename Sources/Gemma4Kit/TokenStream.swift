@@ -53,7 +53,9 @@ public struct TokenStream: AsyncSequence, Sendable {
         }
     }
 
-    public func makeAsyncIterator() -> AsyncThrowingStream<GeneratedToken, any Error>.Iterator { stream.makeAsyncIterator() }
+    public func makeAsyncIterator() -> AsyncThrowingStream<GeneratedToken, any Error>.Iterator {
+        stream.makeAsyncIterator()
+    }
 
     /// Waits for the whole answer.
     public func answer() async throws -> Answer {

@@ -16,7 +16,8 @@ extension SourceBytes {
                 guard size > 0, size < 0x7FFF_F000, size > left else { return }
                 throw error(
                     .truncated, expected: "a whole recording", found: "\(left) of \(size) bytes of sound",
-                    remedy: "copy or download it again; to use what is there: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
+                    remedy:
+                        "copy or download it again; to use what is there: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
             }
             place += 8 + size + size % 2
         }

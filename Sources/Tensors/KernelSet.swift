@@ -36,7 +36,8 @@ extension Tensor {
     }
 
     private func combined(
-        _ other: Tensor, _ kernel: (UnsafeMutablePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, Int) -> Void
+        _ other: Tensor,
+        _ kernel: (UnsafeMutablePointer<Float>, UnsafePointer<Float>, UnsafePointer<Float>, Int) -> Void
     ) -> Tensor {
         precondition(shape == other.shape, "elementwise: \(shape) and \(other.shape)")
         let result = Tensor(uninitialized: shape, on: device)
@@ -101,7 +102,9 @@ extension Tensor {
 
     /// x / √(mean(x²) + eps) · weight over the last axis; without a weight if nil.
     public func rmsNormalized(_ weight: Tensor?, eps: Float) -> Tensor {
-        precondition(weight == nil || weight!.shape == [columns], "rmsNormalized: weight \(weight!.shape) for rows of \(columns)")
+        precondition(
+            weight == nil || weight!.shape == [columns], "rmsNormalized: weight \(weight!.shape) for rows of \(columns)"
+        )
         let (weight, columns) = (weight?.floats, columns)
         return mappedRows { out, x, _ in device.kernels.table.rms_norm(out, x, weight, eps, columns) }
     }
@@ -162,7 +165,9 @@ extension Tensor {
 
 extension KernelSet {
     /// out[t, r] = Σ_c weight[r, c] · x[t, c] for r in `rows`: for few tokens, streaming the weight once.
-    func product(_ out: UnsafeMutablePointer<Float>, _ weight: Tensor, _ x: UnsafePointer<Float>, tokens: Int, rows: Range<Int>) {
+    func product(
+        _ out: UnsafeMutablePointer<Float>, _ weight: Tensor, _ x: UnsafePointer<Float>, tokens: Int, rows: Range<Int>
+    ) {
         var shape = product_shape(
             tokens: tokens, columns: weight.columns, weight_stride: weight.columns, x_stride: weight.columns,
             out_stride: weight.rows, first_row: rows.lowerBound, end_row: rows.upperBound)

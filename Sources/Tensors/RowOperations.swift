@@ -30,7 +30,9 @@ extension Tensor {
 extension Tensor {
     /// For each row of logits the natural logarithm of one token's probability.
     public func logProbabilities(of tokens: [Int]) -> [Float] {
-        precondition(tokens.count == rows && tokens.allSatisfy { $0 >= 0 && $0 < columns }, "logProbabilities: \(tokens) of \(shape)")
+        precondition(
+            tokens.count == rows && tokens.allSatisfy { $0 >= 0 && $0 < columns },
+            "logProbabilities: \(tokens) of \(shape)")
         return zip(tokens, logSumExp()).enumerated().map { row, token in floats[row * columns + token.0] - token.1 }
     }
 

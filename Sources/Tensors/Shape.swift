@@ -4,7 +4,8 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
     private let sizes: SIMD4<Int>  // unused dimensions are 1
 
     public init(_ sizes: [Int]) {
-        precondition(sizes.count <= 4 && sizes.allSatisfy { $0 >= 0 }, "Shape: expected up to 4 sizes >= 0, found \(sizes)")
+        precondition(
+            sizes.count <= 4 && sizes.allSatisfy { $0 >= 0 }, "Shape: expected up to 4 sizes >= 0, found \(sizes)")
         rank = sizes.count
         var stored = SIMD4<Int>(repeating: 1)
         for (axis, size) in sizes.enumerated() { stored[axis] = size }

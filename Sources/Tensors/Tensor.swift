@@ -28,7 +28,9 @@ public struct Tensor: Sendable {
     public init(_ values: [Float], _ shape: Shape, on device: Device) {
         precondition(values.count == shape.count, "Tensor: \(values.count) values for shape \(shape)")
         self.init(uninitialized: shape, on: device)
-        values.withUnsafeBytes { storage.start.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.start), byteCount: $0.count) }
+        values.withUnsafeBytes {
+            storage.start.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(storage.start), byteCount: $0.count)
+        }
     }
 
     /// Zeros.
@@ -38,8 +40,12 @@ public struct Tensor: Sendable {
     }
 
     /// Weights where they lie: no copy. `bytes` must stay as they are while `owner` lives.
-    public init(mapped bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable, _ shape: Shape, _ type: ElementType, on device: Device) {
-        self.init(shape: shape, elementType: type, storage: Storage(mapped: bytes, owner: owner, on: device), byteOffset: 0)
+    public init(
+        mapped bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable, _ shape: Shape, _ type: ElementType,
+        on device: Device
+    ) {
+        self.init(
+            shape: shape, elementType: type, storage: Storage(mapped: bytes, owner: owner, on: device), byteOffset: 0)
     }
 
     public var device: Device { storage.device }
@@ -93,5 +99,7 @@ extension Tensor {
     }
 
     /// One index of the first axis, which disappears.
-    public subscript(index: Int) -> Tensor { self[index..<index + 1].reshaped(Shape(Array(shape.dimensions.dropFirst()))) }
+    public subscript(index: Int) -> Tensor {
+        self[index..<index + 1].reshaped(Shape(Array(shape.dimensions.dropFirst())))
+    }
 }

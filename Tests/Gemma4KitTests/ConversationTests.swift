@@ -1,6 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
+
 @testable import Gemma4Kit
 
 private func pipeline(_ variant: String = "E2B", threadCount: Int? = nil) throws -> Gemma4Pipeline {
@@ -15,7 +16,8 @@ func turnsContinueWhatWasRead(variant: String) async throws {
     let pipeline = try pipeline(variant)
     let conversation = pipeline.conversation(system: "Be brief.")
     let options = GenerationOptions(maxTokens: 6)
-    _ = try await conversation.respond(to: "What is this?", images: [.file(attachment("wide.png"))], options: options).answer()
+    _ = try await conversation.respond(to: "What is this?", images: [.file(attachment("wide.png"))], options: options)
+        .answer()
     let second = try await conversation.respond(to: "And now?", options: options).answer()
     let messages = await conversation.messages
     #expect(messages.map(\.role) == [.system, .user, .assistant, .user, .assistant])
@@ -43,7 +45,9 @@ func turnsContinueWhatWasRead(variant: String) async throws {
     let pipeline = try pipeline()
     let task = Task {
         var count = 0
-        for try await _ in pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: .init(temperature: 1, seed: 1), maxTokens: 100_000)) {
+        for try await _ in pipeline.generate(
+            [ChatMessage(.user, "one")], options: .init(sampling: .init(temperature: 1, seed: 1), maxTokens: 100_000))
+        {
             count += 1
         }
         return count
@@ -59,9 +63,11 @@ func turnsContinueWhatWasRead(variant: String) async throws {
 @Test func warmDecodingAllocatesNoBuffer() async throws {
     let pipeline = try pipeline(threadCount: 1)
     let sampling = SamplingOptions(temperature: 1, seed: 3)
-    _ = try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12)).answer()
+    _ = try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12))
+        .answer()
     let before = pipeline.model.device.buffersMade
-    _ = try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12)).answer()
+    _ = try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12))
+        .answer()
     #expect(pipeline.model.device.buffersMade == before)
 }
 
@@ -77,9 +83,12 @@ func turnsContinueWhatWasRead(variant: String) async throws {
     let whole = try await pipeline.transcribe(.samples(samples, sampleRate: 16_000), options: options).answer()
     let pieces = AudioSplitter().pieces(of: samples)
     #expect(pieces.count == 3 && pieces.map(\.count).reduce(0, +) == samples.count)
-    var texts: [String] = [], tokens: [Int] = []
+    var texts: [String] = []
+    var tokens: [Int] = []
     for piece in pieces {
-        let answer = try await pipeline.transcribe(.samples(Array(samples[piece]), sampleRate: 16_000), options: options).answer()
+        let answer = try await pipeline.transcribe(
+            .samples(Array(samples[piece]), sampleRate: 16_000), options: options
+        ).answer()
         texts.append(answer.text)
         tokens += answer.tokens
     }
@@ -88,7 +97,8 @@ func turnsContinueWhatWasRead(variant: String) async throws {
 }
 
 @Test func whatCannotBecomeAPromptIsRefused() async throws {
-    let e2b = try pipeline(), large = try pipeline("31B")
+    let e2b = try pipeline()
+    let large = try pipeline("31B")
     func message(_ body: () throws -> Void) -> String {
         do {
             try body()
@@ -97,14 +107,23 @@ func turnsContinueWhatWasRead(variant: String) async throws {
             return "\(error)"
         }
     }
-    #expect(message { _ = try e2b.prompt([ChatMessage(.user, parts: [.video("a.mp4")])]) }.hasPrefix("video: expected pictures"))
+    #expect(
+        message { _ = try e2b.prompt([ChatMessage(.user, parts: [.video("a.mp4")])]) }.hasPrefix(
+            "video: expected pictures"))
     #expect(
         message { _ = try e2b.prompt([ChatMessage(.user, parts: [.image()])]) }
             == "the messages name 1 pictures and recordings, 0 were given; give as many, in their order")
-    #expect(message { _ = try e2b.prompt([ChatMessage(.user, parts: [.image("https://example.com/a.png")])]) }.contains("not fetched"))
-    #expect(message { _ = try e2b.prompt([ChatMessage(.user, parts: [.image("nowhere.png")])]) }.contains("no such file"))
-    #expect(message { _ = try e2b.softTokens(.samples([Float](repeating: 0, count: 160), sampleRate: 16_000)) }.contains("more than 160"))
-    #expect(message { _ = try large.softTokens(.samples([Float](repeating: 0, count: 1600), sampleRate: 16_000)) }.contains("no audio tower"))
+    #expect(
+        message { _ = try e2b.prompt([ChatMessage(.user, parts: [.image("https://example.com/a.png")])]) }.contains(
+            "not fetched"))
+    #expect(
+        message { _ = try e2b.prompt([ChatMessage(.user, parts: [.image("nowhere.png")])]) }.contains("no such file"))
+    #expect(
+        message { _ = try e2b.softTokens(.samples([Float](repeating: 0, count: 160), sampleRate: 16_000)) }.contains(
+            "more than 160"))
+    #expect(
+        message { _ = try large.softTokens(.samples([Float](repeating: 0, count: 1600), sampleRate: 16_000)) }.contains(
+            "no audio tower"))
     #expect(
         message {
             _ = try e2b.prompt([ChatMessage(.user, parts: [.audio()])], media: [.image(.file(attachment("wide.png")))])
@@ -114,7 +133,8 @@ func turnsContinueWhatWasRead(variant: String) async throws {
 /// A picture or recording may come as a file, its bytes, or pixels and samples.
 @Test func mediaComeInEveryForm() throws {
     let pipeline = try pipeline()
-    let image = attachment("wide.png"), sound = attachment("chirp.wav")
+    let image = attachment("wide.png")
+    let sound = attachment("chirp.wav")
     let expected = try pipeline.softTokens(.file(image)).toArray()
     #expect(try pipeline.softTokens(.bytes(Data(contentsOf: image))).toArray() == expected)
     #expect(try pipeline.softTokens(.pixels(ImageReader().read(image))).toArray() == expected)

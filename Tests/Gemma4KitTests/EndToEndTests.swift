@@ -1,6 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
+
 @testable import Gemma4Kit
 
 /// Two correct f32 programs differ on these nets by up to 1e-3 in log-probability (Tests/Goldens/README.md).
@@ -11,7 +12,8 @@ private func messages(_ golden: GoldenCase) throws -> [ChatMessage] {
 }
 
 private func promptOptions(_ golden: GoldenCase) -> PromptOptions {
-    PromptOptions(thinking: golden.thinking, mediaDirectory: URL(filePath: golden.messagesFile).deletingLastPathComponent())
+    PromptOptions(
+        thinking: golden.thinking, mediaDirectory: URL(filePath: golden.messagesFile).deletingLastPathComponent())
 }
 
 /// From the conversation and its files to the answer: prompt, ids, tokens, text and reason are transformers'.
@@ -26,7 +28,9 @@ func answersAsTransformersDoes(golden: GoldenCase) async throws {
     let answer = try await pipeline.generate(messages(golden), prompt: options, options: generation).answer()
     #expect(answer.tokens == golden.tokens)
     #expect(answer.finish?.reason.rawValue == golden.finishReason)
-    for (found, expected) in zip(answer.logprobs, golden.logprobs) { #expect(abs(found - expected) <= logprobTolerance) }
+    for (found, expected) in zip(answer.logprobs, golden.logprobs) {
+        #expect(abs(found - expected) <= logprobTolerance)
+    }
 }
 
 @Test(arguments: GoldenCase.all.filter { ["long-text", "image-audio", "images"].contains($0.name) })

@@ -1,20 +1,26 @@
 import Foundation
 import TestSupport
 import Testing
+
 @testable import Gemma4Kit
 
 /// The same weights give the same answers in every element type, in one file or several.
 ///
 /// f16 is not exact below 2⁻¹⁴, by 2⁻²⁵ at most (`ResavedCheckpoint`): far less than the margins of the goldens, 0.06.
 @Test(
-    arguments: GoldenCase.all.filter { $0.name == "long-text" || $0.name == ($0.variant.hasPrefix("E") ? "image-audio" : "images") },
+    arguments: GoldenCase.all.filter {
+        $0.name == "long-text" || $0.name == ($0.variant.hasPrefix("E") ? "image-audio" : "images")
+    },
     [(ResavedCheckpoint.ElementType.float32, 1), (.float16, 3), (.bfloat16, 4)])
-func anyElementTypeAndAnyNumberOfShards(golden: GoldenCase, form: (type: ResavedCheckpoint.ElementType, shards: Int)) async throws {
+func anyElementTypeAndAnyNumberOfShards(golden: GoldenCase, form: (type: ResavedCheckpoint.ElementType, shards: Int))
+    async throws
+{
     let copy = try ResavedCheckpoint(golden.checkpoint, as: form.type, shards: form.shards)
     let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: copy.path))
     let messages = try ChatMessage.parse(json: Data(contentsOf: URL(filePath: golden.messagesFile)))
     let prompt = PromptOptions(mediaDirectory: URL(filePath: golden.messagesFile).deletingLastPathComponent())
-    let answer = try await pipeline.generate(messages, prompt: prompt, options: .init(maxTokens: golden.tokens.count)).answer()
+    let answer = try await pipeline.generate(messages, prompt: prompt, options: .init(maxTokens: golden.tokens.count))
+        .answer()
     #expect(answer.tokens == golden.tokens)
     for (found, expected) in zip(answer.logprobs, golden.logprobs) { #expect(abs(found - expected) <= 2e-3) }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+
 @testable import Gemma4Kit
 
 /// Odds 8 : 4 : 2 : 1 : 1, in another order.

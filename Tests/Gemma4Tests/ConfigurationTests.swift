@@ -303,7 +303,8 @@ struct ConfigurationTests {
         let file = try directory.write(#"{"image_processor": {\#(key)}}"#.utf8, to: "p.json")
         #expect(
             throws: CheckpointError(
-                .invalidValue, file: file, place: "image_processor.rescale_factor", expected: "1/255, applied", found: found,
+                .invalidValue, file: file, place: "image_processor.rescale_factor", expected: "1/255, applied",
+                found: found,
                 remedy: "Use the p.json published beside these weights.")
         ) { try ProcessorConfiguration(contentsOf: file) }
     }

@@ -1,8 +1,9 @@
 import Foundation
-import TestSupport
 import Tensors
+import TestSupport
 import Testing
 import Weights
+
 @testable import Gemma4
 
 /// Measured against an independent implementation: two correct f32 programs differ on these nets by up to 1e-3 in log
@@ -10,7 +11,8 @@ import Weights
 private let relativeTolerance: Float = 2e-4
 private let logprobTolerance: Float = 2e-3
 
-private func open(_ variant: String, config: String = "config.json", on device: Device = Device()) throws -> Gemma4Model {
+private func open(_ variant: String, config: String = "config.json", on device: Device = Device()) throws -> Gemma4Model
+{
     let directory = Goldens.checkpoint(variant)
     let configuration = try ModelConfiguration(contentsOf: "\(directory)/\(config)")
     let checkpoint = try Checkpoint(directory, checkedAgainst: TensorTable(configuration))
@@ -21,7 +23,8 @@ private func open(_ variant: String, config: String = "config.json", on device: 
 private func softTokens(_ golden: GoldenCase, on device: Device) throws -> Tensor? {
     struct Message: Decodable {
         enum Content: Decodable {
-            case text, parts([[String: String]])
+            case text
+            case parts([[String: String]])
             init(from decoder: any Swift.Decoder) throws {
                 let container = try decoder.singleValueContainer()
                 self = if let parts = try? container.decode([[String: String]].self) { .parts(parts) } else { .text }
@@ -50,11 +53,14 @@ private func expectClose(_ found: Tensor, _ expected: Goldens.Values, _ what: St
 private func expectClose(_ found: Tensor, _ expected: [Float], _ what: String) {
     let scale = expected.reduce(1) { max($0, abs($1)) }
     let worst = zip(found.toArray(), expected).reduce(0) { max($0, abs($1.0 - $1.1)) }
-    #expect(found.shape.count == expected.count && worst <= relativeTolerance * scale, "\(what): off by \(worst) at a scale of \(scale)")
+    #expect(
+        found.shape.count == expected.count && worst <= relativeTolerance * scale,
+        "\(what): off by \(worst) at a scale of \(scale)")
 }
 
 private func logprobs(_ logits: Tensor, of tokens: [Int]) -> [Float] {
-    let values = logits.toArray(), columns = logits.columns
+    let values = logits.toArray()
+    let columns = logits.columns
     return zip(zip(tokens, logits.logSumExp()), tokens.indices).map { values[$1 * columns + $0.0] - $0.1 }
 }
 
@@ -65,7 +71,8 @@ func everyLayerIsTheReferences(golden: GoldenCase) throws {
     let soft = try softTokens(golden, on: model.device)
     let cache = model.makeCache(chunkLength: golden.promptTokens.count)
     let rows = Array(golden.promptTokens.indices)
-    let input = try model.decoderInput(.init(tokens: golden.promptTokens, softTokens: soft, wantedRows: rows, cache: cache))
+    let input = try model.decoderInput(
+        .init(tokens: golden.promptTokens, softTokens: soft, wantedRows: rows, cache: cache))
     let hidden = model.decoder([input]) { layer, stream in
         guard let values = try? expected("\(golden.name).layer.\(layer)") else {
             Issue.record("no golden of layer \(layer)")
@@ -87,7 +94,8 @@ func promptAndAnswerAreTheReferences(golden: GoldenCase) throws {
     for (found, expected) in zip(promptLogprobs, golden.promptLogprobs.dropFirst()) {
         #expect(abs(found - expected!) <= logprobTolerance)
     }
-    let suppressed = try GenerationConfiguration(contentsOf: "\(golden.checkpoint)/generation_config.json").suppressTokens
+    let suppressed = try GenerationConfiguration(contentsOf: "\(golden.checkpoint)/generation_config.json")
+        .suppressTokens
     for (token, logprob) in zip(golden.tokens, golden.logprobs) {
         let logits = model.logits(hidden[hidden.rows - 1..<hidden.rows])
         #expect(abs(logprobs(logits, of: [token])[0] - logprob) <= logprobTolerance)
@@ -106,7 +114,9 @@ func howAPromptIsFedDoesNotMatter(golden: GoldenCase) throws {
     let model = try open(golden.variant)
     let soft = try softTokens(golden, on: model.device)
     let tokens = golden.promptTokens
-    func last(_ model: Gemma4Model, chunk length: Int, wantsAll: Bool = false, beside other: KVCache? = nil) throws -> Tensor {
+    func last(_ model: Gemma4Model, chunk length: Int, wantsAll: Bool = false, beside other: KVCache? = nil) throws
+        -> Tensor
+    {
         let cache = model.makeCache(chunkLength: length)
         var softUsed = 0
         var result: Tensor?
@@ -115,9 +125,11 @@ func howAPromptIsFedDoesNotMatter(golden: GoldenCase) throws {
             let count = part.filter(model.isPlaceholder).count
             let rows = wantsAll ? Array(part.indices) : chunk.upperBound == tokens.count ? [part.count - 1] : []
             let input = Gemma4Model.Input(
-                tokens: part, softTokens: count > 0 ? soft?[softUsed..<softUsed + count] : nil, wantedRows: rows, cache: cache)
+                tokens: part, softTokens: count > 0 ? soft?[softUsed..<softUsed + count] : nil, wantedRows: rows,
+                cache: cache)
             softUsed += count
-            let others = other.map { [Gemma4Model.Input(tokens: [tokens[0], tokens[1]], wantedRows: [1], cache: $0)] } ?? []
+            let others =
+                other.map { [Gemma4Model.Input(tokens: [tokens[0], tokens[1]], wantedRows: [1], cache: $0)] } ?? []
             let hidden = try model(others + [input]).last!
             if !rows.isEmpty { result = hidden[hidden.rows - 1..<hidden.rows] }
         }
@@ -153,10 +165,16 @@ func eitherSpellingOfTheConfigurationGivesTheSameModel(variant: String) throws {
         }
     }
     let text = model.configuration.textConfig
-    #expect(message([text.vocabSize]) == "token id \(text.vocabSize): expected 0 to \(text.vocabSize - 1), the vocabulary of this checkpoint")
+    #expect(
+        message([text.vocabSize])
+            == "token id \(text.vocabSize): expected 0 to \(text.vocabSize - 1), the vocabulary of this checkpoint")
     #expect(message([-1])?.hasPrefix("token id -1: expected") == true)
-    #expect(message([model.configuration.imageTokenId!]) == "the prompt holds 1 image, video or audio placeholders, but 0 soft tokens were given for them")
-    #expect(throws: ModelInputError(.noTower("audio"))) { try model.softTokens(melFrames: [Float](repeating: 0, count: 128)) }
+    #expect(
+        message([model.configuration.imageTokenId!])
+            == "the prompt holds 1 image, video or audio placeholders, but 0 soft tokens were given for them")
+    #expect(throws: ModelInputError(.noTower("audio"))) {
+        try model.softTokens(melFrames: [Float](repeating: 0, count: 128))
+    }
     #expect(throws: ModelInputError(.imageLongerThanChunk(tokens: 9, chunkLength: 8))) {
         try model.chunks(of: [Int](repeating: model.configuration.imageTokenId!, count: 9), length: 8)
     }

@@ -27,7 +27,8 @@ public struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
     public static let all: [GoldenCase] = Goldens.variants.flatMap { variant in
         let file = Goldens.folder.appending(path: "\(variant)/expected.json")
         // A test that finds no case fails by itself: see `GoldenCasesTests`.
-        guard let data = try? Data(contentsOf: file), let decoded = try? JSONDecoder().decode(File.self, from: data) else { return [GoldenCase]() }
+        guard let data = try? Data(contentsOf: file), let decoded = try? JSONDecoder().decode(File.self, from: data)
+        else { return [GoldenCase]() }
         return decoded.cases.map { golden in
             var golden = golden
             golden.variant = variant

@@ -5,7 +5,11 @@ import Foundation
 /// Reads and writes safetensors by itself, so that a mistake in the reader under test cannot hide. From bf16, f32 is
 /// exact; so is f16 where the magnitude is at least 2⁻¹⁴, and within 2⁻²⁵ below.
 public struct ResavedCheckpoint {
-    public enum ElementType: String, Sendable, CaseIterable { case float32 = "F32", bfloat16 = "BF16", float16 = "F16" }
+    public enum ElementType: String, Sendable, CaseIterable {
+        case float32 = "F32"
+        case bfloat16 = "BF16"
+        case float16 = "F16"
+    }
 
     /// One tensor in f32, whatever its file holds.
     private struct StoredTensor {

@@ -59,7 +59,8 @@ public struct AudioConfiguration: Sendable, Hashable {
         guard [attentionContextLeft - 1, attentionContextLeft].contains(attentionChunkSize) else {
             throw object.invalid(
                 "attention_chunk_size",
-                expected: "attention_context_left, \(attentionContextLeft), or one fewer: others shift the relative positions",
+                expected:
+                    "attention_context_left, \(attentionContextLeft), or one fewer: others shift the relative positions",
                 found: "\(attentionChunkSize)")
         }
         let lookAhead = try object.integer("attention_context_right", in: 0...65_536)

@@ -44,7 +44,8 @@ public struct ProcessorConfiguration: Sendable, Hashable {
         let factor = try object.numberIfPresent("rescale_factor", in: 0...1e6) ?? 1 / 255
         let isApplied = try object.flag("do_rescale", default: true)
         guard isApplied, abs(factor * 255 - 1) < 1e-6 else {
-            throw object.invalid("rescale_factor", expected: "1/255, applied", found: isApplied ? "\(factor)" : "do_rescale false")
+            throw object.invalid(
+                "rescale_factor", expected: "1/255, applied", found: isApplied ? "\(factor)" : "do_rescale false")
         }
     }
 

@@ -32,9 +32,11 @@ struct Decoder: Sendable {
     init(_ configuration: TextConfiguration, _ weights: WeightScope, head untied: Tensor?) throws {
         plans = configuration.layerPlans
         embedding = try Embedding(
-            configuration.vocabSize, configuration.hiddenSize, scale: Float(Double(configuration.hiddenSize).squareRoot()),
+            configuration.vocabSize, configuration.hiddenSize,
+            scale: Float(Double(configuration.hiddenSize).squareRoot()),
             weights["embed_tokens"])
-        perLayerEmbedding = configuration.hiddenSizePerLayerInput > 0 ? try PerLayerEmbedding(configuration, weights) : nil
+        perLayerEmbedding =
+            configuration.hiddenSizePerLayerInput > 0 ? try PerLayerEmbedding(configuration, weights) : nil
         layers = try plans.map { try DecoderLayer($0, weights["layers"][$0.index]) }
         norm = try RMSNorm(configuration.hiddenSize, eps: configuration.rmsNormEps, weights["norm"])
         head = untied ?? embedding.table
@@ -61,10 +63,13 @@ struct Decoder: Sendable {
             parts.append(
                 Pass.Part(
                     cache: input.cache, rows: first..<first + input.tokens.count,
-                    positions: Array(start..<start + input.tokens.count), blockEnds: input.blockEnds.map { start + $0 }))
+                    positions: Array(start..<start + input.tokens.count), blockEnds: input.blockEnds.map { start + $0 })
+            )
             wanted += input.wantedRows.map { first + $0 }
             if let soft = input.softTokens {
-                for (index, row) in input.softRows.enumerated() { embedded.replaceRows(from: first + row, with: soft[index..<index + 1]) }
+                for (index, row) in input.softRows.enumerated() {
+                    embedded.replaceRows(from: first + row, with: soft[index..<index + 1])
+                }
             }
             first += input.tokens.count
         }
@@ -75,7 +80,9 @@ struct Decoder: Sendable {
             layer.attention.writeKeyValues(normed, in: pass)
             if layer.plan.index == lastWritingLayer, wanted.count < tokens.count {
                 pass.narrow(to: wanted)
-                (stream, normed, embedded) = (stream.gathered(wanted), normed.gathered(wanted), embedded.gathered(wanted))
+                (stream, normed, embedded) = (
+                    stream.gathered(wanted), normed.gathered(wanted), embedded.gathered(wanted)
+                )
                 tokens = wanted.map { tokens[$0] }
             }
             if tokens.isEmpty { break }

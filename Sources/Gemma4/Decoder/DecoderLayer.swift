@@ -14,7 +14,9 @@ struct DecoderLayer: Sendable {
     let scalar: Float
 
     init(_ plan: LayerPlan, _ weights: WeightScope) throws {
-        func norm(_ name: String) throws -> RMSNorm { try RMSNorm(plan.hiddenSize, eps: plan.rmsNormEps, weights[name]) }
+        func norm(_ name: String) throws -> RMSNorm {
+            try RMSNorm(plan.hiddenSize, eps: plan.rmsNormEps, weights[name])
+        }
         self.plan = plan
         attention = try Attention(plan, weights["self_attn"])
         mlp = try GatedMLP(plan.hiddenSize, plan.intermediateSize, weights["mlp"])
@@ -23,7 +25,10 @@ struct DecoderLayer: Sendable {
         preFeedForwardNorm = try norm("pre_feedforward_layernorm")
         postFeedForwardNorm = try norm("post_feedforward_layernorm")
         experts = try plan.experts.map {
-            (try MixtureOfExperts(plan, $0, weights), try norm("post_feedforward_layernorm_1"), try norm("post_feedforward_layernorm_2"))
+            (
+                try MixtureOfExperts(plan, $0, weights), try norm("post_feedforward_layernorm_1"),
+                try norm("post_feedforward_layernorm_2")
+            )
         }
         perLayerGate = plan.hiddenSizePerLayerInput > 0 ? try PerLayerGate(plan, weights) : nil
         scalar = try weights.tensor("layer_scalar", [1]).toArray()[0]

@@ -25,7 +25,8 @@ public final class KVCache {
 
     /// Writes keys and values, `[tokens, keyValueHeads, headDimension]` each, at the positions from `length` on.
     func write(_ keys: Tensor, _ values: Tensor, layer: Int) {
-        precondition(keys.shape[0] <= chunkLength, "KVCache: \(keys.shape[0]) tokens at once, chunkLength is \(chunkLength)")
+        precondition(
+            keys.shape[0] <= chunkLength, "KVCache: \(keys.shape[0]) tokens at once, chunkLength is \(chunkLength)")
         layers[layer]!.write(keys, values, at: length)
     }
 

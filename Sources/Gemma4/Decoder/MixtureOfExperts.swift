@@ -30,8 +30,10 @@ struct MixtureOfExperts: Sendable {
         topKExperts = experts.topKExperts
         expertNorm = try RMSNorm(plan.hiddenSize, eps: plan.rmsNormEps, weights["pre_feedforward_layernorm_2"])
         intermediateSize = experts.moeIntermediateSize
-        gateUpProjection = try weights["experts"].tensor("gate_up_proj", [experts.numExperts, 2 * intermediateSize, plan.hiddenSize])
-        downProjection = try weights["experts"].tensor("down_proj", [experts.numExperts, plan.hiddenSize, intermediateSize])
+        gateUpProjection = try weights["experts"].tensor(
+            "gate_up_proj", [experts.numExperts, 2 * intermediateSize, plan.hiddenSize])
+        downProjection = try weights["experts"].tensor(
+            "down_proj", [experts.numExperts, plan.hiddenSize, intermediateSize])
     }
 
     /// - Parameter hidden: `[rows, hiddenSize]`, the residual stream, not normalised.
@@ -61,7 +63,8 @@ struct MixtureOfExperts: Sendable {
             let scores = Array(logits[row * count..<(row + 1) * count])
             let best = scores.max()!
             let odds = scores.map { exp($0 - best) }
-            let top = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }.prefix(topKExperts)
+            let top = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }.prefix(
+                topKExperts)
             let total = top.reduce(0) { $0 + odds[$1] }
             for expert in top {
                 choices[expert].append((row, odds[expert] / total * expertScales[expert]))

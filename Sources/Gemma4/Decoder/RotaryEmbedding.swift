@@ -20,14 +20,16 @@ struct RotaryEmbedding: Sendable, Hashable {
         let turning = Int(parameters.partialRotaryFactor * Double(headDimension) / 2)
         return (0..<headDimension / 2).map { k in
             guard k < turning else { return 0 }
-            return 1 / Float(pow(parameters.ropeTheta, Double(2 * k) / Double(headDimension))) / Float(parameters.factor)
+            return 1 / Float(pow(parameters.ropeTheta, Double(2 * k) / Double(headDimension)))
+                / Float(parameters.factor)
         }
     }
 
     /// - Returns: cosines and sines, `[positions, d/2]` each.
     func angles(at positions: [Int], on device: Device) -> Rotation {
         let frequencies = inverseFrequencies
-        var cosines = [Float](), sines = [Float]()
+        var cosines = [Float]()
+        var sines = [Float]()
         cosines.reserveCapacity(positions.count * frequencies.count)
         sines.reserveCapacity(positions.count * frequencies.count)
         for position in positions {
