@@ -23,15 +23,16 @@ let package = Package(
         .target(
             name: "Gemma4Kit",
             dependencies: [
-                "Gemma4", "Tokenization", "Media", "Weights", "Tensors",
+                "Gemma4", "Tokenization", "Media", "Weights", "Tensors", "JSONText",
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        .target(name: "Gemma4", dependencies: ["Weights", "Tensors"]),
-        .target(name: "Tokenization"),
+        .target(name: "Gemma4", dependencies: ["Weights", "Tensors", "JSONText"]),
+        .target(name: "Tokenization", dependencies: ["JSONText"]),
         .target(name: "Media", dependencies: ["CImageDecoding", "CSndFile", "CSoxr"]),
-        .target(name: "Weights", dependencies: ["Tensors"]),
+        .target(name: "Weights", dependencies: ["Tensors", "JSONText"]),
         .target(
             name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .product(name: "Logging", package: "swift-log")]),
+        .target(name: "JSONText"),
         .target(name: "CKernels"),
         .target(name: "CImageDecoding", dependencies: ["CPNG", "CJPEG"]),
 
@@ -54,6 +55,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Tensors", "Weights"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
         .testTarget(name: "WeightsTests", dependencies: ["Weights", "TestSupport"]),
+        .testTarget(name: "JSONTextTests", dependencies: ["JSONText"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"]),
         .testTarget(name: "MediaTests", dependencies: ["Media", "TestSupport"]),
         .testTarget(name: "Gemma4Tests", dependencies: ["Gemma4", "TestSupport"]),

@@ -1,5 +1,6 @@
 import Foundation
 @_exported import Gemma4
+@_exported import JSONText
 import Logging
 @_exported import Media
 @_exported import Tensors

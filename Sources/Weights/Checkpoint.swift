@@ -1,3 +1,4 @@
+import JSONText
 import Tensors
 
 /// The weights of a directory: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
@@ -100,14 +101,15 @@ public struct Checkpoint: WeightSource {
                 .invalidIndex, file: index, place: place, expected: expected, found: found,
                 remedy: "Download the index and its shards again; all must be of one version.")
         }
-        let json = try JSON(contentsOf: index)
-        guard case .object(let members) = json, case .object(let map)? = members["weight_map"], !map.isEmpty else {
+        let json = try JSONValue(contentsOf: index)
+        guard case .object(let map)? = json["weight_map"], !map.isEmpty else {
             throw invalid(nil, expected: "a weight_map that names the file of every tensor", found: "none")
         }
         var names: [String: [String]] = [:]  // by shard
-        for (name, value) in map {
-            guard case .string(let shard) = value, !shard.isEmpty, !shard.contains("/"), shard != ".." else {
-                throw invalid(name, expected: "the name of a file beside the index", found: value.summary)
+        for member in map {
+            let name = member.key
+            guard case .string(let shard) = member.value, !shard.isEmpty, !shard.contains("/"), shard != ".." else {
+                throw invalid(name, expected: "the name of a file beside the index", found: member.value.summary)
             }
             names[shard, default: []].append(name)
         }

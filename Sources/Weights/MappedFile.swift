@@ -1,3 +1,5 @@
+import JSONText
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -77,7 +79,7 @@ public final class MappedFile: @unchecked Sendable {
     }
 }
 
-extension JSON {
+extension JSONValue {
     /// A file of a checkpoint that holds JSON.
     ///
     /// - Throws: `CheckpointError` naming the file and, if its text is no JSON, line and column.

@@ -1,3 +1,4 @@
+import JSONText
 import Tensors
 
 /// What the header of one safetensors file says about its tensors; checked in full, so that any entry can be read.
@@ -40,9 +41,9 @@ struct SafetensorsHeader: Sendable {
                 path, expected: "a header of \(length) bytes", found: "\(bytes.count - 8) bytes after its length")
         }
         let dataStart = 8 + Int(length)
-        let json: JSON
+        let json: JSONValue
         do {
-            json = try JSON(parsing: Array(bytes[8..<dataStart]))
+            json = try JSONValue(parsing: Array(bytes[8..<dataStart]))
         } catch {
             let place = "header, line \(error.line), column \(error.column)"
             throw Self.invalid(path, place: place, expected: error.expected, found: error.found)
@@ -52,21 +53,23 @@ struct SafetensorsHeader: Sendable {
         }
         var entries: [String: Entry] = [:]
         entries.reserveCapacity(members.count)
-        for (name, member) in members where name != "__metadata__" {
-            entries[name] = try Self.entry(member, name: name, path: path, dataStart: dataStart, byteCount: bytes.count)
+        for member in members where member.key != "__metadata__" {
+            let name = member.key
+            entries[name] = try Self.entry(
+                member.value, name: name, path: path, dataStart: dataStart, byteCount: bytes.count)
         }
         try Self.checkCoverage(entries, path: path, data: dataStart..<bytes.count)
         self.entries = entries
     }
 
     private static func entry(
-        _ json: JSON, name: String, path: String, dataStart: Int, byteCount: Int
+        _ json: JSONValue, name: String, path: String, dataStart: Int, byteCount: Int
     ) throws(CheckpointError) -> Entry {
         func invalid(expected: String, found: String, remedy: String = downloadAgain) -> CheckpointError {
             CheckpointError(.invalidTensor, file: path, place: name, expected: expected, found: found, remedy: remedy)
         }
-        guard case .object(let members) = json, case .string(let type)? = members["dtype"],
-            case .array(let sizes)? = members["shape"], case .array(let ends)? = members["data_offsets"]
+        guard case .string(let type)? = json["dtype"], case .array(let sizes)? = json["shape"],
+            case .array(let ends)? = json["data_offsets"]
         else { throw invalid(expected: "an object with dtype, shape and data_offsets", found: json.summary) }
 
         guard let elementType = ElementType(safetensors: type) else {

@@ -1,3 +1,4 @@
+import JSONText
 import Weights
 
 /// One object of a configuration file, read key by key: every error names the file, the path of keys and what to do.
@@ -6,7 +7,7 @@ import Weights
 struct ConfigurationObject {
     let file: String
     let path: String  // of keys; empty for the whole file
-    let members: [String: JSON]
+    private let members: [JSONValue.Member]
 
     /// Widths and counts that a file may state: enough for any model of the family, and no product of those that make up
     /// a shape, nor the sum over all layers, leaves the range of an Int.
@@ -19,13 +20,13 @@ struct ConfigurationObject {
 
     /// - Throws: `CheckpointError` if the file cannot be read or is no JSON object.
     init(contentsOf file: String) throws(CheckpointError) {
-        guard case .object(let members) = try JSON(contentsOf: file) else {
+        guard case .object(let members) = try JSONValue(contentsOf: file) else {
             throw CheckpointError(.invalidValue, file: file, expected: "an object", found: "another JSON value")
         }
         self.init(file: file, path: "", members: members)
     }
 
-    init(file: String, path: String, members: [String: JSON]) {
+    init(file: String, path: String, members: [JSONValue.Member]) {
         self.file = file
         self.path = path
         self.members = members
@@ -48,7 +49,7 @@ struct ConfigurationObject {
         return value
     }
 
-    func array<Element>(_ key: String, _ element: (JSON) -> Element?) throws(CheckpointError) -> [Element] {
+    func array<Element>(_ key: String, _ element: (JSONValue) -> Element?) throws(CheckpointError) -> [Element] {
         guard let value = value(key) else { throw missing(key) }
         guard case .array(let values) = value else { throw invalid(key, expected: "an array", found: value) }
         var elements: [Element] = []
@@ -142,7 +143,7 @@ struct ConfigurationObject {
             remedy: "Use the \(fileName) published beside these weights; a guess would be another model.")
     }
 
-    func invalid(_ key: String, expected: String, found: JSON) -> CheckpointError {
+    func invalid(_ key: String, expected: String, found: JSONValue) -> CheckpointError {
         invalid(key, expected: expected, found: found.summary)
     }
 
@@ -152,8 +153,11 @@ struct ConfigurationObject {
             remedy: "Use the \(fileName) published beside these weights.")
     }
 
-    func value(_ key: String) -> JSON? {
-        let value = members[key]
+    /// Also of values that are null.
+    var keys: [String] { members.map(\.key) }
+
+    func value(_ key: String) -> JSONValue? {
+        let value = JSONValue.object(members)[key]
         return value == .null ? nil : value
     }
 

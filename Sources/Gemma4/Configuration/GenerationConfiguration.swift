@@ -28,7 +28,7 @@ public struct GenerationConfiguration: Sendable, Hashable {
         do {
             object = try ConfigurationObject(contentsOf: file)
         } catch  where error.code == .fileNotFound {
-            object = ConfigurationObject(file: file, path: "", members: [:])
+            object = ConfigurationObject(file: file, path: "", members: [])
         }
         eosTokenIds = try object.tokenIds("eos_token_id")
         padTokenId = try object.integerIfPresent("pad_token_id", in: ConfigurationObject.tokenIds)

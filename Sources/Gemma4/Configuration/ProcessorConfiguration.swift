@@ -25,10 +25,10 @@ public struct ProcessorConfiguration: Sendable, Hashable {
         do {
             root = try ConfigurationObject(contentsOf: file)
         } catch  where error.code == .fileNotFound {
-            root = ConfigurationObject(file: file, path: "", members: [:])
+            root = ConfigurationObject(file: file, path: "", members: [])
         }
         func part(_ key: String) throws(CheckpointError) -> ConfigurationObject {
-            try root.objectIfPresent(key) ?? ConfigurationObject(file: file, path: key, members: [:])
+            try root.objectIfPresent(key) ?? ConfigurationObject(file: file, path: key, members: [])
         }
         let video = try part("video_processor")
         let image = try part("image_processor")

@@ -129,13 +129,13 @@ public struct TextConfiguration: Sendable, Hashable {
             for (index, type) in layerTypes.enumerated() where type == .fullAttention { overrides[index] = full }
             return overrides
         }
-        for key in layers.members.keys.sorted() {
+        for key in layers.keys.sorted() {
             guard let index = Int(key), layerTypes.indices.contains(index), overrides[index] == nil else {
                 throw layers.invalid(
                     key, expected: "the number of a layer below \(layerTypes.count), once", found: "\"\(key)\"")
             }
             let layer = try layers.object(key)
-            for other in layer.members.keys.sorted() where !["head_dim", "num_key_value_heads"].contains(other) {
+            for other in layer.keys.sorted() where !["head_dim", "num_key_value_heads"].contains(other) {
                 throw layer.invalid(other, expected: "head_dim and num_key_value_heads only", found: "\"\(other)\"")
             }
             overrides[index] = LayerOverride(
@@ -158,12 +158,12 @@ public struct TextConfiguration: Sendable, Hashable {
 
     /// Absent is an error; null and 0 both mean that the model has no such part.
     private static func sizeOrNone(_ object: ConfigurationObject, _ key: String) throws(CheckpointError) -> Int {
-        guard object.members[key] != nil else { throw object.missing(key) }
+        guard object.keys.contains(key) else { throw object.missing(key) }
         return try object.integerIfPresent(key, in: 0...ConfigurationObject.widths.upperBound) ?? 0
     }
 
     private static func softcap(_ object: ConfigurationObject) throws(CheckpointError) -> Float? {
-        guard object.members["final_logit_softcapping"] != nil else { throw object.missing("final_logit_softcapping") }
+        guard object.keys.contains("final_logit_softcapping") else { throw object.missing("final_logit_softcapping") }
         return try object.numberIfPresent("final_logit_softcapping", above: 0).map { Float($0) }
     }
 }

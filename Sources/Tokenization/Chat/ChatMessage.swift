@@ -1,3 +1,5 @@
+import JSONText
+
 /// One message of a conversation.
 public struct ChatMessage: Sendable, Hashable {
     public enum Role: String, Sendable, CaseIterable {

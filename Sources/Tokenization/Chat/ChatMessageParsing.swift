@@ -1,4 +1,5 @@
 import Foundation
+import JSONText
 
 extension ChatMessage {
     /// Reads a conversation in the form of Hugging Face's pipelines:

@@ -1,3 +1,5 @@
+import JSONText
+
 /// The published chat format, in the generation and size that a checkpoint's `chat_template.jinja` belongs to.
 ///
 /// The template is recognised, not run: the four generations that exist are written natively.

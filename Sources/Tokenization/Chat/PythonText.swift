@@ -1,3 +1,5 @@
+import JSONText
+
 /// What the published templates get from Python: how values are printed, which are true, which characters are space.
 /// The prompt equals the reference only if these do.
 ///

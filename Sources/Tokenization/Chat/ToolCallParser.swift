@@ -1,3 +1,5 @@
+import JSONText
+
 /// Reads what a model writes between `<|tool_call>` and `<tool_call|>`: `call:NAME{key:value,…}`.
 ///
 /// Never fails: a model may stop anywhere. What is not closed ends with the text; a value that is neither quoted nor a

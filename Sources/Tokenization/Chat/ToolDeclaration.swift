@@ -1,3 +1,5 @@
+import JSONText
+
 /// Writes the declaration of a tool: what of its JSON schema the format shows, in the order it shows it.
 ///
 /// Keys of JSON schema that the format has no place for (`format`, `minimum`, `default`, `enum` of numbers) are dropped.

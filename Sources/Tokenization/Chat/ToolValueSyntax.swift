@@ -1,3 +1,5 @@
+import JSONText
+
 /// Values as calls, responses and declarations show them. Not JSON: strings stand between `<|"|>` tokens without escapes,
 /// members are sorted, keys are bare or between such tokens.
 struct ToolValueSyntax {

@@ -1,3 +1,5 @@
+import JSONText
+
 /// The turns after the system turn.
 struct TurnWriter {
     /// What the last message ended in; it decides how the answer begins.

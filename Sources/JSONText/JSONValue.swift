@@ -1,5 +1,7 @@
-/// A JSON value of a conversation: arguments, schemas, parts. Members keep their order, and integers stay apart from
-/// other numbers, since the prompt shows both.
+/// A JSON value. Members keep their order, and integers stay apart from other numbers, since prompts show both.
+///
+/// Foundation's parser keeps the last of two equal keys and names no line; a header with a tensor listed twice must be
+/// refused, and a typing error in a configuration must be found.
 public enum JSONValue: Sendable, Hashable {
     case null
     case boolean(Bool)
@@ -32,7 +34,7 @@ public enum JSONValue: Sendable, Hashable {
     }
 
     /// The kind of this value, with the value itself where it is short.
-    var summary: String {
+    public var summary: String {
         switch self {
         case .null, .boolean, .integer, .number: json
         case .string(let text): text.unicodeScalars.count > 40 ? "\"\(text.prefix(40))…\"" : "\"\(text)\""
@@ -47,7 +49,7 @@ public enum JSONValue: Sendable, Hashable {
         case .null: "null"
         case .boolean(let value): value ? "true" : "false"
         case .integer(let value): String(value)
-        case .number(let value): value.isFinite ? value.pythonText : "null"
+        case .number(let value): value.isFinite ? "\(value)" : "null"
         case .string(let text): Self.quote(text)
         case .array(let values): "[" + values.map(\.json).joined(separator: ", ") + "]"
         case .object(let members):
