@@ -58,8 +58,8 @@ class Batches:
         prefix = self.ids(f"<bos><|turn>user\n{examples[0].head}")
         rows, begins = [], []
         for example in examples:
-            count = 0 if example.soft is None else len(example.soft)
-            asked = [ID[f"<|{example.kind}|>"]] * count + self.ids(f"{example.tail}<turn|>\n<|turn>model\n")
+            placeholders = [] if example.soft is None else [ID[f"<|{example.kind}|>"]] * len(example.soft)
+            asked = placeholders + self.ids(f"{example.tail}<turn|>\n<|turn>model\n")
             begins.append(len(asked) - 1)
             rows.append(asked + self.ids(example.answer) + [ID["<turn|>"]])
         longest = max(len(row) for row in rows)

@@ -1,7 +1,7 @@
 """Speaks utterances with Debian's synthesisers and stores them as 16 kHz shards.
 
     python speech.py --out DATA/speech --split words --shards 6
-    python speech.py --out DATA/speech --split train --shards 24
+    python speech.py --out DATA/speech --split train --shards 8
     python speech.py --out DATA/speech --split test --shards 1
 
 A shard is `NAME.npy` (all samples of 1000 utterances, int16) and `NAME.json` (first sample, last sample, text, voice).
