@@ -21,12 +21,21 @@ struct ModelDirectory: ParsableArguments {
     ///   - argument: how the user would give one.
     static func find(_ given: String?, _ argument: String) throws(CommandError) -> URL {
         let preset = ProcessInfo.processInfo.environment[variable].flatMap { $0.isEmpty ? nil : $0 }
-        guard let path = given ?? preset else { throw CommandError(.modelNotGiven, argument) }
+        guard let path = given ?? preset else { return try demo(argument) }
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue else {
             throw CommandError(.noModel, path)
         }
         return URL(filePath: path, directoryHint: .isDirectory)
+    }
+
+    /// The toy model that comes with the program.
+    private static func demo(_ argument: String) throws(CommandError) -> URL {
+        guard let demo = ModelsDirectory.find()?.appending(path: "Demo", directoryHint: .isDirectory),
+            FileManager.default.fileExists(atPath: demo.appending(path: "model.safetensors").path)
+        else { throw CommandError(.modelNotGiven, argument) }
+        ByteSink.standardError.report("no --model, so the demo model answers: it knows a hundred words and a few shapes. \(howToGetOne)")
+        return demo
     }
 }
 

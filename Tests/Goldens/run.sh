@@ -1,16 +1,7 @@
 #!/bin/sh
-# Makes the goldens anew: installs the pinned Python packages into .build-goldens/venv, then runs the generator.
+# Makes the goldens anew with the pinned Python packages.
 # usage: run.sh [VARIANT…]
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-venv=$(cd "$here/../.." && pwd)/.build-goldens/venv
-
-if [ ! -e "$venv/installed" ]; then
-    rm -rf "$venv"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --no-deps --extra-index-url https://download.pytorch.org/whl/cpu -r "$here/requirements.txt"
-    # torchvision registers fake kernels for operators that it lacks beside the CPU build of torch, and fails on import.
-    : > "$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/torchvision/_meta_registrations.py"
-    touch "$venv/installed"
-fi
-OMP_NUM_THREADS=1 exec "$venv/bin/python" "$here/make_goldens.py" "$@"
+python=$("$here/venv.sh")
+OMP_NUM_THREADS=1 exec "$python" "$here/make_goldens.py" "$@"

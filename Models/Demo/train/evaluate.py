@@ -8,7 +8,6 @@ item into `manifest.json` beside the items. `--every N` takes each N-th item.
 
 import argparse
 import json
-from collections import defaultdict
 from pathlib import Path
 
 import soundfile
@@ -16,7 +15,7 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, Gemma4ForConditionalGeneration
 
-from train_audio import edits
+from figures import figures
 
 MOST_TOKENS = 48
 
@@ -33,27 +32,6 @@ def answer(model, processor, item: dict, folder: Path) -> tuple[list[int], str]:
     with torch.no_grad():
         ids = model.generate(**inputs, do_sample=False, max_new_tokens=MOST_TOKENS)[0, inputs["input_ids"].shape[1] :]
     return ids.tolist(), processor.tokenizer.decode(ids, skip_special_tokens=True)
-
-
-def figures(items: list[dict]) -> dict[str, str]:
-    """Per group: word error rate for speech, words said where nobody speaks, exact answers for pictures."""
-    groups = defaultdict(list)
-    for item in items:
-        groups[item["group"]].append(item)
-        if item["group"].startswith(("clean", "10 dB")):
-            groups[item["group"].rsplit(" ", 1)[0]].append(item)
-    result = {}
-    for group, members in groups.items():
-        if group == "no speech":
-            result[group] = f"{sum(len(item['text'].split()) for item in members)} words on {len(members)} clips"
-        elif members[0]["task"] == "transcribe":
-            wrong = sum(edits(item["text"].split(), item["expected"].split()) for item in members)
-            words = sum(len(item["expected"].split()) for item in members)
-            result[group] = f"{100 * wrong / words:.1f} % word errors ({len(members)} clips, {words} words)"
-        else:
-            exact = sum(item["text"] == item["expected"] for item in members)
-            result[group] = f"{100 * exact / len(members):.1f} % exact ({len(members)} items)"
-    return result
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from transformers import AutoModel
 
 import lean
 import sound
+from figures import edits
 from lexicon import VOCABULARY
 from shape import audio_configuration
 from training import Run, Schedule, log
@@ -98,8 +99,9 @@ class Pool:
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor, list[list[int]], torch.Tensor | None]:
         """Clips of similar length: features [B, n, 1024], mask [B, n], labels, and the classes [B, n] if known."""
-        pivot = len(self.random.choice(self.items)[0])
-        some = self.random.sample(self.items, min(len(self.items), 600))
+        first = self.random.choice(self.items)
+        pivot = len(first[0])
+        some = [first, *self.random.sample(self.items, min(len(self.items), 600))]
         chosen = [item for item in some if 0.7 * pivot - 6 < len(item[0]) <= pivot + 3][: max(TOKENS_PER_BATCH // (pivot + 3), 2)]
         total = max(len(item[0]) for item in chosen)
         batch = torch.zeros(len(chosen), total, chosen[0][0].shape[1], dtype=lean.BF16)
@@ -132,16 +134,6 @@ def greedy(logits: torch.Tensor, mask: torch.Tensor) -> list[list[int]]:
     for row, count in zip(logits.argmax(-1).tolist(), mask.sum(-1).tolist()):
         lines.append([label for n, label in enumerate(row[:count]) if label and (n == 0 or row[n - 1] != label)])
     return lines
-
-
-def edits(a: list, b: list) -> int:
-    """Levenshtein distance."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        previous, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (x != y))
-    return row[-1]
 
 
 def error_rate(lines: list[list[int]], truths: list[list[int]]) -> float:
