@@ -35,6 +35,9 @@ demo: build    ## transcribe and caption with a tiny checkpoint of random weight
 	$(GEMMA4) transcribe --model $(TINY)/checkpoint --max-tokens 12 Tests/Goldens/attachments/chirp.wav
 	$(GEMMA4) caption --model $(TINY)/checkpoint --max-tokens 12 Tests/Goldens/attachments/wide.png
 
+demo-eval: build    ## word errors and exact captions of Models/Demo on held-out data, transformers' beside ours
+	Models/Demo/train/eval.sh
+
 format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
