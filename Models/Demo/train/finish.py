@@ -115,7 +115,7 @@ def main() -> None:
     })
     modules.load_state_dict(torch.load(Path(options.state) / "decoder.pt", weights_only=True)["modules"])
     model.eval()
-    clips = sound.Clips(f"{options.data}/speech", "train")
+    clips = sound.Clips(f"{options.data}/speech", "train", "natural")
     print("float32, no bounds: loss, exact answers", losses(model, modules, batches, clips))
     with torch.no_grad():
         for parameter in model.parameters():

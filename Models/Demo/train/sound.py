@@ -15,17 +15,17 @@ FILTERS = torch.from_numpy(EXTRACTOR.mel_filters).float()
 
 
 class Clips:
-    """All clips of a split, as written by `speech.py`. Reads shards that are there; `refresh` looks for new ones."""
+    """All clips of some splits, as written by `speech.py`. Reads shards that are there; `refresh` looks for new ones."""
 
-    def __init__(self, folder: str, split: str) -> None:
-        self.folder, self.split = Path(folder), split
+    def __init__(self, folder: str, *splits: str) -> None:
+        self.folder, self.splits = Path(folder), splits
         self.shards: list[np.ndarray] = []
         self.entries: list[tuple[int, dict]] = []
         self.known: set[str] = set()
         self.refresh()
 
     def refresh(self) -> None:
-        for path in sorted(self.folder.glob(f"{self.split}-*.json")):
+        for path in sorted(path for split in self.splits for path in self.folder.glob(f"{split}-*.json")):
             if path.name not in self.known:
                 self.known.add(path.name)
                 self.entries += [(len(self.shards), entry) for entry in json.loads(path.read_text())]
@@ -81,7 +81,7 @@ def resampled(speech: np.ndarray, factor: float) -> np.ndarray:
 def augmented(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One random take of a clip: speed, margins, and all of `recorded`."""
     if rng.random() < 0.8:
-        speech = resampled(speech, rng.uniform(0.87, 1.16))
+        speech = resampled(speech, rng.uniform(0.84, 1.2))
     before, after = rng.uniform(0.02, 0.5), rng.uniform(0.12, 0.5)
     return recorded(np.pad(speech, (int(before * RATE), int(after * RATE))), rng)
 
@@ -149,6 +149,15 @@ def features(clips: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     magnitudes = torch.fft.rfft(frames, n=512).abs()
     mask = torch.arange(total)[None] < counts[:, None]
     return torch.log(magnitudes @ FILTERS + 0.001) * mask[..., None], mask
+
+
+def warped(frames: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Log-mel frames [T, 128] with the frequency axis bent at random, as by a vocal tract of another shape."""
+    knots = np.array([0, 25, 50, 75, 100, 127], np.float32)
+    moved = knots + np.array([0, *rng.uniform(-5, 5, 4), 0], np.float32) + knots * np.float32(rng.uniform(-0.05, 0.05))
+    source = torch.from_numpy(np.interp(np.arange(128, dtype=np.float32), knots, moved.clip(0, 126.99)).astype(np.float32))
+    low = source.long()
+    return torch.lerp(frames[:, low], frames[:, low + 1], source - low)
 
 
 def check_features() -> None:

@@ -2,10 +2,11 @@
 
     python speech.py --out DATA/speech --split words --shards 6
     python speech.py --out DATA/speech --split train --shards 8
+    python speech.py --out DATA/speech --split natural --shards 16
     python speech.py --out DATA/speech --split test --shards 1
 
 A shard is `NAME.npy` (all samples of 1000 utterances, int16) and `NAME.json` (first sample, last sample, text, voice).
-`words` are single words. The voices of `test` are heard in no other split: see `TEST_VARIANTS`.
+`words` are single words; `natural` has few voices of espeak-ng and many of those that were cut from recordings. The voices of `test` are heard in no other split: see `TEST_VARIANTS`.
 Needs: espeak-ng, flite, festival with festvox-kallpc16k, festvox-kdlpc16k, festvox-us-slt-hts.
 """
 
@@ -119,7 +120,7 @@ def shard(job: tuple[str, str, int]) -> str:
     rng = random.Random(f"{split} {number}")
     texts = [VOCABULARY[n % len(VOCABULARY)] if split == "words" else utterance(rng) for n in range(PER_SHARD)]
     test = split == "test"
-    share = {"train": {"espeak": 0.78, "flite": 0.12}, "words": {"espeak": 0.90, "flite": 0.06}, "test": {"espeak": 0.75, "flite": 0.0}}[split]
+    share = {"train": {"espeak": 0.78, "flite": 0.12}, "natural": {"espeak": 0.10, "flite": 0.65}, "words": {"espeak": 0.90, "flite": 0.06}, "test": {"espeak": 0.75, "flite": 0.0}}[split]
     spoken_by = [rng.random() for _ in texts]
     with_espeak = [n for n, r in enumerate(spoken_by) if r < share["espeak"]]
     with_flite = [n for n, r in enumerate(spoken_by) if share["espeak"] <= r < share["espeak"] + share["flite"]]
@@ -150,7 +151,7 @@ def shard(job: tuple[str, str, int]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True)
-    parser.add_argument("--split", choices=["words", "train", "test"], required=True)
+    parser.add_argument("--split", choices=["words", "train", "natural", "test"], required=True)
     parser.add_argument("--shards", type=int, required=True)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()

@@ -65,7 +65,7 @@ class Pool:
         return sound.augmented(clips.samples(position), self.noise), [CLASSES[word] for word in clips.text(position).split()], None
 
     def add(self, count: int, clips: sound.Clips, single: bool) -> None:
-        """`count` fresh takes, with random bands of time and frequency hidden (SpecAugment)."""
+        """`count` fresh takes, with warped frequencies, and random bands of time and frequency hidden (SpecAugment)."""
         takes = []
         for _ in range(count):
             if self.random.random() < SILENT:
@@ -77,6 +77,8 @@ class Pool:
             some = takes[start : start + 8]
             frames, mask = sound.features([take for take, _, _ in some])
             for row in frames:
+                if self.random.random() < 0.6:
+                    row.copy_(sound.warped(row, self.noise))
                 for _ in range(2):
                     width, low = self.random.randint(0, 12), self.random.randint(0, 116)
                     row[:, low : low + width] = -4.0
@@ -177,7 +179,7 @@ def main() -> None:
     print("difference from transformers", lean.check_audio(tower))
     run = Run(options.state, "audio", modules, Schedule(options.rate, 200, options.steps, options.descent))
 
-    words, clips, test = (sound.Clips(f"{options.data}/speech", split) for split in ("words", "train", "test"))
+    words, clips, test = (sound.Clips(f"{options.data}/speech", *splits) for splits in (["words"], ["train", "natural"], ["test"]))
     pool = Pool(front, seed=run.step)
     average = None
     while not run.finished():

@@ -171,7 +171,7 @@ def main() -> None:
         for part in (model.model.audio_tower, model.model.vision_tower, *heads.values()):
             part.requires_grad_(False)
 
-    source = Source(modules, sound.Clips(f"{options.data}/speech", "train"), seed=run.step)
+    source = Source(modules, sound.Clips(f"{options.data}/speech", "train", "natural"), seed=run.step)
     averages: dict[str, float] = {}
     while not run.finished():
         chance = source.random.random()
