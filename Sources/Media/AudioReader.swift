@@ -1,8 +1,8 @@
 import Foundation
 
-/// Reads a recording as the models want it: mono, 16 kHz, 32-bit floats, in blocks of bounded memory or whole.
+/// Reads a recording as the models want it: 16 kHz, 32-bit floats, in blocks of bounded memory or whole.
 ///
-/// Channels are averaged, then the rate is changed by libsoxr; nothing is normalised, dithered or filtered.
+/// Channels are averaged or kept apart, then the rate is changed by libsoxr; nothing is normalised, dithered or filtered.
 /// Formats: whatever libsndfile opens, known by content and not by name.  A WAV or AIFF file that ends before its
 /// header says is refused; lengths that a stream's header leaves open are not looked at.
 ///
@@ -12,23 +12,23 @@ public struct AudioReader: ~Copyable, Sendable {
     public static let sampleRate = 16_000
 
     private var file: SoundFile
-    private var mono: MonoStream
+    private var stream: ChannelStream
     private var isFinished = false
     private var samplesRead = 0
 
     /// - Throws: `MediaError` if this is not a recording that libsndfile opens.
-    public init(_ file: URL) throws(MediaError) {
-        try self.init(SourceBytes(contentsOf: file))
+    public init(_ file: URL, channels: AudioChannels = .mix) throws(MediaError) {
+        try self.init(SourceBytes(contentsOf: file), channels)
     }
 
     /// - Parameter name: what errors call these bytes.
-    public init(_ bytes: Data, name: String = "recording") throws(MediaError) {
-        try self.init(SourceBytes(bytes, name: name))
+    public init(_ bytes: Data, name: String = "recording", channels: AudioChannels = .mix) throws(MediaError) {
+        try self.init(SourceBytes(bytes, name: name), channels)
     }
 
-    private init(_ source: SourceBytes) throws(MediaError) {
+    private init(_ source: SourceBytes, _ channels: AudioChannels) throws(MediaError) {
         let file = try SoundFile(source)
-        mono = try MonoStream(source.name, sampleRate: file.sampleRate, channels: file.channels)
+        stream = try ChannelStream(source.name, sampleRate: file.sampleRate, channels: file.channels, output: channels)
         self.file = file
     }
 
@@ -38,15 +38,19 @@ public struct AudioReader: ~Copyable, Sendable {
     /// What the header announces.  Damaged or streamed files may have more or less.
     public var announcedDurationInSeconds: Double { Double(file.announcedFrames) / Double(file.sampleRate) }
 
-    /// The next 16 kHz samples, never none and at most a few seconds of them; `nil` at the end.
+    /// The next 16 kHz samples, never none and at most a few seconds of them; `nil` at the end. Of the first channel, if
+    /// channels are kept apart.
     /// - Throws: `MediaError` where the file cannot be decoded, holds no sample, or one that is not finite.
-    public mutating func readBlock() throws(MediaError) -> [Float]? {
+    public mutating func readBlock() throws(MediaError) -> [Float]? { try readChannels()?[0] }
+
+    /// The same for each channel; one if they are mixed.
+    public mutating func readChannels() throws(MediaError) -> [[Float]]? {
         while !isFinished {
             let frames = try file.read(frames: 16_384)
             isFinished = frames.isEmpty
-            let block = isFinished ? mono.finish() : try mono.append(frames)
-            samplesRead += block.count
-            if !block.isEmpty { return block }
+            let block = isFinished ? stream.finish() : try stream.append(frames)
+            samplesRead += block[0].count
+            if !block[0].isEmpty { return block }
         }
         guard samplesRead > 0 else {
             throw file.source.error(
@@ -89,54 +93,7 @@ public struct AudioReader: ~Copyable, Sendable {
                 found: "\(interleaved.count) samples of \(channels) channels at \(sampleRate) Hz",
                 remedy: "check the parameters")
         }
-        var mono = try MonoStream(name, sampleRate: sampleRate, channels: channels)
-        return try mono.append(interleaved) + mono.finish()
-    }
-}
-
-/// Interleaved frames in, 16 kHz mono out.
-private struct MonoStream: ~Copyable, Sendable {
-    let name: String
-    let sampleRate: Int
-    let channels: Int
-    private var resampler: Resampler?
-    private var framesSeen = 0
-
-    init(_ name: String, sampleRate: Int, channels: Int) throws(MediaError) {
-        self.name = name
-        self.sampleRate = sampleRate
-        self.channels = channels
-        guard sampleRate != AudioReader.sampleRate else { return }
-        resampler = Resampler(from: sampleRate, to: AudioReader.sampleRate)
-        if resampler == nil {
-            throw MediaError(
-                code: .outOfMemory, source: name, expected: "a resampler for \(sampleRate) Hz", found: "none",
-                remedy: "convert with: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
-        }
-    }
-
-    /// - Throws: `MediaError` where a sample is infinite or not a number: one of them would spoil the whole answer.
-    mutating func append(_ interleaved: [Float]) throws(MediaError) -> [Float] {
-        let mono = channels == 1 ? interleaved : mean(interleaved)
-        if let bad = mono.firstIndex(where: { !$0.isFinite }) {
-            let seconds = Double(framesSeen + bad) / Double(sampleRate)
-            throw MediaError(
-                code: .malformed, source: name, expected: "finite samples",
-                found: "\(mono[bad]) at \(String(format: "%.2f", seconds)) s", remedy: "export the recording again")
-        }
-        framesSeen += mono.count
-        return resampler?.append(mono) ?? mono
-    }
-
-    mutating func finish() -> [Float] {
-        resampler?.finish() ?? []
-    }
-
-    private func mean(_ interleaved: [Float]) -> [Float] {
-        (0..<interleaved.count / channels).map { frame in
-            var sum: Float = 0
-            for channel in 0..<channels { sum += interleaved[frame * channels + channel] }
-            return sum / Float(channels)
-        }
+        var stream = try ChannelStream(name, sampleRate: sampleRate, channels: channels, output: .mix)
+        return try stream.append(interleaved)[0] + stream.finish()[0]
     }
 }

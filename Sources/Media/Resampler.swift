@@ -1,28 +1,31 @@
 import CSoxr
 
-/// Changes the sample rate of one channel, block by block: libsoxr at its "HQ" quality, which the reference uses too.
+/// Changes the sample rate of interleaved channels, block by block: libsoxr at its "HQ" quality, which the reference uses
+/// too.
 ///
 /// Sendable although it holds a C handle: the handle has one owner, and resampling needs exclusive access to it.
 struct Resampler: ~Copyable, @unchecked Sendable {
     private let handle: soxr_t
     private let ratio: Double
+    private let channels: Int
 
     /// `nil` where libsoxr finds no memory.
-    init?(from inputRate: Int, to outputRate: Int) {
+    init?(from inputRate: Int, to outputRate: Int, channels: Int) {
         var failure: soxr_error_t?
-        // Without specifications: 32-bit floats, HQ, one thread.
-        guard let handle = soxr_create(Double(inputRate), Double(outputRate), 1, &failure, nil, nil, nil),
-            failure == nil
-        else { return nil }
-        self.handle = handle
+        // Without specifications: 32-bit floats, interleaved, HQ, one thread.
+        let created = soxr_create(
+            Double(inputRate), Double(outputRate), UInt32(channels), &failure, nil, nil, nil)
+        guard let created, failure == nil else { return nil }
+        handle = created
         ratio = Double(outputRate) / Double(inputRate)
+        self.channels = channels
     }
 
     deinit {
         soxr_delete(handle)
     }
 
-    /// What can be computed of the output once `samples` are known; the filter holds some back.
+    /// What can be computed of the output once `samples`, `[frames, channels]`, are known; the filter holds some back.
     mutating func append(_ samples: [Float]) -> [Float] {
         samples.isEmpty ? [] : samples.withUnsafeBufferPointer { process($0) }
     }
@@ -34,19 +37,20 @@ struct Resampler: ~Copyable, @unchecked Sendable {
 
     private func process(_ input: UnsafeBufferPointer<Float>) -> [Float] {
         var output: [Float] = []
+        let frames = input.count / channels
         var consumed = 0
-        let room = Int(Double(input.count) * ratio) + 4096
+        let room = Int(Double(frames) * ratio) + 4096
         while true {
-            let block = [Float](unsafeUninitializedCapacity: room) { block, produced in
-                var used = 0
+            let block = [Float](unsafeUninitializedCapacity: room * channels) { block, count in
+                var (used, produced) = (0, 0)
                 soxr_process(
-                    handle, input.baseAddress.map { $0 + consumed }, input.count - consumed, &used, block.baseAddress,
-                    room,
-                    &produced)
+                    handle, input.baseAddress.map { $0 + consumed * channels }, frames - consumed, &used,
+                    block.baseAddress, room, &produced)
                 consumed += used
+                count = produced * channels
             }
             output += block
-            if consumed == input.count && block.count < room { return output }
+            if consumed == frames && block.count < room * channels { return output }
         }
     }
 }

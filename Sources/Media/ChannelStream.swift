@@ -1,0 +1,65 @@
+import Foundation
+
+/// What becomes of a recording's channels.
+public enum AudioChannels: String, Sendable, CaseIterable {
+    /// One channel: their mean.
+    case mix
+    /// Each for itself.
+    case split
+}
+
+/// Interleaved frames in; 16 kHz out, one array of equal length for each channel.
+struct ChannelStream: ~Copyable, Sendable {
+    private let name: String
+    private let sampleRate: Int
+    private let channels: Int
+    /// Channels that come out.
+    private let outputs: Int
+    private var resampler: Resampler?
+    private var framesSeen = 0
+
+    init(_ name: String, sampleRate: Int, channels: Int, output: AudioChannels) throws(MediaError) {
+        self.name = name
+        self.sampleRate = sampleRate
+        self.channels = channels
+        outputs = output == .mix ? 1 : channels
+        guard sampleRate != AudioReader.sampleRate else { return }
+        resampler = Resampler(from: sampleRate, to: AudioReader.sampleRate, channels: outputs)
+        if resampler == nil {
+            throw MediaError(
+                code: .outOfMemory, source: name, expected: "a resampler for \(sampleRate) Hz", found: "none",
+                remedy: "convert with: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
+        }
+    }
+
+    /// - Parameter interleaved: `[frames, channels]`.
+    /// - Throws: `MediaError` where a sample is infinite or not a number: one of them would spoil the whole answer.
+    mutating func append(_ interleaved: [Float]) throws(MediaError) -> [[Float]] {
+        let samples = outputs == channels ? interleaved : mean(interleaved)
+        if let bad = samples.firstIndex(where: { !$0.isFinite }) {
+            let seconds = Double(framesSeen + bad / outputs) / Double(sampleRate)
+            throw MediaError(
+                code: .malformed, source: name, expected: "finite samples",
+                found: "\(samples[bad]) at \(String(format: "%.2f", seconds)) s", remedy: "export the recording again")
+        }
+        framesSeen += samples.count / outputs
+        return separate(resampler?.append(samples) ?? samples)
+    }
+
+    mutating func finish() -> [[Float]] { separate(resampler?.finish() ?? []) }
+
+    private func separate(_ interleaved: [Float]) -> [[Float]] {
+        guard outputs > 1 else { return [interleaved] }
+        return (0..<outputs).map { channel in
+            stride(from: channel, to: interleaved.count, by: outputs).map { interleaved[$0] }
+        }
+    }
+
+    private func mean(_ interleaved: [Float]) -> [Float] {
+        (0..<interleaved.count / channels).map { frame in
+            var sum: Float = 0
+            for channel in 0..<channels { sum += interleaved[frame * channels + channel] }
+            return sum / Float(channels)
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import Foundation
+
+/// Raw samples without a header from a pipe, as they come: what `arecord -t raw` or `ffmpeg -f s16le` write.
+///
+/// A thread of its own reads ahead, up to five minutes, so that who records need not wait while a model listens; who
+/// writes faster than that has to wait.
+public final class PCMStream: Sendable {
+    /// How a sample is written: little-endian, one channel.
+    public enum Format: String, Sendable, CaseIterable {
+        case s16le, f32le
+
+        var bytesPerSample: Int { self == .s16le ? 2 : 4 }
+    }
+
+    private static let secondsAhead = 300
+
+    public let format: Format
+    /// In hertz.
+    public let sampleRate: Int
+    /// What errors call it.
+    public let name: String
+    private let queue: ByteQueue
+
+    /// Starts reading.
+    ///
+    /// - Parameter descriptor: stays open, and must stay so until the end has been read.
+    /// - Throws: `MediaError` if no recording has this rate.
+    public init(
+        _ descriptor: Int32 = STDIN_FILENO, format: Format, sampleRate: Int, name: String = "standard input"
+    ) throws(MediaError) {
+        guard SoundFile.rates.contains(sampleRate) else {
+            throw MediaError(
+                code: .unsupported, source: name,
+                expected: "\(SoundFile.rates.lowerBound) to \(SoundFile.rates.upperBound) Hz",
+                found: "\(sampleRate) Hz",
+                remedy: "give the rate of the recording")
+        }
+        (self.format, self.sampleRate, self.name) = (format, sampleRate, name)
+        let queue = ByteQueue(limit: Self.secondsAhead * sampleRate * format.bytesPerSample)
+        self.queue = queue
+        Thread.detachNewThread { queue.fill(from: descriptor) }
+    }
+
+    /// Waits for the next samples.
+    ///
+    /// - Returns: at the rate of the stream; none after a fifth of a second without any, nil at the end.
+    /// - Throws: `MediaError` if the stream cannot be read, or ends within a sample.
+    func read() throws(MediaError) -> [Float]? {
+        switch queue.take(multipleOf: format.bytesPerSample) {
+        case .bytes(let bytes): return samples(bytes)
+        case .nothingYet: return []
+        case .end(let left) where left == 0: return nil
+        case .end(let left):
+            throw MediaError(
+                code: .truncated, source: name, expected: "whole samples of \(format.bytesPerSample) bytes",
+                found: "\(left) bytes at the end", remedy: "check that it is \(format.rawValue)")
+        case .failed(let reason):
+            throw MediaError(
+                code: .unreadable, source: name, expected: "samples", found: reason, remedy: "check what writes to it")
+        }
+    }
+
+    private func samples(_ bytes: [UInt8]) -> [Float] {
+        stride(from: 0, to: bytes.count, by: format.bytesPerSample).map { index in
+            switch format {
+            case .s16le: Float(Int16(bitPattern: UInt16(bytes[index]) | UInt16(bytes[index + 1]) << 8)) / 32_768
+            case .f32le: Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[index + $1]) << (8 * UInt32($1)) })
+            }
+        }
+    }
+}
+
+/// Bytes that one thread writes and another takes, in blocks.
+///
+/// Sendable although it changes: every access holds the condition's lock.
+private final class ByteQueue: @unchecked Sendable {
+    enum Taken {
+        case bytes([UInt8])
+        case nothingYet
+        case end(left: Int)
+        case failed(String)
+    }
+
+    private let condition = NSCondition()
+    private let limit: Int
+    private var blocks: [[UInt8]] = []
+    private var count = 0
+    private var isEnd = false
+    private var failure: String?
+    /// The first bytes of a sample whose last are in the next block.
+    private var rest: [UInt8] = []
+
+    init(limit: Int) { self.limit = limit }
+
+    func fill(from descriptor: Int32) {
+        var isOver = false
+        while !isOver {
+            var error: Int32 = 0
+            let block = [UInt8](unsafeUninitializedCapacity: 1 << 16) { buffer, count in
+                repeat {
+                    count = Foundation.read(descriptor, buffer.baseAddress, buffer.count)
+                } while count < 0 && errno == EINTR
+                if count < 0 { (error, count) = (errno, 0) }
+            }
+            condition.lock()
+            blocks.append(block)
+            count += block.count
+            isEnd = block.isEmpty
+            failure = error == 0 ? nil : String(cString: strerror(error))
+            condition.broadcast()
+            while count > limit { condition.wait() }
+            isOver = isEnd
+            condition.unlock()
+        }
+    }
+
+    func take(multipleOf size: Int) -> Taken {
+        condition.lock()
+        defer { condition.unlock() }
+        if blocks.isEmpty, !isEnd { _ = condition.wait(until: Date(timeIntervalSinceNow: 0.2)) }
+        guard !blocks.isEmpty else { return isEnd ? ended : .nothingYet }
+        let bytes = rest + blocks.removeFirst()
+        count -= bytes.count - rest.count
+        condition.broadcast()
+        rest = Array(bytes.suffix(bytes.count % size))
+        if bytes.count < size { return isEnd && blocks.isEmpty ? ended : .nothingYet }
+        return .bytes(bytes.dropLast(rest.count))
+    }
+
+    private var ended: Taken { failure.map(Taken.failed) ?? .end(left: rest.count) }
+}
