@@ -32,7 +32,7 @@ public struct AudioSplitter: Sendable {
         var start = 0
         while samples.count - start > maxSamples {
             let latest = min(start + maxSamples, samples.count - minSamples)
-            let cut = quietest(in: samples, from: start + maxSamples - searchSamples, through: latest)
+            let cut = Self.quietest(in: samples, from: start + maxSamples - searchSamples, through: latest)
             pieces.append(start..<cut)
             start = cut
         }
@@ -41,7 +41,7 @@ public struct AudioSplitter: Sendable {
     }
 
     /// The point within the range around which the window has the least energy; the latest of equals.
-    private func quietest(in samples: [Float], from first: Int, through last: Int) -> Int {
+    static func quietest(in samples: [Float], from first: Int, through last: Int) -> Int {
         var best = (energy: Double.infinity, point: last)
         for point in stride(from: last, through: first, by: -Self.stepSamples) {
             let window = max(0, point - Self.windowSamples / 2)..<min(samples.count, point + Self.windowSamples / 2)

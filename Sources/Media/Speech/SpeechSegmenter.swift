@@ -1,0 +1,207 @@
+/// Cuts a recording of any length into pieces of speech and leaves out the silence between them, block by block, in
+/// bounded memory.
+///
+/// A long pause ends a piece. Where a piece reaches its limit, it is cut in a shorter pause; where
+/// speech runs through, at the quietest place before the limit, and then both pieces have what is around the cut, so that
+/// every word is whole in one of them. A recording that fits one piece is left as it is.
+public struct SpeechSegmenter: Sendable {
+    public struct Options: Sendable, Equatable {
+        /// No piece is longer.
+        public var maxPieceInSeconds: Double
+        /// A pause of this length ends a piece; 0.3 s at least.
+        public var pauseInSeconds: Double
+        /// Whether a recording that fits one piece is one piece, with its silence.
+        public var keepsShortRecordings: Bool
+
+        public init(maxPieceInSeconds: Double = 28, pauseInSeconds: Double = 1, keepsShortRecordings: Bool = true) {
+            self.maxPieceInSeconds = maxPieceInSeconds
+            self.pauseInSeconds = pauseInSeconds
+            self.keepsShortRecordings = keepsShortRecordings
+        }
+
+        /// For sound that is being spoken: short pieces, so that the first words come before the last are said.
+        public static let live = Options(maxPieceInSeconds: 10, pauseInSeconds: 0.5, keepsShortRecordings: false)
+    }
+
+    private static let frame = VoiceActivityDetector.frameLength
+    private static let rate = VoiceActivityDetector.sampleRate
+    /// Silence that a piece keeps before and after its speech, for consonants that are as faint as noise.
+    private static let lead = rate * 3 / 10
+    private static let tail = rate * 3 / 10
+    /// The shortest pause, in frames, in which a piece that is too long is cut.
+    private static let shortestPause = 12
+    /// Where speech runs through, so much is in both pieces.
+    private static let overlap = rate * 3 / 2
+    /// The part of a piece before its limit in which the quietest place is looked for, at most.
+    private static let search = rate * 5
+
+    public let options: Options
+    private let maxSamples: Int
+    private let pauseFrames: Int
+
+    private var detector = VoiceActivityDetector()
+    /// Of the recording, from `bufferStart` on.
+    private var buffer: [Float] = []
+    private var bufferStart = 0
+    private var samplesSeen = 0
+    private var framesDecided = 0
+    /// Stretches of speech of the piece that is being made, in frames.
+    private var stretches: [Range<Int>] = []
+    /// All frames of speech of the recording, and the first.
+    private var voiced = (count: 0, first: 0, end: 0)
+    /// What an earlier piece has already.
+    private var cursor = 0
+    private var overlapWithLast = 0
+    /// All pieces, as long as the recording may fit one.
+    private var held: [SpeechPiece] = []
+    private var skipped = 0
+    /// Samples before the last piece that no piece has: silence.
+    public var skippedSamples: Int { mayBeOnePiece ? 0 : skipped }
+
+    public init(_ options: Options = .init()) {
+        precondition(
+            (2...30).contains(options.maxPieceInSeconds) && options.pauseInSeconds > 0,
+            "maxPieceInSeconds \(options.maxPieceInSeconds), pauseInSeconds \(options.pauseInSeconds)")
+        self.options = options
+        maxSamples = Int(options.maxPieceInSeconds * Double(Self.rate))
+        pauseFrames = max(Self.tail, Int(options.pauseInSeconds * Double(Self.rate))) / Self.frame
+    }
+
+    /// - Parameter samples: the next of the recording, at 16 kHz.
+    /// - Returns: the pieces that are complete now.
+    public mutating func append(_ samples: [Float]) -> [SpeechPiece] {
+        buffer += samples
+        samplesSeen += samples.count
+        let pieces = decide(detector.append(samples))
+        forgetOldSamples()
+        guard mayBeOnePiece else {
+            defer { held = [] }
+            return held + pieces
+        }
+        held += pieces
+        return []
+    }
+
+    /// The pieces that are left at the end of the recording.
+    public mutating func finish() -> [SpeechPiece] {
+        var pieces = held + decide(detector.finish())
+        if mayBeOnePiece { return samplesSeen > 0 ? [wholeRecording] : [] }
+        if !stretches.isEmpty {
+            pieces.append(piece(endingAt: min(speechSamples.upperBound + Self.tail, start + maxSamples)))
+        }
+        skipped += samplesSeen - cursor
+        cursor = samplesSeen
+        return pieces
+    }
+
+    private var mayBeOnePiece: Bool { options.keepsShortRecordings && samplesSeen <= maxSamples }
+
+    private var wholeRecording: SpeechPiece {
+        let speech = min(voiced.first * Self.frame, samplesSeen)..<min(voiced.end * Self.frame, samplesSeen)
+        return SpeechPiece(
+            samples: buffer, range: 0..<samplesSeen, speech: voiced.count > 0 ? speech : 0..<samplesSeen, overlap: 0,
+            speechShare: Double(voiced.count * Self.frame) / Double(samplesSeen))
+    }
+
+    private mutating func decide(_ decisions: [Bool]) -> [SpeechPiece] {
+        var pieces: [SpeechPiece] = []
+        for isSpeech in decisions {
+            if isSpeech {
+                if voiced.count == 0 { voiced.first = framesDecided }
+                (voiced.count, voiced.end) = (voiced.count + 1, framesDecided + 1)
+                if let last = stretches.last, last.upperBound == framesDecided {
+                    stretches[stretches.count - 1] = last.lowerBound..<framesDecided + 1
+                } else {
+                    stretches.append(framesDecided..<framesDecided + 1)
+                }
+            }
+            framesDecided += 1
+            guard let last = stretches.last else { continue }
+            if framesDecided - last.upperBound >= pauseFrames {
+                pieces.append(piece(endingAt: last.upperBound * Self.frame + Self.tail))
+            } else if framesDecided * Self.frame - start >= maxSamples {
+                pieces.append(isSpeech ? cut() : piece(endingAt: framesDecided * Self.frame))
+            }
+        }
+        return pieces
+    }
+
+    // MARK: The piece that is being made
+
+    private var voicedFrames: Int { stretches.reduce(0) { $0 + $1.count } }
+
+    /// From the first to the last sample of its speech.
+    private var speechSamples: Range<Int> {
+        stretches[0].lowerBound * Self.frame..<min(samplesSeen, stretches[stretches.count - 1].upperBound * Self.frame)
+    }
+
+    /// Its first sample.
+    private var start: Int {
+        overlapWithLast > 0 ? cursor - overlapWithLast : max(cursor, stretches[0].lowerBound * Self.frame - Self.lead)
+    }
+
+    /// Ends the piece there; the next begins with the speech after it.
+    private mutating func piece(endingAt end: Int) -> SpeechPiece {
+        let range = start..<min(end, samplesSeen)
+        let piece = SpeechPiece(
+            samples: Array(buffer[range.lowerBound - bufferStart..<range.upperBound - bufferStart]), range: range,
+            speech: speechSamples, overlap: overlapWithLast,
+            speechShare: min(1, Double(voicedFrames * Self.frame) / Double(range.count)))
+        skipped += max(0, range.lowerBound - cursor)
+        cursor = range.upperBound
+        overlapWithLast = 0
+        stretches = []
+        return piece
+    }
+
+    /// Ends a piece that has reached its limit, and begins the next within it.
+    private mutating func cut() -> SpeechPiece {
+        if let pause = bestPause {
+            let rest = Array(stretches[pause...])
+            stretches.removeSubrange(pause...)
+            let middle = (stretches[pause - 1].upperBound + rest[0].lowerBound) * Self.frame / 2
+            let ended = piece(endingAt: min(middle, speechSamples.upperBound + Self.tail))
+            stretches = rest
+            return ended
+        }
+        let limit = start + maxSamples
+        let half = min(Self.overlap, maxSamples / 4) / 2
+        let quietest =
+            AudioSplitter.quietest(
+                in: buffer, from: max(start + maxSamples / 2, limit - Self.search) - bufferStart,
+                through: limit - half - bufferStart) + bufferStart
+        let frame = quietest / Self.frame
+        let (before, after) = (clipped(to: 0..<frame), clipped(to: frame..<framesDecided))
+        stretches = before
+        let ended = piece(endingAt: quietest + half)
+        stretches = after
+        overlapWithLast = 2 * half
+        return ended
+    }
+
+    /// The stretch before which the piece is best cut: the last pause of its later half that is at least half as long as
+    /// the longest there.
+    private var bestPause: Int? {
+        let half = start + maxSamples / 2
+        func length(_ index: Int) -> Int { stretches[index].lowerBound - stretches[index - 1].upperBound }
+        let pauses = stretches.indices.dropFirst().filter {
+            length($0) >= Self.shortestPause && stretches[$0].lowerBound * Self.frame > half
+        }
+        let longest = pauses.map(length).max() ?? 0
+        return pauses.last { 2 * length($0) >= longest }
+    }
+
+    private func clipped(to frames: Range<Int>) -> [Range<Int>] {
+        stretches.map { $0.clamped(to: frames) }.filter { !$0.isEmpty }
+    }
+
+    /// Keeps what a piece can still need.
+    private mutating func forgetOldSamples() {
+        guard !mayBeOnePiece else { return }
+        let needed = stretches.isEmpty ? max(cursor, framesDecided * Self.frame - Self.lead) : start
+        if needed - bufferStart > 4 * Self.rate {
+            buffer.removeFirst(needed - bufferStart)
+            bufferStart = needed
+        }
+    }
+}

@@ -1,0 +1,75 @@
+import Foundation
+
+/// Made-up sounds at 16 kHz, the same on every machine.
+enum Sounds {
+    static let rate = 16_000
+
+    /// White noise filtered to fall by so many decibels an octave, roughly; of this level in dB of full scale.
+    static func noise(seconds: Double, fallingBy slope: Double = 0, level: Double, seed: UInt64 = 1) -> [Float] {
+        var random = seed
+        func white() -> Double {
+            // Twelve uniform numbers make a normal one.
+            (0..<12).reduce(-6.0) { sum, _ in
+                random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                return sum + Double(random >> 11) / Double(1 << 53)
+            }
+        }
+        // A sum of one-pole low-passes an octave apart approximates any slope between 0 and 6 dB.
+        let poles = (0..<9).map { 20 * pow(2, Double($0)) }
+        var states = [Double](repeating: 0, count: poles.count)
+        let samples = (0..<Int(seconds * Double(rate))).map { _ -> Double in
+            let input = white()
+            guard slope > 0 else { return input }
+            return poles.indices.reduce(0.0) { sum, index in
+                let decay = exp(-2 * .pi * poles[index] / Double(rate))
+                states[index] = decay * states[index] + (1 - decay) * input
+                return sum + states[index] * pow(2, Double(index) * (1 - slope / 6))
+            }
+        }
+        return scaled(samples, to: level)
+    }
+
+    /// A mains hum with ten overtones.
+    static func hum(seconds: Double, frequency: Double = 50, level: Double) -> [Float] {
+        scaled(
+            (0..<Int(seconds * Double(rate))).map { index in
+                (1...11).reduce(0.0) { sum, overtone in
+                    let phase = 2 * Double.pi * frequency * Double(overtone * index) / Double(rate)
+                    return sum + sin(phase + Double(overtone)) / Double(overtone)
+                }
+            }, to: level)
+    }
+
+    static func silence(seconds: Double) -> [Float] { [Float](repeating: 0, count: Int(seconds * Double(rate))) }
+
+    /// Something like speech: syllables of 0.2 s in a row, each a voiced sound with formants of its own or, if wanted,
+    /// every fourth a hiss; with dips between them; of this level.
+    static func speech(seconds: Double, level: Double = -20, seed: Int = 0, hisses: Bool = true) -> [Float] {
+        let hiss = noise(seconds: seconds, level: 0, seed: UInt64(seed + 7))
+        let samples = (0..<Int(seconds * Double(rate))).map { index -> Double in
+            let time = Double(index) / Double(rate)
+            let syllable = Int(time / 0.2) + seed
+            let within = (time / 0.2).truncatingRemainder(dividingBy: 1)
+            let envelope = pow(sin(.pi * within), 0.7)
+            if hisses, syllable % 4 == 3 { return envelope * 0.2 * Double(hiss[index]) }
+            let pitch = 110 + 20 * sin(time * 3)
+            let formants = [[700.0, 1_200], [300, 2_300], [500, 900]][syllable % 3]
+            return envelope
+                * (1...24).reduce(0.0) { sum, overtone in
+                    let frequency = pitch * Double(overtone)
+                    let gain = formants.reduce(0.02) { $0 + exp(-pow((frequency - $1) / 150, 2)) }
+                    return sum + gain * sin(2 * .pi * frequency * time)
+                }
+        }
+        return scaled(samples, to: level)
+    }
+
+    /// Adds what lasts at least as long.
+    static func mixed(_ a: [Float], _ b: [Float]) -> [Float] { zip(a, b).map { $0 + $1 } }
+
+    private static func scaled(_ samples: [Double], to level: Double) -> [Float] {
+        let power = samples.reduce(0) { $0 + $1 * $1 } / Double(max(1, samples.count))
+        let gain = pow(10, level / 20) / max(power.squareRoot(), 1e-12)
+        return samples.map { Float($0 * gain) }
+    }
+}
