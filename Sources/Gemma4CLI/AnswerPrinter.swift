@@ -48,12 +48,19 @@ struct AnswerPrinter {
             for call in answer.finish?.toolCalls ?? [] { try text.writeLine(Self.object(call).json) }
             try text.end()
             if showsLogprobs { Self.list(answer, pipeline.tokenizer) }
-            if warnsOfLength, answer.finish?.reason == .length {
-                ByteSink.standardError.report(
-                    "warning: \(label)the answer was cut off after \(SamplingArguments.defaultMaxTokens) tokens; --max-tokens makes room"
-                )
-            }
+            warn(answer, label)
         }
+    }
+
+    private func warn(_ answer: Answer, _ label: String) {
+        let warning: String? =
+            switch answer.finish?.reason {
+            case .length where warnsOfLength:
+                "the answer was cut off after \(AnswerArguments.defaultMaxTokens) tokens; --max-tokens makes room"
+            case .repetition: "the answer went round in a circle and was ended; --no-loop-guard lets it go on"
+            case .length, .stop, nil: nil
+            }
+        if let warning { ByteSink.standardError.report("warning: \(label)\(warning)") }
     }
 
     // MARK: JSON

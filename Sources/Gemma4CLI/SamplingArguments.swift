@@ -3,10 +3,7 @@ import Gemma4Kit
 
 /// How long an answer may be and how its tokens are chosen. A flag replaces one default and leaves the others.
 struct SamplingArguments: ParsableArguments {
-    static let defaultMaxTokens = 1024
-
-    @Option(help: ArgumentHelp("Longest answer; default: \(defaultMaxTokens).", valueName: "n"))
-    var maxTokens: Int?
+    @OptionGroup var answer: AnswerArguments
 
     @Option(help: ArgumentHelp("0 takes the likeliest token.", valueName: "t"))
     var temperature: Float?
@@ -27,13 +24,14 @@ struct SamplingArguments: ParsableArguments {
     var seed: UInt64?
 
     func validate() throws {
-        try Self.expect("--max-tokens", maxTokens, "1 or more") { $0 >= 1 }
         try Self.expect("--temperature", temperature, "0 or more") { $0 >= 0 && $0.isFinite }
         try Self.expect("--top-k", topK, "0 or more") { $0 >= 0 }
         try Self.expect("--top-p", topP, "0 to 1") { (0...1).contains($0) }
         try Self.expect("--min-p", minP, "0 to 1") { (0...1).contains($0) }
         try Self.expect("--repetition-penalty", repetitionPenalty, "more than 0") { $0 > 0 && $0.isFinite }
     }
+
+    var maxTokens: Int? { answer.maxTokens }
 
     /// - Parameter defaults: what holds where no flag is given. If that is greedy, a flag that narrows a choice turns
     ///   sampling on, at temperature 1.
@@ -46,9 +44,10 @@ struct SamplingArguments: ParsableArguments {
         sampling.minP = minP ?? defaults.minP
         sampling.repetitionPenalty = repetitionPenalty ?? defaults.repetitionPenalty
         sampling.seed = seed ?? defaults.seed
-        return GenerationOptions(
-            sampling: sampling, maxTokens: maxTokens ?? Self.defaultMaxTokens,
-            onPrefill: { progress.show(read: $0, of: $1) })
+        var options = answer.options(loopGuard: .init())
+        options.sampling = sampling
+        options.onPrefill = { progress.show(read: $0, of: $1) }
+        return options
     }
 
     private static func expect<Value>(

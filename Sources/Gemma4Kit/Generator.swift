@@ -35,6 +35,7 @@ struct Generator {
         let maxTokens = min(options.maxTokens, room)
         var sampler = pipeline.sampler(options.sampling)
         var reader = AnswerReader(pipeline.tokenizer, opensThought: prompt.opensThought)
+        var loops = options.loopGuard.map(LoopDetector.init)
         var context = prompt.tokens
         var start = clock.now
         var hidden = try read(prompt, options, &statistics)
@@ -46,7 +47,8 @@ struct Generator {
             guard logprob.isFinite else { throw pipeline.notFinite() }
             context.append(token)
             let isStop = pipeline.stopTokens.contains(token)
-            let isLast = isStop || count >= maxTokens
+            let repetition = isStop ? nil : loops?.append(token)
+            let isLast = isStop || count >= maxTokens || repetition != nil
             let now = clock.now
             if count == 1 {
                 statistics.prefillSeconds = start.duration(to: now).inSeconds
@@ -58,8 +60,8 @@ struct Generator {
             let finish =
                 isLast
                 ? GeneratedToken.Finish(
-                    reason: isStop ? .stop : .length, statistics: statistics, promptTokens: prompt.tokens,
-                    toolCalls: reader.toolCalls) : nil
+                    reason: isStop ? .stop : repetition == nil ? .length : .repetition, repetition: repetition,
+                    statistics: statistics, promptTokens: prompt.tokens, toolCalls: reader.toolCalls) : nil
             yield(GeneratedToken(id: token, logprob: logprob, kind: kind, text: text, finish: finish))
             if isLast { return }
             try Task.checkCancellation()

@@ -15,15 +15,13 @@ public struct GeneratedToken: Sendable {
 
     public struct Finish: Sendable {
         public let reason: FinishReason
+        /// The tokens of the answer that only repeat what stands before them, where that ended it.
+        public let repetition: Range<Int>?
         public let statistics: GenerationStatistics
         /// The ids that were answered, after expansion of media.
         public let promptTokens: [Int]
         /// The functions that the answer calls.
         public let toolCalls: [ChatMessage.ToolCall]
-    }
-
-    func with(text: String, finish: Finish?) -> GeneratedToken {
-        GeneratedToken(id: id, logprob: logprob, kind: kind, text: text, finish: finish)
     }
 }
 
@@ -33,6 +31,8 @@ public enum FinishReason: String, Sendable, Codable {
     case stop
     /// As many tokens as were asked for, or as the context holds.
     case length
+    /// It went round in a circle.
+    case repetition
 }
 
 /// The tokens of one answer as they come. Ending the iteration early cancels the rest.
@@ -73,8 +73,16 @@ public struct Answer: Sendable {
     public private(set) var text = ""
     public private(set) var thoughts = ""
     public private(set) var finish: GeneratedToken.Finish?
+    /// Bytes of `text` after each token.
+    private var textLengths: [Int] = []
 
     public init() {}
+
+    /// The answer up to where it begins to repeat itself, what is repeated included once; all of it if it does not.
+    public var textWithoutRepetition: String {
+        guard let repetition = finish?.repetition, repetition.lowerBound > 0 else { return text }
+        return String(decoding: text.utf8.prefix(textLengths[repetition.lowerBound - 1]), as: UTF8.self)
+    }
 
     /// The answer as a message of the conversation.
     public var message: ChatMessage {
@@ -92,6 +100,7 @@ public struct Answer: Sendable {
         case .thought: thoughts += token.text
         case .toolCall, .control: break
         }
+        textLengths.append(text.utf8.count)
         finish = token.finish ?? finish
     }
 }

@@ -137,7 +137,8 @@ func aMistakeEndsWithItsCodeAndMessage(mistake: Mistake) async throws {
 /// tokens take minutes.
 @Test func controlCEndsAnAnswerThatIsUnderWay() async throws {
     let process = Program(
-        "generate", "--model", Goldens.checkpoint("E4B"), "a", "--temperature", "0", "--max-tokens", "100000"
+        "generate", "--model", Goldens.checkpoint("E4B"), "a", "--temperature", "0", "--max-tokens", "100000",
+        "--no-loop-guard"
     ).process()
     let output = Pipe()
     let messages = Pipe()
@@ -155,7 +156,7 @@ func aMistakeEndsWithItsCodeAndMessage(mistake: Mistake) async throws {
 
 // MARK: Help
 
-@Test(arguments: ["transcribe", "caption", "generate", "score", "embed", "tokenize", "inspect"])
+@Test(arguments: ["transcribe", "translate", "caption", "generate", "score", "embed", "tokenize", "inspect"])
 func helpHasAnExampleAndFitsAScreen(command: String) async throws {
     let outcome = try await Program("help", command).run()
     #expect(outcome.status == 0 && outcome.messages.isEmpty)

@@ -1,0 +1,25 @@
+import ArgumentParser
+import Gemma4Kit
+
+/// How long an answer may be.
+struct AnswerArguments: ParsableArguments {
+    static let defaultMaxTokens = 1024
+
+    @Option(help: ArgumentHelp("Longest answer; default: \(defaultMaxTokens).", valueName: "n"))
+    var maxTokens: Int?
+
+    @Flag(help: "Let an answer go on that repeats itself.")
+    var noLoopGuard = false
+
+    func validate() throws {
+        if let maxTokens, maxTokens < 1 {
+            throw ValidationError("--max-tokens: expected 1 or more, found \(maxTokens)")
+        }
+    }
+
+    /// Greedy.
+    func options(loopGuard: LoopGuard) -> GenerationOptions {
+        GenerationOptions(
+            maxTokens: maxTokens ?? Self.defaultMaxTokens, loopGuard: noLoopGuard ? nil : loopGuard)
+    }
+}
