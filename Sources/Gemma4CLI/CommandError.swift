@@ -9,6 +9,8 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case noModel
         case unreadable(reason: String)
         case notUTF8
+        /// A folder that has no file with one of these extensions.
+        case emptyFolder([String])
         case invalidMessages(ChatError)
         /// The output file cannot be made.
         case cannotCreate(reason: String)
@@ -27,6 +29,8 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case .modelNotGiven: "no model: give \(file), or set \(ModelDirectory.variable). \(ModelDirectory.howToGetOne)"
         case .noModel: "\(file): no such directory. \(ModelDirectory.howToGetOne)"
         case .unreadable(let reason): "\(file): cannot be read: \(reason)"
+        case .emptyFolder(let extensions):
+            "\(file): expected a folder with files to read, found none that ends in .\(extensions.joined(separator: ", ."))"
         case .notUTF8: "\(file): expected text in UTF-8, found other bytes"
         case .invalidMessages(let error): "\(file), \(error)"
         case .cannotCreate(let reason): "\(file): cannot be created: \(reason)"

@@ -16,6 +16,8 @@ enum ExitStatus: Int32 {
     case cannotCreate = 73
     /// Writing failed on the way.
     case inputOutput = 74
+    /// Stopped before the end; results up to there are written.
+    case stopped = 75
     /// Ctrl-C: 128 + SIGINT.
     case interrupted = 130
 
@@ -57,7 +59,7 @@ enum ExitStatus: Int32 {
     private init(_ code: CommandError.Code) {
         switch code {
         case .modelNotGiven: self = .usage
-        case .noModel, .unreadable: self = .noInput
+        case .noModel, .unreadable, .emptyFolder: self = .noInput
         case .notUTF8, .invalidMessages: self = .badData
         case .cannotCreate: self = .cannotCreate
         case .cannotWrite: self = .inputOutput

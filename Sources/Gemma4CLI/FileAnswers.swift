@@ -12,13 +12,21 @@ struct FileAnswers {
     func print(
         _ pipeline: Gemma4Pipeline, _ answer: (_ file: String, _ progress: ProgressLine) throws -> TokenStream
     ) async throws {
+        try await Self.each(files) { index, progress in
+            let stream = try answer(files[index], progress)
+            try await printer.print(
+                stream, of: pipeline, about: files[index], isLabelled: files.count > 1, progress: progress)
+        }
+    }
+
+    /// Does something with each of several files in turn. Throws as `print` does.
+    static func each(_ files: [String], _ work: (_ index: Int, _ progress: ProgressLine) async throws -> Void)
+        async throws
+    {
         var failure: ExitStatus?
         for (index, file) in files.enumerated() {
-            let progress = ProgressLine(file, index, of: files.count)
             do {
-                let stream = try answer(file, progress)
-                try await printer.print(
-                    stream, of: pipeline, about: file, isLabelled: files.count > 1, progress: progress)
+                try await work(index, ProgressLine(file, index, of: files.count))
             } catch let error as CommandError where error.isAboutOutput {
                 throw error
             } catch {

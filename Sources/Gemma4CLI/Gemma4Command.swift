@@ -16,7 +16,8 @@ struct Gemma4Command: AsyncParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            Transcribe.self, Caption.self, Generate.self, Chat.self, Score.self, Embed.self, Tokenize.self, Inspect.self,
+            Transcribe.self, Translate.self, Caption.self, Generate.self, Chat.self, Score.self, Embed.self,
+            Tokenize.self, Inspect.self,
             Bench.self,
         ])
 

@@ -26,6 +26,17 @@ struct OutputFile {
         }
     }
 
+    /// The same, in folders that are made where they are missing.
+    func replaceInFolders(with bytes: [UInt8]) throws(CommandError) {
+        let folder = URL(filePath: path).deletingLastPathComponent()
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        } catch {
+            throw CommandError(.cannotCreate(reason: error.localizedDescription), folder.path)
+        }
+        try replace(with: bytes)
+    }
+
     private func write(_ bytes: [UInt8], to descriptor: Int32) throws(CommandError) {
         guard descriptor >= 0 else { throw failure(CommandError.Code.cannotCreate) }
         do throws(CommandError) {

@@ -33,6 +33,21 @@ final class ProgressLine: Sendable {
     /// Says how many tokens of the answer there are, where the answer itself is not seen coming.
     func show(written: Int) { show("\(written) tokens written") }
 
+    /// Says which second of a recording is being heard.
+    func show(second: Double, of length: Double?) {
+        func clock(_ seconds: Double) -> String {
+            let seconds = Int(seconds)
+            return [seconds / 3600, seconds / 60 % 60, seconds % 60].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(
+                separator: ":")
+        }
+        show("at \(clock(second))" + (length.map { " of \(clock($0))" } ?? ""))
+    }
+
+    /// Takes the line away until something is shown again.
+    func erase() {
+        isOpen.withLock { if $0 { try? ByteSink.standardError.write(Self.eraseLine) } }
+    }
+
     /// Takes the line away for good.
     func end() {
         isOpen.withLock { isOpen in

@@ -31,6 +31,35 @@ public enum AudioInput: Sendable {
     case bytes(Data, name: String = "recording")
     /// Mono samples in [−1, 1].
     case samples([Float], sampleRate: Int)
+    /// Raw samples from a pipe, while they come.
+    case pcm(PCMStream)
+
+    /// What errors call it.
+    var name: String {
+        switch self {
+        case .file(let url): url.path
+        case .bytes(_, let name): name
+        case .samples: "samples"
+        case .pcm(let pipe): pipe.name
+        }
+    }
+
+    /// Whether it is spoken while it is read.
+    var isLive: Bool {
+        if case .pcm = self { true } else { false }
+    }
+
+    /// Opens it for reading block by block.
+    ///
+    /// - Throws: `MediaError`.
+    func open(_ channels: AudioChannels) throws -> any SoundSource {
+        switch self {
+        case .file(let url): RecordedSound(try AudioReader(url, channels: channels))
+        case .bytes(let data, let name): RecordedSound(try AudioReader(data, name: name, channels: channels))
+        case .samples: SampledSound(try samples())
+        case .pcm(let pipe): try PipedSound(pipe)
+        }
+    }
 
     /// Mono samples at 16 kHz.
     ///
@@ -45,6 +74,11 @@ public enum AudioInput: Sendable {
             return try reader.readAll()
         case .samples(let samples, let sampleRate):
             return try AudioReader.convert(interleaved: samples, sampleRate: sampleRate)
+        case .pcm(let pipe):
+            let sound = try PipedSound(pipe)
+            var samples: [Float] = []
+            while let block = try sound.readChannels() { samples += block[0] }
+            return samples
         }
     }
 }

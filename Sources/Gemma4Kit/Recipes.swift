@@ -2,51 +2,28 @@ import Foundation
 
 /// What people do most, with the prompts that the models were trained with.
 extension Gemma4Pipeline {
-    /// Google's instruction for speech whose language is not known.
-    public static let transcriptionInstruction = """
-        Transcribe the following speech segment in its original language. Follow these specific instructions for formatting the answer:
-        * Only output the transcription, with no newlines.
-        * When transcribing numbers, write the digits, i.e. write 1.7 and not one point seven, and write 3 instead of three.
-        """
-
     public static let captionInstruction = "Describe this image."
 
-    /// Transcribes a recording of any length, in pieces of at most 30 s that are cut at the quietest point near the
-    /// limit.
+    /// Writes down, or translates, what is said in a recording of any length: segment by segment, in bounded memory.
     ///
-    /// - Returns: the tokens of all pieces in order; the first of each later piece begins with a space. `finish` stands on
-    ///   the last token of the last piece, and speaks of all: its reason is `length` if any piece was cut.
-    public func transcribe(
-        _ audio: AudioInput, instruction: String = transcriptionInstruction, options: GenerationOptions = .init()
-    ) -> TokenStream {
-        TokenStream { yield in
+    /// - Returns: the segments as they are complete, and what became of every second at the end. Iterating throws
+    ///   `MediaError`, `PromptError`, `ModelInputError` or `CancellationError`.
+    public func transcribe(_ audio: AudioInput, options: TranscriptionOptions = .init()) -> TranscriptStream {
+        TranscriptStream { yield in
             guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
-            let samples = try audio.samples()
-            let pieces = AudioSplitter().pieces(of: samples)
-            let message = ChatMessage(.user, parts: [.text(instruction), .audio()])
-            var statistics = GenerationStatistics()
-            var promptTokens: [Int] = []
-            var reason = FinishReason.stop
-            for (index, piece) in pieces.enumerated() {
-                let input = AudioInput.samples(Array(samples[piece]), sampleRate: AudioReader.sampleRate)
-                var needsSpace = index > 0
-                for try await token in generate([message], media: [.audio(input)], options: options) {
-                    if let finish = token.finish {
-                        statistics += finish.statistics
-                        promptTokens += finish.promptTokens
-                        if finish.reason == .length { reason = .length }
-                    }
-                    let isEnd = token.finish != nil && index == pieces.count - 1
-                    let text = needsSpace && !token.text.isEmpty ? " " + token.text : token.text
-                    needsSpace = needsSpace && token.text.isEmpty
-                    let finish =
-                        isEnd
-                        ? GeneratedToken.Finish(
-                            reason: reason, statistics: statistics, promptTokens: promptTokens, toolCalls: []) : nil
-                    yield(token.with(text: text, finish: finish))
-                }
-            }
+            try await Transcriber(self, options).run(audio, yield)
         }
+    }
+
+    /// Translates a text that fits the context.
+    ///
+    /// - Parameter source: its language; nil if it is not known.
+    public func translate(
+        _ text: String, from source: Language? = nil, to target: Language, options: GenerationOptions = .init()
+    ) -> TokenStream {
+        let from = source.map { " from \($0.name)" } ?? ""
+        let instruction = "Translate the following text\(from) into \(target.name). Only output the translation."
+        return generate([ChatMessage(.user, "\(instruction)\n\n\(text)")], options: options)
     }
 
     /// Describes a picture.

@@ -24,5 +24,13 @@ public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
     public let found: String
     public let remedy: String
 
+    public init(code: Code, source: String, expected: String, found: String, remedy: String) {
+        self.code = code
+        self.source = source
+        self.expected = expected
+        self.found = found
+        self.remedy = remedy
+    }
+
     public var description: String { "\(source): expected \(expected), found \(found); \(remedy)." }
 }

@@ -108,6 +108,8 @@ struct SoundFile: ~Copyable, @unchecked Sendable {
 private final class ByteStream {
     let source: SourceBytes
     private var position = 0
+    /// Everything before this has been given back.
+    private var forgotten = 0
 
     init(_ source: SourceBytes) {
         self.source = source
@@ -147,6 +149,10 @@ private final class ByteStream {
             buffer.copyMemory(from: bytes.baseAddress! + position, byteCount: available)
         }
         position += available
+        if position - forgotten > 1 << 23 {
+            source.forget(forgotten..<position)
+            forgotten = position
+        }
         return sf_count_t(available)
     }
 }

@@ -4,10 +4,13 @@ import Foundation
 struct SourceBytes: Sendable {
     let name: String
     let bytes: Data
+    /// Whether they lie in a file that can be read again.
+    private let isMapped: Bool
 
     init(_ bytes: Data, name: String) {
         self.name = name
         self.bytes = bytes
+        isMapped = false
     }
 
     /// A file is mapped, so that a long recording costs no memory; a pipe is read to its end.
@@ -20,15 +23,28 @@ struct SourceBytes: Sendable {
             guard fstat(handle.fileDescriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
                 throw Self.unreadable(name, "a directory")
             }
-            let isMappable = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
+            isMapped = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
             // `mappedIfSafe` reads the file into memory on Linux.
-            bytes = try isMappable ? Data(contentsOf: file, options: .alwaysMapped) : Self.readToEnd(handle, name)
+            bytes = try isMapped ? Data(contentsOf: file, options: .alwaysMapped) : Self.readToEnd(handle, name)
         } catch let error as MediaError {
             throw error
         } catch {
             let exists = FileManager.default.fileExists(atPath: name)
             throw Self.unreadable(
                 name, exists ? "one that cannot be read (\(error.localizedDescription))" : "no such file")
+        }
+    }
+
+    /// Gives back the memory of bytes that will hardly be needed again.
+    func forget(_ range: Range<Int>) {
+        guard isMapped else { return }
+        bytes.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            let page = Int(getpagesize())
+            let first = (Int(bitPattern: base) + range.lowerBound + page - 1) / page * page
+            let end = (Int(bitPattern: base) + range.upperBound) / page * page
+            guard first < end, let start = UnsafeMutableRawPointer(bitPattern: first) else { return }
+            madvise(start, end - first, MADV_DONTNEED)
         }
     }
 

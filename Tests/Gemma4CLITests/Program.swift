@@ -6,6 +6,8 @@ struct Program {
     var arguments: [String]
     var input = Data()
     var environment: [String: String] = [:]
+    /// Where it runs; nil: the folder of the goldens.
+    var directory: String?
     /// Nil catches what is written to standard output.
     var standardOutput: FileHandle?
 
@@ -40,7 +42,7 @@ struct Program {
         let process = Process()
         process.executableURL = Self.executable
         process.arguments = arguments
-        process.currentDirectoryURL = Goldens.folder
+        process.currentDirectoryURL = directory.map { URL(filePath: $0) } ?? Goldens.folder
         process.environment = ProcessInfo.processInfo.environment
             .filter { $0.key != "GEMMA4_MODEL" }.merging(environment) { $1 }
         return process
@@ -77,6 +79,25 @@ struct AnswerObject: Decodable {
     let logprobs: [Float]
     let text, finishReason: String
     let timings: [String: Double]
+}
+
+/// What `--format json` prints for a transcript.
+struct TranscriptObject: Decodable {
+    struct Segment: Decodable {
+        let id: Int
+        let start, end, avgLogprob, noSpeechProb: Double
+        let text, finishReason: String
+        let tokens: [Int]
+        let sourceText: String?
+        let channel: Int?
+    }
+    struct Then: Decodable { let prompt, text: String }
+    let task, text: String
+    let language, file: String?
+    let duration, heard, skipped, lost: Double
+    let stoppedAt: Double?
+    let segments: [Segment]
+    let then: Then?
 }
 
 /// What `--format json` prints for scores.

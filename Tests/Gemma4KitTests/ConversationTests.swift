@@ -71,31 +71,6 @@ func turnsContinueWhatWasRead(variant: String) async throws {
     #expect(pipeline.model.device.buffersMade == before)
 }
 
-/// Sound beyond 30 s is cut into pieces, each transcribed, the texts joined by a space.
-@Test func longSoundIsTranscribedInPieces() async throws {
-    let pipeline = try pipeline()
-    // 70 s of a tone with silence around 25 s and 52 s.
-    let samples = (0..<70 * 16_000).map { index -> Float in
-        let second = Double(index) / 16_000
-        return (25..<25.5).contains(second) || (52..<52.5).contains(second) ? 0 : Float(sin(Double(index) * 0.2) * 0.3)
-    }
-    let options = GenerationOptions(maxTokens: 5)
-    let whole = try await pipeline.transcribe(.samples(samples, sampleRate: 16_000), options: options).answer()
-    let pieces = AudioSplitter().pieces(of: samples)
-    #expect(pieces.count == 3 && pieces.map(\.count).reduce(0, +) == samples.count)
-    var texts: [String] = []
-    var tokens: [Int] = []
-    for piece in pieces {
-        let answer = try await pipeline.transcribe(
-            .samples(Array(samples[piece]), sampleRate: 16_000), options: options
-        ).answer()
-        texts.append(answer.text)
-        tokens += answer.tokens
-    }
-    #expect(whole.tokens == tokens)
-    #expect(whole.text == texts.filter { !$0.isEmpty }.joined(separator: " "))
-}
-
 @Test func whatCannotBecomeAPromptIsRefused() async throws {
     let e2b = try pipeline()
     let large = try pipeline("31B")

@@ -1,5 +1,6 @@
 import Foundation
 import Media
+import TestSupport
 import Testing
 
 /// Everything that comes, at 16 kHz.
@@ -56,7 +57,7 @@ private func readAll(_ bytes: [UInt8], _ format: PCMStream.Format, rate: Int = 1
     @Test func channelsCanBeKeptApart() throws {
         let left = (0..<8_000).map { Float(sin(Double($0) * 0.2) * 0.5) }
         let right = (0..<8_000).map { Float(sin(Double($0) * 0.05) * 0.25) }
-        let file = wave(zip(left, right).flatMap { [$0, $1] }, channels: 2, rate: 8_000)
+        let file = Sounds.wave(zip(left, right).flatMap { [$0, $1] }, channels: 2, rate: 8_000)
         var reader = try AudioReader(file, channels: .split)
         var channels: [[Float]] = [[], []]
         while let block = try reader.readChannels() { for index in 0...1 { channels[index] += block[index] } }
@@ -67,15 +68,4 @@ private func readAll(_ bytes: [UInt8], _ format: PCMStream.Format, rate: Int = 1
     }
 
     private func quantised(_ samples: [Float]) -> [Float] { samples.map { Float(Int16($0 * 32_768)) / 32_768 } }
-
-    /// A WAV file of 16-bit samples.
-    private func wave(_ samples: [Float], channels: UInt16, rate: UInt32) -> Data {
-        func bytes(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.littleEndian, Array.init) }
-        let data = samples.flatMap { bytes(Int16($0 * 32_768)) }
-        let format = bytes(UInt16(1)) + bytes(channels) + bytes(rate) + bytes(rate * UInt32(channels) * 2)
-        let fields = format + bytes(channels * 2) + bytes(UInt16(16))
-        let body =
-            Array("WAVEfmt ".utf8) + bytes(UInt32(16)) + fields + Array("data".utf8) + bytes(UInt32(data.count)) + data
-        return Data(Array("RIFF".utf8) + bytes(UInt32(body.count)) + body)
-    }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Media
+import TestSupport
 import Testing
 
 /// Frames that are speech, fed in blocks of `block` samples.

@@ -26,7 +26,9 @@ def answers(program: str, model: str, items: list[dict], folder: Path) -> None:
         lines = subprocess.run([*call, *(str(folder / item["file"]) for item in some)], check=True, capture_output=True, text=True).stdout.splitlines()
         for item, line in zip(some, lines, strict=True):
             answer = json.loads(line)
-            item["text"], item["tokens"] = answer["text"], answer["tokens"]
+            # A transcript has segments; clips as short as these have one.
+            segments = answer.get("segments", [answer])
+            item["text"], item["tokens"] = answer["text"], [token for segment in segments for token in segment["tokens"]]
 
 
 def main() -> None:

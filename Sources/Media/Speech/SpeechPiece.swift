@@ -8,6 +8,8 @@ public struct SpeechPiece: Sendable, Equatable {
     public let speech: Range<Int>
     /// Samples at its beginning that the piece before it has too, because no pause was found between them.
     public let overlap: Int
+    /// Whether it ends within speech, so that the next piece overlaps it.
+    public let isCutInSpeech: Bool
     /// The share of its frames in which speech was detected.
     public let speechShare: Double
 }

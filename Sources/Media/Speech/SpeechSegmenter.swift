@@ -100,7 +100,7 @@ public struct SpeechSegmenter: Sendable {
         let speech = min(voiced.first * Self.frame, samplesSeen)..<min(voiced.end * Self.frame, samplesSeen)
         return SpeechPiece(
             samples: buffer, range: 0..<samplesSeen, speech: voiced.count > 0 ? speech : 0..<samplesSeen, overlap: 0,
-            speechShare: Double(voiced.count * Self.frame) / Double(samplesSeen))
+            isCutInSpeech: false, speechShare: Double(voiced.count * Self.frame) / Double(samplesSeen))
     }
 
     private mutating func decide(_ decisions: [Bool]) -> [SpeechPiece] {
@@ -141,11 +141,11 @@ public struct SpeechSegmenter: Sendable {
     }
 
     /// Ends the piece there; the next begins with the speech after it.
-    private mutating func piece(endingAt end: Int) -> SpeechPiece {
+    private mutating func piece(endingAt end: Int, isCutInSpeech: Bool = false) -> SpeechPiece {
         let range = start..<min(end, samplesSeen)
         let piece = SpeechPiece(
             samples: Array(buffer[range.lowerBound - bufferStart..<range.upperBound - bufferStart]), range: range,
-            speech: speechSamples, overlap: overlapWithLast,
+            speech: speechSamples, overlap: overlapWithLast, isCutInSpeech: isCutInSpeech,
             speechShare: min(1, Double(voicedFrames * Self.frame) / Double(range.count)))
         skipped += max(0, range.lowerBound - cursor)
         cursor = range.upperBound
@@ -173,7 +173,7 @@ public struct SpeechSegmenter: Sendable {
         let frame = quietest / Self.frame
         let (before, after) = (clipped(to: 0..<frame), clipped(to: frame..<framesDecided))
         stretches = before
-        let ended = piece(endingAt: quietest + half)
+        let ended = piece(endingAt: quietest + half, isCutInSpeech: true)
         stretches = after
         overlapWithLast = 2 * half
         return ended

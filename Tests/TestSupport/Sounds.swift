@@ -1,11 +1,11 @@
 import Foundation
 
 /// Made-up sounds at 16 kHz, the same on every machine.
-enum Sounds {
-    static let rate = 16_000
+public enum Sounds {
+    public static let rate = 16_000
 
     /// White noise filtered to fall by so many decibels an octave, roughly; of this level in dB of full scale.
-    static func noise(seconds: Double, fallingBy slope: Double = 0, level: Double, seed: UInt64 = 1) -> [Float] {
+    public static func noise(seconds: Double, fallingBy slope: Double = 0, level: Double, seed: UInt64 = 1) -> [Float] {
         var random = seed
         func white() -> Double {
             // Twelve uniform numbers make a normal one.
@@ -30,7 +30,7 @@ enum Sounds {
     }
 
     /// A mains hum with ten overtones.
-    static func hum(seconds: Double, frequency: Double = 50, level: Double) -> [Float] {
+    public static func hum(seconds: Double, frequency: Double = 50, level: Double) -> [Float] {
         scaled(
             (0..<Int(seconds * Double(rate))).map { index in
                 (1...11).reduce(0.0) { sum, overtone in
@@ -40,11 +40,11 @@ enum Sounds {
             }, to: level)
     }
 
-    static func silence(seconds: Double) -> [Float] { [Float](repeating: 0, count: Int(seconds * Double(rate))) }
+    public static func silence(seconds: Double) -> [Float] { [Float](repeating: 0, count: Int(seconds * Double(rate))) }
 
     /// Something like speech: syllables of 0.2 s in a row, each a voiced sound with formants of its own or, if wanted,
     /// every fourth a hiss; with dips between them; of this level.
-    static func speech(seconds: Double, level: Double = -20, seed: Int = 0, hisses: Bool = true) -> [Float] {
+    public static func speech(seconds: Double, level: Double = -20, seed: Int = 0, hisses: Bool = true) -> [Float] {
         let hiss = noise(seconds: seconds, level: 0, seed: UInt64(seed + 7))
         let samples = (0..<Int(seconds * Double(rate))).map { index -> Double in
             let time = Double(index) / Double(rate)
@@ -65,11 +65,31 @@ enum Sounds {
     }
 
     /// Adds what lasts at least as long.
-    static func mixed(_ a: [Float], _ b: [Float]) -> [Float] { zip(a, b).map { $0 + $1 } }
+    public static func mixed(_ a: [Float], _ b: [Float]) -> [Float] { zip(a, b).map { $0 + $1 } }
 
     private static func scaled(_ samples: [Double], to level: Double) -> [Float] {
         let power = samples.reduce(0) { $0 + $1 * $1 } / Double(max(1, samples.count))
         let gain = pow(10, level / 20) / max(power.squareRoot(), 1e-12)
         return samples.map { Float($0 * gain) }
+    }
+
+    /// A WAV file of 16-bit samples, channels one after the other in each frame.
+    public static func wave(_ interleaved: [Float], channels: Int = 1, rate: Int = rate) -> Data {
+        func bytes(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.littleEndian, Array.init) }
+        let data = pcm(interleaved)
+        let format =
+            bytes(UInt16(1)) + bytes(UInt16(channels)) + bytes(UInt32(rate)) + bytes(UInt32(rate * channels * 2))
+        let chunk =
+            Array("WAVEfmt ".utf8) + bytes(UInt32(16)) + format + bytes(UInt16(channels * 2)) + bytes(UInt16(16))
+        let body = chunk + Array("data".utf8) + bytes(UInt32(data.count)) + data
+        return Data(Array("RIFF".utf8) + bytes(UInt32(body.count)) + body)
+    }
+
+    /// Samples as 16-bit integers, little-endian.
+    public static func pcm(_ samples: [Float]) -> [UInt8] {
+        samples.flatMap { sample in
+            let value = Int16(max(-32_768, min(32_767, sample * 32_768)))
+            return [UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8)]
+        }
     }
 }

@@ -1,0 +1,100 @@
+import ArgumentParser
+import Foundation
+import Gemma4Kit
+
+/// What is heard of a recording, and how: shared by `transcribe` and `translate`.
+struct SpeechArguments: ParsableArguments {
+    @Option(help: ArgumentHelp("What is spoken, say de or pt-BR.", valueName: "auto|code"))
+    var language = "auto"
+
+    @Option(help: ArgumentHelp("Names and words that may occur, as spelt.", valueName: "text"))
+    var hint: String?
+
+    @Option(help: ArgumentHelp("Begin there: seconds, or h:mm:ss.", valueName: "time"))
+    var offset: TimeArgument?
+
+    @Option(help: ArgumentHelp("Hear no more than this.", valueName: "time"))
+    var duration: TimeArgument?
+
+    @Option(help: ArgumentHelp("split: each channel for itself.", valueName: "mix|split"))
+    var channels = AudioChannels.mix
+
+    @Option(help: ArgumentHelp("Longest segment in seconds, 2 to 28.", valueName: "s"))
+    var maxSegment: Double?
+
+    @Option(help: ArgumentHelp("Raw mono samples from standard input.", valueName: "s16le|f32le"))
+    var stdinFormat: PCMStream.Format?
+
+    @Option(help: ArgumentHelp("Their rate in hertz; default: 16000.", valueName: "n"))
+    var sampleRate: Int?
+
+    @OptionGroup var answer: AnswerArguments
+
+    func validate() throws {
+        guard language == "auto" || Language(code: language) != nil else {
+            throw ValidationError("--language: expected auto or a code such as en, de or pt-BR, found \(language)")
+        }
+        if let maxSegment, !(2...28).contains(maxSegment) {
+            throw ValidationError("--max-segment: expected 2 to 28, found \(maxSegment)")
+        }
+        if stdinFormat == nil, sampleRate != nil {
+            throw ValidationError("--sample-rate is of raw samples: give --stdin-format too")
+        }
+        if let sampleRate, !(1_000...768_000).contains(sampleRate) {
+            throw ValidationError("--sample-rate: expected 1000 to 768000, found \(sampleRate)")
+        }
+        if duration?.seconds == 0 { throw ValidationError("--duration: expected more than 0") }
+    }
+
+    /// How to transcribe; the caller adds what is its own.
+    func options(_ stop: StopSignal) -> TranscriptionOptions {
+        var segmentation: SpeechSegmenter.Options?
+        if let maxSegment {
+            segmentation = stdinFormat == nil ? .init() : .live
+            segmentation?.maxPieceInSeconds = maxSegment
+        }
+        return TranscriptionOptions(
+            language: Language(code: language), hint: hint, channels: channels,
+            offsetInSeconds: offset?.seconds ?? 0, durationInSeconds: duration?.seconds, segmentation: segmentation,
+            generation: answer.options(loopGuard: .transcript), stop: stop)
+    }
+
+    /// The recordings that arguments name.
+    ///
+    /// - Throws: `ValidationError` if they are none.
+    func inputs(_ paths: [String]) throws -> [InputFile] {
+        guard stdinFormat == nil else {
+            guard paths.isEmpty || paths == [StandardInput.argument] else {
+                throw ValidationError("--stdin-format reads standard input: leave out the files")
+            }
+            return [InputFile(path: StandardInput.argument)]
+        }
+        guard !paths.isEmpty else { throw ValidationError("Missing expected argument '<file> ...'") }
+        return try InputFile.expand(paths, InputFile.recordings)
+    }
+
+    func audio(_ input: InputFile) throws -> AudioInput {
+        if let stdinFormat { return .pcm(try PCMStream(format: stdinFormat, sampleRate: sampleRate ?? 16_000)) }
+        return try AudioInput(argument: input.path)
+    }
+}
+
+extension AudioChannels: ExpressibleByArgument {}
+extension PCMStream.Format: ExpressibleByArgument {}
+
+/// Seconds, or `[h:]mm:ss`.
+struct TimeArgument: ExpressibleByArgument {
+    let seconds: Double
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ":", omittingEmptySubsequences: false).map { Double($0) }
+        guard (1...3).contains(parts.count) else { return nil }
+        var seconds = 0.0
+        for (index, part) in parts.enumerated() {
+            guard let part, part >= 0, part.isFinite, index == 0 || part < 60 else { return nil }
+            seconds = seconds * 60 + part
+        }
+        guard seconds < 1e7 else { return nil }
+        self.seconds = seconds
+    }
+}

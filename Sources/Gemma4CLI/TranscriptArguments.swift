@@ -1,0 +1,66 @@
+import ArgumentParser
+import Foundation
+import Gemma4Kit
+
+/// Which results are written, and where to: shared by `transcribe` and `translate`.
+struct TranscriptArguments: ParsableArguments {
+    @Option(help: ArgumentHelp("Repeatable; default: txt.", valueName: "txt|srt|vtt|json|tsv"))
+    var format: [TranscriptFormat] = []
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; default: standard output.", valueName: "file|dir"))
+    var output: String?
+
+    @Option(help: ArgumentHelp("Then ask this about the whole text.", valueName: "prompt"))
+    var then: String?
+
+    var formats: [TranscriptFormat] {
+        var formats: [TranscriptFormat] = []
+        for format in format.isEmpty ? [.txt] : format where !formats.contains(format) { formats.append(format) }
+        return formats
+    }
+
+    /// Nil where results go to standard output.
+    private var file: String? { output == StandardInput.argument ? nil : output }
+
+    /// Checks that the results of so many files have a place.
+    ///
+    /// - Throws: `ValidationError`.
+    func check(_ inputs: [InputFile]) throws {
+        if then != nil, !formats.contains(where: { $0 == .txt || $0 == .json }) {
+            throw ValidationError("--then: its answer goes into txt or json: add --format txt")
+        }
+        guard file == nil else {
+            let files = inputs.flatMap { input in formats.map { path(input, $0, isAlone: inputs.count == 1) ?? "" } }
+            let twice = Dictionary(grouping: files, by: \.self).first { $0.value.count > 1 }?.key
+            if let twice {
+                throw ValidationError("-o: the results of two files would both be \(twice)")
+            }
+            return
+        }
+        if formats.count > 1 { throw ValidationError("several formats need -o, a folder or the name of a file") }
+        if inputs.count > 1, formats[0] != .txt, formats[0] != .json {
+            throw ValidationError("--format \(formats[0].rawValue) of several files needs -o with a folder")
+        }
+    }
+
+    /// Where the results of an input go; nil: to standard output.
+    ///
+    /// - Parameter isAlone: whether it is the only one.
+    func path(_ input: InputFile, _ format: TranscriptFormat, isAlone: Bool) -> String? {
+        guard let file else { return nil }
+        var isDirectory: ObjCBool = false
+        let exists = FileManager.default.fileExists(atPath: file, isDirectory: &isDirectory)
+        if exists && isDirectory.boolValue || file.hasSuffix("/") || !isAlone {
+            return "\(file.hasSuffix("/") ? String(file.dropLast()) : file)/\(input.outputName).\(format.rawValue)"
+        }
+        if formats.count == 1 { return file }
+        let stem =
+            URL(filePath: file).pathExtension == format.rawValue ? file.dropLast(format.rawValue.count + 1) : file[...]
+        return "\(stem).\(format.rawValue)"
+    }
+}
+
+extension TranscriptFormat: ExpressibleByArgument {
+    /// `text` is what other commands call `txt`.
+    public init?(argument: String) { self.init(rawValue: argument == "text" ? "txt" : argument) }
+}

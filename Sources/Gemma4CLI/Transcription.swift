@@ -1,0 +1,109 @@
+import ArgumentParser
+import Foundation
+import Gemma4Kit
+
+/// Transcribes or translates recordings in turn, and writes what becomes of them.
+struct Transcription {
+    let pipeline: Gemma4Pipeline
+    let speech: SpeechArguments
+    let results: TranscriptArguments
+    let inputs: [InputFile]
+    let options: TranscriptionOptions
+
+    /// - Throws: `ExitCode` of the first failure, or 75 if it was stopped; `CommandError` if results cannot be written.
+    func run() async throws {
+        guard pipeline.model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
+        var wasStopped = false
+        try await FileAnswers.each(inputs.map(\.name)) { index, progress in
+            guard !wasStopped else {
+                return ByteSink.standardError.report("\(inputs[index].name): not begun")
+            }
+            wasStopped = try await transcribe(inputs[index], progress) != nil
+        }
+        if wasStopped { throw ExitCode(ExitStatus.stopped.rawValue) }
+    }
+
+    /// - Returns: where it was stopped.
+    private func transcribe(_ input: InputFile, _ progress: ProgressLine) async throws -> Double? {
+        defer { progress.end() }
+        progress.begin()
+        let printer = results.path(input, .txt, isAlone: inputs.count == 1) == nil ? results.formats[0] : nil
+        let label = inputs.count > 1 ? "\(input.name): " : ""
+        var writer = TranscriptWriter(printer ?? .txt)
+        var transcript = Transcript()
+        if let printer, printer.isStreamable { try ByteSink.standardOutput.write(writer.begin) }
+        for try await event in pipeline.transcribe(try speech.audio(input), options: options) {
+            transcript.append(event)
+            switch event {
+            case .progress(let second, let length): progress.show(second: second, of: length)
+            case .segment(let segment):
+                guard let printer, printer.isStreamable else { continue }
+                let text = writer.write(segment)
+                progress.erase()
+                if !text.isEmpty { try ByteSink.standardOutput.write(printer == .txt ? label + text : text) }
+            case .end: break
+            }
+        }
+        progress.end()
+        let answer = try await ask(about: transcript, printer)
+        try write(transcript, input, answer)
+        Self.report(transcript.report, input.name)
+        return transcript.report.stoppedAt
+    }
+
+    /// Answers `--then`, on standard output if a text is written there.
+    private func ask(about transcript: Transcript, _ printer: TranscriptFormat?) async throws -> String? {
+        guard let prompt = results.then, transcript.report.stoppedAt == nil else { return nil }
+        if printer == .txt { try ByteSink.standardOutput.write("\n") }
+        var answer = Answer()
+        let message = ChatMessage(.user, "\(prompt)\n\n\(transcript.text)")
+        for try await token in pipeline.generate([message], options: speech.answer.options(loopGuard: .init())) {
+            answer.append(token)
+            if printer == .txt, token.kind == .answer { try ByteSink.standardOutput.write(token.text) }
+        }
+        if printer == .txt { try ByteSink.standardOutput.write("\n") }
+        return answer.text
+    }
+
+    private func write(_ transcript: Transcript, _ input: InputFile, _ answer: String?) throws {
+        var context = TranscriptContext(options, file: inputs.count > 1 ? input.name : nil)
+        if let prompt = results.then, let answer { context.question = (prompt, answer) }
+        for format in results.formats {
+            var text = TranscriptWriter.whole(transcript, format, context)
+            if format == .txt, let answer { text += "\n\(answer)\n" }
+            if let path = results.path(input, format, isAlone: inputs.count == 1) {
+                try OutputFile(path).replaceInFolders(with: Array(text.utf8))
+            } else if !format.isStreamable {
+                try ByteSink.standardOutput.write(text)
+            }
+        }
+    }
+
+    // MARK: What became of every second
+
+    private static func report(_ report: TranscriptReport, _ file: String) {
+        func seconds(_ value: Double) -> String { String(format: "%.1f s", value) }
+        var parts = [
+            "heard \(seconds(report.heard))", "skipped \(seconds(report.skipped))", "lost \(seconds(report.lost))",
+        ]
+        if report.channels > 1 { parts.append("in \(report.channels) channels") }
+        ByteSink.standardError.report("\(file): \(parts.joined(separator: ", "))")
+        if report.repeatingSegments > 0 {
+            ByteSink.standardError.report(
+                "warning: \(file): \(count(report.repeatingSegments)) repeated itself and was cut to one round; --no-loop-guard shows all"
+            )
+        }
+        if report.cutSegments > 0 {
+            ByteSink.standardError.report(
+                "warning: \(file): \(count(report.cutSegments)) was cut off; --max-tokens makes room")
+        }
+        if let stoppedAt = report.stoppedAt {
+            ByteSink.standardError.report(
+                "\(file): stopped at \(seconds(stoppedAt)); to go on: --offset \(String(format: "%.2f", stoppedAt))")
+        }
+    }
+
+    private static func count(_ segments: Int) -> String {
+        segments == 1 ? "a segment" : "each of \(segments) segments"
+    }
+}

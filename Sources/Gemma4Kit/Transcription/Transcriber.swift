@@ -1,0 +1,188 @@
+import Foundation
+
+/// Reads one recording, cuts it into pieces, has each answered and joins the answers.
+///
+/// An actor on a queue of its own: reading a pipe waits, and must not do so on a thread of Swift's pool.
+actor Transcriber {
+    private let pipeline: Gemma4Pipeline
+    private let options: TranscriptionOptions
+    private let instruction: SpeechInstruction
+    private let executor = ForwardExecutor()
+    private var report = TranscriptReport()
+    private var channels: [Channel] = []
+    private var isStopped = false
+
+    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    init(_ pipeline: Gemma4Pipeline, _ options: TranscriptionOptions) {
+        self.pipeline = pipeline
+        self.options = options
+        instruction = SpeechInstruction(options)
+    }
+
+    /// One channel on its way, in samples of the excerpt.
+    private struct Channel {
+        var segmenter: SpeechSegmenter
+        var read = 0
+        var heard = 0
+        var heardThrough = 0
+        /// Was cut within speech: the next segment may begin with its last words.
+        var held: TranscriptSegment?
+    }
+
+    func run(_ audio: AudioInput, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
+        let source = try audio.open(options.channels)
+        let segmentation = options.segmentation ?? (audio.isLive ? .live : .init())
+        var excerpt = Excerpt(offset: options.offsetInSeconds, duration: options.durationInSeconds)
+        let end = source.announcedDurationInSeconds.map(excerpt.end)
+        while !excerpt.isOver, !mustStop, let block = try source.readChannels() {
+            try Task.checkCancellation()
+            if channels.isEmpty {
+                channels = block.map { _ in Channel(segmenter: SpeechSegmenter(segmentation)) }
+            }
+            for (index, samples) in excerpt.take(block).enumerated() {
+                channels[index].read += samples.count
+                try await hear(channels[index].segmenter.append(samples), index, end, yield)
+            }
+        }
+        for index in channels.indices {
+            if !isStopped { try await hear(channels[index].segmenter.finish(), index, end, yield) }
+            if let held = channels[index].held { release(held, yield) }
+        }
+        guard isStopped || channels.contains(where: { $0.read > 0 }) else { throw nothing(audio, source) }
+        balance()
+        yield(.end(report))
+    }
+
+    /// Whether someone wants it to stop; from now on it is.
+    private var mustStop: Bool {
+        isStopped = isStopped || options.stop?.isSet == true
+        return isStopped
+    }
+
+    private func nothing(_ audio: AudioInput, _ source: any SoundSource) -> MediaError {
+        let length = source.announcedDurationInSeconds.map { String(format: "a recording of %.1f s", $0) }
+        return MediaError(
+            code: .empty, source: audio.name,
+            expected: options.offsetInSeconds > 0 ? "sound after \(options.offsetInSeconds) s" : "sound",
+            found: length ?? "no sample", remedy: "check the recording, offset and duration")
+    }
+
+    // MARK: Pieces
+
+    private func hear(
+        _ pieces: [SpeechPiece], _ channel: Int, _ end: Double?, _ yield: @Sendable (TranscriptEvent) -> Void
+    ) async throws {
+        for piece in pieces {
+            yield(.progress(at: time(piece.speech.lowerBound), of: end))
+            guard let answer = try await answer(about: piece) else { return }
+            channels[channel].heard += piece.range.count - piece.overlap
+            channels[channel].heardThrough = piece.range.upperBound
+            join(segment(piece, answer, channel), piece, channel, yield)
+        }
+    }
+
+    /// - Returns: nil if the work was stopped before or meanwhile.
+    private func answer(about piece: SpeechPiece) async throws -> Answer? {
+        guard !mustStop else { return nil }
+        let message = ChatMessage(.user, parts: [.text(instruction.text), .audio()])
+        let sound = AudioInput.samples(piece.samples, sampleRate: AudioReader.sampleRate)
+        var answer = Answer()
+        for try await token in pipeline.generate([message], media: [.audio(sound)], options: options.generation) {
+            if mustStop { return nil }
+            answer.append(token)
+        }
+        return answer
+    }
+
+    private func segment(_ piece: SpeechPiece, _ answer: Answer, _ channel: Int) -> TranscriptSegment {
+        let (heard, translated) = instruction.parse(answer.textWithoutRepetition)
+        return TranscriptSegment(
+            start: time(piece.speech.lowerBound), end: time(piece.speech.upperBound), text: translated ?? heard,
+            heard: translated == nil ? nil : heard, channel: options.channels == .split ? channel : nil, answer: answer,
+            noSpeech: 1 - piece.speechShare)
+    }
+
+    // MARK: Segments
+
+    /// Takes out of a segment what the one before it has too, and gives out what is settled.
+    private func join(
+        _ segment: TranscriptSegment, _ piece: SpeechPiece, _ channel: Int, _ yield: (TranscriptEvent) -> Void
+    ) {
+        var segment = segment
+        if var held = channels[channel].held {
+            let seam = Seam(held.text, segment.text)
+            (held.text, segment.text) = (seam.earlier, seam.later)
+            if let before = held.heard, let after = segment.heard {
+                let seam = Seam(before, after)
+                (held.heard, segment.heard) = (seam.earlier, seam.later)
+            }
+            release(held, yield)
+        }
+        channels[channel].held = piece.isCutInSpeech ? segment : nil
+        if !piece.isCutInSpeech { release(segment, yield) }
+    }
+
+    private func release(_ segment: TranscriptSegment, _ yield: (TranscriptEvent) -> Void) {
+        var segment = segment
+        segment.text = Seam.concatenate("", segment.text)
+        segment.heard = segment.heard.map { Seam.concatenate("", $0) }
+        report.segments += 1
+        if let finish = segment.answer.finish {
+            report.statistics += finish.statistics
+            report.cutSegments += finish.reason == .length ? 1 : 0
+            report.repeatingSegments += finish.reason == .repetition ? 1 : 0
+        }
+        yield(.segment(segment))
+    }
+
+    // MARK: Seconds
+
+    private func balance() {
+        report.channels = channels.count
+        report.duration = seconds(channels.first?.read ?? 0)
+        for channel in channels {
+            report.read += seconds(channel.read)
+            report.heard += seconds(channel.heard)
+            // Until a piece has been heard, the silence before it has not been left out either.
+            report.skipped += seconds(
+                isStopped ? channel.heardThrough - channel.heard : channel.segmenter.skippedSamples)
+            report.unreached += isStopped ? seconds(channel.read - channel.heardThrough) : 0
+        }
+        if isStopped { report.stoppedAt = time(channels.map(\.heardThrough).min() ?? 0) }
+    }
+
+    private func seconds(_ samples: Int) -> Double { Double(samples) / Double(AudioReader.sampleRate) }
+
+    /// Of a sample of the excerpt, in the recording.
+    private func time(_ sample: Int) -> Double { options.offsetInSeconds + seconds(sample) }
+}
+
+/// The part of a recording between two times.
+private struct Excerpt {
+    private var left: Int
+    private var wanted: Int?
+
+    init(offset: Double, duration: Double?) {
+        left = Int(offset * Double(AudioReader.sampleRate))
+        wanted = duration.map { Int($0 * Double(AudioReader.sampleRate)) }
+    }
+
+    var isOver: Bool { left == 0 && wanted == 0 }
+
+    /// Where a recording of this length, in seconds, is over.
+    func end(of length: Double) -> Double {
+        let start = Double(left) / Double(AudioReader.sampleRate)
+        return min(length, wanted.map { start + Double($0) / Double(AudioReader.sampleRate) } ?? length)
+    }
+
+    /// What of the next block belongs to it.
+    mutating func take(_ block: [[Float]]) -> [[Float]] {
+        let count = block.first?.count ?? 0
+        let skipped = min(left, count)
+        let taken = min(wanted ?? .max, count - skipped)
+        left -= skipped
+        wanted = wanted.map { $0 - taken }
+        return block.map { Array($0[skipped..<skipped + taken]) }
+    }
+}

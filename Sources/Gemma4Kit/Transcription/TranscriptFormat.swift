@@ -1,0 +1,131 @@
+import Foundation
+
+/// How a transcript is written to a file.
+public enum TranscriptFormat: String, Sendable, CaseIterable {
+    /// A segment in a line.
+    case txt
+    /// SubRip subtitles.
+    case srt
+    /// WebVTT subtitles, https://www.w3.org/TR/webvtt1.
+    case vtt
+    /// OpenAI's `verbose_json`, https://platform.openai.com/docs/api-reference/audio/verbose-json-object, in one line.
+    case json
+    /// Start and end in milliseconds and the text, as openai/whisper's `WriteTSV`.
+    case tsv
+
+    /// Whether a segment can be written before the last is known.
+    public var isStreamable: Bool { self != .json }
+}
+
+/// Writes a transcript in a format, segment by segment. Segments without text are left out, except of JSON.
+public struct TranscriptWriter: Sendable {
+    public let format: TranscriptFormat
+    private var cues = 0
+
+    public init(_ format: TranscriptFormat) { self.format = format }
+
+    /// What stands before the first segment.
+    public var begin: String {
+        switch format {
+        case .txt, .srt, .json: ""
+        case .vtt: "WEBVTT\n\n"
+        case .tsv: "start\tend\ttext\n"
+        }
+    }
+
+    /// One segment; nothing in JSON.
+    public mutating func write(_ segment: TranscriptSegment) -> String {
+        guard !segment.text.isEmpty else { return "" }
+        cues += 1
+        let label = segment.channel.map { "[\($0 + 1)] " } ?? ""
+        let (start, end) = (Self.milliseconds(segment.start), Self.milliseconds(segment.end))
+        switch format {
+        case .json: return ""
+        case .txt: return "\(label)\(segment.text)\n"
+        case .srt:
+            return "\(cues)\n\(Self.clock(start, ",")) --> \(Self.clock(end, ","))\n\(label)\(segment.text)\n\n"
+        case .vtt:
+            let voice = segment.channel.map { "<v Channel \($0 + 1)>" } ?? ""
+            let text = segment.text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(
+                ">", with: "&gt;")
+            return "\(Self.clock(start, ".")) --> \(Self.clock(end, "."))\n\(voice)\(text)\n\n"
+        case .tsv: return "\(start)\t\(end)\t\(label)\(segment.text.replacing("\t", with: " "))\n"
+        }
+    }
+
+    /// The whole of a transcript.
+    ///
+    /// - Parameters:
+    ///   - context: what the object in JSON says of it; ignored elsewhere.
+    public static func whole(_ transcript: Transcript, _ format: TranscriptFormat, _ context: TranscriptContext)
+        -> String
+    {
+        if format == .json { return context.object(transcript).json + "\n" }
+        var writer = TranscriptWriter(format)
+        return transcript.segments.reduce(writer.begin) { $0 + writer.write($1) }
+    }
+
+    private static func milliseconds(_ seconds: Double) -> Int { Int((seconds * 1000).rounded()) }
+
+    /// `hh:mm:ss,mmm`.
+    private static func clock(_ milliseconds: Int, _ point: String) -> String {
+        let seconds = milliseconds / 1000
+        let parts = [seconds / 3600, seconds / 60 % 60, seconds % 60].map { String(format: "%02d", $0) }
+        return parts.joined(separator: ":") + point + String(format: "%03d", milliseconds % 1000)
+    }
+}
+
+/// What is known of a transcript beside its segments.
+public struct TranscriptContext: Sendable {
+    public var options: TranscriptionOptions
+    public var file: String?
+    /// What was asked about the whole text, and the answer.
+    public var question: (prompt: String, answer: String)?
+
+    public init(_ options: TranscriptionOptions, file: String? = nil) {
+        self.options = options
+        self.file = file
+    }
+
+    /// The members of `verbose_json`, then ours: the file, `source_text`, and what became of every second.
+    func object(_ transcript: Transcript) -> JSONValue {
+        let isTranslation = options.translation != nil
+        let language = options.translation ?? options.language
+        var members: [JSONValue.Member] = [
+            .init("task", isTranslation ? "translate" : "transcribe"),
+            .init("language", language.map { .string($0.name.lowercased()) } ?? nil),
+            .init("duration", Self.rounded(transcript.report.duration)),
+            .init("text", .string(transcript.text)),
+            .init("segments", .array(transcript.segments.enumerated().map { Self.object($0.offset, $0.element) })),
+        ]
+        if isTranslation { members.append(.init("source_text", .string(transcript.heard))) }
+        if let question {
+            members.append(.init("then", ["prompt": .string(question.prompt), "text": .string(question.answer)]))
+        }
+        if let file { members.append(.init("file", .string(file))) }
+        let report = transcript.report
+        members += [
+            .init("heard", Self.rounded(report.heard)), .init("skipped", Self.rounded(report.skipped)),
+            .init("lost", Self.rounded(report.lost)),
+        ]
+        if let stoppedAt = report.stoppedAt { members.append(.init("stopped_at", Self.rounded(stoppedAt))) }
+        return .object(members)
+    }
+
+    private static func object(_ id: Int, _ segment: TranscriptSegment) -> JSONValue {
+        var members: [JSONValue.Member] = [
+            .init("id", .integer(id)), .init("start", rounded(segment.start)), .init("end", rounded(segment.end)),
+            .init("text", .string(segment.text)), .init("tokens", .array(segment.answer.tokens.map(JSONValue.integer))),
+            .init("avg_logprob", rounded(segment.averageLogprob)), .init("no_speech_prob", rounded(segment.noSpeech)),
+        ]
+        if let heard = segment.heard { members.append(.init("source_text", .string(heard))) }
+        if let channel = segment.channel { members.append(.init("channel", .integer(channel + 1))) }
+        if let reason = segment.answer.finish?.reason {
+            members.append(.init("finish_reason", .string(reason.rawValue)))
+        }
+        return .object(members)
+    }
+
+    /// To a ten-thousandth.
+    private static func rounded(_ value: Double) -> JSONValue { .number((value * 1e4).rounded() / 1e4) }
+}

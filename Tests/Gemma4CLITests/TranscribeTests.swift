@@ -1,0 +1,243 @@
+import Foundation
+import TestSupport
+import Testing
+
+private let checkpoint = Goldens.checkpoint("E2B")
+
+/// Three utterances at 2, 7 and 12 s of 15; longer than a piece with --max-segment 10.
+private let recording: [Float] = Sounds.mixed(
+    [2.0, 7, 12].reduce(into: Sounds.silence(seconds: 15)) { samples, start in
+        let speech = Sounds.speech(seconds: 2, seed: Int(start))
+        samples.replaceSubrange(Int(start) * 16_000..<Int(start) * 16_000 + speech.count, with: speech)
+    }, Sounds.noise(seconds: 15, level: -60))
+
+private func folder(_ names: String...) throws -> TemporaryDirectory {
+    let directory = try TemporaryDirectory()
+    for name in names {
+        try FileManager.default.createDirectory(
+            at: URL(filePath: "\(directory.path)/\(name)").deletingLastPathComponent(),
+            withIntermediateDirectories: true)
+        try directory.write(Sounds.wave(recording), to: name)
+    }
+    return directory
+}
+
+private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Data()) async throws -> Program.Outcome {
+    var program = Program(
+        "transcribe", "--model", checkpoint, "--max-tokens", "\(tokens)", "--max-segment", "10", input: input)
+    program.arguments += arguments
+    return try await program.run()
+}
+
+@Suite struct TranscribeTests {
+    @Test func everyFormatIsWrittenInOneGo() async throws {
+        let directory = try folder("a.wav")
+        let outcome = try await transcribe(
+            ["\(directory.path)/a.wav", "-o", "\(directory.path)/out/"]
+                + ["txt", "srt", "vtt", "json", "tsv"].flatMap { ["--format", $0] })
+        #expect(outcome.status == 0 && outcome.bytes.isEmpty)
+        #expect(outcome.messages.contains("a.wav: heard 7."), "\(outcome.messages)")
+        #expect(outcome.messages.contains(", lost 0.0 s\n"))
+        let names = try FileManager.default.contentsOfDirectory(atPath: "\(directory.path)/out").sorted()
+        #expect(names == ["a.json", "a.srt", "a.tsv", "a.txt", "a.vtt"], "and no draft is left")
+        func text(_ name: String) throws -> String {
+            try String(contentsOfFile: "\(directory.path)/out/\(name)", encoding: .utf8)
+        }
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let object = try decoder.decode(TranscriptObject.self, from: Data(text("a.json").utf8))
+        #expect(object.segments.count == 3 && object.lost == 0 && abs(object.duration - 15) < 0.01)
+        for (segment, start) in zip(object.segments, [2.0, 7, 12]) {
+            #expect(abs(segment.start - start) < 0.5 && abs(segment.end - start - 2) < 0.5)
+        }
+        #expect(try text("a.srt").hasPrefix("1\n00:00:0"))
+        #expect(try text("a.vtt").hasPrefix("WEBVTT\n\n"))
+        #expect(try text("a.tsv").hasPrefix("start\tend\ttext\n"))
+        #expect(
+            try text("a.txt").split(separator: "\n").map(String.init)
+                == object.segments.map(\.text).filter { !$0.isEmpty })
+    }
+
+    /// What goes to standard output is what would go to a file.
+    @Test(arguments: ["txt", "srt", "vtt", "tsv", "json"])
+    func standardOutputIsAsAFile(format: String) async throws {
+        let directory = try folder("a.wav")
+        let file = "\(directory.path)/a.\(format)"
+        _ = try await transcribe(["\(directory.path)/a.wav", "--format", format, "-o", file])
+        let outcome = try await transcribe(["\(directory.path)/a.wav", "--format", format])
+        #expect(outcome.text == (try String(contentsOfFile: file, encoding: .utf8)) && !outcome.text.isEmpty)
+    }
+
+    @Test func foldersAreReadThrough() async throws {
+        let directory = try folder("in/b.wav", "in/deep/a.wav")
+        try directory.write(Array("no sound".utf8), to: "in/notes.txt")
+        let outcome = try await transcribe(["\(directory.path)/in", "-o", "\(directory.path)/out"])
+        #expect(outcome.status == 0)
+        #expect(FileManager.default.fileExists(atPath: "\(directory.path)/out/b.txt"))
+        #expect(FileManager.default.fileExists(atPath: "\(directory.path)/out/deep/a.txt"))
+        let lines = try await transcribe(["\(directory.path)/in"]).text.split(separator: "\n")
+        #expect(
+            !lines.isEmpty && lines.allSatisfy { $0.hasPrefix("\(directory.path)/in/") }, "each line names its file")
+        let objects = try await transcribe(["\(directory.path)/in", "--format", "json"]).text.split(separator: "\n")
+        #expect(objects.count == 2)
+    }
+
+    @Test func partsChannelsAndRawSamples() async throws {
+        let directory = try folder("a.wav")
+        let stereo = recording.flatMap { [$0, -$0] }
+        try directory.write(Sounds.wave(stereo, channels: 2), to: "stereo.wav")
+        let part: TranscriptObject = try await transcribe(
+            ["\(directory.path)/a.wav", "--offset", "0:06", "--duration", "4", "--format", "json"]
+        ).decoded()
+        #expect(part.segments.count == 1 && abs(part.segments[0].start - 7) < 0.5 && abs(part.duration - 4) < 0.01)
+        let split: TranscriptObject = try await transcribe(
+            ["\(directory.path)/stereo.wav", "--channels", "split", "--format", "json"]
+        ).decoded()
+        #expect(
+            split.segments.filter { $0.channel == 1 }.count == 3 && split.segments.filter { $0.channel == 2 }.count == 3
+        )
+        let raw: TranscriptObject = try await transcribe(
+            ["--stdin-format", "s16le", "--format", "json"], input: Data(Sounds.pcm(recording))
+        ).decoded()
+        #expect(raw.segments.count == 3 && abs(raw.segments[2].start - 12) < 0.5 && raw.lost == 0)
+    }
+
+    @Test func aQuestionIsAskedAboutTheWhole() async throws {
+        let directory = try folder("a.wav")
+        let plain = try await transcribe(["\(directory.path)/a.wav"])
+        let text = try await transcribe(["\(directory.path)/a.wav", "--then", "Summarise."])
+        #expect(text.text.hasPrefix(plain.text + "\n") && text.text.count > plain.text.count + 2)
+        let object: TranscriptObject = try await transcribe(
+            ["\(directory.path)/a.wav", "--then", "Summarise.", "--format", "json"]
+        ).decoded()
+        let then = try #require(object.then)
+        #expect(then.prompt == "Summarise." && text.text == "\(plain.text)\n\(then.text)\n")
+    }
+
+    @Test func translationsHaveBothLanguages() async throws {
+        let directory = try folder("a.wav")
+        let object: TranscriptObject = try await Program(
+            "translate", "--to", "de", "\(directory.path)/a.wav", "--model", checkpoint, "--max-tokens", "3",
+            "--format", "json"
+        ).run().decoded()
+        #expect(object.task == "translate" && object.language == "german")
+        #expect(object.segments.allSatisfy { $0.sourceText != nil })
+        let text = try await Program(
+            "translate", "--to", "de", "--text", "-", "--model", checkpoint, "--max-tokens", "3",
+            input: Data("Good morning".utf8)
+        ).run()
+        let same = try await Program(
+            "generate", "--model", checkpoint, "--temperature", "0", "--max-tokens", "3",
+            "Translate the following text into German. Only output the translation.\n\nGood morning"
+        ).run()
+        #expect(text.status == 0 && text.text == same.text)
+    }
+
+    // MARK: Stopping
+
+    /// A pipe that stays open: the first words come while the speaker goes on, and Ctrl-C ends with them.
+    @Test(.timeLimit(.minutes(1)), arguments: [SIGINT, SIGTERM])
+    func whatIsStoppedEndsWithWhatThereIs(signal: Int32) async throws {
+        let directory = try TemporaryDirectory()
+        let process = Program(
+            "transcribe", "--model", checkpoint, "--max-tokens", "16", "--stdin-format", "s16le", "--format", "vtt"
+        ).process()
+        let (input, output) = (Pipe(), Pipe())
+        process.standardInput = input
+        process.standardOutput = output
+        process.standardError = try FileHandle(forWritingTo: URL(filePath: directory.write([], to: "messages")))
+        let ended = AsyncStream<Void> { continuation in process.terminationHandler = { _ in continuation.finish() } }
+        try process.run()
+        try input.fileHandleForWriting.write(contentsOf: Sounds.pcm(recording))
+        var text = ""
+        while !text.contains("-->"), process.isRunning {
+            text += String(decoding: output.fileHandleForReading.availableData, as: UTF8.self)
+        }
+        #expect(process.isRunning)
+        kill(process.processIdentifier, signal)
+        for await _ in ended {}
+        #expect(process.terminationReason == .exit && process.terminationStatus == 75)
+        text += String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        #expect(text.hasPrefix("WEBVTT\n\n") && text.hasSuffix("\n\n"))
+        let messages = try String(contentsOfFile: "\(directory.path)/messages", encoding: .utf8)
+        #expect(messages.contains("standard input: heard "))
+        #expect(messages.contains("lost 0.0 s") && messages.contains("; to go on: --offset "))
+    }
+
+    // MARK: Mistakes
+
+    @Test(arguments: [
+        Mistake(
+            "transcribe", "--stdin-format", "s16le", "a.wav", status: 64,
+            message: "--stdin-format reads standard input: leave out the files"),
+        Mistake("transcribe", "a.wav", "--sample-rate", "8000", status: 64, message: "--sample-rate is of raw samples"),
+        Mistake(
+            "transcribe", "a.wav", "--language", "klingon", status: 64,
+            message: "--language: expected auto or a code such as en, de or pt-BR, found klingon"),
+        Mistake(
+            "transcribe", "a.wav", "--offset", "1:75", status: 64, message: "'1:75' is invalid for '--offset <time>'"),
+        Mistake(
+            "transcribe", "a.wav", "--max-segment", "31", status: 64,
+            message: "--max-segment: expected 2 to 28, found 31.0"),
+        Mistake(
+            "transcribe", "a.wav", "--format", "srt", "--format", "vtt", status: 64, message: "several formats need -o"),
+        Mistake(
+            "transcribe", "a.wav", "b.wav", "--format", "srt", status: 64,
+            message: "--format srt of several files needs -o with a folder"),
+        Mistake(
+            "transcribe", "a/x.wav", "b/x.wav", "-o", "out", status: 64,
+            message: "-o: the results of two files would both be out/x.txt"),
+        Mistake(
+            "transcribe", "a.wav", "--format", "srt", "--then", "Why?", status: 64,
+            message: "--then: its answer goes into txt or json"),
+        Mistake(
+            "transcribe", "26B-A4B/messages", status: 66,
+            message: "26B-A4B/messages: expected a folder with files to read, found none that ends in .aif"),
+        Mistake("translate", "a.wav", status: 64, message: "Missing expected argument '--to <code>'"),
+        Mistake("translate", "--to", "xx", "a.wav", status: 64, message: "'xx' is invalid for '--to <code>'"),
+        Mistake("translate", "--to", "de", "a.wav", "--text", "a", status: 64, message: "give either files or --text"),
+        Mistake(
+            "transcribe", "--model", checkpoint, "--stdin-format", "s16le", status: 65,
+            message: "standard input: expected sound, found no sample"),
+        Mistake(
+            "transcribe", "--model", checkpoint, "attachments/tone.wav", "--offset", "1:00:00", status: 65,
+            message: "tone.wav: expected sound after 3600.0 s, found a recording of"),
+    ])
+    func mistakesAreNamed(mistake: Mistake) async throws {
+        var program = Program()
+        program.arguments = mistake.arguments
+        program.input = Data(mistake.input.utf8)
+        let outcome = try await program.run()
+        #expect(outcome.status == mistake.status && outcome.bytes.isEmpty)
+        #expect(outcome.messages.contains(mistake.message), "\(outcome.messages)")
+    }
+}
+
+/// Examples of the help run as they stand, where their files are.
+@Test(arguments: ["transcribe", "translate", "caption", "generate"])
+func examplesInTheHelpRun(command: String) async throws {
+    let help = try await Program("help", command).run().text.replacing("\n", with: " ")
+    let examples = help.matches(of: /Example: gemma4 (.+?)(?= +Example:| +USAGE:)/).map { String($0.1) }
+    #expect(!examples.isEmpty)
+    for example in examples {
+        let directory = try folder("speech.wav")
+        let link = "\(directory.path)/gemma-4-E2B-it"
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: checkpoint)
+        try FileManager.default.copyItem(
+            at: Goldens.folder.appending(path: "attachments/wide.png"), to: URL(filePath: "\(directory.path)/photo.jpg")
+        )
+        var program = Program()
+        program.arguments = words(example) + ["--max-tokens", "8"]
+        program.environment = ["GEMMA4_MODEL": link]
+        program.directory = directory.path
+        let outcome = try await program.run()
+        #expect(outcome.status == 0, "\(example): \(outcome.messages)")
+    }
+}
+
+/// A command line as a shell splits it, with double quotes.
+private func words(_ line: String) -> [String] {
+    line.split(separator: "\"", omittingEmptySubsequences: false).enumerated().flatMap { index, part in
+        index.isMultiple(of: 2) ? part.split(separator: " ").map(String.init) : [String(part)]
+    }
+}

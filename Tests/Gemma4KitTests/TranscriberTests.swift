@@ -1,0 +1,203 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Gemma4Kit
+
+private func pipeline() throws -> Gemma4Pipeline {
+    try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint("E2B")))
+}
+
+private let rate = 16_000.0
+
+/// Utterances with pauses that end pieces, in faint noise, and when they are.
+private func utterances(_ count: Int, seed: Int = 0, pause: Double = 2) -> (
+    samples: [Float], times: [(start: Double, end: Double)]
+) {
+    var samples = Sounds.silence(seconds: 1.5)
+    var times: [(Double, Double)] = []
+    for index in 0..<count {
+        let length = 1 + Double((index * 7 + seed) % 5)
+        let start = Double(samples.count) / rate
+        times.append((start, start + length))
+        samples += Sounds.speech(seconds: length, seed: index + seed)
+        samples += Sounds.silence(seconds: pause + Double(index % 3))
+    }
+    return (Sounds.mixed(samples, Sounds.noise(seconds: Double(samples.count) / rate, level: -60)), times)
+}
+
+private func expectTimes(_ segments: [TranscriptSegment], _ times: [(start: Double, end: Double)]) {
+    #expect(segments.count == times.count)
+    for (segment, time) in zip(segments, times) {
+        #expect(abs(segment.start - time.start) < 0.5 && abs(segment.end - time.end) < 0.5)
+    }
+}
+
+private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
+    #expect(report.lost == 0 && abs(report.read - seconds) < 1e-6)
+    #expect(abs(report.heard + report.skipped + report.unreached - seconds) < 1e-6)
+}
+
+@Suite struct TranscriberTests {
+    private let brief = GenerationOptions(maxTokens: 3, loopGuard: .transcript)
+
+    /// What fits one piece is answered as the conversation of a prompt and a recording is.
+    @Test func aShortRecordingIsOneAnswer() async throws {
+        let pipeline = try pipeline()
+        let file = Goldens.folder.appending(path: "attachments/chirp.wav")
+        let options = TranscriptionOptions(generation: .init(maxTokens: 20))
+        let transcript = try await pipeline.transcribe(.file(file), options: options).transcript()
+        let message = ChatMessage(.user, parts: [.text(SpeechInstruction(options).text), .audio()])
+        let answer = try await pipeline.generate([message], media: [.audio(.file(file))], options: .init(maxTokens: 20))
+            .answer()
+        let segment = try #require(transcript.segments.first)
+        #expect(transcript.segments.count == 1)
+        #expect(segment.answer.tokens == answer.tokens && segment.answer.logprobs == answer.logprobs)
+        #expect(segment.answer.finish?.promptTokens == answer.finish?.promptTokens)
+        #expect(transcript.report.lost == 0 && transcript.report.skipped == 0)
+    }
+
+    /// Ten minutes: every utterance is a segment, at its time, and every second is accounted for.
+    @Test func aLongRecordingIsASegmentForEachUtterance() async throws {
+        let (samples, times) = utterances(100)
+        #expect(Double(samples.count) / rate > 550)
+        let options = TranscriptionOptions(generation: .init(maxTokens: 1))
+        let transcript = try await pipeline().transcribe(.samples(samples, sampleRate: 16_000), options: options)
+            .transcript()
+        expectTimes(transcript.segments, times)
+        expectNothingLost(transcript.report, seconds: Double(samples.count) / rate)
+        #expect(
+            transcript.report.skipped > 200 && transcript.report.unreached == 0 && transcript.report.stoppedAt == nil)
+    }
+
+    /// Each piece is answered by itself, with its own samples alone.
+    @Test func piecesAreAnsweredOneByOne() async throws {
+        let pipeline = try pipeline()
+        let (samples, _) = utterances(8)
+        var segmenter = SpeechSegmenter()
+        let pieces = segmenter.append(samples) + segmenter.finish()
+        let transcript = try await pipeline.transcribe(
+            .samples(samples, sampleRate: 16_000), options: .init(generation: brief)
+        ).transcript()
+        #expect(transcript.segments.count == pieces.count)
+        let message = ChatMessage(.user, parts: [.text(SpeechInstruction(.init()).text), .audio()])
+        for (piece, segment) in zip(pieces, transcript.segments) {
+            let sound = AudioInput.samples(piece.samples, sampleRate: 16_000)
+            let answer = try await pipeline.generate([message], media: [.audio(sound)], options: brief).answer()
+            #expect(segment.answer.tokens == answer.tokens)
+        }
+    }
+
+    @Test func partOfARecordingKeepsItsTimes() async throws {
+        let (samples, times) = utterances(12)
+        let options = TranscriptionOptions(
+            offsetInSeconds: times[3].start - 1, durationInSeconds: times[8].end - times[3].start + 2,
+            segmentation: .init(keepsShortRecordings: false), generation: .init(maxTokens: 1))
+        let transcript = try await pipeline().transcribe(.samples(samples, sampleRate: 16_000), options: options)
+            .transcript()
+        expectTimes(transcript.segments, Array(times[3...8]))
+        expectNothingLost(transcript.report, seconds: options.durationInSeconds!)
+    }
+
+    @Test func anOffsetBehindTheEndIsRefused() async throws {
+        let options = TranscriptionOptions(offsetInSeconds: 100)
+        let error = await #expect(throws: MediaError.self) {
+            try await pipeline().transcribe(
+                .samples([Float](repeating: 0, count: 16_000), sampleRate: 16_000), options: options
+            )
+            .transcript()
+        }
+        #expect(
+            error?.description
+                == "samples: expected sound after 100.0 s, found a recording of 1.0 s; check the recording, offset and duration."
+        )
+    }
+
+    @Test func channelsAreTranscribedApart() async throws {
+        let (left, leftTimes) = utterances(6)
+        let (right, rightTimes) = utterances(5, seed: 3, pause: 3)
+        let count = min(left.count, right.count)
+        let file = Sounds.wave((0..<count).flatMap { [left[$0], right[$0]] }, channels: 2)
+        let options = TranscriptionOptions(channels: .split, generation: .init(maxTokens: 1))
+        let transcript = try await pipeline().transcribe(.bytes(file), options: options).transcript()
+        func times(_ all: [(start: Double, end: Double)]) -> [(start: Double, end: Double)] {
+            all.filter { $0.end < Double(count) / rate }
+        }
+        expectTimes(transcript.segments.filter { $0.channel == 0 }, times(leftTimes))
+        expectTimes(transcript.segments.filter { $0.channel == 1 }, times(rightTimes))
+        expectNothingLost(transcript.report, seconds: 2 * Double(count) / rate)
+        #expect(transcript.report.channels == 2 && abs(transcript.report.duration - Double(count) / rate) < 1e-6)
+    }
+
+    /// Whenever it is stopped, what was heard and what is heard from there on are the whole.
+    @Test func whatIsStoppedCanGoOn() async throws {
+        let pipeline = try pipeline()
+        let (samples, times) = utterances(40)
+        let stop = StopSignal()
+        var begun = Transcript()
+        var options = TranscriptionOptions(generation: brief, stop: stop)
+        for try await event in pipeline.transcribe(.samples(samples, sampleRate: 16_000), options: options) {
+            begun.append(event)
+            if begun.segments.count == 3 { stop.set() }
+        }
+        expectNothingLost(begun.report, seconds: begun.report.read)
+        let stoppedAt = try #require(begun.report.stoppedAt)
+        #expect(begun.segments.count < 40)
+        options.stop = nil
+        options.offsetInSeconds = stoppedAt
+        let rest = try await pipeline.transcribe(.samples(samples, sampleRate: 16_000), options: options).transcript()
+        expectTimes(begun.segments + rest.segments, times)
+    }
+
+    /// Segments come while the speaker goes on: the pipe stays open until the first is there.
+    @Test func liveSoundIsTranscribedWhileItComes() async throws {
+        let pipe = Pipe()
+        let stream = try PCMStream(pipe.fileHandleForReading.fileDescriptor, format: .s16le, sampleRate: 16_000)
+        let (samples, times) = utterances(4)
+        let half = Int((times[1].end + 1.9) * rate)
+        try pipe.fileHandleForWriting.write(contentsOf: Sounds.pcm(Array(samples[..<half])))
+        var transcript = Transcript()
+        for try await event in try pipeline().transcribe(.pcm(stream), options: .init(generation: brief)) {
+            transcript.append(event)
+            guard case .segment = event, transcript.segments.count == 2 else { continue }
+            try pipe.fileHandleForWriting.write(contentsOf: Sounds.pcm(Array(samples[half...])))
+            try pipe.fileHandleForWriting.close()
+        }
+        expectTimes(transcript.segments, times)
+        expectNothingLost(transcript.report, seconds: Double(samples.count) / rate)
+        withExtendedLifetime(pipe) {}
+    }
+
+    /// Pieces that overlap: the seconds in both are heard once.
+    @Test func whereSpeechRunsThroughNothingIsLost() async throws {
+        let samples = Sounds.speech(seconds: 45, hisses: false)
+        let options = TranscriptionOptions(segmentation: .init(maxPieceInSeconds: 10), generation: .init(maxTokens: 1))
+        let transcript = try await pipeline().transcribe(.samples(samples, sampleRate: 16_000), options: options)
+            .transcript()
+        #expect(transcript.segments.count >= 5)
+        expectNothingLost(transcript.report, seconds: 45)
+        for (segment, next) in zip(transcript.segments, transcript.segments.dropFirst()) {
+            #expect(abs(segment.end - next.start) < 0.02)
+        }
+    }
+
+    /// What is repeated stands once in a text that was cut for it.
+    @Test func repetitionIsCutToOneRound() async throws {
+        let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint("E4B")))
+        let answer = try await pipeline.generate([ChatMessage(.user, "a")]).answer()
+        let finish = try #require(answer.finish)
+        let repetition = try #require(finish.repetition)
+        #expect(finish.reason == .repetition && repetition.upperBound == answer.tokens.count)
+        let period = try #require(
+            (1...repetition.lowerBound).first {
+                answer.tokens[repetition.lowerBound] == answer.tokens[repetition.lowerBound - $0]
+            })
+        #expect(repetition.count >= 6 * period)
+        #expect(
+            answer.text.hasPrefix(answer.textWithoutRepetition)
+                && answer.textWithoutRepetition.count < answer.text.count / 2)
+        let free = try await pipeline.generate([ChatMessage(.user, "a")], options: .init(loopGuard: nil)).answer()
+        #expect(free.finish?.reason == .length && free.tokens.starts(with: answer.tokens))
+        #expect(free.textWithoutRepetition == free.text)
+    }
+}
