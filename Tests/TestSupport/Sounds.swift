@@ -42,18 +42,25 @@ public enum Sounds {
 
     public static func silence(seconds: Double) -> [Float] { [Float](repeating: 0, count: Int(seconds * Double(rate))) }
 
-    /// Something like speech: syllables of 0.2 s in a row, each a voiced sound with formants of its own or, if wanted,
-    /// every fourth a hiss; with dips between them; of this level.
-    public static func speech(seconds: Double, level: Double = -20, seed: Int = 0, hisses: Bool = true) -> [Float] {
+    /// Something like speech: syllables in a row, each a voiced sound with formants of its own or, if wanted, every fourth
+    /// a hiss; with dips between them; of this level.
+    ///
+    /// - Parameter syllables: where each begins, in seconds; by default one every 0.2 s.
+    public static func speech(
+        seconds: Double, level: Double = -20, seed: Int = 0, hisses: Bool = true, syllables: [Double]? = nil
+    ) -> [Float] {
         let hiss = noise(seconds: seconds, level: 0, seed: UInt64(seed + 7))
+        let starts = (syllables ?? stride(from: 0, to: seconds, by: 0.2).map { $0 }) + [seconds]
+        var syllable = 0
         let samples = (0..<Int(seconds * Double(rate))).map { index -> Double in
             let time = Double(index) / Double(rate)
-            let syllable = Int(time / 0.2) + seed
-            let within = (time / 0.2).truncatingRemainder(dividingBy: 1)
-            let envelope = pow(sin(.pi * within), 0.7)
-            if hisses, syllable % 4 == 3 { return envelope * 0.2 * Double(hiss[index]) }
+            while syllable + 2 < starts.count, time >= starts[syllable + 1] { syllable += 1 }
+            let within = (time - starts[syllable]) / (starts[syllable + 1] - starts[syllable])
+            let envelope = pow(max(0, sin(.pi * within)), 0.7)
+            let kind = syllable + seed
+            if hisses, kind % 4 == 3 { return envelope * 0.2 * Double(hiss[index]) }
             let pitch = 110 + 20 * sin(time * 3)
-            let formants = [[700.0, 1_200], [300, 2_300], [500, 900]][syllable % 3]
+            let formants = [[700.0, 1_200], [300, 2_300], [500, 900]][kind % 3]
             return envelope
                 * (1...24).reduce(0.0) { sum, overtone in
                     let frequency = pitch * Double(overtone)

@@ -120,7 +120,7 @@ public struct SpeechSegmenter: Sendable {
             if framesDecided - last.upperBound >= pauseFrames {
                 pieces.append(piece(endingAt: last.upperBound * Self.frame + Self.tail))
             } else if framesDecided * Self.frame - start >= maxSamples {
-                pieces.append(isSpeech ? cut() : piece(endingAt: framesDecided * Self.frame))
+                pieces.append(cut())
             }
         }
         return pieces
@@ -156,27 +156,35 @@ public struct SpeechSegmenter: Sendable {
 
     /// Ends a piece that has reached its limit, and begins the next within it.
     private mutating func cut() -> SpeechPiece {
+        let lastSpeech = stretches[stretches.count - 1].upperBound
+        if framesDecided - lastSpeech >= Self.shortestPause {
+            return piece(endingAt: quietest(from: lastSpeech * Self.frame, through: framesDecided * Self.frame))
+        }
         if let pause = bestPause {
             let rest = Array(stretches[pause...])
             stretches.removeSubrange(pause...)
-            let middle = (stretches[pause - 1].upperBound + rest[0].lowerBound) * Self.frame / 2
-            let ended = piece(endingAt: min(middle, speechSamples.upperBound + Self.tail))
+            // Where speech is faint all the time, a pause may hold a word: the quietest place is beside it.
+            let place = quietest(from: speechSamples.upperBound, through: rest[0].lowerBound * Self.frame)
+            let ended = piece(endingAt: min(place, speechSamples.upperBound + Self.tail))
             stretches = rest
             return ended
         }
         let limit = start + maxSamples
         let half = min(Self.overlap, maxSamples / 4) / 2
-        let quietest =
-            AudioSplitter.quietest(
-                in: buffer, from: max(start + maxSamples / 2, limit - Self.search) - bufferStart,
-                through: limit - half - bufferStart) + bufferStart
-        let frame = quietest / Self.frame
-        let (before, after) = (clipped(to: 0..<frame), clipped(to: frame..<framesDecided))
+        let place = quietest(from: max(start + maxSamples / 2, limit - Self.search), through: limit - half)
+        let (before, after) = (
+            clipped(to: 0..<place / Self.frame), clipped(to: place / Self.frame..<framesDecided)
+        )
         stretches = before
-        let ended = piece(endingAt: quietest + half, isCutInSpeech: true)
+        let ended = piece(endingAt: place + half, isCutInSpeech: true)
         stretches = after
         overlapWithLast = 2 * half
         return ended
+    }
+
+    /// The quietest place between two samples of the recording.
+    private func quietest(from first: Int, through last: Int) -> Int {
+        AudioSplitter.quietest(in: buffer, from: first - bufferStart, through: last - bufferStart) + bufferStart
     }
 
     /// The stretch before which the piece is best cut: the last pause of its later half that is at least half as long as

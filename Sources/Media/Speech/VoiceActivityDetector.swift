@@ -34,6 +34,7 @@ public struct VoiceActivityDetector: Sendable {
     private var frames: [Frame] = []  // from `firstFrame` on
     private var firstFrame = 0
     private var nextSmoothed = 0
+    private var nextCounted = 0
     private var nextDecided = 0
     private var floors = [QuantileTracker](repeating: QuantileTracker(), count: FilterBank.centres.count)
     private var isSpeech = false
@@ -72,6 +73,11 @@ public struct VoiceActivityDetector: Sendable {
         while nextSmoothed < (isEnd ? end : end - half) { smooth(nextSmoothed, end: end) }
         var decisions: [Bool] = []
         while nextDecided < (isEnd ? end : nextSmoothed - Self.framesAhead) {
+            // The floors know the frames from `framesBehind` before to `framesAhead` after it, however blocks come.
+            while nextCounted < min(end, nextDecided + Self.framesAhead + 1) {
+                count(frames[nextCounted - firstFrame], 1)
+                nextCounted += 1
+            }
             let old = nextDecided - Self.framesBehind - 1
             if old >= firstFrame { count(frames[old - firstFrame], -1) }
             decisions += run.append(decide(frames[nextDecided - firstFrame]))
@@ -92,7 +98,6 @@ public struct VoiceActivityDetector: Sendable {
             let sum = around.reduce(Float(0)) { $0 + frames[$1 - firstFrame].power[band] }
             return 10 * log10(sum / Float(around.count) + 1e-9)
         }
-        count(frames[index - firstFrame], 1)
         nextSmoothed += 1
     }
 
