@@ -3,6 +3,10 @@ import Gemma4Kit
 /// Shows answers: as text while it comes, or as one JSON object when it is complete.
 struct AnswerPrinter {
     let format: OutputFormat
+    /// Where to; nil shows nothing.
+    var output: ByteSink? = .standardOutput
+    /// What an object in JSON has beside the answer.
+    var extra: [JSONValue.Member] = []
     /// Lists the log-probability of every token on standard error after a text.
     var showsLogprobs = false
     /// Thoughts go to standard error, dimmed, where a person sees them.
@@ -14,16 +18,17 @@ struct AnswerPrinter {
     ///   - file: what the answer is about; nil if it is about no single file.
     ///   - isLabelled: whether text begins with the name of the file.
     /// - Throws: what the stream throws; `CommandError` if the output cannot be written.
+    @discardableResult
     func print(
         _ stream: TokenStream, of pipeline: Gemma4Pipeline, about file: String? = nil, isLabelled: Bool = false,
         progress: ProgressLine
-    ) async throws {
+    ) async throws -> Answer {
         defer { progress.end() }
         progress.begin()
-        let streamsToTerminal = format == .text && ByteSink.standardOutput.isTerminal
+        let streamsToTerminal = format == .text && output?.isTerminal == true
         let label = isLabelled ? file.map { "\($0): " } ?? "" : ""
         var answer = Answer()
-        var text = TextLine(label: label)
+        var text = TextLine(label: label, output: output)
         var thoughts = DimmedText(isShown: showsThoughts && ByteSink.standardError.isTerminal)
         for try await token in stream {
             answer.append(token)
@@ -43,13 +48,14 @@ struct AnswerPrinter {
         progress.end()
         thoughts.end()
         switch format {
-        case .json: try ByteSink.standardOutput.write(Self.object(answer, file: file).json + "\n")
+        case .json: try output?.write(JSONValue.object(Self.members(answer, file: file) + extra).json + "\n")
         case .text:
             for call in answer.finish?.toolCalls ?? [] { try text.writeLine(Self.object(call).json) }
             try text.end()
             if showsLogprobs { Self.list(answer, pipeline.tokenizer) }
             warn(answer, label)
         }
+        return answer
     }
 
     private func warn(_ answer: Answer, _ label: String) {
@@ -65,7 +71,7 @@ struct AnswerPrinter {
 
     // MARK: JSON
 
-    private static func object(_ answer: Answer, file: String?) -> JSONValue {
+    private static func members(_ answer: Answer, file: String?) -> [JSONValue.Member] {
         var members: [JSONValue.Member] = []
         if let file { members.append(.init("file", .string(file))) }
         members += [
@@ -80,7 +86,7 @@ struct AnswerPrinter {
             members.append(.init("finish_reason", .string(finish.reason.rawValue)))
             members.append(.init("timings", object(finish.statistics)))
         }
-        return .object(members)
+        return members
     }
 
     private static func object(_ call: ChatMessage.ToolCall) -> JSONValue {
@@ -107,16 +113,17 @@ struct AnswerPrinter {
     }
 }
 
-/// Text on standard output whose line is ended once.
+/// Text whose line is ended once.
 private struct TextLine {
     let label: String
+    let output: ByteSink?
     private var hasBegun = false
     private var endsLine = false
 
-    init(label: String) { self.label = label }
+    init(label: String, output: ByteSink?) { (self.label, self.output) = (label, output) }
 
     mutating func write(_ text: String) throws(CommandError) {
-        try ByteSink.standardOutput.write(hasBegun ? text : label + text)
+        try output?.write(hasBegun ? text : label + text)
         hasBegun = true
         endsLine = text.hasSuffix("\n")
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Gemma4Kit
 
 struct Caption: AsyncParsableCommand {
@@ -6,39 +7,174 @@ struct Caption: AsyncParsableCommand {
         abstract: "Describe pictures.",
         usage: "gemma4 caption [<options>] <file> ...",
         discussion: """
-            Reads PNG and JPEG. With several files, each description begins with the name of its file.
+            Reads PNG and JPEG, and all of them in folders. With several files, each description begins with the name of \
+            its file.
 
             Example: gemma4 caption --model gemma-4-E2B-it photo.jpg
+            Example: gemma4 caption --style ocr --format json -o pages.jsonl --resume photo.jpg
             """)
 
-    @Argument(help: ArgumentHelp("Pictures; - is standard input.", valueName: "file"))
+    @Argument(help: ArgumentHelp("Pictures or folders; - is standard input.", valueName: "file"))
     var files: [String]
 
     @OptionGroup var model: ModelOptions
 
-    @OptionGroup var imageTokens: ImageTokensOption
+    @Option(help: ArgumentHelp("short, detailed, ocr or alt-text.", valueName: "style"))
+    var style: CaptionStyle?
 
     @Option(
         help: ArgumentHelp(
             "What to tell the model instead of \"\(Gemma4Pipeline.captionInstruction)\"", valueName: "text"))
     var instruction: String?
 
+    @Option(help: ArgumentHelp("Soft tokens at most: 70, 140, 280, 560, 1120, or auto.", valueName: "auto|n"))
+    var imageTokens: ImageTokens?
+
     @Option(help: ArgumentHelp("json: an object with ids, text and timings for each file.", valueName: "text|json"))
     var format = OutputFormat.text
 
+    @Option(name: .shortAndLong, help: ArgumentHelp("Write there, a picture at a time.", valueName: "file"))
+    var output: String?
+
+    @Flag(help: "Write each description beside its picture: photo.jpg, photo.txt.")
+    var sidecar = false
+
+    @Flag(help: "Leave out pictures that the output or their sidecar describes.")
+    var resume = false
+
+    @Flag(help: "Say what size the model saw and what it cost.")
+    var explain = false
+
     @OptionGroup var sampling: SamplingArguments
 
-    func validate() throws { try FileAnswers.validate(files) }
+    func validate() throws {
+        try FileAnswers.validate(files)
+        if style != nil, instruction != nil { throw ValidationError("give either --style or --instruction") }
+        if let imageTokens { try imageTokens.check() }
+        if resume, !sidecar, output == nil || format != .json {
+            throw ValidationError("--resume needs --sidecar, or --format json and -o: there it sees what is done")
+        }
+        if sidecar, output != nil { throw ValidationError("give either --sidecar or -o") }
+        if sidecar, format != .text { throw ValidationError("--sidecar writes texts: leave out --format") }
+    }
 
     func run() async throws {
+        let all = try InputFile.expand(files, InputFile.pictures)
+        try checkSidecars(all)
+        let results = try output.map { try CaptionFile($0, resumes: resume) }
+        let inputs = resume ? all.filter { !isDone($0, results) } : all
+        if inputs.count < all.count {
+            ByteSink.standardError.report("\(all.count - inputs.count) of \(all.count) pictures are described already")
+        }
         let pipeline = try model.open()
         guard pipeline.model.configuration.visionConfig != nil else { throw ModelInputError(.noTower("image")) }
-        let printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)
-        try await FileAnswers(files: files, printer: printer).print(pipeline) { file, progress in
-            pipeline.caption(
-                try ImageInput(argument: file), instruction: instruction ?? Gemma4Pipeline.captionInstruction,
-                imageTokens: imageTokens.count,
-                options: sampling.options(over: .greedy, progress: progress))
+        var printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)
+        if let results { printer.output = results.sink }
+        if sidecar { printer.output = nil }
+        try await FileAnswers.each(inputs.map(\.name)) { index, progress in
+            try await caption(inputs[index], pipeline, printer, isLabelled: all.count > 1, progress)
         }
+    }
+
+    private func caption(
+        _ input: InputFile, _ pipeline: Gemma4Pipeline, _ printer: AnswerPrinter, isLabelled: Bool,
+        _ progress: ProgressLine
+    ) async throws {
+        let image = ImageInput.pixels(try ImageInput(argument: input.path).pixels())
+        let fit = try pipeline.fit(image, maxTokens: try budget(image, pipeline))
+        var printer = printer
+        if explain, format == .json { printer.extra = [.init("explain", fit.object)] }
+        let stream = pipeline.caption(
+            image, instruction: instruction ?? style?.instruction ?? Gemma4Pipeline.captionInstruction,
+            imageTokens: fit.budget, options: sampling.options(over: .greedy, progress: progress))
+        let answer = try await printer.print(
+            stream, of: pipeline, about: input.path, isLabelled: isLabelled, progress: progress)
+        if sidecar { try OutputFile(input.sidecar).replace(with: Array((answer.text + "\n").utf8)) }
+        if explain, format == .text {
+            let tokens = "prompt \(answer.finish?.promptTokens.count ?? 0), answer \(answer.tokens.count) tokens"
+            ByteSink.standardError.report("\(input.name): \(fit); \(tokens)")
+        }
+    }
+
+    private func budget(_ image: ImageInput, _ pipeline: Gemma4Pipeline) throws -> Int? {
+        switch imageTokens {
+        case .count(let count): count
+        case .auto: try pipeline.smallestBudget(image)
+        case nil: style?.imageTokens
+        }
+    }
+
+    // MARK: What is done already
+
+    private func isDone(_ input: InputFile, _ results: CaptionFile?) -> Bool {
+        sidecar ? FileManager.default.fileExists(atPath: input.sidecar) : results?.files.contains(input.path) == true
+    }
+
+    private func checkSidecars(_ inputs: [InputFile]) throws {
+        guard sidecar else { return }
+        if inputs.contains(where: { $0.path == StandardInput.argument }) {
+            throw ValidationError("--sidecar: standard input has no folder")
+        }
+        if let twice = Dictionary(grouping: inputs, by: \.sidecar).first(where: { $0.value.count > 1 })?.key {
+            throw ValidationError("--sidecar: the texts of two pictures would both be \(twice)")
+        }
+    }
+}
+
+/// What a description is for.
+enum CaptionStyle: String, ExpressibleByArgument, CaseIterable {
+    case short, detailed, ocr
+    case altText = "alt-text"
+
+    var instruction: String {
+        switch self {
+        case .short: "Describe this image in one short sentence."
+        case .detailed: "Describe this image in detail."
+        case .ocr: "Write down all text in this image, line by line, exactly as it stands. Only output that text."
+        case .altText:
+            "Write an alternative text for this image: one sentence of at most 125 characters that says what it shows. "
+                + "Only output that sentence."
+        }
+    }
+
+    /// Small print needs the largest budget.
+    var imageTokens: Int? { self == .ocr ? 1120 : nil }
+}
+
+/// `auto`, or a budget.
+enum ImageTokens: ExpressibleByArgument {
+    /// The smallest budget at which nothing of the picture is scaled away.
+    case auto
+    case count(Int)
+
+    init?(argument: String) {
+        if argument == "auto" {
+            self = .auto
+        } else if let count = Int(argument) {
+            self = .count(count)
+        } else {
+            return nil
+        }
+    }
+
+    func check() throws {
+        let budgets = ProcessorConfiguration.softTokenBudgets
+        if case .count(let count) = self, !budgets.contains(count) {
+            throw ValidationError(
+                "--image-tokens: expected one of \(budgets.map(String.init).joined(separator: ", ")), found \(count)")
+        }
+    }
+}
+
+extension ImageFit: CustomStringConvertible {
+    public var description: String {
+        "\(width) × \(height), seen at \(seenWidth) × \(seenHeight) in \(softTokens) of \(budget) tokens"
+    }
+
+    fileprivate var object: JSONValue {
+        [
+            "width": .integer(width), "height": .integer(height), "seen_width": .integer(seenWidth),
+            "seen_height": .integer(seenHeight), "image_tokens": .integer(softTokens), "budget": .integer(budget),
+        ]
     }
 }

@@ -13,6 +13,11 @@ struct InputFile: Equatable {
         "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf", "w64",
     ]
 
+    static let pictures: Set<String> = ["png", "jpg", "jpeg"]
+
+    /// The text beside it.
+    var sidecar: String { Self.withoutExtension(path) + ".txt" }
+
     /// A file that is named itself.
     init(path: String) {
         self.path = path

@@ -14,8 +14,10 @@ public enum ImageInput: Sendable {
     case bytes(Data, name: String = "image")
     case pixels(Pixels)
 
+    /// Decodes it.
+    ///
     /// - Throws: `MediaError`.
-    func pixels() throws -> Pixels {
+    public func pixels() throws -> Pixels {
         switch self {
         case .file(let url): try ImageReader().read(url)
         case .bytes(let data, let name): try ImageReader().read(data, name: name)

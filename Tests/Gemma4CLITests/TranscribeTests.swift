@@ -224,7 +224,7 @@ func examplesInTheHelpRun(command: String) async throws {
         let link = "\(directory.path)/gemma-4-E2B-it"
         try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: checkpoint)
         try FileManager.default.copyItem(
-            at: Goldens.folder.appending(path: "attachments/wide.png"), to: URL(filePath: "\(directory.path)/photo.jpg")
+            at: Goldens.folder.appending(path: "attachments/noise.png"), to: URL(filePath: "\(directory.path)/photo.jpg")
         )
         var program = Program()
         program.arguments = words(example) + ["--max-tokens", "8"]

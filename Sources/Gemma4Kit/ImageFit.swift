@@ -1,0 +1,42 @@
+import Gemma4
+
+/// How a picture fits a budget of soft tokens.
+public struct ImageFit: Sendable, Equatable {
+    /// Of the picture.
+    public let width, height: Int
+    /// To which it is scaled, up or down: what the model sees.
+    public let seenWidth, seenHeight: Int
+    public let softTokens: Int
+    /// The most soft tokens that it may have.
+    public let budget: Int
+}
+
+extension Gemma4Pipeline {
+    /// What the model sees of a picture.
+    ///
+    /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
+    /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
+    public func fit(_ image: ImageInput, maxTokens: Int? = nil) throws -> ImageFit {
+        guard let vision = model.configuration.visionConfig else { throw ModelInputError(.noTower("image")) }
+        let budget = maxTokens ?? defaultImageTokens
+        let processor = try ImageProcessor(
+            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: budget)
+        let pixels = try image.pixels()
+        let seen = try processor.targetSize(width: pixels.width, height: pixels.height)
+        return ImageFit(
+            width: pixels.width, height: pixels.height, seenWidth: seen.width, seenHeight: seen.height,
+            softTokens: try processor.softTokenCount(width: pixels.width, height: pixels.height), budget: budget)
+    }
+
+    /// The smallest budget at which a picture is not scaled down; the largest, if it is at any.
+    ///
+    /// - Throws: as `fit`.
+    public func smallestBudget(_ image: ImageInput) throws -> Int {
+        let budgets = ProcessorConfiguration.softTokenBudgets
+        let enough = try budgets.first {
+            let fit = try fit(image, maxTokens: $0)
+            return fit.seenWidth * fit.seenHeight >= fit.width * fit.height
+        }
+        return enough ?? budgets[budgets.count - 1]
+    }
+}
