@@ -4,11 +4,11 @@ import Gemma4Kit
 
 struct Caption: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Describe pictures.",
+        abstract: "Describe pictures and films.",
         usage: "gemma4 caption [<options>] <file> ...",
         discussion: """
-            Reads PNG and JPEG, and all of them in folders. With several files, each description begins with the name of \
-            its file.
+            Reads PNG and JPEG, films if ffmpeg is installed, and all of them in folders. With several files, each \
+            description begins with the name of its file.
 
             Example: gemma4 caption --model gemma-4-E2B-it photo.jpg
             Example: gemma4 caption --style ocr --format json -o pages.jsonl --resume photo.jpg
@@ -59,7 +59,7 @@ struct Caption: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let all = try InputFile.expand(files, InputFile.pictures)
+        let all = try InputFile.expand(files, InputFile.pictures.union(InputFile.films))
         try checkSidecars(all)
         let results = try output.map { try CaptionFile($0, resumes: resume) }
         let inputs = resume ? all.filter { !isDone($0, results) } : all
@@ -80,17 +80,28 @@ struct Caption: AsyncParsableCommand {
         _ input: InputFile, _ pipeline: Gemma4Pipeline, _ printer: AnswerPrinter, isLabelled: Bool,
         _ progress: ProgressLine
     ) async throws {
-        let image = ImageInput.pixels(try ImageInput(argument: input.path).pixels())
-        let fit = try pipeline.fit(image, maxTokens: try budget(image, pipeline))
+        let options = sampling.options(over: .greedy, progress: progress)
         var printer = printer
-        if explain, format == .json { printer.extra = [.init("explain", fit.object)] }
-        let stream = pipeline.caption(
-            image, instruction: instruction ?? style?.instruction ?? Gemma4Pipeline.captionInstruction,
-            imageTokens: fit.budget, options: sampling.options(over: .greedy, progress: progress))
+        var fit: ImageFit?
+        let stream: TokenStream
+        if input.isFilm {
+            stream = pipeline.caption(
+                VideoInput.file(URL(filePath: input.path)),
+                instruction: instruction ?? style?.instruction("video") ?? Gemma4Pipeline.videoInstruction,
+                options: options)
+        } else {
+            let image = ImageInput.pixels(try ImageInput(argument: input.path).pixels())
+            let seen = try pipeline.fit(image, maxTokens: try budget(image, pipeline))
+            fit = explain ? seen : nil
+            if let fit, format == .json { printer.extra = [.init("explain", fit.object)] }
+            stream = pipeline.caption(
+                image, instruction: instruction ?? style?.instruction("image") ?? Gemma4Pipeline.captionInstruction,
+                imageTokens: seen.budget, options: options)
+        }
         let answer = try await printer.print(
             stream, of: pipeline, about: input.path, isLabelled: isLabelled, progress: progress)
         if sidecar { try OutputFile(input.sidecar).replace(with: Array((answer.text + "\n").utf8)) }
-        if explain, format == .text {
+        if let fit, format == .text {
             let tokens = "prompt \(answer.finish?.promptTokens.count ?? 0), answer \(answer.tokens.count) tokens"
             ByteSink.standardError.report("\(input.name): \(fit); \(tokens)")
         }
@@ -126,13 +137,14 @@ enum CaptionStyle: String, ExpressibleByArgument, CaseIterable {
     case short, detailed, ocr
     case altText = "alt-text"
 
-    var instruction: String {
+    /// - Parameter medium: "image" or "video".
+    func instruction(_ medium: String) -> String {
         switch self {
-        case .short: "Describe this image in one short sentence."
-        case .detailed: "Describe this image in detail."
-        case .ocr: "Write down all text in this image, line by line, exactly as it stands. Only output that text."
+        case .short: "Describe this \(medium) in one short sentence."
+        case .detailed: "Describe this \(medium) in detail."
+        case .ocr: "Write down all text in this \(medium), line by line, exactly as it stands. Only output that text."
         case .altText:
-            "Write an alternative text for this image: one sentence of at most 125 characters that says what it shows. "
+            "Write an alternative text for this \(medium): one sentence of at most 125 characters that says what it shows. "
                 + "Only output that sentence."
         }
     }

@@ -28,7 +28,7 @@ enum ExitStatus: Int32 {
         case let error as TokenizerError: self = error.code == .unreadable ? .noInput : .badData
         case let error as MediaError: self.init(error.code)
         case let error as ModelInputError: self.init(error.code)
-        case let error as PromptError: self = error.code == .video ? .unavailable : .badData
+        case is PromptError: self = .badData
         case let error as CommandError: self.init(error.code)
         case is ChatError, is ImageProcessorError, is MelSpectrogramError: self = .badData
         case is CancellationError: self = .interrupted
@@ -48,6 +48,7 @@ enum ExitStatus: Int32 {
         switch code {
         case .unreadable: self = .noInput
         case .outOfMemory: self = .systemError
+        case .missingProgram: self = .unavailable
         default: self = .badData
         }
     }

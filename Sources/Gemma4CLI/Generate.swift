@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Gemma4Kit
 
 struct Generate: AsyncParsableCommand {
@@ -18,6 +19,12 @@ struct Generate: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Picture before the prompt; may be repeated.", valueName: "file"))
     var image: [String] = []
+
+    @Option(help: ArgumentHelp("Film, or folder of numbered pictures; needs ffmpeg.", valueName: "file"))
+    var video: [String] = []
+
+    @Flag(help: "Hear the films' sound too, 30 s of it.")
+    var sound = false
 
     @Option(help: ArgumentHelp("Recording after the prompt; may be repeated.", valueName: "file"))
     var audio: [String] = []
@@ -49,9 +56,9 @@ struct Generate: AsyncParsableCommand {
 
     func validate() throws {
         guard messages == nil else {
-            guard prompt == nil, system == nil, image.isEmpty, audio.isEmpty else {
+            guard prompt == nil, system == nil, image.isEmpty, video.isEmpty, audio.isEmpty else {
                 throw ValidationError(
-                    "--messages holds the whole conversation: leave out the prompt, --system, --image and --audio")
+                    "--messages holds the whole conversation: leave out the prompt, --system and media")
             }
             return
         }
@@ -95,9 +102,15 @@ struct Generate: AsyncParsableCommand {
             return (file.messages, nil, options)
         }
         let text = prompt == StandardInput.argument ? try StandardInput.readText() : prompt ?? ""
-        let parts = image.map { _ in ContentPart.image() } + [.text(text)] + audio.map { _ in ContentPart.audio() }
+        let films = try video.flatMap { file in
+            let film = VideoInput.file(URL(filePath: file))
+            return [MediaInput.video(film)] + (sound ? [.audio(try film.soundTrack())] : [])
+        }
+        let filmParts = video.flatMap { _ in [ContentPart.video()] + (sound ? [.audio()] : []) }
+        let parts =
+            image.map { _ in ContentPart.image() } + filmParts + [.text(text)] + audio.map { _ in ContentPart.audio() }
         let media =
-            try image.map { MediaInput.image(try ImageInput(argument: $0)) }
+            try image.map { MediaInput.image(try ImageInput(argument: $0)) } + films
             + audio.map { MediaInput.audio(try AudioInput(argument: $0)) }
         let instruction = system.map { [ChatMessage(.system, $0)] } ?? []
         return (instruction + [ChatMessage(.user, parts: parts)], media, options)

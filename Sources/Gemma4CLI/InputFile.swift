@@ -10,10 +10,15 @@ struct InputFile: Equatable {
     var name: String { path == StandardInput.argument ? StandardInput.name : path }
 
     static let recordings: Set<String> = [
-        "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf", "w64",
+        "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf", "w64", "m4a", "mp4", "mov",
+        "mkv",
+        "webm",
     ]
+    static let films: Set<String> = ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg"]
 
     static let pictures: Set<String> = ["png", "jpg", "jpeg"]
+
+    var isFilm: Bool { Self.films.contains(URL(filePath: path).pathExtension.lowercased()) }
 
     /// The text beside it.
     var sidecar: String { Self.withoutExtension(path) + ".txt" }

@@ -20,16 +20,18 @@ public actor Conversation {
         if let system { messages = [ChatMessage(.system, system)] }
     }
 
-    /// Says something and answers it: pictures, then the text, then recordings, as the model was trained.
+    /// Says something and answers it: pictures and films, then the text, then recordings, as the model was trained.
     ///
     /// A turn that fails or is cancelled leaves the conversation as it was.
     ///
     /// - Returns: the tokens as they come; errors as in `Gemma4Pipeline.generate`.
     public nonisolated func respond(
-        to text: String, images: [ImageInput] = [], audio: [AudioInput] = [], options: GenerationOptions = .init()
+        to text: String, images: [ImageInput] = [], videos: [VideoInput] = [], audio: [AudioInput] = [],
+        options: GenerationOptions = .init()
     ) -> TokenStream {
-        let parts = images.map { _ in ContentPart.image() } + [.text(text)] + audio.map { _ in ContentPart.audio() }
-        let media = images.map(MediaInput.image) + audio.map(MediaInput.audio)
+        let seen = images.map { _ in ContentPart.image() } + videos.map { _ in ContentPart.video() }
+        let parts = seen + [.text(text)] + audio.map { _ in ContentPart.audio() }
+        let media = images.map(MediaInput.image) + videos.map(MediaInput.video) + audio.map(MediaInput.audio)
         return TokenStream { yield in
             try await self.say(ChatMessage(.user, parts: parts), media, options, yield)
         }

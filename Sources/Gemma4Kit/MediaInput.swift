@@ -1,10 +1,11 @@
 import Foundation
 import Media
 
-/// A picture or a recording, as the caller has it.
+/// A picture, a recording or a film, as the caller has it.
 public enum MediaInput: Sendable {
     case image(ImageInput)
     case audio(AudioInput)
+    case video(VideoInput)
 }
 
 /// A picture, as the caller has it.
@@ -56,6 +57,8 @@ public enum AudioInput: Sendable {
     /// - Throws: `MediaError`.
     func open(_ channels: AudioChannels) throws -> any SoundSource {
         switch self {
+        // Of films the channels are mixed in any case.
+        case .file(let url) where FilmSound.reads(url): try FilmSound(url)
         case .file(let url): RecordedSound(try AudioReader(url, channels: channels))
         case .bytes(let data, let name): RecordedSound(try AudioReader(data, name: name, channels: channels))
         case .samples: SampledSound(try samples())
@@ -68,16 +71,13 @@ public enum AudioInput: Sendable {
     /// - Throws: `MediaError`.
     func samples() throws -> [Float] {
         switch self {
-        case .file(let url):
-            var reader = try AudioReader(url)
-            return try reader.readAll()
         case .bytes(let data, let name):
             var reader = try AudioReader(data, name: name)
             return try reader.readAll()
         case .samples(let samples, let sampleRate):
             return try AudioReader.convert(interleaved: samples, sampleRate: sampleRate)
-        case .pcm(let pipe):
-            let sound = try PipedSound(pipe)
+        case .file, .pcm:
+            let sound = try open(.mix)
             var samples: [Float] = []
             while let block = try sound.readChannels() { samples += block[0] }
             return samples

@@ -55,10 +55,21 @@ public struct PromptOptions: Sendable {
     }
 }
 
-/// One picture or recording after its tower: the soft tokens of each of its pieces.
+/// One picture, recording or film after its tower.
 struct EncodedMedium: Sendable {
-    let isAudio: Bool
+    let medium: Medium
+    /// The soft tokens of a picture, of each piece of a recording, of each frame of a film.
     let pieces: [Tensor]
+    /// The text before each frame of a film; none elsewhere.
+    var labels: [String] = []
+
+    /// When a frame is shown, as `mm:ss` and a space; between frames another space before it.
+    ///
+    /// Source: transformers, `processing_gemma4.py`, `replace_video_token`.
+    static func label(of index: Int, at time: Double) -> String {
+        let (minutes, seconds) = Int(time).quotientAndRemainder(dividingBy: 60)
+        return (index > 0 ? " " : "") + String(format: "%02d:%02d ", minutes, seconds)
+    }
 }
 
 extension Gemma4Pipeline {
@@ -84,7 +95,6 @@ extension Gemma4Pipeline {
         if let media, media.count != named.count {
             throw PromptError(.mediaCount(named: named.count, given: media.count))
         }
-        if named.contains(where: { $0.medium == .video }) { throw PromptError(.video) }
         let clock = ContinuousClock()
         let start = clock.now
         for index in encoded.count..<max(encoded.count, named.count) {
@@ -94,25 +104,46 @@ extension Gemma4Pipeline {
                     media?[index] ?? input(named[index].medium, named[index].reference, index: index, options), options)
             )
         }
-        for (index, (medium, _)) in named.enumerated() where encoded[index].isAudio != (medium == .audio) {
+        for (index, (medium, _)) in named.enumerated() where encoded[index].medium != medium {
             throw PromptError(.mediumKind(index: index, named: medium.rawValue))
         }
         let encodeSeconds = start.duration(to: clock.now).inSeconds
-        var ids: [Int] = []
-        var used = 0
-        for piece in rendered.pieces {
-            switch piece {
-            case .control(let token): ids.append(try id(of: token))
-            case .text(let text): ids += tokenizer.encode(text)
-            case .medium:
-                ids += encoded[used].pieces.flatMap { placeholders(isAudio: encoded[used].isAudio, count: $0.shape[0]) }
-                used += 1
-            }
-        }
+        let ids = try expand(rendered.pieces, encoded)
+        let used = named.count
         let soft = encoded[..<used].flatMap(\.pieces)
         return Prompt(
             text: rendered.text, tokens: ids, softTokens: soft.isEmpty ? nil : .concatenated(soft),
             opensThought: rendered.opensThought, encodeSeconds: encodeSeconds)
+    }
+
+    /// The ids of a rendered conversation with its media: begin marker, placeholders and end marker of each piece. Text
+    /// before a frame belongs to the text before the film, so that byte-pair encoding sees all of it at once.
+    private func expand(_ pieces: [RenderedPrompt.Piece], _ encoded: [EncodedMedium]) throws -> [Int] {
+        var ids: [Int] = []
+        var text = ""
+        func endText() {
+            if !text.isEmpty { ids += tokenizer.encode(text) }
+            text = ""
+        }
+        var used = 0
+        for piece in pieces {
+            switch piece {
+            case .control(let token):
+                endText()
+                ids.append(try id(of: token))
+            case .text(let piece): text += piece
+            case .medium:
+                let medium = encoded[used]
+                for (index, soft) in medium.pieces.enumerated() {
+                    if !medium.labels.isEmpty { text += medium.labels[index] }
+                    endText()
+                    ids += placeholders(medium.medium, count: soft.shape[0])
+                }
+                used += 1
+            }
+        }
+        endText()
+        return ids
     }
 
     /// Text as it is, after `<bos>`: for scoring and plain continuation.
@@ -132,32 +163,46 @@ extension Gemma4Pipeline {
             guard let comma = reference.firstIndex(of: ","), reference[..<comma].hasSuffix(";base64"),
                 let bytes = Data(base64Encoded: String(reference[reference.index(after: comma)...]))
             else { throw PromptError(.reference(String(reference.prefix(40)))) }
-            return medium == .audio ? .audio(.bytes(bytes, name: "data URL")) : .image(.bytes(bytes, name: "data URL"))
+            switch medium {
+            case .audio: return .audio(.bytes(bytes, name: "data URL"))
+            case .image: return .image(.bytes(bytes, name: "data URL"))
+            case .video: throw PromptError(.reference(String(reference.prefix(40))))
+            }
         }
         var url = URL(filePath: reference, relativeTo: options.mediaDirectory)
         if reference.contains("://") {
             guard let given = URL(string: reference), given.isFileURL else { throw PromptError(.reference(reference)) }
             url = given
         }
-        return medium == .audio ? .audio(.file(url)) : .image(.file(url))
+        return switch medium {
+        case .audio: .audio(.file(url))
+        case .image: .image(.file(url))
+        case .video: .video(.file(url))
+        }
     }
 
-    /// Runs one picture or recording through its tower.
+    /// Runs one picture, recording or film through its tower.
     func encode(_ input: MediaInput, _ options: PromptOptions) throws -> EncodedMedium {
         switch input {
         case .image(let image):
-            EncodedMedium(isAudio: false, pieces: [try softTokens(image, maxTokens: options.imageTokens)])
-        case .audio(let audio): EncodedMedium(isAudio: true, pieces: try softTokens(audio))
+            return EncodedMedium(medium: .image, pieces: [try softTokens(image, maxTokens: options.imageTokens)])
+        case .audio(let audio): return EncodedMedium(medium: .audio, pieces: try softTokens(audio))
+        case .video(let video):
+            let frames = try softTokens(video)
+            let labels = frames.indices.map { EncodedMedium.label(of: $0, at: frames[$0].seconds) }
+            return EncodedMedium(medium: .video, pieces: frames.map(\.tokens), labels: labels)
         }
     }
 
     /// begin marker + `count` placeholders + end marker.
-    private func placeholders(isAudio: Bool, count: Int) -> [Int] {
+    private func placeholders(_ medium: Medium, count: Int) -> [Int] {
         let configuration = model.configuration
         let (begin, soft, end) =
-            isAudio
-            ? (configuration.boaTokenId, configuration.audioTokenId, configuration.eoaTokenId)
-            : (configuration.boiTokenId, configuration.imageTokenId, configuration.eoiTokenId)
+            switch medium {
+            case .audio: (configuration.boaTokenId, configuration.audioTokenId, configuration.eoaTokenId)
+            case .image: (configuration.boiTokenId, configuration.imageTokenId, configuration.eoiTokenId)
+            case .video: (configuration.boiTokenId, configuration.videoTokenId, configuration.eoiTokenId)
+            }
         return [begin].compactMap(\.self) + [Int](repeating: soft!, count: count) + [end].compactMap(\.self)
     }
 }

@@ -1,8 +1,6 @@
 /// What a conversation holds that cannot become a prompt.
 public struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
     public enum Code: Sendable, Equatable {
-        /// Films are not read.
-        case video
         /// A message names a medium that nobody handed over, or more were handed over than named.
         case mediaCount(named: Int, given: Int)
         /// A picture where the message names a recording, or the reverse.
@@ -21,12 +19,10 @@ public struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
 
     public var description: String {
         switch code {
-        case .video:
-            "video: expected pictures and recordings; films are not read. Hand over single frames as PNG or JPEG."
         case .mediaCount(let named, let given):
-            "the messages name \(named) pictures and recordings, \(given) were given; give as many, in their order"
+            "the messages name \(named) pictures, recordings and films, \(given) were given; give as many, in their order"
         case .mediumKind(let index, let named):
-            "medium \(index + 1): the message names \(named == "image" ? "a picture" : "a recording"), the other was given"
+            "medium \(index + 1): the message names \(Self.noun(named)), something else was given"
         case .reference(let reference):
             "\(reference): expected the path of a file, or a file: or data: URL; other addresses are not fetched"
         case .audioTooShort(let samples):
@@ -34,6 +30,14 @@ public struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
         case .missingToken(let token):
             "tokenizer.json: expected the special token \(token) of the chat format, found none. "
                 + "Use the tokenizer.json published beside the weights."
+        }
+    }
+
+    private static func noun(_ medium: String) -> String {
+        switch medium {
+        case "image": "a picture"
+        case "audio": "a recording"
+        default: "a film"
         }
     }
 }

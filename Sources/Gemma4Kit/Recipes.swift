@@ -3,6 +3,7 @@ import Foundation
 /// What people do most, with the prompts that the models were trained with.
 extension Gemma4Pipeline {
     public static let captionInstruction = "Describe this image."
+    public static let videoInstruction = "Describe this video."
 
     /// Writes down, or translates, what is said in a recording of any length: segment by segment, in bounded memory.
     ///
@@ -36,5 +37,13 @@ extension Gemma4Pipeline {
         let message = ChatMessage(.user, parts: [.image(), .text(instruction)])
         return generate(
             [message], media: [.image(image)], prompt: PromptOptions(imageTokens: imageTokens), options: options)
+    }
+
+    /// Describes a film.
+    public func caption(
+        _ video: VideoInput, instruction: String = videoInstruction, options: GenerationOptions = .init()
+    ) -> TokenStream {
+        let message = ChatMessage(.user, parts: [.video(), .text(instruction)])
+        return generate([message], media: [.video(video)], options: options)
     }
 }

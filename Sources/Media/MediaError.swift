@@ -15,6 +15,8 @@ public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
         case tooLarge
         /// The memory for a picture of an accepted size is not there.
         case outOfMemory
+        /// A program that reads this format is not installed.
+        case missingProgram
     }
 
     public let code: Code

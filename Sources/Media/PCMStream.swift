@@ -47,7 +47,7 @@ public final class PCMStream: Sendable {
     /// - Throws: `MediaError` if the stream cannot be read, or ends within a sample.
     func read() throws(MediaError) -> [Float]? {
         switch queue.take(multipleOf: format.bytesPerSample) {
-        case .bytes(let bytes): return samples(bytes)
+        case .bytes(let bytes): return format.samples(bytes)
         case .nothingYet: return []
         case .end(let left) where left == 0: return nil
         case .end(let left):
@@ -59,10 +59,13 @@ public final class PCMStream: Sendable {
                 code: .unreadable, source: name, expected: "samples", found: reason, remedy: "check what writes to it")
         }
     }
+}
 
-    private func samples(_ bytes: [UInt8]) -> [Float] {
-        stride(from: 0, to: bytes.count, by: format.bytesPerSample).map { index in
-            switch format {
+extension PCMStream.Format {
+    /// Whole samples, in [-1, 1).
+    func samples(_ bytes: [UInt8]) -> [Float] {
+        stride(from: 0, through: bytes.count - bytesPerSample, by: bytesPerSample).map { index in
+            switch self {
             case .s16le: Float(Int16(bitPattern: UInt16(bytes[index]) | UInt16(bytes[index + 1]) << 8)) / 32_768
             case .f32le: Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[index + $1]) << (8 * UInt32($1)) })
             }

@@ -9,7 +9,9 @@ private func pictures(_ count: Int) throws -> TemporaryDirectory {
     let directory = try TemporaryDirectory()
     let bytes = try Data(contentsOf: Goldens.folder.appending(path: "attachments/wide.png"))
     try FileManager.default.createDirectory(atPath: "\(directory.path)/in/deep", withIntermediateDirectories: true)
-    for index in 0..<count { try directory.write(bytes, to: "in/\(index.isMultiple(of: 3) ? "deep/" : "")\(index).png") }
+    for index in 0..<count {
+        try directory.write(bytes, to: "in/\(index.isMultiple(of: 3) ? "deep/" : "")\(index).png")
+    }
     try directory.write(Array("no picture".utf8), to: "in/notes.md")
     return directory
 }
@@ -105,6 +107,26 @@ private func lines(_ text: String) throws -> [Line] {
         #expect(text.messages.contains("attachments/poster.png: \(plain.width) × \(plain.height), seen at "))
     }
 
+    /// A folder of numbered pictures needs no ffmpeg; a film without it is refused with the remedy.
+    @Test func filmsAreSeen() async throws {
+        let directory = try pictures(5)
+        let folder = try await Program(
+            "generate", "--model", checkpoint, "--temperature", "0", "--max-tokens", "2", "--video",
+            "\(directory.path)/in/deep", "What happens?", "--format", "json"
+        ).run()
+        let answer: AnswerObject = try folder.decoded()
+        // 0.png and 3.png, in two frames.
+        #expect(folder.status == 0 && answer.promptTokens.count > 20)
+        try directory.write(Array("....ftypisom".utf8), to: "film.mp4")
+        var program = Program("caption", "--model", checkpoint, "\(directory.path)/film.mp4")
+        program.environment = ["PATH": "/nowhere"]
+        let outcome = try await program.run()
+        #expect(outcome.status == 69)
+        #expect(
+            outcome.messages.contains(
+                "expected ffmpeg on the PATH, which reads films, found none; install it with: apt-get"))
+    }
+
     @Test(arguments: [
         Mistake(
             "caption", "a.png", "--resume", status: 64, message: "--resume needs --sidecar, or --format json and -o"),
@@ -115,7 +137,7 @@ private func lines(_ text: String) throws -> [Line] {
             "caption", "a.png", "a.jpg", "--sidecar", status: 64,
             message: "--sidecar: the texts of two pictures would both be a.txt"),
         Mistake("caption", "a.png", "--style", "long", status: 64, message: "'long' is invalid for '--style <style>'"),
-        Mistake("caption", "E2B/messages", status: 66, message: "found none that ends in .jpeg, .jpg, .png"),
+        Mistake("caption", "E2B/messages", status: 66, message: "found none that ends in .avi, .jpeg, .jpg, .m4v"),
         Mistake(
             "caption", "a.png", "-o", "none/a.jsonl", "--format", "json", status: 73,
             message: "none/a.jsonl: cannot be created"),

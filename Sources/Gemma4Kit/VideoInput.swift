@@ -1,0 +1,81 @@
+import Foundation
+
+/// A film, as the caller has it.
+public enum VideoInput: Sendable {
+    /// A film, which an `ffmpeg` on the PATH reads, or a folder of numbered pictures at 24 a second.
+    case file(URL)
+    /// All frames in order.
+    case pictures([ImageInput], framesPerSecond: Double)
+
+    private static let pictureExtensions: Set<String> = ["png", "jpg", "jpeg"]
+
+    /// Hands over the frames that the published processor chooses, one by one.
+    ///
+    /// - Parameter count: the most frames.
+    /// - Throws: `MediaError`; what `use` throws.
+    func read(_ count: Int, _ use: (VideoFrame) throws -> Void) throws {
+        switch self {
+        case .pictures(let pictures, let rate):
+            for index in VideoReader.indices(frames: pictures.count, count: count) {
+                try use(VideoFrame(pixels: try pictures[index].pixels(), seconds: Double(index) / rate))
+            }
+        case .file(let url):
+            if let pictures = try Self.pictures(in: url) {
+                return try VideoInput.pictures(pictures, framesPerSecond: VideoReader.unknownRate).read(count, use)
+            }
+            try VideoReader(url).read(count, use)
+        }
+    }
+
+    /// The first 30 s of its sound: as much as a model hears at once.
+    ///
+    /// - Throws: `MediaError`, also if it has none.
+    public func soundTrack() throws -> AudioInput {
+        guard case .file(let url) = self else {
+            throw MediaError(
+                code: .unsupported, source: "film", expected: "a film with sound", found: "pictures",
+                remedy: "hand over the recording by itself")
+        }
+        let sound = try FilmSound(url)
+        var samples: [Float] = []
+        while samples.count < AudioSplitter.modelLimit, let block = try sound.readChannels() { samples += block[0] }
+        return .samples(Array(samples.prefix(AudioSplitter.modelLimit)), sampleRate: AudioReader.sampleRate)
+    }
+
+    /// The pictures of a folder in the order of their numbers; nil if it is none.
+    private static func pictures(in folder: URL) throws -> [ImageInput]? {
+        var isFolder: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isFolder), isFolder.boolValue else {
+            return nil
+        }
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path)
+            .filter { pictureExtensions.contains(URL(filePath: $0).pathExtension.lowercased()) }
+            .sorted { $0.compare($1, options: [.numeric, .caseInsensitive]) == .orderedAscending }
+        guard !names.isEmpty else {
+            throw MediaError(
+                code: .empty, source: folder.path, expected: "numbered pictures, PNG or JPEG", found: "none",
+                remedy: "write them with: ffmpeg -i FILM \(folder.path)/%05d.png")
+        }
+        return names.map { .file(folder.appending(path: $0)) }
+    }
+}
+
+extension Gemma4Pipeline {
+    /// The soft tokens of a film, for each frame that the model sees, and when the frame is shown.
+    ///
+    /// Every frame goes through the vision tower by itself, at the budget of the processor's configuration.
+    ///
+    /// - Returns: `[tokens, hiddenSize]` and seconds for each frame.
+    /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
+    public func softTokens(_ video: VideoInput) throws -> [(tokens: Tensor, seconds: Double)] {
+        guard model.configuration.visionConfig != nil else { throw ModelInputError(.noTower("image")) }
+        guard model.configuration.videoTokenId != nil else { throw PromptError(.missingToken("<|video|>")) }
+        var frames: [(Tensor, Double)] = []
+        try video.read(processorConfiguration.videoNumFrames) { frame in
+            try Task.checkCancellation()
+            let tokens = try softTokens(.pixels(frame.pixels), maxTokens: processorConfiguration.videoMaxSoftTokens)
+            frames.append((tokens, frame.seconds))
+        }
+        return frames
+    }
+}

@@ -1,0 +1,136 @@
+import Foundation
+
+/// A frame of a film and when it is shown.
+public struct VideoFrame: Sendable, Equatable {
+    public let pixels: Pixels
+    public let seconds: Double
+
+    public init(pixels: Pixels, seconds: Double) { (self.pixels, self.seconds) = (pixels, seconds) }
+}
+
+/// Reads frames of a film, upright, with an `ffmpeg` found on the PATH.
+///
+/// Source: for the choice of frames, transformers, `video_processing_utils.py`, `BaseVideoProcessor.sample_frames`.
+public struct VideoReader: Sendable {
+    public let frameCount: Int
+    public let framesPerSecond: Double
+    private let file: URL
+    private let ffmpeg: ExternalProgram
+
+    /// - Throws: `MediaError` if this is no film, or there is no `ffmpeg`.
+    public init(_ file: URL) throws(MediaError) {
+        self.file = file
+        guard FileManager.default.isReadableFile(atPath: file.path) else {
+            throw MediaError(
+                code: .unreadable, source: file.path, expected: "a readable file", found: "no such file",
+                remedy: "check the path and its permissions")
+        }
+        ffmpeg = try ExternalProgram("ffmpeg", for: file.path)
+        let probe = try ExternalProgram("ffprobe", for: file.path).start(
+            [
+                "-v", "error", "-select_streams", "v:0", "-count_packets", "-show_entries",
+                "stream=nb_read_packets,avg_frame_rate", "-of", "default=noprint_wrappers=1",
+                ExternalProgram.argument(file),
+            ], source: file.path)
+        let lines = String(decoding: try probe.readExactly(1 << 16), as: UTF8.self).split(separator: "\n")
+        func value(_ key: String) -> Substring? { lines.first { $0.hasPrefix("\(key)=") }?.dropFirst(key.count + 1) }
+        let rate = (value("avg_frame_rate") ?? "").split(separator: "/").compactMap { Double($0) }
+        guard let count = value("nb_read_packets").flatMap({ Int($0) }), count > 0 else {
+            throw MediaError(
+                code: .empty, source: file.path, expected: "a film", found: "a file without a picture",
+                remedy: "check the file")
+        }
+        frameCount = count
+        framesPerSecond = rate.count == 2 && rate[0] > 0 && rate[1] > 0 ? rate[0] / rate[1] : Self.unknownRate
+    }
+
+    /// What the reference assumes where the rate is not known.
+    public static let unknownRate = 24.0
+
+    /// Which frames of so many are looked at: `floor(i · frames / count)`, all where there are fewer.
+    public static func indices(frames: Int, count: Int) -> [Int] {
+        let count = min(count, frames)
+        return (0..<count).map { $0 * frames / count }
+    }
+
+    /// Hands over the chosen frames one by one, so that one is in memory at a time.
+    ///
+    /// - Parameter count: the most frames.
+    /// - Throws: `MediaError` where the film cannot be decoded; what `use` throws.
+    public func read(_ count: Int, _ use: (VideoFrame) throws -> Void) throws {
+        let indices = Self.indices(frames: frameCount, count: count)
+        let choice = indices.map { "eq(n\\,\($0))" }.joined(separator: "+")
+        let run = try ffmpeg.start(
+            [
+                "-v", "error", "-nostdin", "-i", ExternalProgram.argument(file), "-map", "0:v:0", "-vf",
+                "select=\(choice)", "-fps_mode", "passthrough", "-frames:v", "\(indices.count)", "-f", "image2pipe",
+                "-c:v", "ppm", "-",
+            ], source: file.path)
+        var frames = 0
+        while frames < indices.count, let pixels = try Self.portablePixmap(run, file.path) {
+            try use(VideoFrame(pixels: pixels, seconds: Double(indices[frames]) / framesPerSecond))
+            frames += 1
+        }
+        guard frames > 0 else {
+            throw MediaError(
+                code: .malformed, source: file.path, expected: "a film", found: "no frame that decodes",
+                remedy: "check the file")
+        }
+    }
+
+    /// One picture in the format PPM, as ffmpeg writes it: `P6\nWIDTH HEIGHT\n255\n` and the bytes; nil at the end.
+    private static func portablePixmap(_ run: ExternalProgram.Run, _ name: String) throws(MediaError) -> Pixels? {
+        var header = ""
+        while header.count(where: { $0 == "\n" }) < 3 {
+            let byte = try run.readExactly(1)
+            if byte.isEmpty, header.isEmpty { return nil }
+            guard !byte.isEmpty, header.utf8.count < 64 else { throw malformed(name) }
+            header += String(decoding: byte, as: Unicode.ASCII.self)
+        }
+        let fields = header.split(whereSeparator: \.isWhitespace)
+        guard fields.count == 4, fields[0] == "P6", fields[3] == "255", let width = Int(fields[1]),
+            let height = Int(fields[2]), (1...65_536).contains(width), (1...65_536).contains(height)
+        else { throw malformed(name) }
+        let bytes = try run.readExactly(width * height * 3)
+        return try Pixels(width: width, height: height, rgb: [UInt8](bytes), name: name)
+    }
+
+    private static func malformed(_ name: String) -> MediaError {
+        MediaError(
+            code: .malformed, source: name, expected: "frames as PPM from ffmpeg", found: "something else",
+            remedy: "install another version of ffmpeg")
+    }
+}
+
+/// The sound of any file that `ffmpeg` reads, mono.
+public final class FilmSound: SoundSource {
+    private let run: ExternalProgram.Run
+
+    /// Whether a file is one of those that libsndfile does not read, by its first bytes: MP4, M4A, Matroska, WebM.
+    public static func reads(_ file: URL) -> Bool {
+        // What is read from a pipe is gone.
+        let type = try? FileManager.default.attributesOfItem(atPath: file.resolvingSymlinksInPath().path)[.type]
+        guard type as? FileAttributeType == .typeRegular, let handle = try? FileHandle(forReadingFrom: file) else {
+            return false
+        }
+        defer { try? handle.close() }
+        let start = (try? handle.read(upToCount: 32)) ?? Data()
+        return [.other("MP4"), .other("M4A (AAC)"), .other("Matroska or WebM")].contains(MediaFormat(start))
+    }
+
+    /// - Throws: `MediaError` if there is no `ffmpeg`. That a file has no sound is found when reading.
+    public init(_ file: URL) throws(MediaError) {
+        run = try ExternalProgram("ffmpeg", for: file.path).start(
+            [
+                "-v", "error", "-nostdin", "-i", ExternalProgram.argument(file), "-map", "0:a:0", "-ac", "1", "-ar",
+                "\(AudioReader.sampleRate)", "-f", "s16le", "-",
+            ], source: file.path)
+    }
+
+    public var announcedDurationInSeconds: Double? { nil }
+
+    public func readChannels() throws(MediaError) -> [[Float]]? {
+        let bytes = [UInt8](try run.readExactly(1 << 15))
+        return bytes.isEmpty ? nil : [PCMStream.Format.s16le.samples(bytes)]
+    }
+}
