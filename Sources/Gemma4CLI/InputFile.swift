@@ -54,7 +54,7 @@ struct InputFile: Equatable {
         return files
     }
 
-    private static func withoutExtension(_ name: String) -> String {
+    static func withoutExtension(_ name: String) -> String {
         let fileExtension = URL(filePath: name).pathExtension
         return fileExtension.isEmpty ? name : String(name.dropLast(fileExtension.count + 1))
     }

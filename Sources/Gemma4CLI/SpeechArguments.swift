@@ -28,6 +28,9 @@ struct SpeechArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Their rate in hertz; default: 16000.", valueName: "n"))
     var sampleRate: Int?
 
+    @Option(help: ArgumentHelp("Stop by then, as Ctrl-C does.", valueName: "s"))
+    var maxSeconds: Double?
+
     @OptionGroup var answer: AnswerArguments
 
     func validate() throws {
@@ -43,11 +46,21 @@ struct SpeechArguments: ParsableArguments {
         if let sampleRate, !(1_000...768_000).contains(sampleRate) {
             throw ValidationError("--sample-rate: expected 1000 to 768000, found \(sampleRate)")
         }
+        if let maxSeconds, !(maxSeconds > 0 && maxSeconds < 1e9) {
+            throw ValidationError("--max-seconds: expected more than 0, found \(maxSeconds)")
+        }
         if duration?.seconds == 0 { throw ValidationError("--duration: expected more than 0") }
     }
 
-    /// How to transcribe; the caller adds what is its own.
-    func options(_ stop: StopSignal) -> TranscriptionOptions {
+    /// How to transcribe, until Ctrl-C or the time that is allowed; the caller adds what is its own.
+    func options() -> TranscriptionOptions {
+        let stop = StopSignal.onInterrupt()
+        if let maxSeconds {
+            Task {
+                try await Task.sleep(for: .seconds(maxSeconds))
+                stop.set()
+            }
+        }
         var segmentation: SpeechSegmenter.Options?
         if let maxSegment {
             segmentation = stdinFormat == nil ? .init() : .live

@@ -7,7 +7,7 @@ struct Transcribe: AsyncParsableCommand {
         usage: "gemma4 transcribe [<options>] <file> ...",
         discussion: """
             Reads WAV, FLAC, OGG, MP3 and AIFF, and all of them in folders. Silence is skipped. Ctrl-C ends with \
-            what there is and code 75.
+            what there is and code 75; --offset goes on from there.
 
             Example: gemma4 transcribe speech.wav --format srt -o speech.srt
             """)
@@ -28,7 +28,7 @@ struct Transcribe: AsyncParsableCommand {
         let inputs = try speech.inputs(files)
         try results.check(inputs)
         let pipeline = try model.open()
-        var options = speech.options(StopSignal.onInterrupt())
+        var options = speech.options()
         options.instruction = instruction
         try await Transcription(pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options)
             .run()

@@ -54,9 +54,9 @@ struct TranscriptArguments: ParsableArguments {
             return "\(file.hasSuffix("/") ? String(file.dropLast()) : file)/\(input.outputName).\(format.rawValue)"
         }
         if formats.count == 1 { return file }
-        let stem =
-            URL(filePath: file).pathExtension == format.rawValue ? file.dropLast(format.rawValue.count + 1) : file[...]
-        return "\(stem).\(format.rawValue)"
+        // "talk.srt" and --format vtt too: talk.srt and talk.vtt.
+        let isFormat = TranscriptFormat(rawValue: URL(filePath: file).pathExtension) != nil
+        return (isFormat ? InputFile.withoutExtension(file) : file) + ".\(format.rawValue)"
     }
 }
 

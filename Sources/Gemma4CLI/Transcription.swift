@@ -18,19 +18,38 @@ struct Transcription {
             guard !wasStopped else {
                 return ByteSink.standardError.report("\(inputs[index].name): not begun")
             }
-            wasStopped = try await transcribe(inputs[index], progress) != nil
+            wasStopped = try await transcribe(inputs[index], progress)
         }
         if wasStopped { throw ExitCode(ExitStatus.stopped.rawValue) }
     }
 
-    /// - Returns: where it was stopped.
-    private func transcribe(_ input: InputFile, _ progress: ProgressLine) async throws -> Double? {
+    /// Writes what there is also where the recording turns out to be damaged.
+    ///
+    /// - Returns: whether it was stopped.
+    private func transcribe(_ input: InputFile, _ progress: ProgressLine) async throws -> Bool {
         defer { progress.end() }
         progress.begin()
         let printer = results.path(input, .txt, isAlone: inputs.count == 1) == nil ? results.formats[0] : nil
+        var transcript = Transcript()
+        do {
+            try await listen(input, printer, progress, &transcript)
+        } catch {
+            progress.end()
+            if !transcript.segments.isEmpty { try write(transcript, input, nil) }
+            throw error
+        }
+        progress.end()
+        let answer = try await ask(about: transcript, printer)
+        try write(transcript, input, answer)
+        Self.report(transcript.report, input.name)
+        return transcript.report.stoppedAt != nil || options.stop?.isSet == true
+    }
+
+    private func listen(
+        _ input: InputFile, _ printer: TranscriptFormat?, _ progress: ProgressLine, _ transcript: inout Transcript
+    ) async throws {
         let label = inputs.count > 1 ? "\(input.name): " : ""
         var writer = TranscriptWriter(printer ?? .txt)
-        var transcript = Transcript()
         if let printer, printer.isStreamable { try ByteSink.standardOutput.write(writer.begin) }
         for try await event in pipeline.transcribe(try speech.audio(input), options: options) {
             transcript.append(event)
@@ -44,20 +63,16 @@ struct Transcription {
             case .end: break
             }
         }
-        progress.end()
-        let answer = try await ask(about: transcript, printer)
-        try write(transcript, input, answer)
-        Self.report(transcript.report, input.name)
-        return transcript.report.stoppedAt
     }
 
     /// Answers `--then`, on standard output if a text is written there.
     private func ask(about transcript: Transcript, _ printer: TranscriptFormat?) async throws -> String? {
-        guard let prompt = results.then, transcript.report.stoppedAt == nil else { return nil }
+        guard let prompt = results.then, options.stop?.isSet != true else { return nil }
         if printer == .txt { try ByteSink.standardOutput.write("\n") }
         var answer = Answer()
         let message = ChatMessage(.user, "\(prompt)\n\n\(transcript.text)")
         for try await token in pipeline.generate([message], options: speech.answer.options(loopGuard: .init())) {
+            if options.stop?.isSet == true { break }
             answer.append(token)
             if printer == .txt, token.kind == .answer { try ByteSink.standardOutput.write(token.text) }
         }

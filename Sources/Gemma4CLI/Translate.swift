@@ -41,7 +41,7 @@ struct Translate: AsyncParsableCommand {
         let inputs = try speech.inputs(files)
         try results.check(inputs)
         let pipeline = try model.open()
-        var options = speech.options(StopSignal.onInterrupt())
+        var options = speech.options()
         options.translation = to
         try await Transcription(pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options)
             .run()

@@ -133,6 +133,34 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         #expect(text.status == 0 && text.text == same.text)
     }
 
+    @Test func severalFormatsShareAName() async throws {
+        let directory = try folder("a.wav")
+        for (output, names) in [("talk.srt", ["talk.srt", "talk.vtt"]), ("talk.v1", ["talk.v1.srt", "talk.v1.vtt"])] {
+            let outcome = try await transcribe([
+                "\(directory.path)/a.wav", "--format", "srt", "--format", "vtt", "-o", "\(directory.path)/\(output)",
+            ])
+            #expect(outcome.status == 0)
+            for name in names { #expect(FileManager.default.fileExists(atPath: "\(directory.path)/\(name)")) }
+        }
+    }
+
+    /// What was heard before the damage is written, and the damage is named.
+    @Test func aDamagedRecordingIsTranscribedUpToThere() async throws {
+        let directory = try TemporaryDirectory()
+        let samples = recording + [.nan]
+        let bytes = samples.flatMap { sample in (0..<4).map { UInt8(truncatingIfNeeded: sample.bitPattern >> (8 * $0)) }
+        }
+        let file = "\(directory.path)/out.json"
+        let outcome = try await transcribe(
+            ["--stdin-format", "f32le", "--format", "json", "-o", file], input: Data(bytes))
+        #expect(outcome.status == 65)
+        #expect(outcome.messages.contains("standard input: expected finite samples, found nan at 15.00 s"))
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let object = try decoder.decode(TranscriptObject.self, from: Data(contentsOf: URL(filePath: file)))
+        #expect(object.segments.count >= 2)
+    }
+
     // MARK: Stopping
 
     /// A pipe that stays open: the first words come while the speaker goes on, and Ctrl-C ends with them.
@@ -162,6 +190,23 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         let messages = try String(contentsOfFile: "\(directory.path)/messages", encoding: .utf8)
         #expect(messages.contains("standard input: heard "))
         #expect(messages.contains("lost 0.0 s") && messages.contains("; to go on: --offset "))
+    }
+
+    /// The pipe stays open; time alone ends it.
+    @Test(.timeLimit(.minutes(1))) func timeEndsItToo() async throws {
+        let directory = try TemporaryDirectory()
+        let process = Program(
+            "transcribe", "--model", checkpoint, "--stdin-format", "s16le", "--max-seconds", "0.5", "-o",
+            "\(directory.path)/out.srt", "--format", "srt"
+        ).process()
+        let input = Pipe()
+        process.standardInput = input
+        process.standardError = FileHandle.nullDevice
+        try input.fileHandleForWriting.write(contentsOf: Sounds.pcm(Array(recording.prefix(20_000))))
+        try await process.runToEnd()
+        #expect(process.terminationStatus == 75)
+        #expect(FileManager.default.fileExists(atPath: "\(directory.path)/out.srt"))
+        withExtendedLifetime(input) {}
     }
 
     // MARK: Mistakes
@@ -224,7 +269,8 @@ func examplesInTheHelpRun(command: String) async throws {
         let link = "\(directory.path)/gemma-4-E2B-it"
         try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: checkpoint)
         try FileManager.default.copyItem(
-            at: Goldens.folder.appending(path: "attachments/noise.png"), to: URL(filePath: "\(directory.path)/photo.jpg")
+            at: Goldens.folder.appending(path: "attachments/noise.png"),
+            to: URL(filePath: "\(directory.path)/photo.jpg")
         )
         var program = Program()
         program.arguments = words(example) + ["--max-tokens", "8"]
