@@ -88,6 +88,8 @@ static void widen_f16(float *out, const uint16_t *x, size_t count) {
     for (size_t i = 0; i < count; i++) out[i] = f16_to_f32(x[i]);
 }
 
+#include "decode.h"
+
 #define PRODUCT(name, type, widen)                                                                        \
     static void name(float *out, const type *weight, const float *x, const product_shape *s) {            \
         for (size_t t = 0; t < s->tokens; t++)                                                            \
@@ -128,6 +130,7 @@ const kernel_set scalar_kernels = {
     .rotate = rotate,
     .widen_bf16 = widen_bf16,
     .widen_f16 = widen_f16,
+    .decode = decode,
     .f32_product = f32_product,
     .bf16_product = bf16_product,
     .f16_product = f16_product,

@@ -35,6 +35,12 @@ INLINE vf load_f16(const uint16_t *x, size_t n) {
     return __builtin_convertvector(v, vf);
 }
 
+INLINE float f16_to_f32(uint16_t bits) {
+    _Float16 half;
+    memcpy(&half, &bits, sizeof half);
+    return (float)half;
+}
+
 INLINE vf fma_vf(vf a, vf b, vf c) { return __builtin_elementwise_fma(a, b, c); }
 
 /// Lanes added in pairs, halves of halves.
@@ -213,6 +219,8 @@ static void rotate(float *x, const float *cosine, const float *sine, size_t half
     );
 }
 
+#include "decode.h"
+
 // MARK: Products
 
 // The rows of the next block are fetched while these are multiplied: rows are too short for the hardware to catch up.
@@ -319,6 +327,7 @@ const kernel_set SET = {
     .rotate = rotate,
     .widen_bf16 = widen_bf16,
     .widen_f16 = widen_f16,
+    .decode = decode,
     .f32_product = f32_product,
     .bf16_product = bf16_product,
     .f16_product = f16_product,

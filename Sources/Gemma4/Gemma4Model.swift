@@ -55,7 +55,10 @@ public struct Gemma4Model: Sendable {
     }
 
     /// Bytes of one number of the decoder's matrices.
-    public var bytesPerWeight: Int { decoder.head.elementType.byteCount(1) }
+    public var bytesPerWeight: Double {
+        let type = decoder.head.elementType
+        return Double(type.blockByteCount) / Double(type.blockLength)
+    }
 
     /// The soft tokens of one picture.
     ///

@@ -59,7 +59,7 @@ public struct Benchmark: Sendable {
         result.prefillTokensPerSecond = Double(promptTokens) / prefill
         result.decodeTokensPerSecond = Double(generatedTokens) / decode
         result.readGigabytesPerSecond =
-            Double(work.parametersPerToken * model.bytesPerWeight) * result.decodeTokensPerSecond / 1e9
+            Double(work.parametersPerToken) * model.bytesPerWeight * result.decodeTokensPerSecond / 1e9
         result.prefillGigaflopsPerSecond =
             2 * Double(work.parametersPerPromptToken) * result.prefillTokensPerSecond / 1e9
 

@@ -1,12 +1,78 @@
+import CKernels
+
 /// How the numbers of a tensor are stored. Activations are `float32`; weights lie in any of these.
-public enum ElementType: Sendable, Hashable {
+///
+/// The types below `float16` are those of GGUF: a run of 32 or 256 weights of a row with common scales is one block,
+/// and a row is a whole number of blocks.
+public enum ElementType: Sendable, Hashable, CaseIterable {
     case float32, bfloat16, float16
+    case q4_0, q4_1, q5_0, q5_1, q8_0
+    case q2_K, q3_K, q4_K, q5_K, q6_K
+    case iq4_nl, iq4_xs
+
+    /// Elements that are stored together; 1 for the types that have no blocks.
+    public var blockLength: Int { layout.length }
+
+    /// Bytes of one block; of one element for the types that have no blocks.
+    public var blockByteCount: Int { layout.byteCount }
 
     /// Bytes that `count` elements take.
+    ///
+    /// - Precondition: `count` is a multiple of `blockLength`.
     public func byteCount(_ count: Int) -> Int {
+        precondition(count % blockLength == 0, "\(self): \(count) elements are no whole number of blocks")
+        return count / blockLength * blockByteCount
+    }
+
+    /// Addresses at which the kernels read it are multiples of this.
+    public var alignment: Int { block == nil ? blockByteCount : 1 }
+
+    /// Its number among the block types of the kernels; nil for the types that have no blocks.
+    var block: block_type? {
         switch self {
-        case .float32: count * 4
-        case .bfloat16, .float16: count * 2
+        case .float32, .bfloat16, .float16: nil
+        case .q4_0: BLOCK_q4_0
+        case .q4_1: BLOCK_q4_1
+        case .q5_0: BLOCK_q5_0
+        case .q5_1: BLOCK_q5_1
+        case .q8_0: BLOCK_q8_0
+        case .q2_K: BLOCK_q2_K
+        case .q3_K: BLOCK_q3_K
+        case .q4_K: BLOCK_q4_K
+        case .q5_K: BLOCK_q5_K
+        case .q6_K: BLOCK_q6_K
+        case .iq4_nl: BLOCK_iq4_nl
+        case .iq4_xs: BLOCK_iq4_xs
+        }
+    }
+
+    private var layout: (length: Int, byteCount: Int) {
+        switch self {
+        case .float32: (1, 4)
+        case .bfloat16, .float16: (1, 2)
+        case .q4_0, .iq4_nl: (32, 18)
+        case .q4_1: (32, 20)
+        case .q5_0: (32, 22)
+        case .q5_1: (32, 24)
+        case .q8_0: (32, 34)
+        case .q2_K: (256, 84)
+        case .q3_K: (256, 110)
+        case .q4_K: (256, 144)
+        case .q5_K: (256, 176)
+        case .q6_K: (256, 210)
+        case .iq4_xs: (256, 136)
+        }
+    }
+
+    /// Where the f16 numbers of a block lie, its scales: the only part of a block that can be NaN or infinite.
+    public var scaleOffsets: [Int] {
+        switch self {
+        case .float32, .bfloat16, .float16: []
+        case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs: [0]
+        case .q4_1, .q5_1, .q4_K, .q5_K: [0, 2]
+        case .q2_K: [80, 82]
+        case .q3_K: [108]
+        case .q6_K: [208]
         }
     }
 }

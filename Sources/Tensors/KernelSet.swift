@@ -154,11 +154,31 @@ extension Tensor {
 
     /// Writes `count` elements from element `first` on as f32.
     func widen(into out: UnsafeMutablePointer<Float>, from first: Int, count: Int) {
+        if let block = elementType.block {
+            decode(block, into: out, from: first, count: count)
+            return
+        }
         let source = bytes + elementType.byteCount(first)
-        switch elementType {
-        case .float32: out.update(from: source.assumingMemoryBound(to: Float.self), count: count)
-        case .bfloat16: device.kernels.table.widen_bf16(out, source.assumingMemoryBound(to: UInt16.self), count)
-        case .float16: device.kernels.table.widen_f16(out, source.assumingMemoryBound(to: UInt16.self), count)
+        if elementType == .float32 {
+            out.update(from: source.assumingMemoryBound(to: Float.self), count: count)
+        } else {
+            let widen = elementType == .bfloat16 ? device.kernels.table.widen_bf16 : device.kernels.table.widen_f16
+            widen!(out, source.assumingMemoryBound(to: UInt16.self), count)
+        }
+    }
+
+    private func decode(_ block: block_type, into out: UnsafeMutablePointer<Float>, from first: Int, count: Int) {
+        let length = elementType.blockLength
+        let (begin, end) = (first / length, (first + count + length - 1) / length)
+        let source = (bytes + begin * elementType.blockByteCount).assumingMemoryBound(to: UInt8.self)
+        let before = first - begin * length
+        guard before > 0 || count % length > 0 else {
+            device.kernels.table.decode(out, source, end - begin, block)
+            return
+        }
+        device.withScratch((end - begin) * length) { whole in
+            device.kernels.table.decode(whole, source, end - begin, block)
+            out.update(from: whole + before, count: count)
         }
     }
 }
@@ -175,6 +195,12 @@ extension KernelSet {
         case .float32: table.f32_product(out, weight.floats, x, &shape)
         case .bfloat16: table.bf16_product(out, weight.bytes.assumingMemoryBound(to: UInt16.self), x, &shape)
         case .float16: table.f16_product(out, weight.bytes.assumingMemoryBound(to: UInt16.self), x, &shape)
+        default:
+            weight.device.withScratch(rows.count * weight.columns) { decoded in
+                weight.widen(into: decoded, from: rows.lowerBound * weight.columns, count: rows.count * weight.columns)
+                (shape.first_row, shape.end_row) = (0, rows.count)
+                table.f32_product(out + rows.lowerBound, decoded, x, &shape)
+            }
         }
     }
 }

@@ -96,8 +96,8 @@ extension Tensor {
 extension ElementType {
     /// Up to so many tokens our kernels are faster than OpenBLAS, which packs both operands and wants f32. Measured on
     /// Zen 4: bf16 at 32 tokens 99 GFLOP/s per thread with AVX-512 and 72 with AVX2, OpenBLAS 58 to 70; f32 at 16
-    /// tokens 74 and 48, OpenBLAS 48.
-    fileprivate var streamedTokens: Int { self == .float32 ? 16 : 32 }
+    /// tokens 74 and 48, OpenBLAS 48. Blocks are multiplied as f32.
+    fileprivate var streamedTokens: Int { self == .bfloat16 || self == .float16 ? 32 : 16 }
 }
 
 /// How a product of many tokens is cut into calls of OpenBLAS.

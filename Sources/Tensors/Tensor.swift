@@ -10,6 +10,9 @@ public struct Tensor: Sendable {
 
     init(shape: Shape, elementType: ElementType, storage: Storage, byteOffset: Int) {
         precondition(
+            elementType.blockLength == 1 || shape.columns % elementType.blockLength == 0,
+            "Tensor: rows of \(shape) are no whole number of blocks of \(elementType)")
+        precondition(
             byteOffset + elementType.byteCount(shape.count) <= storage.byteCount,
             "Tensor: \(shape) \(elementType) at byte \(byteOffset) leaves its storage of \(storage.byteCount) bytes")
         self.shape = shape

@@ -59,7 +59,7 @@ public struct Checkpoint: WeightSource {
                 mismatches: [.misshapen(name, expected: shape, found: entry.shape)])
         }
         let bytes = UnsafeRawBufferPointer(rebasing: entry.file.bytes[entry.range])
-        guard bytes.count > 0, Int(bitPattern: bytes.baseAddress) % entry.elementType.byteCount(1) == 0 else {
+        guard bytes.count > 0, Int(bitPattern: bytes.baseAddress) % entry.elementType.alignment == 0 else {
             // Some writers do not pad their header, and the kernels want elements at whole addresses.
             let copy = OwnedBytes(count: bytes.count) { $0.copyMemory(from: bytes) }
             return Tensor(mapped: copy.bytes, owner: copy, shape, entry.elementType, on: device)
@@ -148,6 +148,12 @@ extension UnsafeRawBufferPointer {
         case .float32: holds(UInt32.self, exponent: 0x7F80_0000)
         case .bfloat16: holds(UInt16.self, exponent: 0x7F80)
         case .float16: holds(UInt16.self, exponent: 0x7C00)
+        default:
+            stride(from: 0, to: count, by: type.blockByteCount).contains { block in
+                type.scaleOffsets.contains {
+                    loadUnaligned(fromByteOffset: block + $0, as: UInt16.self) & 0x7C00 == 0x7C00
+                }
+            }
         }
     }
 }

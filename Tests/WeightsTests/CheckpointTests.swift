@@ -14,6 +14,7 @@ struct CheckpointTests {
             case .float32: withUnsafeBytes(of: value, Array.init)
             case .bfloat16: withUnsafeBytes(of: UInt16(value.bitPattern >> 16), Array.init)
             case .float16: withUnsafeBytes(of: halfBits(value), Array.init)
+            default: preconditionFailure("safetensors files have no \(type)")
             }
         }
     }

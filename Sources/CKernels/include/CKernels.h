@@ -22,6 +22,18 @@ typedef struct {
     size_t end_row;        ///< one past the last; columns of out outside the range are left untouched
 } product_shape;
 
+/// Types of GGUF whose weights lie in blocks with common scales: X(name, weights of a block, bytes of a block).
+#define BLOCK_TYPES(X)                                                                                \
+    X(q4_0, 32, 18) X(q4_1, 32, 20) X(q5_0, 32, 22) X(q5_1, 32, 24) X(q8_0, 32, 34)                   \
+    X(q2_K, 256, 84) X(q3_K, 256, 110) X(q4_K, 256, 144) X(q5_K, 256, 176) X(q6_K, 256, 210)          \
+    X(iq4_nl, 32, 18) X(iq4_xs, 256, 136)
+
+typedef enum {
+#define NAME(name, length, bytes) BLOCK_##name,
+    BLOCK_TYPES(NAME)
+#undef NAME
+} block_type;
+
 typedef struct {
     const char *isa;
 
@@ -62,6 +74,8 @@ typedef struct {
     void (*widen_bf16)(float *out, const uint16_t *x, size_t count);
     /// out[i] = x[i], exactly
     void (*widen_f16)(float *out, const uint16_t *x, size_t count);
+    /// The weights of `count` blocks one after the other.  All sets give the same bits.
+    void (*decode)(float *out, const uint8_t *blocks, size_t count, block_type type);
 
     /// Products of few tokens, which stream the weights once.
     /// Within (columns + 8) eps * sum|weight * x| of scalar: f32 sums are regrouped.
