@@ -35,7 +35,10 @@ struct Transcription {
             try await listen(input, printer, progress, &transcript)
         } catch {
             progress.end()
-            if !transcript.segments.isEmpty { try write(transcript, input, nil) }
+            if !transcript.segments.isEmpty {
+                try write(transcript, input, nil)
+                Self.report(transcript.report, input.name)
+            }
             throw error
         }
         progress.end()

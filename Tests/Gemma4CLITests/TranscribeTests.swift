@@ -158,7 +158,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase
         let object = try decoder.decode(TranscriptObject.self, from: Data(contentsOf: URL(filePath: file)))
-        #expect(object.segments.count >= 2)
+        #expect(object.segments.count == 3 && object.lost == 0)
     }
 
     // MARK: Stopping

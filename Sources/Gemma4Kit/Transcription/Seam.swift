@@ -93,7 +93,8 @@ struct Seam: Equatable {
                 start = nil
                 let word = text[begun..<index]
                 guard let last = word.lastIndex(where: isSpoken) else { return }
-                words.append(Word(key: word.filter(isSpoken).lowercased(), range: begun..<text.index(after: last), end: index))
+                words.append(
+                    Word(key: word.filter(isSpoken).lowercased(), range: begun..<text.index(after: last), end: index))
             }
             for index in text.indices {
                 if text[index].isWhitespace {

@@ -30,13 +30,18 @@ actor Transcriber {
         var held: TranscriptSegment?
     }
 
+    /// A recording that turns out damaged on the way is heard up to there before the error is thrown.
     func run(_ audio: AudioInput, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
         let source = try audio.open(options.channels)
         let segmentation = options.segmentation ?? (audio.isLive ? .live : .init())
         var excerpt = Excerpt(offset: options.offsetInSeconds, duration: options.durationInSeconds)
         let end = source.announcedDurationInSeconds.map(excerpt.end)
-        while !excerpt.isOver, !mustStop, let block = try source.readChannels() {
+        var damage: (any Error)?
+        while !excerpt.isOver, !mustStop {
             try Task.checkCancellation()
+            let next: [[Float]]?
+            do { next = try source.readChannels() } catch { (next, damage) = (nil, error) }
+            guard let block = next else { break }
             if channels.isEmpty {
                 channels = block.map { _ in Channel(segmenter: SpeechSegmenter(segmentation)) }
             }
@@ -49,9 +54,10 @@ actor Transcriber {
             if !isStopped { try await hear(channels[index].segmenter.finish(), index, end, yield) }
             if let held = channels[index].held { release(held, yield) }
         }
-        guard isStopped || channels.contains(where: { $0.read > 0 }) else { throw nothing(audio, source) }
+        guard isStopped || channels.contains(where: { $0.read > 0 }) else { throw damage ?? nothing(audio, source) }
         balance()
         yield(.end(report))
+        if let damage { throw damage }
     }
 
     /// Whether someone wants it to stop; from now on it is.

@@ -53,7 +53,7 @@ public enum TranscriptEvent: Sendable {
     case progress(at: Double, of: Double?)
     /// Segments of a channel come in order.
     case segment(TranscriptSegment)
-    /// The last event.
+    /// The last event, unless an error follows it.
     case end(TranscriptReport)
 }
 
