@@ -1,24 +1,36 @@
 import JSONText
 import Tensors
 
-/// The weights of a directory: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+/// The weights of a directory, `model.safetensors` or the shards that `model.safetensors.index.json` lists, or of GGUF
+/// files.
 ///
 /// Opening reads the headers only. Tensors stay where they lie in the mapped files.
 public struct Checkpoint: WeightSource {
     /// One tensor, as its header describes it.
     public struct Entry: Sendable {
+        /// For messages.
+        let storedName: String
         public let elementType: ElementType
-        public let shape: [Int]
+        let storedShape: [Int]
+        let layout: TensorLayout
         let file: MappedFile
         let range: Range<Int>
 
+        /// As published.
+        public var shape: [Int] { layout.published(storedShape) }
+
         public var byteCount: Int { range.count }
+
+        /// Valid while `file` lives.
+        var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: file.bytes[range]) }
     }
 
-    /// The directory.
+    /// The directory, or the GGUF file of the text model.
     public let path: String
-    /// All tensors, by the name that `rename` gave them.
+    /// All tensors, by their published names.
     public let entries: [String: Entry]
+
+    init(path: String, entries: [String: Entry]) { (self.path, self.entries) = (path, entries) }
 
     /// - Parameters:
     ///   - path: the directory.
@@ -41,10 +53,11 @@ public struct Checkpoint: WeightSource {
         var entries: [String: Entry] = [:]
         entries.reserveCapacity(stored.count)
         for (name, entry) in stored {
-            guard entries.updateValue(entry, forKey: rename(name)) == nil else {
+            let published = rename(name)
+            guard entries.updateValue(entry, forKey: published) == nil else {
                 throw CheckpointError(
                     .invalidTensor, file: entry.file.path, place: name, expected: "every tensor once",
-                    found: "a second one that stands for \(rename(name))")
+                    found: "a second one that stands for \(published)")
             }
         }
         self.path = path
@@ -56,9 +69,14 @@ public struct Checkpoint: WeightSource {
         guard entry.shape == shape.dimensions else {
             throw CheckpointError(
                 .tensorMismatch, file: entry.file.path, found: "a tensor has another shape",
-                mismatches: [.misshapen(name, expected: shape, found: entry.shape)])
+                mismatches: [.misshapen(entry.storedName, expected: shape, found: entry.shape)])
         }
-        let bytes = UnsafeRawBufferPointer(rebasing: entry.file.bytes[entry.range])
+        guard entry.layout.keepsNumbers else {
+            let stored = Tensor(
+                mapped: entry.bytes, owner: entry.file, Shape(entry.storedShape), entry.elementType, on: device)
+            return Tensor(entry.layout.published(stored.toArray(), entry.storedShape), shape, on: device)
+        }
+        let bytes = entry.bytes
         guard bytes.count > 0, Int(bitPattern: bytes.baseAddress) % entry.elementType.alignment == 0 else {
             // Some writers do not pad their header, and the kernels want elements at whole addresses.
             let copy = OwnedBytes(count: bytes.count) { $0.copyMemory(from: bytes) }
@@ -70,14 +88,22 @@ public struct Checkpoint: WeightSource {
     /// Reads every matrix and vector and names the first that holds NaN or infinity; single numbers may be infinite, as
     /// bounds are. Seconds for a large model: for when its answers are no numbers.
     public func firstNotFinite() -> CheckpointError? {
-        for (name, entry) in entries.sorted(by: { $0.key < $1.key }) where !entry.shape.isEmpty {
-            let bytes = UnsafeRawBufferPointer(rebasing: entry.file.bytes[entry.range])
-            guard bytes.holdsNotFinite(entry.elementType) else { continue }
+        for (_, entry) in entries.sorted(by: { $0.key < $1.key }) where !entry.shape.isEmpty {
+            guard entry.bytes.holdsNotFinite(entry.elementType) else { continue }
             return CheckpointError(
-                .notFinite, file: entry.file.path, place: name, expected: "finite numbers", found: "NaN or infinity",
+                .notFinite, file: entry.file.path, place: entry.storedName, expected: "finite numbers",
+                found: "NaN or infinity",
                 remedy: "The file is damaged, or was converted wrongly: download it again.")
         }
         return nil
+    }
+
+    /// The bytes of a tensor as its file holds them; nil if there is none of that name.
+    public func withStoredBytes<Result>(
+        _ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
+    ) rethrows -> Result? {
+        guard let entry = entries[name] else { return nil }
+        return try withExtendedLifetime(entry.file) { try body(entry.bytes) }
     }
 
     public func advise(_ access: MappedFile.Access, _ name: String) {
@@ -89,9 +115,15 @@ public struct Checkpoint: WeightSource {
 
     private static func entries(_ path: String) throws(CheckpointError) -> [String: Entry] {
         let file = try MappedFile(path)
-        return try SafetensorsHeader(file.bytes, path: path).entries.mapValues {
-            Entry(elementType: $0.elementType, shape: $0.shape, file: file, range: $0.range)
+        let entries = try SafetensorsHeader(file.bytes, path: path).entries.map { name, entry in
+            (
+                name,
+                Entry(
+                    storedName: name, elementType: entry.elementType, storedShape: entry.shape, layout: .published,
+                    file: file, range: entry.range)
+            )
         }
+        return Dictionary(uniqueKeysWithValues: entries)
     }
 
     /// `{"metadata": {…}, "weight_map": {name of a tensor: name of its file}}`.

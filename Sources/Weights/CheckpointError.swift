@@ -1,6 +1,6 @@
 import Tensors
 
-/// What is wrong with the directory of a checkpoint: where, what was expected, what was found, and what to do about it.
+/// What is wrong with the files of a checkpoint: where, what was expected, what was found, and what to do about it.
 public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Code: Sendable, Hashable {
         /// No such file, or no weights in the directory.
@@ -10,6 +10,8 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
         /// The operating system refused to open or map the file.
         case notReadable
         case emptyFile
+        /// The operating system refused to create or write the file.
+        case notWritable
         /// The text is no JSON; `place` holds line and column.
         case invalidJSON
         /// A configuration lacks a key that shapes the model; `place` is the path of keys.
@@ -18,7 +20,7 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
         case invalidValue
         /// The configuration belongs to a model of another kind.
         case unsupportedModel
-        /// The header of a safetensors file cannot be read, or is longer than the file.
+        /// The header of a safetensors or GGUF file cannot be read, or is longer than the file.
         case invalidHeader
         /// A header describes one tensor wrongly: type, shape or place in the file; `place` is its name.
         case invalidTensor

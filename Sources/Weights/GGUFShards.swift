@@ -1,0 +1,115 @@
+/// A model in GGUF: one file, or the shards into which it was split, `name-00001-of-00003.gguf` and so on.
+///
+/// Metadata are those of the first shard; the others hold tensors only.
+public struct GGUFShards: Sendable {
+    public let files: [GGUFFile]
+
+    public var path: String { files[0].path }
+    public var metadata: [String: GGUFValue] { files[0].metadata }
+
+    /// - Parameter path: the file, or any one of the shards.
+    /// - Throws: `CheckpointError` if a shard is missing, or a file damaged.
+    public init(_ path: String) throws(CheckpointError) {
+        let given = try GGUFFile(path)
+        let count = given.metadata["split.count"]?.integer ?? 1
+        guard count > 1 else {
+            files = [given]
+            return
+        }
+        guard let paths = Self.paths(like: path, count: count) else {
+            throw CheckpointError(
+                .invalidIndex, file: path, place: "split.count",
+                expected: "a name that ends in -0000N-of-\(Self.padded(count)).gguf", found: "another",
+                remedy: "Give the shards the names under which they were published.")
+        }
+        let missing = paths.filter { !isPresent($0) }
+        guard missing.isEmpty else {
+            throw CheckpointError(
+                .missingShard, file: path, expected: "\(count) shards",
+                found: missing.map { "no \($0.split(separator: "/").last ?? "")" }.joined(separator: ", "),
+                remedy: "Download the missing shards.")
+        }
+        var files: [GGUFFile] = []
+        for (index, path) in paths.enumerated() {
+            let file = path == given.path ? given : try GGUFFile(path)
+            let place = file.metadata["split.no"]?.integer
+            guard place == index, file.metadata["split.count"]?.integer == count else {
+                throw CheckpointError(
+                    .invalidIndex, file: path, place: "split.no",
+                    expected: "shard \(index) of \(count), counted from 0",
+                    found: "\(place ?? 0) of \(file.metadata["split.count"]?.integer ?? 1)",
+                    remedy: "Download the shards again; all must be of one version.")
+            }
+            files.append(file)
+        }
+        let total = files.reduce(0) { $0 + $1.tensors.count }
+        if let expected = files[0].metadata["split.tensors.count"]?.integer, expected != total {
+            throw CheckpointError(
+                .invalidIndex, file: files[0].path, place: "split.tensors.count", expected: "\(expected) tensors",
+                found: "\(total) in all shards", remedy: "Download the shards again; all must be of one version.")
+        }
+        self.files = files
+    }
+
+    /// The tensor of that name, in whichever shard it lies; nil if there is none.
+    public func tensor(_ name: String) -> GGUFFile.Entry? { files.lazy.compactMap { $0.tensor(name) }.first }
+
+    /// The numbers of an f32 tensor; nil if there is none of that name.
+    public func floats(_ name: String) -> [Float]? {
+        for file in files {
+            guard let entry = file.tensor(name), entry.elementType == .float32 else { continue }
+            let bytes = file.file.bytes[entry.range]
+            return withExtendedLifetime(file.file) {
+                stride(from: bytes.startIndex, to: bytes.endIndex, by: 4).map {
+                    Float(
+                        bitPattern: UInt32(
+                            littleEndian: file.file.bytes.loadUnaligned(fromByteOffset: $0, as: UInt32.self)))
+                }
+            }
+        }
+        return nil
+    }
+
+    /// The names of all shards, from that of one; nil if it is not named as a shard of so many.
+    private static func paths(like path: String, count: Int) -> [String]? {
+        let ending = "-of-\(padded(count)).gguf"
+        guard count < 100_000, path.hasSuffix(ending) else { return nil }
+        let stem = path.dropLast(ending.count)
+        guard stem.count > 6, stem.dropLast(5).last == "-", let number = Int(stem.suffix(5)), 1...count ~= number else {
+            return nil
+        }
+        return (1...count).map { "\(stem.dropLast(5))\(padded($0))\(ending)" }
+    }
+
+    /// Five digits, as the shards' names have them.
+    private static func padded(_ number: Int) -> String { String(String(100_000 + number).suffix(5)) }
+}
+
+extension Checkpoint {
+    /// What a tensor of a GGUF file is called where it is published, and how it is stored there.
+    public typealias Published = (name: String, layout: TensorLayout)
+
+    /// The tensors of GGUF files.
+    ///
+    /// - Parameter published: by the name in the file; nil for tensors that are not weights of the model.
+    /// - Throws: `CheckpointError` if two tensors stand for one.
+    public init(
+        _ models: [GGUFShards], published: (String) -> Published?
+    ) throws(CheckpointError) {
+        var entries: [String: Entry] = [:]
+        for file in models.flatMap(\.files) {
+            for tensor in file.tensors {
+                guard let (name, layout) = published(tensor.name) else { continue }
+                let entry = Entry(
+                    storedName: tensor.name, elementType: tensor.elementType, storedShape: tensor.shape, layout: layout,
+                    file: file.file, range: tensor.range)
+                guard entries.updateValue(entry, forKey: name) == nil else {
+                    throw CheckpointError(
+                        .invalidTensor, file: file.path, place: tensor.name, expected: "every tensor once",
+                        found: "a second one that stands for \(name)")
+                }
+            }
+        }
+        self.init(path: models[0].path, entries: entries)
+    }
+}

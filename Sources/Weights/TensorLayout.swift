@@ -1,0 +1,73 @@
+import Foundation
+import Tensors
+
+/// How a file lays out a tensor that it does not store as published.
+///
+/// Source: llama.cpp, `conversion/gemma.py`, `modify_tensors`.
+public enum TensorLayout: Sendable, Hashable {
+    case published
+    /// A single number, `[]`, stored as `[1]`.
+    case scalar
+    /// `[channels, 1, taps]`, stored as `[channels, taps]`.
+    case depthwise
+    /// `[rows, side · side · 3]`, the colour fastest, stored as `[rows, 3, side, side]`, the colour slowest.
+    case colourPlanes
+    /// x, stored as ln(1 + eˣ).
+    case softplus
+
+    /// - Returns: the published shape of what is stored in `shape`; `shape` itself if no such thing is stored in it.
+    public func published(_ shape: [Int]) -> [Int] {
+        switch self {
+        case .scalar where shape == [1]: []
+        case .depthwise where shape.count == 2: [shape[0], 1, shape[1]]
+        case .colourPlanes where shape.count == 4: [shape[0], shape[1] * shape[2] * shape[3]]
+        default: shape
+        }
+    }
+
+    /// - Returns: the shape in which a tensor of the published `shape` is stored.
+    public func stored(_ shape: Shape) -> Shape {
+        switch self {
+        case .published, .softplus: return shape
+        case .scalar: return [1]
+        case .depthwise: return [shape[0], shape[2]]
+        case .colourPlanes:
+            let side = Int(Double(shape[1] / 3).squareRoot())
+            return [shape[0], 3, side, side]
+        }
+    }
+
+    /// Whether the numbers, one behind the other, are those published: another shape is all that differs.
+    public var keepsNumbers: Bool { self != .colourPlanes && self != .softplus }
+
+    /// The published numbers of a tensor that is stored in `shape`.
+    func published(_ values: [Float], _ shape: [Int]) -> [Float] {
+        switch self {
+        case .published, .scalar, .depthwise: values
+        case .softplus: values.map { Float(log(expm1(Double($0)))) }
+        case .colourPlanes: Self.transposed(values, rows: shape[1], columns: shape[2] * shape[3])
+        }
+    }
+
+    /// The numbers that are stored for a tensor of the published `shape`.
+    public func stored(_ values: [Float], _ shape: Shape) -> [Float] {
+        switch self {
+        case .published, .scalar, .depthwise: values
+        case .softplus: values.map { Float(log1p(exp(Double($0)))) }
+        case .colourPlanes: Self.transposed(values, rows: shape[1] / 3, columns: 3)
+        }
+    }
+
+    /// Every matrix of `[…, rows, columns]` as one of `[…, columns, rows]`.
+    private static func transposed(_ values: [Float], rows: Int, columns: Int) -> [Float] {
+        var result = values
+        for start in stride(from: 0, to: values.count, by: rows * columns) {
+            for row in 0..<rows {
+                for column in 0..<columns {
+                    result[start + column * rows + row] = values[start + row * columns + column]
+                }
+            }
+        }
+        return result
+    }
+}
