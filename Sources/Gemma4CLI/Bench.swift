@@ -12,8 +12,11 @@ struct Bench: ParsableCommand {
             Example: gemma4 bench --synthetic E2B
             """)
 
-    @Option(help: ArgumentHelp("Directory of a checkpoint.", valueName: "dir"))
+    @Option(help: ArgumentHelp("Directory as downloaded, or a .gguf file.", valueName: "path"))
     var model: String?
+
+    @Option(help: ArgumentHelp("Towers of a .gguf file; default: the only mmproj file beside it.", valueName: "file"))
+    var mmproj: String?
 
     @Option(help: ArgumentHelp("Made-up weights of this shape: E2B, E4B, 31B or 26B-A4B.", valueName: "variant"))
     var synthetic: String?
@@ -66,7 +69,9 @@ struct Bench: ParsableCommand {
     private func load() throws -> Gemma4Model {
         let device = Device(threadCount: threads)
         if let model {
-            return try Gemma4Pipeline(contentsOf: URL(filePath: model), threadCount: threads).model
+            let projector = mmproj.map { URL(filePath: $0) }
+            return try Gemma4Pipeline(contentsOf: URL(filePath: model), projector: projector, threadCount: threads)
+                .model
         }
         guard let models = ModelsDirectory.find() else {
             throw ValidationError(

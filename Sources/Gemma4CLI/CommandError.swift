@@ -5,8 +5,10 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
     enum Code: Equatable {
         /// No checkpoint is named; `file` is the argument for it.
         case modelNotGiven
-        /// The directory of a checkpoint that is not there.
+        /// A model that is not there.
         case noModel
+        /// A file that is no GGUF file by its name.
+        case noModelFile
         case unreadable(reason: String)
         case notUTF8
         /// A folder that has no file with one of these extensions.
@@ -26,8 +28,9 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
 
     var description: String {
         switch code {
-        case .modelNotGiven: "no model: give \(file), or set \(ModelDirectory.variable). \(ModelDirectory.howToGetOne)"
-        case .noModel: "\(file): no such directory. \(ModelDirectory.howToGetOne)"
+        case .modelNotGiven: "no model: give \(file), or set \(ModelPath.variable). \(ModelPath.howToGetOne)"
+        case .noModelFile: "\(file): expected a directory or a .gguf file, found another file"
+        case .noModel: "\(file): no such directory or file. \(ModelPath.howToGetOne)"
         case .unreadable(let reason): "\(file): cannot be read: \(reason)"
         case .emptyFolder(let extensions):
             "\(file): expected a folder with files to read, found none that ends in .\(extensions.joined(separator: ", ."))"

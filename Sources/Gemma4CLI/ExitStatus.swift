@@ -40,6 +40,7 @@ enum ExitStatus: Int32 {
         switch code {
         case .fileNotFound, .notAFile, .notReadable, .missingShard: self = .noInput
         case .unsupportedModel: self = .unavailable
+        case .notWritable: self = .cannotCreate
         default: self = .badData
         }
     }
@@ -61,7 +62,7 @@ enum ExitStatus: Int32 {
         switch code {
         case .modelNotGiven: self = .usage
         case .noModel, .unreadable, .emptyFolder: self = .noInput
-        case .notUTF8, .invalidMessages: self = .badData
+        case .notUTF8, .invalidMessages, .noModelFile: self = .badData
         case .cannotCreate: self = .cannotCreate
         case .cannotWrite: self = .inputOutput
         }

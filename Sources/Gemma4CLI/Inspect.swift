@@ -1,23 +1,33 @@
 import ArgumentParser
+import Foundation
 import Gemma4Kit
 
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Say what a model is, what it takes, and what this computer runs it with.",
         discussion: """
-            A directory with a config.json alone is enough.
+            A directory with a config.json alone is enough. A .gguf file needs its shards; its towers are found beside it.
 
-            Example: gemma4 inspect gemma-4-E2B-it
+            Examples:
+              gemma4 inspect gemma-4-E2B-it
+              gemma4 inspect gemma-4-E2B-it-Q4_0.gguf
             """)
 
-    @Argument(help: ArgumentHelp("Checkpoint as downloaded; default: $\(ModelDirectory.variable).", valueName: "dir"))
-    var directory: String?
+    @Argument(
+        help: ArgumentHelp(
+            "Directory as downloaded, or a .gguf file; default: $\(ModelPath.variable).", valueName: "path"))
+    var model: String?
+
+    @Option(help: ArgumentHelp("Towers of a .gguf file; default: the only mmproj file beside it.", valueName: "file"))
+    var mmproj: String?
 
     @Option(help: ArgumentHelp("json: one object.", valueName: "text|json"))
     var format = OutputFormat.text
 
     func run() throws {
-        let summary = try ModelSummary(contentsOf: ModelDirectory.find(directory, "its directory"))
+        let path = try ModelPath.find(model, "its path")
+        let source = try ModelSource(contentsOf: path, projector: mmproj.map { URL(filePath: $0) })
+        let summary = try ModelSummary(source)
         let report = InspectionReport(summary, Device())
         try ByteSink.standardOutput.write(format == .json ? report.json.json + "\n" : report.text)
     }

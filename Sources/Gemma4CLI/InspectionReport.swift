@@ -50,12 +50,12 @@ struct InspectionReport {
 
     private var vocabulary: String {
         let size = Self.grouped(model.configuration.textConfig.vocabSize)
-        return model.tokenizer.map { "\(size); tokenizer.json has \(Self.grouped($0.vocabularySize))" }
-            ?? "\(size); tokenizer.json absent"
+        return model.tokenizer.map { "\(size); the tokenizer has \(Self.grouped($0.vocabularySize))" }
+            ?? "\(size); no tokenizer"
     }
 
     private var chatFormat: String {
-        guard let template = model.chatTemplate else { return "chat_template.jinja absent" }
+        guard let template = model.chatTemplate else { return "none; the format of July 2026 is used" }
         guard template.isRecognized else { return "unknown; the format of July 2026 is used" }
         return Self.name(template.generation)
             + (template.appendsEmptyThought ? ", as of large models" : ", as of small models")

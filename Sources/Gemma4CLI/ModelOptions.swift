@@ -2,19 +2,27 @@ import ArgumentParser
 import Foundation
 import Gemma4Kit
 
-/// Where the checkpoint is.
-struct ModelDirectory: ParsableArguments {
+/// Where the model is: a directory, or a GGUF file.
+struct ModelPath: ParsableArguments {
     static let variable = "GEMMA4_MODEL"
     static let howToGetOne =
         "Get a model with: hf download google/gemma-4-E2B-it --local-dir gemma-4-E2B-it"
 
     @Option(
         name: .customLong("model"),
-        help: ArgumentHelp("Checkpoint as downloaded; default: $\(variable).", valueName: "dir"))
+        help: ArgumentHelp("Directory as downloaded, or a .gguf file; default: $\(variable).", valueName: "path"))
     var given: String?
 
-    /// - Throws: `CommandError` if there is no such directory.
-    func callAsFunction() throws(CommandError) -> URL { try Self.find(given, "--model <dir>") }
+    @Option(
+        help: ArgumentHelp(
+            "Towers of a .gguf file, for pictures and sound; default: the only mmproj file beside it.",
+            valueName: "file"))
+    var mmproj: String?
+
+    /// - Throws: `CommandError` if there is nothing at the path, `CheckpointError` if it is a damaged file.
+    func source() throws -> ModelSource {
+        try ModelSource(contentsOf: Self.find(given, "--model <path>"), projector: mmproj.map { URL(filePath: $0) })
+    }
 
     /// - Parameters:
     ///   - given: the user's choice; nil takes the environment's.
@@ -23,10 +31,13 @@ struct ModelDirectory: ParsableArguments {
         let preset = ProcessInfo.processInfo.environment[variable].flatMap { $0.isEmpty ? nil : $0 }
         guard let path = given ?? preset else { return try demo(argument) }
         var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue else {
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
             throw CommandError(.noModel, path)
         }
-        return URL(filePath: path, directoryHint: .isDirectory)
+        guard isDirectory.boolValue || path.lowercased().hasSuffix(".gguf") else {
+            throw CommandError(.noModelFile, path)
+        }
+        return URL(filePath: path, directoryHint: isDirectory.boolValue ? .isDirectory : .notDirectory)
     }
 
     /// The toy model that comes with the program.
@@ -34,14 +45,15 @@ struct ModelDirectory: ParsableArguments {
         guard let demo = ModelsDirectory.find()?.appending(path: "Demo", directoryHint: .isDirectory),
             FileManager.default.fileExists(atPath: demo.appending(path: "model.safetensors").path)
         else { throw CommandError(.modelNotGiven, argument) }
-        ByteSink.standardError.report("no --model, so the demo model answers: it knows a hundred words and a few shapes. \(howToGetOne)")
+        ByteSink.standardError.report(
+            "no --model, so the demo model answers: it knows a hundred words and a few shapes. \(howToGetOne)")
         return demo
     }
 }
 
 /// Which model runs, and on how many threads.
 struct ModelOptions: ParsableArguments {
-    @OptionGroup var directory: ModelDirectory
+    @OptionGroup var path: ModelPath
 
     @Option(help: ArgumentHelp("Threads; default: one for each core.", valueName: "n"))
     var threads: Int?
@@ -52,7 +64,7 @@ struct ModelOptions: ParsableArguments {
         }
     }
 
-    func open() throws -> Gemma4Pipeline { try Gemma4Pipeline(contentsOf: directory(), threadCount: threads) }
+    func open() throws -> Gemma4Pipeline { try Gemma4Pipeline(path.source(), threadCount: threads) }
 }
 
 /// How large a picture the model sees.

@@ -1,7 +1,7 @@
 import Foundation
 import Gemma4Kit
 
-/// What can be said about a model from its files. Only `config.json` must be there.
+/// What can be said about a model from its files. Of a directory, only `config.json` must be there.
 struct ModelSummary {
     let configuration: ModelConfiguration
     let table: TensorTable
@@ -9,19 +9,16 @@ struct ModelSummary {
     let checkpoint: Checkpoint?
     /// Nil where the directory holds no `tokenizer.json`.
     let tokenizer: Tokenizer?
-    /// Nil where the directory holds no `chat_template.jinja`.
+    /// Nil where the directory holds no `chat_template.jinja`, or the file no such text.
     let chatTemplate: ChatTemplate?
 
     /// - Throws: `CheckpointError`, `TokenizerError` if a file that is there cannot be used.
-    init(contentsOf directory: URL) throws {
-        func path(_ name: String) -> String { directory.appending(path: name).path }
-        func isPresent(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
-        configuration = try ModelConfiguration(contentsOf: path("config.json"))
+    init(_ source: ModelSource) throws {
+        configuration = try source.configuration()
         table = TensorTable(configuration)
-        let hasWeights = ["model.safetensors", "model.safetensors.index.json"].contains(where: isPresent)
-        checkpoint = hasWeights ? try Checkpoint(directory.path, checkedAgainst: table) : nil
-        tokenizer = isPresent("tokenizer.json") ? try Tokenizer(contentsOf: path("tokenizer.json")) : nil
-        chatTemplate = try? ChatTemplate(source: String(contentsOfFile: path("chat_template.jinja"), encoding: .utf8))
+        checkpoint = source.hasWeights ? try source.checkpoint(table) : nil
+        tokenizer = source.hasTokenizer ? try source.tokenizer() : nil
+        chatTemplate = source.chatTemplate.map { ChatTemplate(source: $0) }
     }
 
     /// The published variant of this shape, or "custom".

@@ -5,7 +5,7 @@ struct Tokenize: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show the token ids and pieces of a text, as it is: no <bos> is added.",
         discussion: """
-            Needs only the tokenizer.json of the model.
+            Needs only the tokenizer.json of the model, or a .gguf file.
 
             Example: gemma4 tokenize --model gemma-4-E2B-it "Good morning"
             """)
@@ -13,7 +13,7 @@ struct Tokenize: ParsableCommand {
     @Argument(help: "The text; - is standard input.")
     var text: String
 
-    @OptionGroup var directory: ModelDirectory
+    @OptionGroup var model: ModelPath
 
     @Flag(help: "Read the names of special tokens, such as <bos>, as those tokens.")
     var special = false
@@ -22,7 +22,7 @@ struct Tokenize: ParsableCommand {
     var format = OutputFormat.text
 
     func run() throws {
-        let tokenizer = try Tokenizer(contentsOf: directory().appending(path: "tokenizer.json").path)
+        let tokenizer = try model.source().tokenizer()
         let text = text == StandardInput.argument ? try StandardInput.readText() : text
         let ids = tokenizer.encode(text, parseSpecial: special)
         let pieces = ids.map { JSONValue.string(tokenizer.piece($0) ?? "") }

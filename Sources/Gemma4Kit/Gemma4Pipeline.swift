@@ -7,7 +7,7 @@ import Logging
 @_exported import Tokenization
 @_exported import Weights
 
-/// A checkpoint ready for use: model, tokenizer, chat format, processors and defaults of one directory.
+/// A checkpoint ready for use: model, tokenizer, chat format, processors and defaults of one directory or GGUF file.
 ///
 /// Nothing in it changes after loading: load it once and share it. Weights stay in the mapped files, so loading takes
 /// well under a second and no memory.
@@ -21,31 +21,41 @@ public struct Gemma4Pipeline: Sendable {
     let logger: Logger
     private let checkpoint: Checkpoint
 
-    /// Opens a directory as published on Hugging Face: `config.json`, `model.safetensors` or its shards,
-    /// `tokenizer.json`, `processor_config.json`, `generation_config.json`, `chat_template.jinja`.
+    /// Opens a directory as published on Hugging Face, `config.json`, `model.safetensors` or its shards, `tokenizer.json`,
+    /// `processor_config.json`, `generation_config.json`, `chat_template.jinja`; or a GGUF file, with the one of its towers.
     ///
     /// - Parameters:
-    ///   - directory: path of the checkpoint.
+    ///   - url: the directory or the `.gguf` file, which may be any one of several shards.
+    ///   - projector: the GGUF file of the towers, `mmproj`; nil takes the one beside the model, if there is exactly one.
     ///   - threadCount: threads that share one forward pass; by default as many as the machine has cores.
     ///   - logger: told what a user should know, such as an unknown chat template.
     /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
-    public init(contentsOf directory: URL, threadCount: Int? = nil, logger: Logger = Logger(label: "gemma4")) throws {
-        func path(_ name: String) -> String { directory.appending(path: name).path }
-        let configuration = try ModelConfiguration(contentsOf: path("config.json"))
-        checkpoint = try Checkpoint(directory.path, checkedAgainst: TensorTable(configuration))
+    public init(
+        contentsOf url: URL, projector: URL? = nil, threadCount: Int? = nil, logger: Logger = Logger(label: "gemma4")
+    ) throws {
+        try self.init(
+            ModelSource(contentsOf: url, projector: projector), threadCount: threadCount, logger: logger)
+    }
+
+    /// Reads the model whose files have been opened.
+    ///
+    /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
+    public init(_ source: ModelSource, threadCount: Int? = nil, logger: Logger = Logger(label: "gemma4")) throws {
+        let configuration = try source.configuration()
+        checkpoint = try source.checkpoint(TensorTable(configuration))
         let weights = WeightScope(checkpoint, on: Device(threadCount: threadCount))
         model = try Gemma4Model(configuration, weights)
-        tokenizer = try Tokenizer(contentsOf: path("tokenizer.json"))
-        generationConfiguration = try GenerationConfiguration(contentsOf: path("generation_config.json"))
-        processorConfiguration = try ProcessorConfiguration(contentsOf: path("processor_config.json"))
+        tokenizer = try source.tokenizer()
+        generationConfiguration = try source.generationConfiguration(tokenizer)
+        processorConfiguration = try source.processorConfiguration()
         melSpectrogram = try MelSpectrogram(processorConfiguration.featureExtractor)
-        let template = path("chat_template.jinja")
-        let source = try? String(contentsOfFile: template, encoding: .utf8)
-        chatTemplate = ChatTemplate(source: source, isLargeModel: configuration.textConfig.hiddenSizePerLayerInput == 0)
+        let template = source.chatTemplate
+        chatTemplate = ChatTemplate(
+            source: template, isLargeModel: configuration.textConfig.hiddenSizePerLayerInput == 0)
         self.logger = logger
         if !chatTemplate.isRecognized {
             logger.warning(
-                "\(template): \(source == nil ? "no chat template" : "an unknown chat template"); using the format of July 2026"
+                "\(source.chatTemplatePlace): \(template == nil ? "no chat template" : "an unknown chat template"); using the format of July 2026"
             )
         }
     }

@@ -82,9 +82,10 @@ struct MergeList {
     private(set) var merges: [(left: Int32, right: Int32, result: Int32)] = []
     private(set) var keepsNewlinesApart = true
 
-    /// - Returns: the first of `pairs` of which one piece, or what the two join to, is not in the vocabulary. Those before
-    ///   it have been added.
-    mutating func append(_ pairs: PiecePairs, of vocabulary: Vocabulary) -> Int? {
+    /// - Parameter skipsUnknown: whether pairs of which one piece, or what the two join to, is not in the vocabulary are
+    ///   passed over.
+    /// - Returns: the first such pair, unless they are passed over. Those before it have been added.
+    mutating func append(_ pairs: PiecePairs, of vocabulary: Vocabulary, skipsUnknown: Bool = false) -> Int? {
         merges.reserveCapacity(merges.count + pairs.count)
         var result = -1
         for start in stride(from: 0, to: pairs.count, by: 256) {
@@ -93,6 +94,7 @@ struct MergeList {
             for (index, pair) in batch.enumerated() {
                 result = vocabulary.id(pairs.bytes[pair.left.lowerBound..<pair.right.upperBound], near: result) ?? -1
                 guard let left = ids[2 * index], let right = ids[2 * index + 1], result >= 0 else {
+                    if skipsUnknown { continue }
                     return start + index
                 }
                 let (last, first) = (pairs.bytes[pair.left].last, pairs.bytes[pair.right].first)

@@ -5,7 +5,7 @@
 struct Vocabulary: Sendable {
     private var bytes: [UInt8] = []
     private var places: [Place] = []  // by id
-    private var slots = Array(repeating: Slot(), count: 16)  // a power of two; open addressing, at most half full
+    private var slots: [Slot]  // a power of two; open addressing, at most half full
     private var pieceCount = 0
 
     /// Where a piece lies in `bytes`.
@@ -18,6 +18,13 @@ struct Vocabulary: Sendable {
     private struct Slot {
         var id: Int32 = -1  // empty
         var hash: UInt32 = 0
+    }
+
+    /// - Parameter capacity: pieces for which there is room before the table grows.
+    init(capacity: Int = 0) {
+        let least = max(16, 2 * capacity)
+        slots = Array(repeating: Slot(), count: 1 << (Int.bitWidth - (least - 1).leadingZeroBitCount))
+        places.reserveCapacity(capacity)
     }
 
     /// One past the greatest id.

@@ -49,7 +49,7 @@ struct Mistake: CustomTestStringConvertible, Sendable {
     static let files = [
         Mistake(
             "generate", "a", "--model", "none", status: 66,
-            message: "none: no such directory. Get a model with: hf download"),
+            message: "none: no such directory or file. Get a model with: hf download"),
         Mistake("generate", "a", "--model", "attachments", status: 66, message: "attachments/config.json"),
         Mistake("tokenize", "a", "--model", "attachments", status: 66, message: "attachments/tokenizer.json"),
         Mistake(

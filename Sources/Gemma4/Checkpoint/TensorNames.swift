@@ -29,4 +29,16 @@ extension Checkpoint {
         try self.init(directory, rename: TensorNames.published)
         try table.check(self)
     }
+
+    /// The weights of GGUF files under their published names.
+    ///
+    /// - Throws: `CheckpointError` if a tensor is not as `table` says, in the names of the files.
+    public init(
+        _ text: GGUFShards, projector: GGUFShards?, checkedAgainst table: TensorTable
+    ) throws(CheckpointError) {
+        try self.init([text] + (projector.map { [$0] } ?? [])) { name in
+            name == GGUFNames.rotaryFactors ? nil : GGUFNames.published(name) ?? (name, .published)
+        }
+        try table.check(self, against: "the metadata") { GGUFNames.stored($0)?.name ?? $0 }
+    }
 }

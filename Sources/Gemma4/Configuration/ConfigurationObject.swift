@@ -8,6 +8,8 @@ struct ConfigurationObject {
     let file: String
     let path: String  // of keys; empty for the whole file
     private let members: [JSONValue.Member]
+    /// Path of keys to the place in `file` that its value came from, where the file is none of JSON; nil where it is.
+    private let origins: [String: String]?
 
     /// Widths and counts that a file may state: enough for any model of the family, and no product of those that make up
     /// a shape, nor the sum over all layers, leaves the range of an Int.
@@ -26,10 +28,11 @@ struct ConfigurationObject {
         self.init(file: file, path: "", members: members)
     }
 
-    init(file: String, path: String, members: [JSONValue.Member]) {
+    init(file: String, path: String, members: [JSONValue.Member], origins: [String: String]? = nil) {
         self.file = file
         self.path = path
         self.members = members
+        self.origins = origins
     }
 
     // MARK: Values that must be there
@@ -111,7 +114,7 @@ struct ConfigurationObject {
     func objectIfPresent(_ key: String) throws(CheckpointError) -> ConfigurationObject? {
         guard let value = value(key) else { return nil }
         guard case .object(let members) = value else { throw invalid(key, expected: "an object", found: value) }
-        return ConfigurationObject(file: file, path: keyPath(key), members: members)
+        return ConfigurationObject(file: file, path: configPath(key), members: members, origins: origins)
     }
 
     /// One token id or a list of them; empty if absent.
@@ -140,7 +143,9 @@ struct ConfigurationObject {
     func missing(_ key: String) -> CheckpointError {
         CheckpointError(
             .missingKey, file: file, place: keyPath(key), expected: "a value", found: "none",
-            remedy: "Use the \(fileName) published beside these weights; a guess would be another model.")
+            remedy: origins == nil
+                ? "Use the \(fileName) published beside these weights; a guess would be another model."
+                : GGUFConfiguration.remedy)
     }
 
     func invalid(_ key: String, expected: String, found: JSONValue) -> CheckpointError {
@@ -150,7 +155,8 @@ struct ConfigurationObject {
     func invalid(_ key: String, expected: String, found: String) -> CheckpointError {
         CheckpointError(
             .invalidValue, file: file, place: keyPath(key), expected: expected, found: found,
-            remedy: "Use the \(fileName) published beside these weights.")
+            remedy: origins == nil
+                ? "Use the \(fileName) published beside these weights." : GGUFConfiguration.remedy)
     }
 
     /// Also of values that are null.
@@ -161,7 +167,9 @@ struct ConfigurationObject {
         return value == .null ? nil : value
     }
 
-    func keyPath(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
+    func keyPath(_ key: String) -> String { origins?[configPath(key)] ?? configPath(key) }
+
+    private func configPath(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
 
     private var fileName: Substring { file.split(separator: "/").last ?? "" }
 }

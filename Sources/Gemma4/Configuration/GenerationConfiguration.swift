@@ -1,3 +1,4 @@
+import JSONText
 import Weights
 
 /// `generation_config.json`: when to stop and how to sample, unless the caller says otherwise.
@@ -30,6 +31,28 @@ public struct GenerationConfiguration: Sendable, Hashable {
         } catch  where error.code == .fileNotFound {
             object = ConfigurationObject(file: file, path: "", members: [])
         }
+        try self.init(object)
+    }
+
+    /// - Parameters:
+    ///   - file: a text model, which may name sampling defaults. Those it does not name have their published values.
+    ///   - tokenId: the id of a special token by its text.
+    /// - Throws: `CheckpointError` with the key whose value cannot be used.
+    public init(_ file: GGUFShards, tokenId: (String) -> Int?) throws(CheckpointError) {
+        var object = GGUFConfiguration(file, prefix: "general.sampling.", path: "")
+        let ends = ["<eos>", "<turn|>", "<|tool_response>"].compactMap(tokenId)
+        object.add("eos_token_id", .array(ends.map(JSONValue.integer)))
+        object.add("pad_token_id", tokenId("<pad>").map(JSONValue.integer) ?? .null)
+        object.add("bos_token_id", tokenId("<bos>").map(JSONValue.integer) ?? .null)
+        object.add("do_sample", true)
+        try object.add("temperature", number: "temp", default: 1)
+        try object.add("top_k", integer: "top_k", default: 64)
+        try object.add("top_p", number: "top_p", default: 0.95)
+        if file.metadata["general.sampling.min_p"] != nil { try object.add("min_p", number: "min_p") }
+        try self.init(ConfigurationObject(file: file.path, path: "", members: object.members, origins: object.origins))
+    }
+
+    private init(_ object: ConfigurationObject) throws(CheckpointError) {
         eosTokenIds = try object.tokenIds("eos_token_id")
         padTokenId = try object.integerIfPresent("pad_token_id", in: ConfigurationObject.tokenIds)
         bosTokenId = try object.integerIfPresent("bos_token_id", in: ConfigurationObject.tokenIds)

@@ -18,17 +18,17 @@ public struct ProcessorConfiguration: Sendable, Hashable {
     /// How samples become log-mel frames.
     public let featureExtractor: MelSpectrogram.Configuration
 
-    /// - Parameter file: path of a `processor_config.json`; if there is none, the reference's defaults hold.
+    /// - Parameter file: path of a `processor_config.json`; nil, or if there is none: the reference's defaults hold.
     /// - Throws: `CheckpointError` with the path of the key whose value cannot be used.
-    public init(contentsOf file: String) throws(CheckpointError) {
-        let root: ConfigurationObject
-        do {
-            root = try ConfigurationObject(contentsOf: file)
-        } catch  where error.code == .fileNotFound {
-            root = ConfigurationObject(file: file, path: "", members: [])
+    public init(contentsOf file: String?) throws(CheckpointError) {
+        var root = ConfigurationObject(file: file ?? "", path: "", members: [])
+        if let file {
+            do {
+                root = try ConfigurationObject(contentsOf: file)
+            } catch  where error.code == .fileNotFound {}
         }
         func part(_ key: String) throws(CheckpointError) -> ConfigurationObject {
-            try root.objectIfPresent(key) ?? ConfigurationObject(file: file, path: key, members: [])
+            try root.objectIfPresent(key) ?? ConfigurationObject(file: root.file, path: key, members: [])
         }
         let video = try part("video_processor")
         let image = try part("image_processor")

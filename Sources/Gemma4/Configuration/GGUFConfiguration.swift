@@ -1,0 +1,210 @@
+import JSONText
+import Weights
+
+/// The configuration that a GGUF file's metadata and tensors describe, put into the words of `config.json`: what reads and
+/// checks that file then reads and checks this.
+///
+/// What no GGUF file says has the value that all published variants share: of the text model, which activation it has; of
+/// the vision tower, pooling by 3 × 3 and θ = 100; of the audio tower, chunks of 12 frames that see 12 before them, scores
+/// capped at 50, half a residual for a feed-forward block, and no clipping below 10¹⁰.
+///
+/// Source: llama.cpp, `conversion/gemma.py`, `tools/mtmd/clip.cpp`.
+struct GGUFConfiguration {
+    /// Members of an object, and the GGUF key from which each came.
+    private(set) var members: [JSONValue.Member] = []
+    /// Full path of a key of `config.json` to the GGUF key from which its value came.
+    private(set) var origins: [String: String] = [:]
+
+    let file: GGUFShards
+    /// With its dot: `gemma4.`, `clip.vision.`.
+    let prefix: String
+    /// Path of the object within `config.json`, with its dot.
+    let path: String
+
+    init(_ file: GGUFShards, prefix: String, path: String) {
+        (self.file, self.prefix, self.path) = (file, prefix, path)
+    }
+
+    // MARK: Reading
+
+    func value(_ key: String) throws(CheckpointError) -> GGUFValue {
+        guard let value = file.metadata[prefix + key] else {
+            throw CheckpointError(
+                .missingKey, file: file.path, place: prefix + key, expected: "a value", found: "none",
+                remedy: Self.remedy)
+        }
+        return value
+    }
+
+    func integer(_ key: String) throws(CheckpointError) -> Int {
+        let value = try value(key)
+        guard let integer = value.integer else { throw invalid(prefix + key, expected: "an integer", found: value) }
+        return integer
+    }
+
+    /// One number for every layer, or an array with one for each.
+    func integers(_ key: String, layers: Int) throws(CheckpointError) -> [Int] {
+        let value = try value(key)
+        if let integer = value.integer { return Array(repeating: integer, count: layers) }
+        guard let integers = value.array?.integers, integers.count == layers else {
+            throw invalid(prefix + key, expected: "an integer, or one for each of \(layers) layers", found: value)
+        }
+        return integers
+    }
+
+    func shape(_ tensor: String, rank: Int) throws(CheckpointError) -> [Int] {
+        guard let entry = file.tensor(tensor) else {
+            throw CheckpointError(
+                .missingKey, file: file.path, place: tensor, expected: "a tensor", found: "none",
+                remedy: Self.remedy)
+        }
+        guard entry.shape.count == rank else {
+            throw CheckpointError(
+                .invalidTensor, file: file.path, place: tensor, expected: "\(rank) dimensions",
+                found: "\(entry.shape)", remedy: Self.remedy)
+        }
+        return entry.shape
+    }
+
+    func invalid(_ key: String, expected: String, found: GGUFValue) -> CheckpointError {
+        invalid(key, expected: expected, found: found.summary)
+    }
+
+    func invalid(_ key: String, expected: String, found: String) -> CheckpointError {
+        CheckpointError(
+            .invalidValue, file: file.path, place: key, expected: expected, found: found, remedy: Self.remedy)
+    }
+
+    static let remedy = "Convert the model again with a current converter, or get another file."
+
+    // MARK: Adding
+
+    mutating func add(_ key: String, _ value: JSONValue, from origin: String? = nil) {
+        members.append(JSONValue.Member(key, value))
+        if let origin { origins[path + key] = origin }
+    }
+
+    /// An object, with the GGUF keys from which its own values came.
+    mutating func add(_ key: String, _ value: JSONValue, origins stored: [String: String]) {
+        members.append(JSONValue.Member(key, value))
+        for (inner, origin) in stored { origins["\(path)\(key).\(inner)"] = prefix + origin }
+    }
+
+    mutating func add(_ key: String, integer stored: String) throws(CheckpointError) {
+        add(key, .integer(try integer(stored)), from: prefix + stored)
+    }
+
+    mutating func add(_ key: String, number stored: String) throws(CheckpointError) {
+        let value = try value(stored)
+        guard let number = value.number else { throw invalid(prefix + stored, expected: "a number", found: value) }
+        add(key, .number(number), from: prefix + stored)
+    }
+
+    mutating func add(_ key: String, integer stored: String, default absent: Int) throws(CheckpointError) {
+        guard file.metadata[prefix + stored] != nil else { return add(key, .integer(absent)) }
+        try add(key, integer: stored)
+    }
+
+    mutating func add(_ key: String, number stored: String, default absent: Double) throws(CheckpointError) {
+        guard file.metadata[prefix + stored] != nil else { return add(key, .number(absent)) }
+        try add(key, number: stored)
+    }
+}
+
+extension ModelConfiguration {
+    /// - Parameters:
+    ///   - text: the text model.
+    ///   - projector: the towers; nil if there are none.
+    ///   - tokenId: the id of a special token by its text. Files name few of them, and not always the right one.
+    /// - Throws: `CheckpointError` with the key that is missing or cannot be run.
+    public init(
+        _ text: GGUFShards, projector: GGUFShards?, tokenId: (String) -> Int?
+    ) throws(CheckpointError) {
+        try Self.checkArchitecture(text)
+        var root = GGUFConfiguration(text, prefix: "", path: "")
+        root.add("model_type", "gemma4", from: "general.architecture")
+        root.add("tie_word_embeddings", .boolean(text.tensor("output.weight") == nil))
+        var origins = root.origins
+        func include(_ key: String, _ part: GGUFConfiguration) {
+            root.add(key, .object(part.members))
+            origins.merge(part.origins) { $1 }
+        }
+        include("text_config", try .text(text, tokenId: tokenId))
+        if let projector {
+            try Self.checkProjector(projector, of: text)
+            if try projector.has("vision") { include("vision_config", try .vision(projector)) }
+            if try projector.has("audio") { include("audio_config", try .audio(projector)) }
+        }
+        root.add("eos_token_id", .array(["<eos>", "<turn|>"].compactMap { tokenId($0).map(JSONValue.integer) }))
+        let markers = [
+            ("image_token_id", "<|image|>"), ("boi_token_id", "<|image>"), ("eoi_token_id", "<image|>"),
+            ("video_token_id", "<|video|>"), ("audio_token_id", "<|audio|>"), ("boa_token_id", "<|audio>"),
+            ("eoa_token_id", "<audio|>"),
+        ]
+        for (key, token) in markers {
+            root.add(key, tokenId(token).map(JSONValue.integer) ?? .null)
+            origins[key] = "tokenizer.ggml.tokens, \(token)"
+        }
+        try self.init(ConfigurationObject(file: text.path, path: "", members: root.members, origins: origins))
+    }
+
+    private static func checkArchitecture(_ file: GGUFShards) throws(CheckpointError) {
+        let architecture = file.metadata["general.architecture"]?.string
+        guard architecture != "gemma4" else { return }
+        let kind =
+            switch architecture {
+            case "clip": "the towers of a model: give it as the projector, beside its text model"
+            case "gemma4-assistant": "a draft model of Gemma 4, which only runs beside the model it drafts for"
+            case "gemma3n": "Gemma 3n, an older family with other layers"
+            case "gemma3": "Gemma 3, an older family with other layers"
+            case nil: "no model"
+            default: "another family of models"
+            }
+        throw CheckpointError(
+            .unsupportedModel, file: file.path, place: "general.architecture", expected: "\"gemma4\"",
+            found: architecture.map { "\"\($0)\" (\(kind))" } ?? "none",
+            remedy: "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B.")
+    }
+
+    private static func checkProjector(_ projector: GGUFShards, of text: GGUFShards) throws(CheckpointError) {
+        let architecture = projector.metadata["general.architecture"]?.string
+        guard architecture == "clip" else {
+            throw CheckpointError(
+                .unsupportedModel, file: projector.path, place: "general.architecture",
+                expected: "\"clip\", the towers of a model", found: architecture.map { "\"\($0)\"" } ?? "none",
+                remedy: "Give the mmproj file that was published beside the model.")
+        }
+        let width = text.metadata["gemma4.embedding_length"]?.integer
+        for (tower, type) in [("vision", "gemma4v"), ("audio", "gemma4a")] where try projector.has(tower) {
+            let found = projector.metadata["clip.\(tower).projector_type"]?.string
+            guard found == type else {
+                throw CheckpointError(
+                    .unsupportedModel, file: projector.path, place: "clip.\(tower).projector_type",
+                    expected: "\"\(type)\"", found: found.map { "\"\($0)\"" } ?? "none",
+                    remedy: "Give the mmproj file that was published beside the model.")
+            }
+            let projected = try GGUFConfiguration(projector, prefix: "clip.\(tower).", path: "")
+                .integer("projection_dim")
+            guard projected == width else {
+                throw CheckpointError(
+                    .unsupportedModel, file: projector.path, place: "clip.\(tower).projection_dim",
+                    expected: "\(width ?? 0), the width of \(text.path)", found: "\(projected)",
+                    remedy: "The towers are of another model: give the mmproj file that was published beside this one.")
+            }
+        }
+    }
+}
+
+extension GGUFShards {
+    /// Whether there is a tower of that name.
+    fileprivate func has(_ tower: String) throws(CheckpointError) -> Bool {
+        switch metadata["clip.has_\(tower)_encoder"] {
+        case .bool(let flag): return flag
+        case nil: return false
+        case let value?:
+            throw CheckpointError(
+                .invalidValue, file: path, place: "clip.has_\(tower)_encoder", expected: "true or false",
+                found: value.summary, remedy: GGUFConfiguration.remedy)
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import Foundation
+import Gemma4
+import JSONText
+import Tokenization
+import Weights
+
+/// The files of a model, opened but not yet read: a directory as published on Hugging Face, or a GGUF file with the one that
+/// holds its towers.
+///
+/// Each part is read when it is asked for, so that a tool which needs the tokenizer alone needs no weights.
+public enum ModelSource: Sendable {
+    case directory(URL)
+    /// The text model, and the towers, `mmproj`; without them the model takes text alone.
+    case gguf(GGUFShards, projector: GGUFShards?)
+
+    /// - Parameters:
+    ///   - url: a directory, or a `.gguf` file: the whole model or any one of its shards.
+    ///   - projector: the GGUF file of the towers; nil takes the one beside the model, if there is exactly one whose name
+    ///     holds "mmproj".
+    /// - Throws: `CheckpointError` if a GGUF file cannot be read.
+    public init(contentsOf url: URL, projector: URL? = nil) throws(CheckpointError) {
+        guard url.pathExtension.lowercased() == "gguf" else {
+            if let projector {
+                throw CheckpointError(
+                    .invalidValue, file: projector.path, expected: "a GGUF file as its text model",
+                    found: "\(url.path), which is none", remedy: "A directory brings its own towers.")
+            }
+            self = .directory(url)
+            return
+        }
+        let path = projector?.path ?? Self.projectors(beside: url)
+        self = .gguf(
+            try GGUFShards(url.path),
+            projector: try path.map { path throws(CheckpointError) in
+                try GGUFShards(path)
+            })
+    }
+
+    /// Path of the only file of towers beside a model.
+    private static func projectors(beside model: URL) -> String? {
+        let directory = model.deletingLastPathComponent()
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+        let projectors = files.filter {
+            let name = $0.lowercased()
+            return name.hasSuffix(".gguf") && name.contains("mmproj") && $0 != model.lastPathComponent
+        }
+        return projectors.count == 1 ? directory.appending(path: projectors[0]).path : nil
+    }
+
+    // MARK: Parts
+
+    /// - Throws: `CheckpointError`, `TokenizerError`.
+    public func tokenizer() throws -> Tokenizer {
+        switch self {
+        case .directory: try Tokenizer(contentsOf: path("tokenizer.json"))
+        case .gguf(let text, _): try Tokenizer(text.tokenizerMetadata())
+        }
+    }
+
+    /// - Throws: `CheckpointError`, and `TokenizerError` for GGUF.
+    public func configuration() throws -> ModelConfiguration {
+        switch self {
+        case .directory: return try ModelConfiguration(contentsOf: path("config.json"))
+        case .gguf(let text, let projector):
+            let tokens = try text.tokenizerMetadata().specialTokens()
+            return try ModelConfiguration(text, projector: projector) { tokens[$0] }
+        }
+    }
+
+    /// The weights.
+    ///
+    /// - Throws: `CheckpointError` if they are not as `table` says.
+    public func checkpoint(_ table: TensorTable) throws(CheckpointError) -> Checkpoint {
+        switch self {
+        case .directory(let url): try Checkpoint(url.path, checkedAgainst: table)
+        case .gguf(let text, let projector): try Checkpoint(text, projector: projector, checkedAgainst: table)
+        }
+    }
+
+    /// The source of the chat template; nil if there is none.
+    public var chatTemplate: String? {
+        switch self {
+        case .directory: try? String(contentsOfFile: path("chat_template.jinja"), encoding: .utf8)
+        case .gguf(let text, _): text.metadata["tokenizer.chat_template"]?.string
+        }
+    }
+
+    public var hasWeights: Bool {
+        switch self {
+        case .directory: ["model.safetensors", "model.safetensors.index.json"].contains(where: isPresent)
+        case .gguf: true
+        }
+    }
+
+    public var hasTokenizer: Bool {
+        switch self {
+        case .directory: isPresent("tokenizer.json")
+        case .gguf: true
+        }
+    }
+
+    private func isPresent(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
+
+    /// Where the chat template is looked for.
+    var chatTemplatePlace: String {
+        switch self {
+        case .directory: path("chat_template.jinja")
+        case .gguf(let text, _): "\(text.path), tokenizer.chat_template"
+        }
+    }
+
+    /// - Throws: `CheckpointError`.
+    func generationConfiguration(_ tokenizer: Tokenizer) throws(CheckpointError) -> GenerationConfiguration {
+        switch self {
+        case .directory: try GenerationConfiguration(contentsOf: path("generation_config.json"))
+        case .gguf(let text, _): try GenerationConfiguration(text) { tokenizer.specialTokens[$0] }
+        }
+    }
+
+    /// GGUF files say nothing of it: the reference's defaults hold, which are the published values.
+    ///
+    /// - Throws: `CheckpointError`.
+    func processorConfiguration() throws(CheckpointError) -> ProcessorConfiguration {
+        switch self {
+        case .directory: try ProcessorConfiguration(contentsOf: path("processor_config.json"))
+        case .gguf: try ProcessorConfiguration(contentsOf: nil)
+        }
+    }
+
+    /// A file of a directory.
+    private func path(_ name: String) -> String {
+        switch self {
+        case .directory(let url): url.appending(path: name).path
+        case .gguf(let text, _): text.path
+        }
+    }
+}
+
+extension GGUFShards {
+    fileprivate func tokenizerMetadata() throws(CheckpointError) -> TokenizerMetadata {
+        let prefix = "tokenizer.ggml."
+        func array<Values>(_ key: String, _ values: (GGUFArray) -> Values?) throws(CheckpointError) -> Values {
+            guard let value = metadata[prefix + key], let values = value.array.flatMap(values) else {
+                throw CheckpointError(
+                    metadata[prefix + key] == nil ? .missingKey : .invalidValue, file: path, place: prefix + key,
+                    expected: "the vocabulary's \(key)", found: metadata[prefix + key]?.summary ?? "none",
+                    remedy: "Convert the model again with a current converter, or get another file.")
+            }
+            return values
+        }
+        let model = metadata["\(prefix)model"]?.string
+        guard model == "gemma4" else {
+            throw CheckpointError(
+                .unsupportedModel, file: path, place: "\(prefix)model", expected: "\"gemma4\"",
+                found: model.map { "\"\($0)\"" } ?? "none",
+                remedy: "Convert the model again with a current converter, or get another file.")
+        }
+        return TokenizerMetadata(
+            pieces: try array("tokens", \.strings), types: try array("token_type", \.integers),
+            merges: try array("merges", \.strings), file: path)
+    }
+}

@@ -1,0 +1,139 @@
+/// A vocabulary as GGUF files carry it in their metadata: pieces, their types, and merges.
+///
+/// Scores are in those files too, and mean nothing: the order of the merges is all that counts.
+///
+/// Source: llama.cpp, `gguf-py/gguf/constants.py`, `TokenType`; `src/llama-vocab.cpp`, `gemma4`.
+public struct TokenizerMetadata: Sendable {
+    /// Texts one behind the other in UTF-8, and where each ends.
+    public typealias Texts = (bytes: [UInt8], ends: [Int])
+
+    /// By id, ▁ for a space.
+    public let pieces: Texts
+    /// By id.
+    public let types: [Int]
+    /// "left right", in order of rank.
+    public let merges: Texts
+    /// For messages.
+    let file: String
+
+    public init(pieces: Texts, types: [Int], merges: Texts, file: String) {
+        (self.pieces, self.types, self.merges, self.file) = (pieces, types, merges, file)
+    }
+
+    /// The vocabulary of a `tokenizer.json`, as llama.cpp's converter would write it.
+    ///
+    /// - Throws: `TokenizerError`, also if an id has no piece.
+    public init(contentsOf path: String) throws(TokenizerError) {
+        let tokenizer = try TokenizerFile(contentsOf: path)
+        let special = Dictionary(tokenizer.addedTokens.map { ($0.id, $0.text) }) { first, _ in first }
+        var pieces: Texts = ([], [])
+        var types: [Int] = []
+        for id in 0..<tokenizer.vocabulary.count {
+            guard let piece = tokenizer.vocabulary.piece(id) else {
+                throw TokenizerError(
+                    .invalidVocabulary, file: path, place: "model.vocab", expected: "a piece for every id",
+                    found: "none for \(id)")
+            }
+            pieces.bytes += piece
+            pieces.ends.append(pieces.bytes.count)
+            types.append(Self.type(of: piece, special: special[id]))
+        }
+        var merges: Texts = ([], [])
+        for merge in tokenizer.merges.merges {
+            for (id, ending) in [(merge.left, [UInt8(ascii: " ")]), (merge.right, [])] {
+                merges.bytes += tokenizer.vocabulary.piece(Int(id)) ?? []
+                merges.bytes += ending
+            }
+            merges.ends.append(merges.bytes.count)
+        }
+        self.init(pieces: pieces, types: types, merges: merges, file: path)
+    }
+
+    /// Those special tokens that make up calls and channels are shown to users: so the converter has it.
+    private static func type(of piece: ArraySlice<UInt8>, special: String?) -> Int {
+        let shown = [
+            "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", "<|\"|>", "<|channel>",
+            "<channel|>",
+        ]
+        if let special { return shown.contains(special) ? userDefined : control }
+        return piece.count == 6 && piece.starts(with: "<0x".utf8) && piece.last == UInt8(ascii: ">") ? byte : normal
+    }
+
+    private static let (normal, unknown, control, userDefined, byte) = (1, 2, 3, 4, 6)
+
+    /// `<unk>`, control tokens, and those that the converter wants shown. Early files call all of them control tokens, so
+    /// that they are not told apart here.
+    private static let specialTypes = unknown...userDefined
+}
+
+extension Tokenizer {
+    /// - Throws: `TokenizerError`, with the metadata's key.
+    public init(_ metadata: TokenizerMetadata) throws(TokenizerError) {
+        let vocabulary = try metadata.vocabulary()
+        try self.init(
+            vocabulary, metadata.mergeList(of: vocabulary), addedTokens: metadata.addedTokens(), file: metadata.file)
+    }
+}
+
+extension TokenizerMetadata {
+    fileprivate func vocabulary() throws(TokenizerError) -> Vocabulary {
+        var vocabulary = Vocabulary(capacity: pieces.ends.count)
+        var start = 0
+        for (id, end) in pieces.ends.enumerated() {
+            let piece = pieces.bytes[start..<end]
+            guard vocabulary.insert(piece, id: id) == .added else {
+                throw TokenizerError(
+                    .invalidVocabulary, file: file, place: "tokenizer.ggml.tokens[\(id)]",
+                    expected: "each piece once",
+                    found: "\(String(decoding: piece, as: UTF8.self).debugDescription) twice")
+            }
+            start = end
+        }
+        return vocabulary
+    }
+
+    /// Merges of pieces that a cut vocabulary lacks are passed over, as llama.cpp does: no text can reach them.
+    fileprivate func mergeList(of vocabulary: Vocabulary) throws(TokenizerError) -> MergeList {
+        var pairs = PiecePairs()
+        pairs.bytes.reserveCapacity(merges.bytes.count)
+        var start = 0
+        for (index, end) in merges.ends.enumerated() {
+            let text = merges.bytes[start..<end]
+            guard let space = text.dropFirst().firstIndex(of: UInt8(ascii: " ")) else {
+                throw TokenizerError(
+                    .malformed, file: file, place: "tokenizer.ggml.merges[\(index)]",
+                    expected: "two pieces with a space between them",
+                    found: String(decoding: text, as: UTF8.self).debugDescription)
+            }
+            pairs.bytes.append(contentsOf: text[..<space])
+            let leftEnd = pairs.bytes.count
+            pairs.bytes.append(contentsOf: text[(space + 1)...])
+            pairs.endPair(leftEnd: leftEnd)
+            start = end
+        }
+        var list = MergeList()
+        _ = list.append(pairs, of: vocabulary, skipsUnknown: true)
+        return list
+    }
+
+    /// The special tokens alone, without the time that a whole tokenizer takes.
+    ///
+    /// - Throws: `TokenizerError` if types and tokens do not belong together.
+    public func specialTokens() throws(TokenizerError) -> SpecialTokens { SpecialTokens(try addedTokens()) }
+
+    fileprivate func addedTokens() throws(TokenizerError) -> [AddedToken] {
+        guard types.count == pieces.ends.count else {
+            throw TokenizerError(
+                .malformed, file: file, place: "tokenizer.ggml.token_type",
+                expected: "\(pieces.ends.count) types, one for each token", found: "\(types.count)")
+        }
+        return types.indices.filter { Self.specialTypes.contains(types[$0]) }.map {
+            AddedToken(text: text($0), id: $0, isSpecial: true)
+        }
+    }
+
+    private func text(_ id: Int) -> String {
+        let start = id > 0 ? pieces.ends[id - 1] : 0
+        return String(decoding: pieces.bytes[start..<pieces.ends[id]], as: UTF8.self)
+    }
+}
