@@ -15,7 +15,7 @@ struct Bench: ParsableCommand {
     @Option(help: ArgumentHelp("Directory as downloaded, or a .gguf file.", valueName: "path"))
     var model: String?
 
-    @Option(help: ArgumentHelp("Towers of a .gguf file; default: the only mmproj file beside it.", valueName: "file"))
+    @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
     var mmproj: String?
 
     @Option(help: ArgumentHelp("Made-up weights of this shape: E2B, E4B, 31B or 26B-A4B.", valueName: "variant"))

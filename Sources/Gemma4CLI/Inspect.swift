@@ -8,9 +8,7 @@ struct Inspect: ParsableCommand {
         discussion: """
             A directory with a config.json alone is enough. A .gguf file needs its shards; its towers are found beside it.
 
-            Examples:
-              gemma4 inspect gemma-4-E2B-it
-              gemma4 inspect gemma-4-E2B-it-Q4_0.gguf
+            Example: gemma4 inspect gemma-4-E2B-it
             """)
 
     @Argument(
@@ -18,7 +16,7 @@ struct Inspect: ParsableCommand {
             "Directory as downloaded, or a .gguf file; default: $\(ModelPath.variable).", valueName: "path"))
     var model: String?
 
-    @Option(help: ArgumentHelp("Towers of a .gguf file; default: the only mmproj file beside it.", valueName: "file"))
+    @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
     var mmproj: String?
 
     @Option(help: ArgumentHelp("json: one object.", valueName: "text|json"))

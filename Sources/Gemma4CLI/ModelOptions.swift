@@ -10,13 +10,10 @@ struct ModelPath: ParsableArguments {
 
     @Option(
         name: .customLong("model"),
-        help: ArgumentHelp("Directory as downloaded, or a .gguf file; default: $\(variable).", valueName: "path"))
+        help: ArgumentHelp("Directory or .gguf file; default: $\(variable).", valueName: "path"))
     var given: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "Towers of a .gguf file, for pictures and sound; default: the only mmproj file beside it.",
-            valueName: "file"))
+    @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
     var mmproj: String?
 
     /// - Throws: `CommandError` if there is nothing at the path, `CheckpointError` if it is a damaged file.

@@ -87,7 +87,7 @@ public struct GGUFWriter: ~Copyable {
 
     // MARK: Bytes
 
-    private static func header(_ metadata: [(key: String, value: GGUFValue)], _ tensors: [Description]) -> [UInt8] {
+    static func header(_ metadata: [(key: String, value: GGUFValue)], _ tensors: [Description]) -> [UInt8] {
         var bytes = GGUFFile.magic
         bytes.append(littleEndian: GGUFFile.version)
         bytes.append(littleEndian: UInt64(tensors.count))

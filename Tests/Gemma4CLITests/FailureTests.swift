@@ -22,8 +22,8 @@ struct Mistake: CustomTestStringConvertible, Sendable {
         Mistake("generate", "--bogus", status: 64, message: "Unknown option '--bogus'"),
         Mistake(
             "generate", "a", status: 64,
-            message: "no model: give --model <dir>, or set GEMMA4_MODEL. Get a model with: hf download"),
-        Mistake("inspect", status: 64, message: "no model: give its directory"),
+            message: "no model: give --model <path>, or set GEMMA4_MODEL. Get a model with: hf download"),
+        Mistake("inspect", status: 64, message: "no model: give its path"),
         Mistake(
             "generate", "--model", e2b, status: 64, message: "nothing to answer: give a prompt, or --messages <file>"),
         Mistake("generate", "a", "--messages", "b", status: 64, message: "--messages holds the whole conversation"),

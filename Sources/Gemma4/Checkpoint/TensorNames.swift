@@ -39,6 +39,6 @@ extension Checkpoint {
         try self.init([text] + (projector.map { [$0] } ?? [])) { name in
             name == GGUFNames.rotaryFactors ? nil : GGUFNames.published(name) ?? (name, .published)
         }
-        try table.check(self, against: "the metadata") { GGUFNames.stored($0)?.name ?? $0 }
+        try table.check(self, as: .gguf)
     }
 }

@@ -66,34 +66,30 @@ public struct TensorTable: Sendable {
     /// Leftovers may be there or not. So may `lm_head.weight` of a tied model: some re-saved files hold this copy of the
     /// embedding.
     ///
-    /// - Parameters:
-    ///   - source: what describes the tensors.
-    ///   - storedName: what the files call a tensor, by its published name.
-    /// - Throws: one `CheckpointError` that lists every missing, superfluous and mis-shaped tensor.
-    public func check(
-        _ checkpoint: Checkpoint, against source: String = "config.json", storedName: (String) -> String = { $0 }
-    ) throws(CheckpointError) {
+    /// - Throws: one `CheckpointError` that lists every missing, superfluous and mis-shaped tensor, by the names that
+    ///   stand in the files.
+    public func check(_ checkpoint: Checkpoint, as format: CheckpointFormat = .directory) throws(CheckpointError) {
         var mismatches: [TensorMismatch] = []
         for row in rows {
             if let entry = checkpoint.entries[row.name] {
                 if entry.shape != row.shape.dimensions {
-                    mismatches.append(.misshapen(storedName(row.name), expected: row.shape, found: entry.shape))
+                    mismatches.append(.misshapen(format.storedName(row.name), expected: row.shape, found: entry.shape))
                 }
             } else if row.isRequired {
-                mismatches.append(.missing(storedName(row.name), expected: row.shape))
+                mismatches.append(.missing(format.storedName(row.name), expected: row.shape))
             }
         }
         var known = Set(rows.map(\.name))
         if isTied { known.insert("lm_head.weight") }
         for (name, entry) in checkpoint.entries where !known.contains(name) {
-            mismatches.append(.superfluous(storedName(name), found: entry.shape))
+            mismatches.append(.superfluous(format.storedName(name), found: entry.shape))
         }
-        guard mismatches.isEmpty else { throw Self.error(mismatches, in: checkpoint.path, against: source) }
+        guard mismatches.isEmpty else { throw Self.error(mismatches, in: checkpoint.path, format) }
     }
 
-    private static func error(_ mismatches: [TensorMismatch], in path: String, against source: String)
-        -> CheckpointError
-    {
+    private static func error(
+        _ mismatches: [TensorMismatch], in path: String, _ format: CheckpointFormat
+    ) -> CheckpointError {
         var counts = (missing: 0, superfluous: 0, misshapen: 0)
         for mismatch in mismatches {
             switch mismatch {
@@ -103,10 +99,9 @@ public struct TensorTable: Sendable {
             }
         }
         return CheckpointError(
-            .tensorMismatch, file: path, expected: "the tensors that \(source) describes",
+            .tensorMismatch, file: path, expected: "the tensors that \(format.description) describes",
             found: "\(counts.missing) missing, \(counts.superfluous) superfluous, \(counts.misshapen) of another shape",
-            remedy:
-                "\(source) and weights are of different models; use the \(source) published beside these weights.",
+            remedy: format.remedy,
             mismatches: mismatches.sorted { $0.name < $1.name })
     }
 

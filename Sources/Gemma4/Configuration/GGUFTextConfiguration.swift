@@ -15,6 +15,12 @@ extension GGUFConfiguration {
                 "gemma4.block_count", expected: "an integer from 1 to \(ConfigurationObject.layerCounts.upperBound)",
                 found: "\(layers)")
         }
+        let shared = try text.integer("attention.shared_kv_layers")
+        guard 0..<layers ~= shared else {
+            throw text.invalid(
+                "gemma4.attention.shared_kv_layers", expected: "an integer from 0 to \(layers - 1)", found: "\(shared)")
+        }
+        text.add("num_kv_shared_layers", .integer(shared), from: "gemma4.attention.shared_kv_layers")
         text.add("num_hidden_layers", .integer(layers), from: "gemma4.block_count")
         text.add("vocab_size", .integer(try text.shape("token_embd.weight", rank: 2)[0]), from: "token_embd.weight")
         try text.add("hidden_size", integer: "embedding_length")
@@ -35,8 +41,8 @@ extension GGUFConfiguration {
             text.add(key, id.map(JSONValue.integer) ?? .null, from: stored)
         }
         let isSliding = try text.addLayerTypes(layers)
-        try text.addAttention(isSliding)
-        try text.addFeedForward(layers)
+        try text.addAttention(isSliding, firstShared: layers - shared)
+        try text.addFeedForward(layers, firstShared: layers - shared)
         try text.addRotary()
         return text
     }
@@ -52,11 +58,10 @@ extension GGUFConfiguration {
             "layer_types", .array(bits.map { .string($0 != 0 ? "sliding_attention" : "full_attention") }),
             from: prefix + key)
         try add("sliding_window", integer: "attention.sliding_window")
-        try add("num_kv_shared_layers", integer: "attention.shared_kv_layers")
         return bits.map { $0 != 0 }
     }
 
-    private mutating func addAttention(_ isSliding: [Bool]) throws(CheckpointError) {
+    private mutating func addAttention(_ isSliding: [Bool], firstShared: Int) throws(CheckpointError) {
         for (key, stored) in [("global_head_dim", "length"), ("head_dim", "length_swa")] {
             let keys = try integer("attention.key_\(stored)")
             let values = try integer("attention.value_\(stored)")
@@ -69,7 +74,6 @@ extension GGUFConfiguration {
         try add("num_attention_heads", integer: "attention.head_count")
 
         let layers = isSliding.count
-        let firstShared = try layers - integer("attention.shared_kv_layers")
         let keysAreValues = isSliding.indices.contains { layer in
             !isSliding[layer] && layer < firstShared && file.tensor("blk.\(layer).attn_v.weight") == nil
         }
@@ -88,10 +92,9 @@ extension GGUFConfiguration {
         add("num_global_key_value_heads", full == sliding ? .null : .integer(full), from: prefix + key)
     }
 
-    private mutating func addFeedForward(_ layers: Int) throws(CheckpointError) {
+    private mutating func addFeedForward(_ layers: Int, firstShared: Int) throws(CheckpointError) {
         let key = "feed_forward_length"
         let widths = try integers(key, layers: layers)
-        let firstShared = try max(0, layers - integer("attention.shared_kv_layers"))
         let isDoubled = widths.last != widths[0]
         let expected = widths.indices.map { isDoubled && $0 >= firstShared ? 2 : 1 }
         guard zip(widths, expected).allSatisfy({ $0.isMultiple(of: $1) && $0 / $1 == widths[0] }) else {
@@ -146,13 +149,15 @@ extension GGUFConfiguration {
     /// `rope_freqs` divides the frequencies of full layers: by 1 for the pairs that turn, by 1e30 for those that stand
     /// still. Without it the published share, a quarter.
     private func turningShare() throws(CheckpointError) -> Double {
-        guard let factors = file.floats(GGUFNames.rotaryFactors) else { return 0.25 }
+        let published = 0.25
+        guard let factors = file.floats(GGUFNames.rotaryFactors) else { return published }
         let turning = factors.prefix { $0 == 1 }.count
         guard turning > 0, factors[turning...].allSatisfy({ $0 >= 1e30 }) else {
             throw CheckpointError(
                 .invalidValue, file: file.path, place: GGUFNames.rotaryFactors,
                 expected: "1 for the pairs that turn, then 1e30", found: "other factors", remedy: Self.remedy)
         }
-        return Double(turning) / Double(factors.count)
+        let isPublished = Int(published * Double(factors.count)) == turning
+        return isPublished ? published : Double(turning) / Double(factors.count)
     }
 }

@@ -1,0 +1,29 @@
+/// The two forms in which weights are found, and what they mean for messages about them.
+public enum CheckpointFormat: Sendable {
+    case directory, gguf
+
+    /// What says which tensors there should be.
+    var description: String {
+        switch self {
+        case .directory: "config.json"
+        case .gguf: "the file's metadata"
+        }
+    }
+
+    var remedy: String {
+        switch self {
+        case .directory:
+            "config.json and weights are of different models; use the config.json published beside these weights."
+        case .gguf:
+            "The file was made for another version of the model, or by an unfinished conversion: get another file."
+        }
+    }
+
+    /// What the files call a tensor of that published name.
+    func storedName(_ published: String) -> String {
+        switch self {
+        case .directory: published
+        case .gguf: GGUFNames.stored(published)?.name ?? published
+        }
+    }
+}

@@ -1,0 +1,119 @@
+import Foundation
+import Gemma4
+import Tensors
+import Tokenization
+import Weights
+
+/// A published directory as the GGUF files that llama.cpp reads: the text model with its vocabulary, and the towers.
+///
+/// Source: llama.cpp, `conversion/gemma.py`.
+public struct GGUFExport: Sendable {
+    public enum File: Sendable, CaseIterable { case text, projector }
+
+    /// One tensor on its way into a file.
+    public struct Item: Sendable {
+        /// Its published name, shape and part.
+        public let row: TensorTable.Row
+        public let storedName: String
+        public let layout: TensorLayout
+    }
+
+    public let configuration: ModelConfiguration
+    private let checkpoint: Checkpoint
+    private let vocabulary: TokenizerMetadata
+    private let chatTemplate: String?
+
+    /// - Throws: `CheckpointError`, `TokenizerError`.
+    public init(contentsOf directory: URL) throws {
+        let source = ModelSource.directory(directory)
+        configuration = try source.configuration()
+        checkpoint = try source.checkpoint(TensorTable(configuration))
+        vocabulary = try TokenizerMetadata(contentsOf: directory.appending(path: "tokenizer.json").path)
+        chatTemplate = source.chatTemplate
+    }
+
+    public var files: [File] { GGUFMetadata.projector(configuration) == nil ? [.text] : [.text, .projector] }
+
+    /// The tensors of a file that the checkpoint has and the model uses, in the order of the table.
+    public func items(_ file: File) -> [Item] {
+        TensorTable(configuration).rows.compactMap { row in
+            guard row.part != .leftover, checkpoint.entries[row.name] != nil, let stored = GGUFNames.stored(row.name),
+                stored.name.hasPrefix("v.") || stored.name.hasPrefix("a.") || stored.name.hasPrefix("mm.")
+                    ? file == .projector : file == .text
+            else { return nil }
+            return Item(row: row, storedName: stored.name, layout: stored.layout)
+        }
+    }
+
+    /// Writes one file.
+    ///
+    /// - Parameters:
+    ///   - fileType: what llama.cpp calls the mixture of types, `general.file_type`.
+    ///   - elementType: how a matrix is stored, from the tensor and the type in which it was published. Vectors, single
+    ///     numbers, and what the format stores in another layout, are f32 without being asked for.
+    ///   - encode: numbers of whole rows in an element type.
+    /// - Throws: `CheckpointError` if the file cannot be written.
+    public func write(
+        _ file: File, to path: String, fileType: UInt32, elementType: (Item, ElementType) -> ElementType,
+        encode: ([Float], ElementType) -> [UInt8]
+    ) throws {
+        let items = items(file)
+        let types = items.map { item in
+            let published = checkpoint.entries[item.row.name]!.elementType
+            return Self.isAlwaysFloat32(item) ? ElementType.float32 : elementType(item, published)
+        }
+        var descriptions = zip(items, types).map {
+            GGUFWriter.Description($0.storedName, $1, $0.layout.stored($0.row.shape))
+        }
+        let factors = file == .text ? GGUFMetadata.rotaryFactors(configuration) : []
+        if !factors.isEmpty {
+            descriptions.append(GGUFWriter.Description(GGUFNames.rotaryFactors, .float32, [factors.count]))
+        }
+        var writer = try GGUFWriter(
+            path, metadata: metadata(file) + [("general.file_type", .uint32(fileType))], tensors: descriptions)
+        let device = Device(threadCount: 1)
+        for (item, type) in zip(items, types) {
+            guard let tensor = try checkpoint.tensor(item.row.name, item.row.shape, on: device) else { continue }
+            if tensor.elementType == type, item.layout.keepsNumbers {
+                try checkpoint.withStoredBytes(item.row.name) { try writer.append($0) }
+                continue
+            }
+            let rowsAtOnce = item.layout.keepsNumbers ? max(1, (1 << 22) / max(1, tensor.columns)) : tensor.rows
+            let matrix = tensor.reshaped([tensor.rows, tensor.columns])
+            for first in stride(from: 0, to: tensor.rows, by: rowsAtOnce) {
+                let part = matrix.gathered(Array(first..<min(tensor.rows, first + rowsAtOnce))).toArray()
+                let bytes = encode(item.layout.stored(part, item.row.shape), type)
+                try bytes.withUnsafeBytes { try writer.append($0) }
+            }
+        }
+        if !factors.isEmpty { try factors.withUnsafeBytes { try writer.append($0) } }
+        try writer.finish()
+    }
+
+    private static func isAlwaysFloat32(_ item: Item) -> Bool {
+        item.row.shape.rank < 2 || !item.layout.keepsNumbers || item.layout == .depthwise
+            || item.row.part == .router || item.storedName.hasPrefix("a.conv1d.")
+            || ["v.position_embd.weight", "a.input_projection.weight"].contains(item.storedName)
+    }
+
+    private func metadata(_ file: File) -> [GGUFMetadata.Entry] {
+        guard file == .text else { return GGUFMetadata.projector(configuration) ?? [] }
+        var entries = GGUFMetadata.text(configuration)
+        func add(_ key: String, _ value: GGUFValue) { entries.append(("tokenizer.\(key)", value)) }
+        add("ggml.model", .string("gemma4"))
+        add("ggml.tokens", .array(GGUFArray(strings: vocabulary.pieces)))
+        add("ggml.scores", .array(GGUFArray(.float32, vocabulary.types.map { _ in .float32(-1000) })))
+        add("ggml.token_type", .array(GGUFArray(vocabulary.types.map { Int32($0) })))
+        add("ggml.merges", .array(GGUFArray(strings: vocabulary.merges)))
+        let tokens = try? vocabulary.specialTokens()
+        for (key, token) in [
+            ("bos", "<bos>"), ("eos", "<eos>"), ("unknown", "<unk>"), ("padding", "<pad>"), ("mask", "<mask>"),
+        ] {
+            if let id = tokens?[token] { add("ggml.\(key)_token_id", .uint32(UInt32(id))) }
+        }
+        add("ggml.add_bos_token", .bool(true))
+        add("ggml.add_space_prefix", .bool(false))
+        if let chatTemplate { add("chat_template", .string(chatTemplate)) }
+        return entries
+    }
+}

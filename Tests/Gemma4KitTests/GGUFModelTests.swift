@@ -1,0 +1,270 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Gemma4Kit
+@testable import Weights
+
+/// The golden checkpoints, written as GGUF and read again.
+struct GGUFModelTests {
+    private let directory: TemporaryDirectory
+    private var model: String { "\(directory.path)/model.gguf" }
+    private var projector: String { "\(directory.path)/mmproj-model.gguf" }
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    /// Writes model and towers of a golden checkpoint; matrices whose rows are no whole blocks stay as they were.
+    private func export(_ variant: String, as type: ElementType?) throws {
+        let export = try GGUFExport(contentsOf: URL(filePath: Goldens.checkpoint(variant)))
+        for file in export.files {
+            try export.write(
+                file, to: file == .text ? model : projector, fileType: 0,
+                elementType: { item, published in
+                    guard let type, item.row.shape.columns.isMultiple(of: type.blockLength) else { return published }
+                    return type
+                }, encode: encoded)
+        }
+    }
+
+    private func open() throws -> Gemma4Pipeline { try Gemma4Pipeline(contentsOf: URL(filePath: model)) }
+
+    // MARK: Answers
+
+    /// The same tokens from the same weights, and the same log-probabilities: to the bit where the bytes are those of the
+    /// directory. The patch projection is f32 in GGUF, and the audio scores' scale comes back through a logarithm: media
+    /// move a log-probability as little as the order of additions does.
+    @Test(
+        arguments: GoldenCase.all.filter {
+            // E4B's audio tower has other constants here than the published one, and GGUF carries none of them.
+            $0.name == "long-text" || $0.name == ($0.variant == "E2B" ? "image-audio" : "images")
+        }, [nil, .float32, .float16] as [ElementType?])
+    func answersAsTheDirectory(golden: GoldenCase, type: ElementType?) async throws {
+        try export(golden.variant, as: type)
+        let found = try await answer(golden, open())
+        #expect(found.tokens == golden.tokens)
+        let expected = try await answer(golden, Gemma4Pipeline(contentsOf: URL(filePath: golden.checkpoint)))
+        let isExact = type == nil && golden.name == "long-text"
+        for (found, expected) in zip(found.logprobs, expected.logprobs) {
+            #expect(abs(found - expected) <= (isExact ? 0 : 2e-3))
+        }
+    }
+
+    /// 8-bit weights move the logits of a random net by more than its choices' margins: what must agree is the file and
+    /// the same numbers spelled out in f32.
+    @Test(arguments: Goldens.variants)
+    func blocksMeanTheirNumbers(variant: String) async throws {
+        try export(variant, as: .q8_0)
+        let blocks = try GGUFShards(model)
+        let decoded = "\(directory.path)/decoded.gguf"
+        let isQuantised = blocks.files[0].tensors.filter { $0.elementType == .q8_0 }
+        #expect(!isQuantised.isEmpty)
+        let device = Device(threadCount: 1)
+        let checkpoint = try Checkpoint([blocks]) { ($0, .published) }
+        var writer = try GGUFWriter(
+            decoded, metadata: blocks.metadata.map { ($0.key, $0.value) },
+            tensors: blocks.files[0].tensors.map { .init($0.name, .float32, Shape($0.shape)) })
+        for entry in blocks.files[0].tensors {
+            let tensor = try checkpoint.tensor(entry.name, Shape(entry.shape), on: device)
+            try tensor?.toArray().withUnsafeBytes { try writer.append($0) }
+        }
+        try writer.finish()
+        let golden = try #require(GoldenCase.all.first { $0.variant == variant && $0.name == "long-text" })
+        let found = try await answer(golden, open())
+        let expected = try await answer(golden, Gemma4Pipeline(contentsOf: URL(filePath: decoded)))
+        #expect(found.tokens == expected.tokens)
+        for (found, expected) in zip(found.logprobs, expected.logprobs) { #expect(abs(found - expected) <= 2e-3) }
+    }
+
+    private func answer(_ golden: GoldenCase, _ pipeline: Gemma4Pipeline) async throws -> Answer {
+        let messages = try ChatMessage.parse(json: Data(contentsOf: URL(filePath: golden.messagesFile)))
+        // GGUF says nothing of the budget.
+        let budget = try ModelSource(contentsOf: URL(filePath: golden.checkpoint)).processorConfiguration()
+        let prompt = PromptOptions(
+            imageTokens: budget.imageMaxSoftTokens,
+            mediaDirectory: URL(filePath: golden.messagesFile).deletingLastPathComponent())
+        return try await pipeline.generate(messages, prompt: prompt, options: .init(maxTokens: golden.tokens.count))
+            .answer()
+    }
+
+    // MARK: Parts
+
+    @Test(arguments: Goldens.variants)
+    func partsAreThoseOfTheDirectory(variant: String) throws {
+        try export(variant, as: nil)
+        let (found, expected) = (try open(), try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint(variant))))
+        #expect(found.model.configuration.textConfig == expected.model.configuration.textConfig)
+        #expect(found.model.configuration.visionConfig == expected.model.configuration.visionConfig)
+        #expect(variant == "E4B" || found.model.configuration == expected.model.configuration)
+        #expect(found.chatTemplate == expected.chatTemplate && found.chatTemplate.isRecognized)
+        #expect(found.stopTokens == expected.stopTokens)
+        #expect(found.tokenizer.vocabularySize == expected.tokenizer.vocabularySize)
+        for text in ["one two  three\n\n\n", "é\u{65}\u{301} 😊\t<0x0A>", "<|turn>user\n<unk><bos>a b<turn|>", ""] {
+            for parseSpecial in [true, false] {
+                let ids = expected.tokenizer.encode(text, parseSpecial: parseSpecial)
+                #expect(found.tokenizer.encode(text, parseSpecial: parseSpecial) == ids)
+                for skipSpecial in [true, false] {
+                    #expect(
+                        found.tokenizer.decode(ids, skipSpecial: skipSpecial)
+                            == expected.tokenizer.decode(ids, skipSpecial: skipSpecial))
+                }
+            }
+        }
+    }
+
+    @Test func takesTextAloneWithoutTowers() throws {
+        try export("E2B", as: nil)
+        try FileManager.default.moveItem(atPath: projector, toPath: "\(directory.path)/towers.gguf")
+        #expect(try open().model.configuration.visionConfig == nil)
+        let towers = URL(filePath: "\(directory.path)/towers.gguf")
+        let given = try Gemma4Pipeline(contentsOf: URL(filePath: model), projector: towers)
+        #expect(given.model.configuration.audioConfig != nil)
+        // Of two, neither is chosen.
+        for name in ["a-mmproj.gguf", "MMPROJ-b.GGUF"] {
+            try FileManager.default.copyItem(atPath: towers.path, toPath: "\(directory.path)/\(name)")
+        }
+        #expect(try open().model.configuration.visionConfig == nil)
+    }
+
+    // MARK: Files that do not fit
+
+    @Test func refusesTowersOfAnotherModel() throws {
+        try export("31B", as: nil)
+        let towers = "\(directory.path)/of31B.gguf"
+        try FileManager.default.moveItem(atPath: projector, toPath: towers)
+        try export("E2B", as: nil)
+        let width = try ModelSource(contentsOf: URL(filePath: Goldens.checkpoint("31B"))).configuration().textConfig
+            .hiddenSize
+        #expect(
+            failure { try Gemma4Pipeline(contentsOf: URL(filePath: model), projector: URL(filePath: towers)) }
+                == "\(towers), clip.vision.projection_dim: expected 48, the width of \(model), found \(width). The towers are of another model: give the mmproj file that was published beside this one."
+        )
+        #expect(
+            failure { try Gemma4Pipeline(contentsOf: URL(filePath: model), projector: URL(filePath: model)) }
+                == "\(model), general.architecture: expected \"clip\", the towers of a model, found \"gemma4\". Give the mmproj file that was published beside the model."
+        )
+        #expect(
+            failure { try Gemma4Pipeline(contentsOf: URL(filePath: towers)) }.hasPrefix(
+                "\(towers), tokenizer.ggml.model: expected \"gemma4\", found none."))
+        #expect(
+            failure {
+                try Gemma4Pipeline(
+                    contentsOf: URL(filePath: Goldens.checkpoint("E2B")), projector: URL(filePath: towers))
+            }.hasPrefix("\(towers): expected a GGUF file as its text model, found "))
+    }
+
+    /// Metadata that were changed, by the key that a message must name.
+    @Test(
+        arguments: [
+            (
+                "general.architecture", .string("gemma3"),
+                "expected \"gemma4\", found \"gemma3\" (Gemma 3, an older family with other layers)"
+            ),
+            ("gemma4.embedding_length", nil, "expected a value, found none"),
+            ("gemma4.embedding_length", .string("48"), "expected an integer, found \"48\""),
+            ("gemma4.embedding_length", .uint32(0), "expected an integer from 1 to 262144, found 0"),
+            ("gemma4.block_count", .uint32(5000), "expected an integer from 1 to 4096, found 5000"),
+            (
+                "gemma4.attention.sliding_window_pattern", .uint32(5),
+                "expected true or false for each of 15 layers, found 5"
+            ),
+            ("gemma4.attention.shared_kv_layers", .uint32(15), "expected an integer from 0 to 14, found 15"),
+            ("gemma4.attention.value_length", .uint32(31), "expected 32, as of keys, found 31"),
+            (
+                "gemma4.attention.head_count_kv", .array(GGUFArray([1, 2] as [Int32])),
+                "expected an integer, or one for each of 15 layers, found an array of 2 int32"
+            ),
+            ("gemma4.rope.dimension_count", .uint32(16), "expected 32, the size of a head, found 16"),
+            ("gemma4.rope.freq_base", .float32(-1), "expected a number above 0.0, found -1.0"),
+            (
+                "gemma4.feed_forward_length", .array(GGUFArray([Int32](repeating: 88, count: 14) + [99])),
+                "expected one width, or twice that in the layers that share keys and values, found [88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 99]"
+            ),
+            ("tokenizer.ggml.model", .string("llama"), "expected \"gemma4\", found \"llama\""),
+            ("tokenizer.ggml.merges", nil, "expected the vocabulary's merges, found none"),
+            (
+                "tokenizer.ggml.token_type", .array(GGUFArray([1, 1] as [Int32])),
+                "expected 701 types, one for each token, found 2"
+            ),
+        ] as [(String, GGUFValue?, String)])
+    func namesTheKey(key: String, value: GGUFValue?, expected: String) throws {
+        try export("E2B", as: nil)
+        try FileManager.default.removeItem(atPath: projector)
+        try rewrite { metadata, _ in metadata[key] = value }
+        let message = failure { try open() }
+        #expect(message.hasPrefix("\(model), \(key): \(expected)."), "\(message)")
+    }
+
+    /// All at once, by the names that stand in the file.
+    @Test func namesTensorsThatAreWrong() throws {
+        try export("E2B", as: nil)
+        try rewrite { metadata, tensors in
+            metadata["gemma4.embedding_length_per_layer_input"] = .uint32(14)
+            tensors["blk.3.ffn_up.weight"] = nil
+        }
+        let message = failure { try open() }
+        #expect(
+            message.hasPrefix(
+                "\(model): expected the tensors that the file's metadata describes, found 1 missing, 0 superfluous, "),
+            "\(message)")
+        #expect(message.contains("\n  blk.0.inp_gate.weight: expected [14, 48], found [12, 48]\n"))
+        try export("E2B", as: nil)
+        try rewrite { _, tensors in
+            tensors["blk.3.ffn_up.weight"] = nil
+            tensors["blk.3.ffn_up.bias"] = ([2], [1, 2])
+        }
+        #expect(
+            failure { try open() } == """
+                \(model): expected the tensors that the file's metadata describes, found 1 missing, 1 superfluous, 0 of another shape.
+                  blk.3.ffn_up.bias: [2], not part of this model
+                  blk.3.ffn_up.weight: missing, expected [88, 48]
+                The file was made for another version of the model, or by an unfinished conversion: get another file.
+                """)
+    }
+
+    /// Writes the model anew, in f32.
+    private func rewrite(
+        _ change: (inout [String: GGUFValue], inout [String: (shape: [Int], values: [Float])]) -> Void
+    ) throws {
+        let file = try GGUFFile(model)
+        let checkpoint = try Checkpoint([GGUFShards(model)]) { ($0, .published) }
+        var metadata = file.metadata
+        var tensors: [String: (shape: [Int], values: [Float])] = [:]
+        for entry in file.tensors {
+            let tensor = try checkpoint.tensor(entry.name, Shape(entry.shape), on: Device(threadCount: 1))
+            tensors[entry.name] = (entry.shape, tensor?.toArray() ?? [])
+        }
+        change(&metadata, &tensors)
+        let ordered = tensors.sorted { $0.key < $1.key }
+        var writer = try GGUFWriter(
+            model, metadata: metadata.map { ($0.key, $0.value) },
+            tensors: ordered.map { .init($0.key, .float32, Shape($0.value.shape)) })
+        for tensor in ordered { try tensor.value.values.withUnsafeBytes { try writer.append($0) } }
+        try writer.finish()
+    }
+
+    private func failure(_ body: () throws -> some Any) -> String {
+        do {
+            _ = try body()
+            return "no error"
+        } catch {
+            return "\(error)"
+        }
+    }
+}
+
+/// Numbers of whole rows in an element type: as f32, bf16 and f16 by rounding, as q8_0 by the largest magnitude.
+private func encoded(_ values: [Float], _ type: ElementType) -> [UInt8] {
+    func bytes(_ bits: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: bits.littleEndian, Array.init) }
+    switch type {
+    case .float32: return values.flatMap { bytes($0.bitPattern) }
+    case .bfloat16: return values.flatMap { bytes(UInt16($0.bitPattern >> 16)) }  // exact: they were bf16
+    case .float16: return values.flatMap { bytes(Float16($0).bitPattern) }
+    default:
+        return stride(from: 0, to: values.count, by: 32).flatMap { start -> [UInt8] in
+            let block = values[start..<start + 32]
+            let scale = Float(Float16((block.map(abs).max() ?? 0) / 127))
+            let quants = block.map { scale == 0 ? 0 : Int8(max(-127, min(127, ($0 / scale).rounded()))) }
+            return bytes(Float16(scale).bitPattern) + quants.map { UInt8(bitPattern: $0) }
+        }
+    }
+}
