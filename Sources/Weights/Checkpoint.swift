@@ -15,14 +15,37 @@ public struct Checkpoint: WeightSource {
         let layout: TensorLayout
         let file: MappedFile
         let range: Range<Int>
+        /// Where the second halves of `firstHalves` lie.
+        var secondHalves: Halves?
+
+        struct Halves: Sendable {
+            let file: MappedFile
+            let range: Range<Int>
+        }
 
         /// As published.
         public var shape: [Int] { layout.published(storedShape) }
 
-        public var byteCount: Int { range.count }
+        public var byteCount: Int { range.count + (secondHalves?.range.count ?? 0) }
 
         /// Valid while `file` lives.
         var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: file.bytes[range]) }
+
+        /// A copy in which the halves of every expert lie side by side, as published; nil if they do so in the file.
+        func joinedHalves() -> OwnedBytes? {
+            guard let second = secondHalves else { return nil }
+            let experts = storedShape[0]
+            let half = range.count / max(1, experts)
+            return OwnedBytes(count: byteCount) { joined in
+                for expert in 0..<experts {
+                    for (place, part) in [(file, range), (second.file, second.range)].enumerated() {
+                        let start = part.1.lowerBound + expert * half
+                        UnsafeMutableRawBufferPointer(rebasing: joined[((2 * expert + place) * half)...])
+                            .copyMemory(from: UnsafeRawBufferPointer(rebasing: part.0.bytes[start..<start + half]))
+                    }
+                }
+            }
+        }
     }
 
     /// The directory, or the GGUF file of the text model.
@@ -76,6 +99,9 @@ public struct Checkpoint: WeightSource {
                 mapped: entry.bytes, owner: entry.file, Shape(entry.storedShape), entry.elementType, on: device)
             return Tensor(entry.layout.published(stored.toArray(), entry.storedShape), shape, on: device)
         }
+        if let halves = entry.joinedHalves() {
+            return Tensor(mapped: halves.bytes, owner: halves, shape, entry.elementType, on: device)
+        }
         let bytes = entry.bytes
         guard bytes.count > 0, Int(bitPattern: bytes.baseAddress) % entry.elementType.alignment == 0 else {
             // Some writers do not pad their header, and the kernels want elements at whole addresses.
@@ -89,7 +115,10 @@ public struct Checkpoint: WeightSource {
     /// bounds are. Seconds for a large model: for when its answers are no numbers.
     public func firstNotFinite() -> CheckpointError? {
         for (_, entry) in entries.sorted(by: { $0.key < $1.key }) where !entry.shape.isEmpty {
-            guard entry.bytes.holdsNotFinite(entry.elementType) else { continue }
+            let second = entry.secondHalves.map { UnsafeRawBufferPointer(rebasing: $0.file.bytes[$0.range]) }
+            guard [entry.bytes, second].contains(where: { $0?.holdsNotFinite(entry.elementType) ?? false }) else {
+                continue
+            }
             return CheckpointError(
                 .notFinite, file: entry.file.path, place: entry.storedName, expected: "finite numbers",
                 found: "NaN or infinity",
@@ -109,6 +138,7 @@ public struct Checkpoint: WeightSource {
     public func advise(_ access: MappedFile.Access, _ name: String) {
         guard let entry = entries[name] else { return }
         entry.file.advise(access, entry.range)
+        entry.secondHalves.map { $0.file.advise(access, $0.range) }
     }
 
     // MARK: Files

@@ -97,19 +97,39 @@ extension Checkpoint {
         _ models: [GGUFShards], published: (String) -> Published?
     ) throws(CheckpointError) {
         var entries: [String: Entry] = [:]
+        var secondHalves: [String: Entry] = [:]
         for file in models.flatMap(\.files) {
             for tensor in file.tensors {
                 guard let (name, layout) = published(tensor.name) else { continue }
                 let entry = Entry(
                     storedName: tensor.name, elementType: tensor.elementType, storedShape: tensor.shape, layout: layout,
                     file: file.file, range: tensor.range)
-                guard entries.updateValue(entry, forKey: name) == nil else {
+                let earlier =
+                    layout == .secondHalves
+                    ? secondHalves.updateValue(entry, forKey: name) : entries.updateValue(entry, forKey: name)
+                guard earlier == nil else {
                     throw CheckpointError(
                         .invalidTensor, file: file.path, place: tensor.name, expected: "every tensor once",
                         found: "a second one that stands for \(name)")
                 }
             }
         }
+        try Self.join(secondHalves, to: &entries)
         self.init(path: models[0].path, entries: entries)
+    }
+
+    private static func join(_ second: [String: Entry], to entries: inout [String: Entry]) throws(CheckpointError) {
+        for (name, first) in entries where first.layout == .firstHalves {
+            let half = second[name]
+            guard let half, half.storedShape == first.storedShape, half.elementType == first.elementType else {
+                throw CheckpointError(
+                    .invalidTensor, file: first.file.path, place: first.storedName,
+                    expected: "up-projections of the same shape and type",
+                    found: half.map { "\($0.storedName), \($0.storedShape) \($0.elementType)" } ?? "none",
+                    remedy: "Convert the model again with a current converter, or get another file.")
+            }
+            entries[name]?.secondHalves = Entry.Halves(file: half.file, range: half.range)
+        }
+        for (name, half) in second where entries[name]?.secondHalves == nil { entries[half.storedName] = half }
     }
 }

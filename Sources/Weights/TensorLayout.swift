@@ -14,13 +14,17 @@ public enum TensorLayout: Sendable, Hashable {
     case colourPlanes
     /// x, stored as ln(1 + eˣ).
     case softplus
+    /// `[experts, 2 · rows, columns]`, stored as two tensors `[experts, rows, columns]`: older converters kept the gates
+    /// and the up-projections of experts apart.
+    case firstHalves, secondHalves
 
     /// - Returns: the published shape of what is stored in `shape`; `shape` itself if no such thing is stored in it.
     public func published(_ shape: [Int]) -> [Int] {
         switch self {
         case .scalar where shape == [1]: []
         case .depthwise where shape.count == 2: [shape[0], 1, shape[1]]
-        case .colourPlanes where shape.count == 4: [shape[0], shape[1] * shape[2] * shape[3]]
+        case .colourPlanes where shape.count == 4 && shape[1] == 3: [shape[0], shape[1] * shape[2] * shape[3]]
+        case .firstHalves where shape.count == 3: [shape[0], 2 * shape[1], shape[2]]
         default: shape
         }
     }
@@ -30,6 +34,7 @@ public enum TensorLayout: Sendable, Hashable {
         switch self {
         case .published, .softplus: return shape
         case .scalar: return [1]
+        case .firstHalves, .secondHalves: return [shape[0], shape[1] / 2, shape[2]]
         case .depthwise: return [shape[0], shape[2]]
         case .colourPlanes:
             let side = Int(Double(shape[1] / 3).squareRoot())
@@ -43,7 +48,7 @@ public enum TensorLayout: Sendable, Hashable {
     /// The published numbers of a tensor that is stored in `shape`.
     func published(_ values: [Float], _ shape: [Int]) -> [Float] {
         switch self {
-        case .published, .scalar, .depthwise: values
+        case .published, .scalar, .depthwise, .firstHalves, .secondHalves: values
         case .softplus: values.map { Float(log(expm1(Double($0)))) }
         case .colourPlanes: Self.transposed(values, rows: shape[1], columns: shape[2] * shape[3])
         }
@@ -52,7 +57,7 @@ public enum TensorLayout: Sendable, Hashable {
     /// The numbers that are stored for a tensor of the published `shape`.
     public func stored(_ values: [Float], _ shape: Shape) -> [Float] {
         switch self {
-        case .published, .scalar, .depthwise: values
+        case .published, .scalar, .depthwise, .firstHalves, .secondHalves: values
         case .softplus: values.map { Float(log1p(exp(Double($0)))) }
         case .colourPlanes: Self.transposed(values, rows: shape[1] / 3, columns: 3)
         }

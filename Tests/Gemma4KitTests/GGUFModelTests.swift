@@ -221,6 +221,32 @@ struct GGUFModelTests {
                 """)
     }
 
+    /// Older files keep gates and up-projections of the experts apart.
+    @Test func joinsExpertsThatAreInTwoTensors() async throws {
+        let golden = try #require(GoldenCase.all.first { $0.variant == "26B-A4B" && $0.name == "long-text" })
+        try export("26B-A4B", as: nil)
+        try rewrite { _, tensors in
+            for (name, tensor) in tensors where name.hasSuffix("ffn_gate_up_exps.weight") {
+                let half = tensor.shape[1] / 2 * tensor.shape[2]
+                let halves = stride(from: 0, to: tensor.values.count, by: half).map {
+                    tensor.values[$0..<$0 + half]
+                }
+                let shape = [tensor.shape[0], tensor.shape[1] / 2, tensor.shape[2]]
+                for (part, name) in ["gate", "up"].map({ name.replacing("gate_up", with: $0) }).enumerated() {
+                    let values = halves.indices.filter { $0 % 2 == part }.flatMap { halves[$0] }
+                    tensors[name] = (shape, values)
+                }
+                tensors[name] = nil
+            }
+        }
+        #expect(try await answer(golden, open()).tokens == golden.tokens)
+        try rewrite { _, tensors in tensors["blk.0.ffn_up_exps.weight"] = nil }
+        #expect(
+            failure { try open() }
+                == "\(model), blk.0.ffn_gate_exps.weight: expected up-projections of the same shape and type, found none. Convert the model again with a current converter, or get another file."
+        )
+    }
+
     /// Writes the model anew, in f32.
     private func rewrite(
         _ change: (inout [String: GGUFValue], inout [String: (shape: [Int], values: [Float])]) -> Void

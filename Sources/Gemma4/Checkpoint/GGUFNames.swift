@@ -10,7 +10,9 @@ public enum GGUFNames {
     /// The published name of a tensor, and how it is stored; nil if no weight of Gemma 4 is called that.
     public static func published(_ stored: String) -> Checkpoint.Published? {
         let (pattern, layer) = pattern(stored)
-        return byStoredName[pattern].map { ($0.published.replacing("#", with: layer), $0.layout) }
+        return (byStoredName[pattern] ?? olderNames[pattern]).map {
+            ($0.published.replacing("#", with: layer), $0.layout)
+        }
     }
 
     /// The name of a tensor in GGUF, and how it is stored there; nil if Gemma 4 has no tensor of that published name.
@@ -35,7 +37,7 @@ public enum GGUFNames {
 
     // MARK: The table
 
-    struct Row: Sendable {
+    private struct Row: Sendable {
         let stored, published: String
         var layout = TensorLayout.published
     }
@@ -43,7 +45,17 @@ public enum GGUFNames {
     private static let byStoredName = Dictionary(uniqueKeysWithValues: rows.map { ($0.stored, $0) })
     private static let byPublishedName = Dictionary(uniqueKeysWithValues: rows.map { ($0.published, $0) })
 
-    static let rows = text + vision + audio
+    /// Read, and no longer written.
+    private static let olderNames: [String: Row] = [
+        "blk.#.ffn_gate_exps.weight": Row(
+            stored: "blk.#.ffn_gate_exps.weight", published: "model.language_model.layers.#.experts.gate_up_proj",
+            layout: .firstHalves),
+        "blk.#.ffn_up_exps.weight": Row(
+            stored: "blk.#.ffn_up_exps.weight", published: "model.language_model.layers.#.experts.gate_up_proj",
+            layout: .secondHalves),
+    ]
+
+    private static let rows = text + vision + audio
 
     private static let text: [Row] =
         [Row(stored: "output.weight", published: "lm_head.weight")]
