@@ -33,7 +33,7 @@ public struct ModelInputError: Error, Equatable, CustomStringConvertible {
             "the conversation needs \(needed) positions; the model takes at most \(limit). Shorten the prompt or ask for fewer tokens."
         case .noTower(let kind):
             "this checkpoint has no \(kind) tower and takes no \(kind) input; E2B and E4B take text, pictures and sound, "
-                + "31B and 26B-A4B text and pictures"
+                + "31B and 26B-A4B text and pictures. The towers of a .gguf file are in its mmproj file"
         case .imageLongerThanChunk(let tokens, let chunkLength):
             "an image of \(tokens) soft tokens must be read in one piece; the cache was made for \(chunkLength)"
         case .imageSide(let patches, let limit):

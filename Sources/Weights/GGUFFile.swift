@@ -144,8 +144,8 @@ public struct GGUFFile: Sendable {
         var shape: [Int] = []
         for _ in 0..<rank {
             let size: UInt64 = try cursor.integer(name)
-            guard let size = Int(exactly: size) else {
-                throw invalid(name, cursor, expected: "dimensions that fit into memory", found: "\(size)")
+            guard let size = Int(exactly: size), size > 0 else {
+                throw invalid(name, cursor, expected: "dimensions from 1 to what fits into memory", found: "\(size)")
             }
             shape.insert(size, at: 0)
         }

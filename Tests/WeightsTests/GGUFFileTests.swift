@@ -137,7 +137,10 @@ struct GGUFFileTests {
             expected: ", a: expected at most 4 dimensions, found 5. \(changed)"),
         Damage(
             name: "dimension", place: Layout.columns, bytes: [0, 0, 0, 0, 0, 0, 0, 0x80],
-            expected: ", a: expected dimensions that fit into memory, found 9223372036854775808. \(changed)"),
+            expected: ", a: expected dimensions from 1 to what fits into memory, found 9223372036854775808. \(changed)"),
+        Damage(
+            name: "no rows", place: Layout.rows, bytes: [0],
+            expected: ", a: expected dimensions from 1 to what fits into memory, found 0. \(changed)"),
         Damage(
             name: "overflow", place: Layout.rows, bytes: [0, 0, 0, 0, 0, 0, 0, 0x40],
             expected: ", a: expected a shape that fits into memory, found [4611686018427387904, 3]. \(changed)"),

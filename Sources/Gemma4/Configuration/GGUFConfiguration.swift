@@ -176,10 +176,14 @@ extension ModelConfiguration {
         }
         let width = text.metadata["gemma4.embedding_length"]?.integer
         for (tower, type) in [("vision", "gemma4v"), ("audio", "gemma4a")] where try projector.has(tower) {
-            let found = projector.metadata["clip.\(tower).projector_type"]?.string
+            // One key serves both in files of a single tower.
+            let key =
+                projector.metadata["clip.projector_type"] == nil
+                ? "clip.\(tower).projector_type" : "clip.projector_type"
+            let found = projector.metadata[key]?.string
             guard found == type else {
                 throw CheckpointError(
-                    .unsupportedModel, file: projector.path, place: "clip.\(tower).projector_type",
+                    .unsupportedModel, file: projector.path, place: key,
                     expected: "\"\(type)\"", found: found.map { "\"\($0)\"" } ?? "none",
                     remedy: "Give the mmproj file that was published beside the model.")
             }
