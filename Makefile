@@ -30,10 +30,9 @@ goldens:    ## make the reference values anew (Python, transformers; see Tests/G
 bench: build    ## measure this machine on weights of E2B's shape
 	$(GEMMA4) bench --synthetic E2B
 
-demo: build    ## transcribe and caption with a tiny checkpoint of random weights: every step works, the words are noise
-	$(GEMMA4) inspect $(TINY)/checkpoint
-	$(GEMMA4) transcribe --model $(TINY)/checkpoint --max-tokens 12 Tests/Goldens/attachments/chirp.wav
-	$(GEMMA4) caption --model $(TINY)/checkpoint --max-tokens 12 Tests/Goldens/attachments/wide.png
+demo: build    ## transcribe and caption the demo model's samples
+	$(GEMMA4) transcribe Models/Demo/samples/*.wav
+	$(GEMMA4) caption Models/Demo/samples/picture-*.png
 
 demo-eval: build    ## word errors and exact captions of Models/Demo on held-out data, transformers' beside ours
 	Models/Demo/train/eval.sh

@@ -21,10 +21,6 @@ struct Mistake: CustomTestStringConvertible, Sendable {
         Mistake("transcribe", status: 64, message: "Missing expected argument '<file> ...'"),
         Mistake("generate", "--bogus", status: 64, message: "Unknown option '--bogus'"),
         Mistake(
-            "generate", "a", status: 64,
-            message: "no model: give --model <path>, or set GEMMA4_MODEL. Get a model with: hf download"),
-        Mistake("inspect", status: 64, message: "no model: give its path"),
-        Mistake(
             "generate", "--model", e2b, status: 64, message: "nothing to answer: give a prompt, or --messages <file>"),
         Mistake("generate", "a", "--messages", "b", status: 64, message: "--messages holds the whole conversation"),
         Mistake("generate", "-", "--image", "-", status: 64, message: "standard input (-) can be read only once"),

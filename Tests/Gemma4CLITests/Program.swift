@@ -8,6 +8,7 @@ struct Program {
     var environment: [String: String] = [:]
     /// Where it runs; nil: the folder of the goldens.
     var directory: String?
+    var executable = Self.executable
     /// Nil catches what is written to standard output.
     var standardOutput: FileHandle?
 
@@ -33,14 +34,14 @@ struct Program {
     }
 
     /// Beside the test bundle: both are products of one build.
-    private static var executable: URL {
+    static var executable: URL {
         URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent().appending(path: "gemma4")
     }
 
     /// A process that has everything but its standard output.
     func process() -> Process {
         let process = Process()
-        process.executableURL = Self.executable
+        process.executableURL = executable
         process.arguments = arguments
         process.currentDirectoryURL = directory.map { URL(filePath: $0) } ?? Goldens.folder
         process.environment = ProcessInfo.processInfo.environment

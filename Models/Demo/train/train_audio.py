@@ -2,7 +2,7 @@
 
     python train_audio.py --state STATE --data STATE/data --steps 6000
 
-Resumes from STATE/audio.pt if that is there. Until step `WORDS_UNTIL` it hears single words in rows, whose ends are known,
+Resumes from STATE/audio.pt if that is there; `--from-joint` goes on with the tower that stage 4 has in STATE/decoder.pt. Until step `WORDS_UNTIL` it hears single words in rows, whose ends are known,
 and learns to name each for three soft tokens behind its end; then whole utterances with a CTC loss. The convolutions stay
 random here (stage 4 trains the second), so that their outputs can be kept and used several times.
 """
@@ -158,6 +158,13 @@ def held_out(tower: nn.Module, head: WordHead, clips: sound.Clips, count: int, s
     return error_rate(lines, truths)
 
 
+def take_joint(path: str, modules: nn.ModuleDict) -> None:
+    """Tower and head as the training of all parts left them."""
+    state = torch.load(path, weights_only=True)["modules"]
+    for part, prefix in (("tower", "model.model.audio_tower."), ("head", "audio_head.")):
+        modules[part].load_state_dict({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--state", required=True)
@@ -165,6 +172,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--descent", type=int, default=1500)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--from-joint", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -179,6 +187,8 @@ def main() -> None:
     print("difference from transformers", lean.check_audio(tower))
     run = Run(options.state, "audio", modules, Schedule(options.rate, 200, options.steps, options.descent))
 
+    if options.from_joint:
+        take_joint(f"{options.state}/decoder.pt", modules)
     words, clips, test = (sound.Clips(f"{options.data}/speech", *splits) for splits in (["words"], ["train", "natural"], ["test"]))
     pool = Pool(front, seed=run.step)
     average = None

@@ -4,7 +4,8 @@
     python train_decoder.py --state STATE --data STATE/data --steps 10000 --joint  everything
 
 Resumes from STATE/decoder.pt. With frozen towers the newest STATE/audio.pt and STATE/vision.pt are read at every start, so
-those stages may go on meanwhile; with --joint the towers in STATE/decoder.pt are trained on, with their heads' losses beside.
+those stages may go on meanwhile; with --joint the towers in STATE/decoder.pt are trained on, with their heads' losses beside,
+but for those that --take names: they come from their stage's file.
 """
 
 import argparse
@@ -48,9 +49,10 @@ def initialised(ids: dict[str, int]) -> Gemma4ForConditionalGeneration:
     return model
 
 
-def take_towers(folder: Path, modules: nn.ModuleDict) -> None:
-    """Towers and heads as stages 1 and 2 left them."""
-    for stage, tower in (("audio", modules["model"].model.audio_tower), ("vision", modules["model"].model.vision_tower)):
+def take_towers(folder: Path, modules: nn.ModuleDict, stages: list[str]) -> None:
+    """Towers and heads as stages 1 and 2, "audio" and "vision", left them."""
+    for stage in stages:
+        tower = getattr(modules["model"].model, f"{stage}_tower")
         state = torch.load(folder / f"{stage}.pt", weights_only=True)["modules"]
         tower.load_state_dict({key.removeprefix("tower."): value for key, value in state.items() if key.startswith("tower.")})
         modules[f"{stage}_head"].load_state_dict({key.removeprefix("head."): value for key, value in state.items() if key.startswith("head.")})
@@ -149,6 +151,7 @@ def main() -> None:
     parser.add_argument("--descent", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--joint", action="store_true")
+    parser.add_argument("--take", nargs="*", choices=["audio", "vision"], default=[])
     parser.add_argument("--audio-share", type=float, default=0.5)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -166,8 +169,8 @@ def main() -> None:
     modules = nn.ModuleDict({"model": model, **heads})
     model.model.audio_tower.subsample_conv_projection.layer0.requires_grad_(False)
     run = Run(options.state, "decoder", modules, Schedule(options.rate, 200, options.steps, options.descent))
+    take_towers(folder, modules, options.take if options.joint else ["audio", "vision"])
     if not options.joint:
-        take_towers(folder, modules)
         for part in (model.model.audio_tower, model.model.vision_tower, *heads.values()):
             part.requires_grad_(False)
 
