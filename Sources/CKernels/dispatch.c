@@ -11,6 +11,7 @@ uint32_t cpu_features(void) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd"))
         features |= CPU_AVX512;
+    if (__builtin_cpu_supports("avx512vnni")) features |= CPU_AVX512_VNNI;
     if (__builtin_cpu_supports("avx512bf16")) features |= CPU_AVX512_BF16;
 #elif defined(__aarch64__)
     features |= CPU_NEON;
@@ -21,9 +22,9 @@ uint32_t cpu_features(void) {
 const kernel_set *const *kernel_sets(size_t *count) {
     // Fastest first; those this CPU cannot run are skipped, and they come first too.
 #if defined(__x86_64__)
-    static const kernel_set *const sets[] = {&avx512_kernels, &avx2_kernels, &scalar_kernels};
+    static const kernel_set *const sets[] = {&avx512vnni_kernels, &avx512_kernels, &avx2_kernels, &scalar_kernels};
     uint32_t features = cpu_features();
-    size_t skipped = features & CPU_AVX512 ? 0 : features & CPU_AVX2 ? 1 : 2;
+    size_t skipped = !(features & CPU_AVX512) ? (features & CPU_AVX2 ? 2 : 3) : !(features & CPU_AVX512_VNNI);
 #elif defined(__aarch64__)
     static const kernel_set *const sets[] = {&neon_kernels, &scalar_kernels};
     size_t skipped = 0;

@@ -1,6 +1,7 @@
 // The definition of each kernel, in the fewest lines: never optimised, never deleted.
 #include "CKernels.h"
 #include "blocks.h"
+#include "pack.h"
 #include "sets.h"
 
 #include <math.h>
@@ -104,6 +105,47 @@ PRODUCT(f32_product, float, )
 PRODUCT(bf16_product, uint16_t, bf16_to_f32)
 PRODUCT(f16_product, uint16_t, f16_to_f32)
 
+static void quantize(int8_t *values, float *scales, int32_t *sums, const float *x, size_t count) {
+    for (size_t c = 0; c < count; c += 32) {
+        float peak = 0, none = 0;
+        for (size_t i = 0; i < 32; i++) {
+            peak = fmaxf(peak, fabsf(x[c + i]));
+            none += x[c + i] * 0;
+        }
+        if (peak < QUANTIZED_LEAST) peak = 0;
+        float inverse = peak > 0 ? 127 / peak : 0;
+        scales[c / 32] = peak / 127 + none;
+        sums[c / 16] = sums[c / 16 + 1] = 0;
+        for (size_t i = 0; i < 32; i++) {
+            values[c + i] = none == 0 ? (int8_t)rintf(x[c + i] * inverse) : 0;
+            sums[(c + i) / 16] += values[c + i];
+        }
+    }
+}
+
+static void packed_product(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *s,
+                           block_type type) {
+#define PACKED(name, length, bytes)                                                                                   \
+    if (type == BLOCK_##name)                                                                                         \
+        for (size_t t = 0; t < s->tokens; t++)                                                                        \
+            for (size_t r = s->first_row; r < s->end_row; r++) {                                                      \
+                float sum = 0;                                                                                        \
+                for (size_t c = 0; c < x->columns; c += length) {                                                     \
+                    const uint8_t *packed = weight + r / 16 * 16 * s->weight_stride + c / length * 16 * bytes;        \
+                    uint8_t block[bytes];                                                                             \
+                    float w[length];                                                                                  \
+                    unpack(block, packed, r % 16, type);                                                              \
+                    decode_##name(w, block);                                                                          \
+                    for (size_t i = 0; i < length; i++)                                                               \
+                        sum += w[i] * ((float)x->values[t * x->columns + c + i] *                                     \
+                                       x->scales[(t * x->columns + c + i) / 32]);                                     \
+                }                                                                                                     \
+                out[t * s->out_stride + r] = sum;                                                                     \
+            }
+    PACKED_TYPES(PACKED)
+#undef PACKED
+}
+
 static void weighted_rows(float *out, size_t out_stride, const float *probability, size_t probability_stride,
                           const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns) {
     for (size_t t = 0; t < tokens; t++)
@@ -134,5 +176,7 @@ const kernel_set scalar_kernels = {
     .f32_product = f32_product,
     .bf16_product = bf16_product,
     .f16_product = f16_product,
+    .quantize = quantize,
+    .packed_product = packed_product,
     .weighted_rows = weighted_rows,
 };

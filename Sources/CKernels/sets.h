@@ -6,7 +6,7 @@
 
 extern const kernel_set scalar_kernels;
 #if defined(__x86_64__)
-extern const kernel_set avx2_kernels, avx512_kernels;
+extern const kernel_set avx2_kernels, avx512_kernels, avx512vnni_kernels;
 #elif defined(__aarch64__)
 extern const kernel_set neon_kernels;
 #endif

@@ -309,6 +309,8 @@ static void weighted_rows(float *out, size_t out_stride, const float *probabilit
     }
 }
 
+#include "packed.h"
+
 const kernel_set SET = {
     .isa = ISA,
     .add = add,
@@ -331,5 +333,7 @@ const kernel_set SET = {
     .f32_product = f32_product,
     .bf16_product = bf16_product,
     .f16_product = f16_product,
+    .quantize = quantize,
+    .packed_product = packed_product,
     .weighted_rows = weighted_rows,
 };

@@ -30,16 +30,21 @@ public struct Gemma4Model: Sendable {
 
     /// - Parameters:
     ///   - weights: the root of the checkpoint.
+    ///   - activations: what the decoder's weights in blocks are multiplied by; the towers' stay f32.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
-    public init(_ configuration: ModelConfiguration, _ weights: WeightScope) throws {
+    public init(
+        _ configuration: ModelConfiguration, _ weights: WeightScope, activations: Activations = .int8
+    ) throws {
         self.configuration = configuration
+        var matrices = weights
+        matrices.activations = activations
         device = weights.device
         let text = configuration.textConfig
         let untied =
             configuration.tieWordEmbeddings
-            ? nil : try weights["lm_head"].tensor("weight", [text.vocabSize, text.hiddenSize])
+            ? nil : try matrices["lm_head"].weight("weight", [text.vocabSize, text.hiddenSize])
+        decoder = try Decoder(text, matrices["model"]["language_model"], head: untied)
         let model = weights["model"]
-        decoder = try Decoder(text, model["language_model"], head: untied)
         vision = try configuration.visionConfig.map {
             (
                 try VisionTower($0, model["vision_tower"]),
@@ -52,12 +57,6 @@ public struct Gemma4Model: Sendable {
                 try MultimodalEmbedder($0.outputProjDims, text.hiddenSize, eps: $0.rmsNormEps, model["embed_audio"])
             )
         }
-    }
-
-    /// Bytes of one number of the decoder's matrices.
-    public var bytesPerWeight: Double {
-        let type = decoder.head.elementType
-        return Double(type.blockByteCount) / Double(type.blockLength)
     }
 
     /// The soft tokens of one picture.

@@ -59,7 +59,7 @@ public struct Benchmark: Sendable {
         result.prefillTokensPerSecond = Double(promptTokens) / prefill
         result.decodeTokensPerSecond = Double(generatedTokens) / decode
         result.readGigabytesPerSecond =
-            Double(work.parametersPerToken) * model.bytesPerWeight * result.decodeTokensPerSecond / 1e9
+            Double(model.weightBytesPerToken) * result.decodeTokensPerSecond / 1e9
         result.prefillGigaflopsPerSecond =
             2 * Double(work.parametersPerPromptToken) * result.prefillTokensPerSecond / 1e9
 
@@ -148,15 +148,10 @@ public struct Benchmark: Sendable {
 
 /// The weights that a token meets.
 private struct TextWork {
-    /// Of a generated token: all layers and the head.
-    let parametersPerToken: Int
     /// Of a token of the prompt: the layers up to the last that writes keys and values, of that one only those.
     let parametersPerPromptToken: Int
 
     init(_ table: TensorTable, _ plans: [LayerPlan]) {
-        // Of a table of embeddings one row is read, but the same numbers are the head.
-        let unread = table.parameterCount(.perLayerTable)
-        parametersPerToken = table.activeParameterCount - unread
         let lastWriting = plans.last(where: \.ownsKeyValues)?.index ?? 0
         let active =
             table.parameterCount(.experts) == 0

@@ -1,7 +1,6 @@
 import CKernels
 
-/// The kernels of one instruction set. The only type that calls CKernels: shapes are checked here, pointers do not
-/// leave.
+/// The kernels of one instruction set, which `Tensor` and `Weight` call with checked shapes.
 ///
 /// `@unchecked Sendable`: the C table is constant.
 public struct KernelSet: @unchecked Sendable, CustomStringConvertible {
@@ -16,7 +15,7 @@ public struct KernelSet: @unchecked Sendable, CustomStringConvertible {
 
     public static var best: KernelSet { available[0] }
 
-    /// "scalar", "avx2", "avx512", "neon".
+    /// "scalar", "avx2", "avx512", "avx512vnni", "neon".
     public var name: String { String(cString: table.isa) }
     public var description: String { name }
 }

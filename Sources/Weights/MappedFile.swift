@@ -23,6 +23,8 @@ public final class MappedFile: @unchecked Sendable {
         case sequential
         /// Soon and all of it: the kernel starts reading now.
         case soon
+        /// Not any more: its pages need not stay in this process. They are read again if it comes otherwise.
+        case done
     }
 
     public let path: String
@@ -74,6 +76,7 @@ public final class MappedFile: @unchecked Sendable {
             case .random: MADV_RANDOM
             case .sequential: MADV_SEQUENTIAL
             case .soon: MADV_WILLNEED
+            case .done: MADV_DONTNEED
             }
         madvise(start + first, range.upperBound - first, Int32(advice))
     }

@@ -16,6 +16,8 @@ public protocol WeightSource: Sendable {
 /// A place in the tree of weights: `weights["self_attn"]["q_proj"].tensor("weight", [rows, columns])`.
 public struct WeightScope: Sendable {
     public let device: Device
+    /// What the weights at this place are multiplied by.
+    public var activations = Activations.float32
     private let source: any WeightSource
     private let path: String  // empty, or ends with a dot
 
@@ -31,7 +33,11 @@ public struct WeightScope: Sendable {
     }
 
     /// The place `name` below this one; `name` may hold dots.
-    public subscript(_ name: String) -> WeightScope { WeightScope(source, path: "\(path)\(name).", on: device) }
+    public subscript(_ name: String) -> WeightScope {
+        var scope = WeightScope(source, path: "\(path)\(name).", on: device)
+        scope.activations = activations
+        return scope
+    }
 
     /// The place of one layer.
     public subscript(_ index: Int) -> WeightScope { self[String(index)] }
@@ -53,6 +59,23 @@ public struct WeightScope: Sendable {
     /// - Throws: `CheckpointError` naming the tensor, if it has another shape.
     public func tensorIfPresent(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor? {
         try source.tensor(path + name, shape, on: device)
+    }
+
+    /// The matrix `name` at this place, ready to be multiplied by: packed if it can be, and then the pages of its file are
+    /// given back.
+    ///
+    /// - Throws: `CheckpointError` naming the tensor, if it is missing or has another shape.
+    public func weight(_ name: String, _ shape: Shape) throws(CheckpointError) -> Weight {
+        try weights(name, shape) { [$0] }[0]
+    }
+
+    /// The same for a tensor that holds several matrices, which `cut` names.
+    public func weights(
+        _ name: String, _ shape: Shape, cut: (Tensor) -> [Tensor]
+    ) throws(CheckpointError) -> [Weight] {
+        let weights = cut(try tensor(name, shape)).map { Weight($0, activations: activations) }
+        if weights.contains(where: \.isPacked) { advise(.done, name) }
+        return weights
     }
 
     /// Tells how the tensor `name` at this place is going to be read.

@@ -71,7 +71,7 @@ import Testing
 
 extension Tensor {
     /// A weight of `rows` rows whose blocks are `bytes`.
-    fileprivate init(blocks bytes: [UInt8], _ type: ElementType, rows: Int, on device: Device) {
+    init(blocks bytes: [UInt8], _ type: ElementType, rows: Int, on device: Device) {
         let owner = Bytes(bytes)
         let count = bytes.count / type.blockByteCount * type.blockLength
         self.init(mapped: owner.buffer, owner: owner, [rows, count / rows], type, on: device)

@@ -34,6 +34,24 @@ typedef enum {
 #undef NAME
 } block_type;
 
+/// Those of them that can be packed: 16 rows interleaved, as `pack` makes them.
+#define PACKED_TYPES(X) X(q4_0, 32, 18) X(q8_0, 32, 34) X(q4_K, 256, 144) X(q6_K, 256, 210)
+
+/// Rows of activations in 8 bits: x[t, c] is about values[t, c] * scales[t, c / 32].
+typedef struct {
+    const int8_t *values;  ///< [rows, columns], -127 to 127
+    const float *scales;   ///< [rows, columns / 32]
+    const int32_t *sums;   ///< [rows, columns / 16]: of 16 values each
+    size_t columns;        ///< a multiple of 32
+} quantized_rows;
+
+/// Below, 127 / x may overflow.
+#define QUANTIZED_LEAST 0x1p-100f
+
+/// 16 rows of `columns` weights as the kernels want them: each block's units of 1, 2 or 4 bytes take turns.  `rows`, at
+/// most 16, lie `row_bytes` apart; missing ones become 0.
+void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, size_t columns, block_type type);
+
 typedef struct {
     const char *isa;
 
@@ -83,6 +101,16 @@ typedef struct {
     void (*bf16_product)(float *out, const uint16_t *weight, const float *x, const product_shape *shape);
     void (*f16_product)(float *out, const uint16_t *weight, const float *x, const product_shape *shape);
 
+    /// Activations in 8 bits: of 32 the largest magnitude becomes 127, the others are rounded to nearest.  `count` is a
+    /// multiple of 32.  |x - value * scale| <= scale * (1/2 + 2^-15); all become 0 if none reaches QUANTIZED_LEAST, and
+    /// where one is NaN or infinite, the scale is NaN.
+    void (*quantize)(int8_t *values, float *scales, int32_t *sums, const float *x, size_t count);
+    /// Product with a packed weight, whose stride is the bytes of a row; first_row is a multiple of 16.
+    /// Sums of bytes are exact, their scaled sums f32: within (columns / 8 + 8) eps * sum(|weight * x|) of scalar, for q4_K
+    /// with |scaled| + |minimum| in place of |weight|.  A sum is the same whatever the other tokens and rows.
+    void (*packed_product)(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *shape,
+                           block_type type);
+
     /// out[t, c] += sum over j of probability[t, j] * value[j, c], for t < tokens, j < keys, c < columns.
     void (*weighted_rows)(float *out, size_t out_stride, const float *probability, size_t probability_stride,
                           const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns);
@@ -94,6 +122,7 @@ enum {
     CPU_AVX512 = 2,       ///< AVX-512 F, BW, CD, DQ and VL
     CPU_AVX512_BF16 = 4,  ///< AVX-512 BF16
     CPU_NEON = 8,
+    CPU_AVX512_VNNI = 16,  ///< AVX-512 VNNI
 };
 uint32_t cpu_features(void);
 

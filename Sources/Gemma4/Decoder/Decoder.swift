@@ -10,7 +10,7 @@ struct Decoder: Sendable {
     let perLayerEmbedding: PerLayerEmbedding?  // E2B, E4B
     let layers: [DecoderLayer]
     let norm: RMSNorm
-    let head: Tensor  // [vocabSize, hiddenSize]: the embedding's table unless the file is untied
+    let head: Weight  // [vocabSize, hiddenSize]: the embedding's table unless the file is untied
     let softCap: Float?
     private let rotaryEmbeddings: Set<RotaryEmbedding>
     private let lastWritingLayer: Int
@@ -29,7 +29,7 @@ struct Decoder: Sendable {
         let cache: KVCache
     }
 
-    init(_ configuration: TextConfiguration, _ weights: WeightScope, head untied: Tensor?) throws {
+    init(_ configuration: TextConfiguration, _ weights: WeightScope, head untied: Weight?) throws {
         plans = configuration.layerPlans
         embedding = try Embedding(
             configuration.vocabSize, configuration.hiddenSize,
@@ -37,9 +37,11 @@ struct Decoder: Sendable {
             weights["embed_tokens"])
         perLayerEmbedding =
             configuration.hiddenSizePerLayerInput > 0 ? try PerLayerEmbedding(configuration, weights) : nil
+        // The largest first: while it is packed it is there twice.
+        head =
+            try untied ?? weights["embed_tokens"].weight("weight", [configuration.vocabSize, configuration.hiddenSize])
         layers = try plans.map { try DecoderLayer($0, weights["layers"][$0.index]) }
         norm = try RMSNorm(configuration.hiddenSize, eps: configuration.rmsNormEps, weights["norm"])
-        head = untied ?? embedding.table
         softCap = configuration.finalLogitSoftcapping
         rotaryEmbeddings = Set(layers.map(\.attention.rotaryEmbedding))
         lastWritingLayer = plans.last { $0.ownsKeyValues }!.index

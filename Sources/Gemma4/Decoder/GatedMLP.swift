@@ -1,7 +1,7 @@
 import Tensors
 import Weights
 
-/// The feed-forward network of a decoder layer: down(GELU(gate(x)) ⊙ up(x)).
+/// The feed-forward network of a decoder layer, or one of its experts: down(GELU(gate(x)) ⊙ up(x)).
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4TextMLP`.
 struct GatedMLP: Sendable {
@@ -11,6 +11,10 @@ struct GatedMLP: Sendable {
         gateProjection = try Linear(hiddenSize, intermediateSize, weights["gate_proj"])
         upProjection = try Linear(hiddenSize, intermediateSize, weights["up_proj"])
         downProjection = try Linear(intermediateSize, hiddenSize, weights["down_proj"])
+    }
+
+    init(gate: Weight, up: Weight, down: Weight) {
+        (gateProjection, upProjection, downProjection) = (Linear(gate), Linear(up), Linear(down))
     }
 
     /// `[rows, hiddenSize]` to `[rows, hiddenSize]`.

@@ -16,9 +16,7 @@ struct MixtureOfExperts: Sendable {
     let expertScales: [Float]
     let topKExperts: Int
     let expertNorm: RMSNorm
-    let gateUpProjection: Tensor  // [experts, 2 · intermediateSize, hiddenSize]: gate rows, then up rows
-    let downProjection: Tensor  // [experts, hiddenSize, intermediateSize]
-    let intermediateSize: Int
+    let experts: [GatedMLP]
 
     /// - Parameter weights: the layer's scope.
     init(_ plan: LayerPlan, _ experts: ExpertParameters, _ weights: WeightScope) throws {
@@ -29,11 +27,15 @@ struct MixtureOfExperts: Sendable {
         expertScales = try router.tensor("per_expert_scale", [experts.numExperts]).toArray()
         topKExperts = experts.topKExperts
         expertNorm = try RMSNorm(plan.hiddenSize, eps: plan.rmsNormEps, weights["pre_feedforward_layernorm_2"])
-        intermediateSize = experts.moeIntermediateSize
-        gateUpProjection = try weights["experts"].tensor(
-            "gate_up_proj", [experts.numExperts, 2 * intermediateSize, plan.hiddenSize])
-        downProjection = try weights["experts"].tensor(
-            "down_proj", [experts.numExperts, plan.hiddenSize, intermediateSize])
+        let (count, size) = (experts.numExperts, experts.moeIntermediateSize)
+        // Of an expert's rows the first half are the gate's.
+        let gateUp = try weights["experts"].weights("gate_up_proj", [count, 2 * size, plan.hiddenSize]) { projection in
+            (0..<count).flatMap { [projection[$0][0..<size], projection[$0][size..<2 * size]] }
+        }
+        let down = try weights["experts"].weights("down_proj", [count, plan.hiddenSize, size]) { projection in
+            (0..<count).map { projection[$0] }
+        }
+        self.experts = (0..<count).map { GatedMLP(gate: gateUp[2 * $0], up: gateUp[2 * $0 + 1], down: down[$0]) }
     }
 
     /// - Parameter hidden: `[rows, hiddenSize]`, the residual stream, not normalised.
@@ -43,11 +45,7 @@ struct MixtureOfExperts: Sendable {
         var result = Tensor(zeros: hidden.shape, on: hidden.device)
         for (expert, chosen) in route(hidden).enumerated() where !chosen.isEmpty {
             let rows = chosen.map(\.row)
-            let input = normed.gathered(rows)
-            let gateUp = gateUpProjection[expert]
-            let gate = input.product(gateUp[0..<intermediateSize])
-            let up = input.product(gateUp[intermediateSize..<2 * intermediateSize])
-            let output = gate.geluMultiplied(by: up).product(downProjection[expert])
+            let output = experts[expert](normed.gathered(rows))
             result.addRows(at: rows, output.scaledRows(chosen.map(\.weight)))
         }
         return result

@@ -11,7 +11,7 @@ import Weights
 struct PerLayerEmbedding: Sendable {
     let size: Int  // hiddenSizePerLayerInput
     let table: Tensor  // [vocabSizePerLayerInput, layers · size]
-    let projection: Tensor  // [layers · size, hiddenSize]
+    let projections: [Weight]  // for each layer [size, hiddenSize]
     let norm: RMSNorm
     let tokenScale, contextScale: Float
 
@@ -20,7 +20,10 @@ struct PerLayerEmbedding: Sendable {
         let width = configuration.numHiddenLayers * size
         table = try weights["embed_tokens_per_layer"].tensor("weight", [configuration.vocabSizePerLayerInput, width])
         weights["embed_tokens_per_layer"].advise(.random, "weight")
-        projection = try weights["per_layer_model_projection"].tensor("weight", [width, configuration.hiddenSize])
+        projections = try weights["per_layer_model_projection"].weights("weight", [width, configuration.hiddenSize]) {
+            [size] projection in
+            (0..<width / size).map { projection[$0 * size..<($0 + 1) * size] }
+        }
         norm = try RMSNorm(size, eps: configuration.rmsNormEps, weights["per_layer_projection_norm"])
         tokenScale = Float(Double(size).squareRoot())
         contextScale = Float(1 / Double(configuration.hiddenSize).squareRoot())
@@ -32,7 +35,7 @@ struct PerLayerEmbedding: Sendable {
     /// - Returns: `[rows, size]`, the input of `layer`.
     func callAsFunction(layer: Int, tokens: [Int], embedded: Tensor) -> Tensor {
         let columns = layer * size..<(layer + 1) * size
-        let context = norm(embedded.product(projection[columns]) * contextScale)
+        let context = norm(embedded.product(projections[layer]) * contextScale)
         return (context + table.gathered(tokens, columns: columns) * tokenScale) * Float(0.5).squareRoot()
     }
 }

@@ -1,16 +1,18 @@
 import Tensors
 import Weights
 
-/// x · Wᵀ, without bias. The weight stays where it lies in the file, in the file's element type.
+/// x · Wᵀ, without bias. The weight stays in the file's element type.
 ///
 /// Source: torch, `nn.Linear`.
 struct Linear: Sendable {
-    let weight: Tensor  // [outputSize, inputSize]
+    let weight: Weight  // [outputSize, inputSize]
 
     /// - Throws: `CheckpointError` naming the tensor, if it is missing or has another shape.
     init(_ inputSize: Int, _ outputSize: Int, _ weights: WeightScope) throws {
-        weight = try weights.tensor("weight", [outputSize, inputSize])
+        weight = try weights.weight("weight", [outputSize, inputSize])
     }
+
+    init(_ weight: Weight) { self.weight = weight }
 
     /// `[rows, inputSize]` to `[rows, outputSize]`.
     func callAsFunction(_ x: Tensor) -> Tensor { x.product(weight) }

@@ -1,0 +1,107 @@
+// Interleaves 16 rows of a weight, so that one vector holds the same columns of each.
+#include "pack.h"
+
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+/// A run of units of a block as the file has it: scales are single units, weights units of four bytes.
+typedef struct {
+    size_t offset, bytes, count;
+} run;
+
+#define ROWS 16
+#define RUNS 14
+
+/// The runs in the order in which the kernels read them.
+INLINE size_t runs_of(block_type type, run runs[RUNS]) {
+    size_t n = 0;
+    switch (type) {
+        case BLOCK_q4_0:
+            runs[n++] = (run){0, 2, 1};
+            runs[n++] = (run){2, 4, 4};
+            break;
+        case BLOCK_q8_0:
+            runs[n++] = (run){0, 2, 1};
+            runs[n++] = (run){2, 4, 8};
+            break;
+        case BLOCK_q4_K:
+            runs[n++] = (run){0, 2, 2};
+            runs[n++] = (run){4, 1, 12};
+            runs[n++] = (run){16, 4, 32};
+            break;
+        case BLOCK_q6_K:
+            runs[n++] = (run){208, 2, 1};
+            runs[n++] = (run){192, 1, 16};
+            for (size_t part = 0; part < 4; part++) {
+                size_t low = 64 * (part / 2) + 16 * (part % 2), high = 128 + 32 * (part / 2) + 16 * (part % 2);
+                runs[n++] = (run){low, 4, 4};
+                runs[n++] = (run){low + 32, 4, 4};
+                runs[n++] = (run){high, 4, 4};
+            }
+            break;
+        default: break;
+    }
+    return n;
+}
+
+typedef uint32_t four_units __attribute__((ext_vector_type(4)));
+
+/// Four units of four bytes of 16 rows take turns: a 4 x 4 transposition for every four rows.
+INLINE void interleave_four(uint8_t *out, const uint8_t *const rows[ROWS], size_t offset) {
+#pragma clang loop unroll(full)
+    for (size_t first = 0; first < ROWS; first += 4) {
+        four_units a, b, c, d;
+        memcpy(&a, rows[first] + offset, sizeof a);
+        memcpy(&b, rows[first + 1] + offset, sizeof b);
+        memcpy(&c, rows[first + 2] + offset, sizeof c);
+        memcpy(&d, rows[first + 3] + offset, sizeof d);
+        four_units ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+        four_units AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        four_units turned[4] = {
+            __builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+            __builtin_shufflevector(AB, CD, 0, 1, 4, 5), __builtin_shufflevector(AB, CD, 2, 3, 6, 7)};
+        for (size_t unit = 0; unit < 4; unit++) memcpy(out + 64 * unit + 4 * first, &turned[unit], sizeof turned[unit]);
+    }
+}
+
+INLINE void pack_block(uint8_t *out, const uint8_t *const rows[ROWS], block_type type) {
+    run runs[RUNS];
+    size_t count = runs_of(type, runs);
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < count; i++) {
+        size_t bytes = runs[i].bytes, end = runs[i].offset + bytes * runs[i].count;
+        if (bytes == 4)
+            for (size_t offset = runs[i].offset; offset < end; offset += 16, out += 16 * ROWS)
+                interleave_four(out, rows, offset);
+        else
+            for (size_t offset = runs[i].offset; offset < end; offset += bytes)
+#pragma clang loop unroll(full)
+                for (size_t row = 0; row < ROWS; row++, out += bytes) memcpy(out, rows[row] + offset, bytes);
+    }
+}
+
+void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, size_t columns, block_type type) {
+    static const uint8_t zeros[256];
+    switch (type) {
+#define CASE(name, length, bytes)                                                                                    \
+    case BLOCK_##name:                                                                                               \
+        for (size_t c = 0; c < columns; c += length, weight += bytes, out += ROWS * bytes) {                         \
+            const uint8_t *block[ROWS];                                                                              \
+            for (size_t row = 0; row < ROWS; row++) block[row] = row < rows ? weight + row * row_bytes : zeros;      \
+            pack_block(out, block, BLOCK_##name);                                                                    \
+        }                                                                                                            \
+        break;
+        PACKED_TYPES(CASE)
+#undef CASE
+        default: break;
+    }
+}
+
+void unpack(uint8_t *block, const uint8_t *packed, size_t row, block_type type) {
+    run runs[RUNS];
+    size_t count = runs_of(type, runs);
+    for (size_t i = 0; i < count; i++)
+        for (size_t unit = 0; unit < runs[i].count; unit++, packed += ROWS * runs[i].bytes)
+            memcpy(block + runs[i].offset + unit * runs[i].bytes, packed + row * runs[i].bytes, runs[i].bytes);
+}

@@ -1,0 +1,243 @@
+// Products of quantised weights with activations of 8 bits: sums of bytes, which are exact, times scales.
+//
+// Sixteen rows of a weight lie together.  A packed block is that block of the 16 rows, cut into units of 1, 2 or 4 bytes
+// that take turns: the first unit of each row, then the second of each, ….  So it is as large as in the file, four
+// bytes of each of LANES rows are one vector, and `dot4` multiplies them by the same four activations.  pack.c lays the
+// parts of a block in the order in which they are read here: out of order, q6_K came at half the memory's speed.
+//
+// Every sum is made block after block by the same operations wherever its row and token lie, so results do not depend
+// on how callers cut their rows and tokens.
+
+typedef uint8_t vb __attribute__((ext_vector_type(4 * LANES)));
+typedef uint8_t vb1 __attribute__((ext_vector_type(LANES)));
+
+INLINE vb load_bytes(const uint8_t *b) {
+    vb v;
+    memcpy(&v, b, sizeof v);
+    return v;
+}
+
+INLINE vi load_small(const uint8_t *b) {
+    vb1 v;
+    memcpy(&v, b, sizeof v);
+    return __builtin_convertvector(v, vi);
+}
+
+/// Four activations for every lane.
+INLINE int32_t four(const int8_t *x) {
+    int32_t bytes;
+    memcpy(&bytes, x, sizeof bytes);
+    return bytes;
+}
+
+// dot4: acc + the sum of four products in each lane, weights 0…127.
+// dot4_signed: the same for weights -128…127, of acc that start_signed made.
+#if defined(VNNI)
+INLINE vi dot4(vi acc, vb w, int32_t x) {
+    return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)w, _mm512_set1_epi32(x));
+}
+INLINE vi start_signed(int32_t sum) { return (vi)(-128 * sum); }
+INLINE vi dot4_signed(vi acc, vb w, int32_t x) { return dot4(acc, w ^ 128, x); }
+#else
+INLINE vi start_signed(int32_t sum) { return (vi)(0 * sum); }
+#if defined(__x86_64__) && LANES == 16
+INLINE vi dot4(vi acc, vb w, int32_t x) {
+    __m512i pairs = _mm512_maddubs_epi16((__m512i)w, _mm512_set1_epi32(x));
+    return acc + (vi)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+}
+INLINE vi dot4_signed(vi acc, vb w, int32_t x) {
+    __m512i bytes = _mm512_set1_epi32(x);
+    __m512i turned = _mm512_mask_sub_epi8(bytes, _mm512_movepi8_mask((__m512i)w), _mm512_setzero_si512(), bytes);
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8((__m512i)w), turned);
+    return acc + (vi)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+}
+#elif defined(__x86_64__)
+INLINE vi dot4(vi acc, vb w, int32_t x) {
+    __m256i pairs = _mm256_maddubs_epi16((__m256i)w, _mm256_set1_epi32(x));
+    return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+INLINE vi dot4_signed(vi acc, vb w, int32_t x) {
+    __m256i turned = _mm256_sign_epi8(_mm256_set1_epi32(x), (__m256i)w);
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)w), turned);
+    return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+#else
+INLINE vi dot4_signed(vi acc, vb w, int32_t x) {
+    UNROLL for (size_t lane = 0; lane < LANES; lane++)
+        UNROLL for (size_t k = 0; k < 4; k++) acc[lane] += (int8_t)w[4 * lane + k] * (int8_t)(x >> 8 * k);
+    return acc;
+}
+INLINE vi dot4(vi acc, vb w, int32_t x) { return dot4_signed(acc, w, x); }
+#endif
+#endif
+
+/// Tokens whose sums stay in registers.
+#define PACKED_TOKENS (LANES == 16 ? 8 : 4)
+
+/// sums[t] += factor * scale(t) * the products of 4n columns from column c on; weights count from -offset.
+INLINE void add_products(vf *sums, const vb *w, size_t n, vf factor, int32_t offset, const quantized_rows *x, size_t c,
+                         size_t tokens) {
+    UNROLL for (size_t t = 0; t < tokens; t++) {
+        const int8_t *values = x->values + t * x->columns + c;
+        const int32_t *sum = x->sums + t * (x->columns / 16) + c / 16;
+        vi acc = (vi)(-offset * (n == 8 ? sum[0] + sum[1] : sum[0]));
+        UNROLL for (size_t j = 0; j < n; j++) acc = dot4(acc, w[j], four(values + 4 * j));
+        sums[t] = fma_vf(__builtin_convertvector(acc, vf), factor * x->scales[t * (x->columns / 32) + c / 32], sums[t]);
+    }
+}
+
+// One block of LANES of the 16 rows, `first` is the first of them: sums[t] += weights * activations from column c on.
+
+INLINE void q8_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vf d = load_f16((const uint16_t *)b + first, LANES);
+    vb w[8];
+    UNROLL for (size_t j = 0; j < 8; j++) w[j] = load_bytes(b + 32 + 64 * j + 4 * first);
+    UNROLL for (size_t t = 0; t < tokens; t++) {
+        const int8_t *values = x->values + t * x->columns + c;
+        const int32_t *sum = x->sums + t * (x->columns / 16) + c / 16;
+        vi acc = start_signed(sum[0] + sum[1]);
+        UNROLL for (size_t j = 0; j < 8; j++) acc = dot4_signed(acc, w[j], four(values + 4 * j));
+        sums[t] = fma_vf(__builtin_convertvector(acc, vf), d * x->scales[t * (x->columns / 32) + c / 32], sums[t]);
+    }
+}
+
+INLINE void q4_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vf d = load_f16((const uint16_t *)b + first, LANES);
+    vb w[8];
+    UNROLL for (size_t j = 0; j < 4; j++) {
+        vb nibbles = load_bytes(b + 32 + 64 * j + 4 * first);
+        w[j] = nibbles & 15;
+        w[4 + j] = nibbles >> 4;
+    }
+    add_products(sums, w, 8, d, 8, x, c, tokens);
+}
+
+INLINE void q4_K_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vf d = load_f16((const uint16_t *)b + first, LANES), dmin = load_f16((const uint16_t *)b + 16 + first, LANES);
+    for (size_t g = 0; g < 8; g++, c += 32) {
+        const uint8_t *s = b + 64 + first;
+        vi scale, minimum;
+        if (g < 4) {
+            scale = load_small(s + 16 * g) & 63;
+            minimum = load_small(s + 16 * (g + 4)) & 63;
+        } else {
+            vi low = load_small(s + 16 * (g + 4));
+            scale = (low & 15) | load_small(s + 16 * (g - 4)) >> 6 << 4;
+            minimum = low >> 4 | load_small(s + 16 * g) >> 6 << 4;
+        }
+        vb w[8];
+        UNROLL for (size_t j = 0; j < 8; j++) {
+            vb nibbles = load_bytes(b + 256 + 64 * (8 * (g / 2) + j) + 4 * first);
+            w[j] = g % 2 ? nibbles >> 4 : nibbles & 15;
+        }
+        vf lowest = dmin * __builtin_convertvector(minimum, vf);
+        UNROLL for (size_t t = 0; t < tokens; t++) {
+            const int32_t *sum = x->sums + t * (x->columns / 16) + c / 16;
+            float scaled = x->scales[t * (x->columns / 32) + c / 32] * (float)(sum[0] + sum[1]);
+            sums[t] = fma_vf(-lowest, (vf)scaled, sums[t]);
+        }
+        add_products(sums, w, 8, d * __builtin_convertvector(scale, vf), 0, x, c, tokens);
+    }
+}
+
+INLINE void q6_K_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vf d = load_f16((const uint16_t *)b + first, LANES);
+    const uint8_t *scales = b + 32 + first, *weights = b + 288 + 4 * first;
+    for (size_t part = 0; part < 4; part++, weights += 12 * 64) {  // 16 columns of each quarter of 128
+        vb low[8], high[4];
+        UNROLL for (size_t j = 0; j < 8; j++) low[j] = load_bytes(weights + 64 * j);
+        UNROLL for (size_t j = 0; j < 4; j++) high[j] = load_bytes(weights + 64 * (8 + j));
+        UNROLL for (size_t quarter = 0; quarter < 4; quarter++) {
+            size_t group = 8 * (part / 2) + 2 * quarter + part % 2;
+            vb w[4];
+            UNROLL for (size_t j = 0; j < 4; j++) {
+                vb nibbles = low[4 * (quarter % 2) + j];
+                w[j] = (quarter / 2 ? nibbles >> 4 : nibbles & 15) | (high[j] >> (uint8_t)(2 * quarter) & 3) << 4;
+            }
+            vi scale = load_small(scales + 16 * group) << 24 >> 24;
+            add_products(sums, w, 4, d * __builtin_convertvector(scale, vf), 32, x, c + 16 * group, tokens);
+        }
+    }
+}
+
+/// 16 rows, of which `rows` are wanted, times `tokens` tokens.
+INLINE void packed_tile(float *out, size_t out_stride, const uint8_t *weight, const quantized_rows *x, size_t rows,
+                        size_t tokens, block_type type) {
+    for (size_t first = 0; first < rows; first += LANES) {
+        vf sums[PACKED_TOKENS] = {0};
+        const uint8_t *b = weight;
+#define BLOCKS(name, length, bytes)                                        \
+    if (type == BLOCK_##name)                                              \
+        for (size_t c = 0; c < x->columns; c += length, b += 16 * bytes)   \
+            name##_block(sums, b, first, x, c, tokens);
+        PACKED_TYPES(BLOCKS)
+#undef BLOCKS
+        size_t n = rows - first < LANES ? rows - first : LANES;
+        UNROLL for (size_t t = 0; t < tokens; t++) store(out + t * out_stride + first, sums[t], n);
+    }
+}
+
+/// All rows times `tokens` tokens, so that the tokens stay in the first-level cache.
+INLINE void packed_rows(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *s, size_t tokens,
+                        block_type type) {
+    for (size_t r = s->first_row; r < s->end_row; r += 16) {
+        size_t rows = s->end_row - r < 16 ? s->end_row - r : 16;
+        packed_tile(out + r, s->out_stride, weight + r * s->weight_stride, x, rows, tokens, type);
+    }
+}
+
+INLINE void packed_tokens(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *s, block_type type) {
+    for (size_t t = 0; t < s->tokens;) {
+        quantized_rows some = {x->values + t * x->columns, x->scales + t * (x->columns / 32), x->sums + t * (x->columns / 16), x->columns};
+        float *first = out + t * s->out_stride;
+        if (s->tokens - t >= PACKED_TOKENS) {
+            packed_rows(first, weight, &some, s, PACKED_TOKENS, type);
+            t += PACKED_TOKENS;
+        } else {
+            packed_rows(first, weight, &some, s, 1, type);
+            t += 1;
+        }
+    }
+}
+
+static void packed_product(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *s,
+                           block_type type) {
+    switch (type) {
+#define CASE(name, length, bytes) \
+    case BLOCK_##name: packed_tokens(out, weight, x, s, BLOCK_##name); break;
+        PACKED_TYPES(CASE)
+#undef CASE
+        default: break;
+    }
+}
+
+static void quantize(int8_t *values, float *scales, int32_t *sums, const float *x, size_t count) {
+    for (size_t c = 0; c < count; c += 32) {
+        vf largest = 0, zero = 0;
+        UNROLL for (size_t i = 0; i < 32; i += LANES) {
+            vf v = load(x + c + i, LANES);
+            largest = __builtin_elementwise_max(largest, __builtin_elementwise_abs(v));
+            zero += v * 0.0f;  // NaN if any number is none, or infinite
+        }
+        float peak = 0, none = 0;
+        UNROLL for (size_t i = 0; i < LANES; i++) {
+            peak = largest[i] > peak ? largest[i] : peak;
+            none += zero[i];
+        }
+        if (peak < QUANTIZED_LEAST) peak = 0;
+        float inverse = peak > 0 ? 127 / peak : 0;
+        scales[c / 32] = peak / 127 + none;
+        int8_t *block = values + c;
+        UNROLL for (size_t i = 0; i < 32; i += LANES) {
+            vi rounded = __builtin_convertvector(__builtin_elementwise_rint(load(x + c + i, LANES) * inverse), vi);
+            typedef int8_t vs __attribute__((ext_vector_type(LANES)));
+            vs narrow = __builtin_convertvector(rounded, vs);
+            memcpy(block + i, &narrow, sizeof narrow);
+        }
+        for (size_t part = 0; part < 2; part++) {
+            int32_t sum = 0;
+            for (size_t i = 0; i < 16; i++) sum += block[16 * part + i];
+            sums[c / 16 + part] = sum;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import CKernels
+
+/// What activations become before they meet weights in blocks of 4 to 8 bits.
+public enum Activations: Sendable {
+    /// They stay as they are; the weights are decoded.
+    case float32
+    /// Every 32 of them share a scale and have 8 bits each, so that products are sums of bytes: several times faster.
+    case int8
+}
+
+/// A matrix that activations are multiplied by, `[rows, columns]`: where it lies in its file, or packed in memory.
+///
+/// Packed, 16 rows lie interleaved, as the kernels for 8-bit activations read them; the bytes are as many as in the file.
+public struct Weight: Sendable {
+    public let rows, columns: Int
+    public let elementType: ElementType
+    fileprivate let form: Form
+
+    fileprivate enum Form {
+        case plain(Tensor)
+        case packed(Storage, PackedLayout)
+    }
+
+    /// - Parameters:
+    ///   - tensor: `[rows, columns]`. If it can be packed, it is, on all threads, and no longer needed afterwards.
+    ///   - activations: what it will be multiplied by.
+    public init(_ tensor: Tensor, activations: Activations) {
+        (rows, columns, elementType) = (tensor.rows, tensor.columns, tensor.elementType)
+        guard activations == .int8, let block = elementType.packedBlock else {
+            form = .plain(tensor)
+            return
+        }
+        let layout = PackedLayout(rows: rows, columns: columns, elementType: elementType, block: block)
+        let memory = PackedMemory(byteCount: layout.byteCount)
+        Self.pack(tensor, layout, into: memory)
+        form = .packed(Storage(mapped: memory.bytes, owner: memory, on: tensor.device), layout)
+    }
+
+    private static func pack(_ tensor: Tensor, _ layout: PackedLayout, into memory: PackedMemory) {
+        let source = tensor.bytes.assumingMemoryBound(to: UInt8.self)
+        let target = memory.start.assumingMemoryBound(to: UInt8.self)
+        tensor.device.threads.parallelFor(layout.rows, grain: layout.grain(bytes: 1 << 20)) { range in
+            for row in stride(from: range.lowerBound, to: range.upperBound, by: PackedLayout.rowsTogether) {
+                let count = min(PackedLayout.rowsTogether, range.upperBound - row)
+                let offset = row * layout.rowBytes
+                CKernels.pack(target + offset, source + offset, layout.rowBytes, count, layout.columns, layout.block)
+            }
+        }
+    }
+
+    public var isPacked: Bool {
+        if case .packed = form { true } else { false }
+    }
+
+    /// Bytes that one product reads.
+    public var byteCount: Int { elementType.byteCount(rows * columns) }
+
+    public var device: Device {
+        switch form {
+        case .plain(let tensor): tensor.device
+        case .packed(let storage, _): storage.device
+        }
+    }
+}
+
+extension Tensor {
+    /// self · weightᵀ: `[tokens, columns]` and `[rows, columns]` to `[tokens, rows]`.
+    ///
+    /// A row of the result depends on its own row of activations alone: not on the others, not on the number of threads.
+    /// (For f32 activations see `product(_:)` of tensors.)
+    public func product(_ weight: Weight) -> Tensor {
+        precondition(weight.columns == columns, "product: \(shape) with weight [\(weight.rows), \(weight.columns)]")
+        switch weight.form {
+        case .plain(let tensor): return product(tensor)
+        case .packed(let storage, let layout): return product(storage, layout)
+        }
+    }
+
+    private func product(_ weight: Storage, _ layout: PackedLayout) -> Tensor {
+        let result = Tensor(uninitialized: [rows, layout.rows], on: device)
+        let (out, packed) = (result.mutableFloats, weight.start.assumingMemoryBound(to: UInt8.self))
+        let tokens = rows
+        withQuantizedRows { x in
+            // Pieces of the weight that stay in a core's cache while all tokens pass, and several for each thread.
+            let grain = min(layout.grain(bytes: 1 << 17), layout.grain(rows: layout.rows / (4 * device.threads.count)))
+            device.threads.parallelFor(layout.rows, grain: grain) { range in
+                device.kernels.product(out, packed, layout, x, tokens: tokens, rows: range)
+            }
+        }
+        return result
+    }
+
+    /// Calls `body` with the rows in 8 bits.
+    private func withQuantizedRows(_ body: (quantized_rows) -> Void) {
+        let (x, count, columns) = (floats, shape.count, columns)
+        // Floats first: scales, sums, then the bytes.
+        device.withScratch(count / 32 + count / 16 + count / 4) { scratch in
+            let sums = UnsafeMutableRawPointer(scratch + count / 32).assumingMemoryBound(to: Int32.self)
+            let values = UnsafeMutableRawPointer(sums + count / 16).assumingMemoryBound(to: Int8.self)
+            device.threads.parallelFor(rows, grain: max(1, 65_536 / columns)) { range in
+                let first = range.lowerBound * columns
+                device.kernels.table.quantize(
+                    values + first, scratch + first / 32, sums + first / 16, x + first, range.count * columns)
+            }
+            body(quantized_rows(values: values, scales: scratch, sums: sums, columns: columns))
+        }
+    }
+}
+
+/// How a packed weight lies in memory.
+struct PackedLayout: Sendable {
+    /// Rows that are interleaved; the last ones are filled up with zeros.
+    static let rowsTogether = 16
+
+    let rows, columns: Int
+    let block: block_type
+    let rowBytes: Int
+
+    init(rows: Int, columns: Int, elementType: ElementType, block: block_type) {
+        (self.rows, self.columns, self.block) = (rows, columns, block)
+        rowBytes = elementType.byteCount(columns)
+    }
+
+    var byteCount: Int { grain(rows: rows) * rowBytes }
+
+    /// As many rows as lie in `bytes`, whole groups, at least one.
+    func grain(bytes: Int) -> Int { grain(rows: max(1, bytes / rowBytes - Self.rowsTogether + 1)) }
+
+    /// `rows` rounded up to whole groups, at least one.
+    func grain(rows: Int) -> Int { max(1, (rows + Self.rowsTogether - 1) / Self.rowsTogether) * Self.rowsTogether }
+}
+
+extension KernelSet {
+    /// `out[t, r]` for r in `rows`, which begin at a multiple of 16.
+    fileprivate func product(
+        _ out: UnsafeMutablePointer<Float>, _ weight: UnsafePointer<UInt8>, _ layout: PackedLayout, _ x: quantized_rows,
+        tokens: Int, rows: Range<Int>
+    ) {
+        var x = x
+        var shape = product_shape(
+            tokens: tokens, columns: layout.columns, weight_stride: layout.rowBytes, x_stride: layout.columns,
+            out_stride: layout.rows, first_row: rows.lowerBound, end_row: rows.upperBound)
+        table.packed_product(out, weight, &x, &shape, layout.block)
+    }
+}

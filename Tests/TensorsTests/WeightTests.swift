@@ -1,0 +1,156 @@
+import CKernels
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Tensors
+
+private let eps = 0x1p-24
+
+/// Packed weights and 8-bit activations, every set against the definition.
+@Suite struct WeightTests {
+    static let packed = BlockTests.goldens.filter { $0.elementType.packedBlock != nil }
+
+    @Test func someTypesArePacked() {
+        #expect(Set(Self.packed.map(\.elementType)) == [.q4_0, .q8_0, .q4_K, .q6_K])
+    }
+
+    // MARK: Activations
+
+    @Test(arguments: KernelSet.available)
+    func roundsActivations(set: KernelSet) {
+        var numbers = SeededNumbers(seed: 3)
+        var x = numbers.floats(7 * 32)
+        for index in 32..<64 { x[index] *= 1e30 }
+        for index in 64..<96 { x[index] = 0 }
+        for index in 96..<128 { x[index] *= 0x1p-130 }
+        let (values, scales, sums) = set.quantized(x)
+        for index in x.indices where scales[index / 32] != 0 {
+            let scale = Double(scales[index / 32])
+            let error = abs(Double(x[index]) - Double(values[index]) * scale)
+            #expect(error <= scale * (0.5 + 0x1p-15), "\(index)")
+        }
+        for block in 0..<7 where block != 2 && block != 3 {
+            #expect(values[block * 32..<block * 32 + 32].map { abs(Int($0)) }.max() == 127)
+        }
+        #expect(scales[2...3].allSatisfy { $0 == 0 } && values[64..<128].allSatisfy { $0 == 0 })
+        for part in sums.indices {
+            #expect(Int(sums[part]) == values[part * 16..<part * 16 + 16].reduce(0) { $0 + Int($1) })
+        }
+    }
+
+    @Test(arguments: KernelSet.available)
+    func numbersThatAreNoneStayVisible(set: KernelSet) {
+        for bad in [Float.nan, .infinity, -.infinity] {
+            var x = [Float](repeating: 0.5, count: 64)
+            x[37] = bad
+            let scales = set.quantized(x).scales
+            #expect(scales[0] == 0.5 / 127 && scales[1].isNaN)
+        }
+    }
+
+    // MARK: Products
+
+    /// Rows and tokens that fill no group; the sums against exact ones of the same rounded activations.
+    @Test(arguments: KernelSet.available, packed)
+    func multiplies(set: KernelSet, golden: BlockTests.Golden) {
+        let device = Device(threadCount: 2, kernels: set)
+        for (rows, tokens) in [(1, 1), (16, 3), (17, 8), (70, 9), (35, 21)] {
+            let plain = Self.weight(golden, rows: rows, on: device)
+            let weight = Weight(plain, activations: .int8)
+            #expect(weight.isPacked && weight.rows == rows && weight.byteCount == plain.elementType.byteCount(plain.shape.count))
+            let columns = plain.columns
+            var numbers = SeededNumbers(seed: UInt64(rows))
+            let x = numbers.floats(tokens * columns)
+            let found = Tensor(x, [tokens, columns], on: device).product(weight).toArray()
+            let (values, scales, _) = set.quantized(x)
+            let numbersOfWeight = plain.toArray().map(Double.init)
+            let magnitudes = Self.magnitudes(golden, rows: rows, on: device)
+            for token in 0..<tokens {
+                for row in 0..<rows {
+                    var (sum, magnitude) = (0.0, 0.0)
+                    for column in 0..<columns {
+                        let activation =
+                            Double(values[token * columns + column]) * Double(scales[(token * columns + column) / 32])
+                        sum += numbersOfWeight[row * columns + column] * activation
+                        magnitude += magnitudes[row * columns + column] * abs(activation)
+                    }
+                    // Twice the bound of the header: the definition has the same error.
+                    let bound = 2 * Double(columns / 8 + 8) * eps * magnitude
+                    #expect(abs(Double(found[token * rows + row]) - sum) <= bound, "\(rows) × \(tokens): \(row), \(token)")
+                }
+            }
+        }
+    }
+
+    /// A token's result is the same alone as among others, and for any number of threads.
+    @Test(arguments: KernelSet.available, packed)
+    func dependsOnItsOwnTokenAlone(set: KernelSet, golden: BlockTests.Golden) {
+        let rows = 300
+        var numbers = SeededNumbers(seed: 5)
+        let columns = 2 * golden.elementType.blockLength
+        let x = numbers.floats(21 * columns)
+        func product(_ tokens: Range<Int>, threads: Int) -> [Float] {
+            let device = Device(threadCount: threads, kernels: set)
+            let weight = Weight(Self.weight(golden, rows: rows, on: device), activations: .int8)
+            let some = Array(x[tokens.lowerBound * columns..<tokens.upperBound * columns])
+            return Tensor(some, [tokens.count, columns], on: device).product(weight).toArray()
+        }
+        let expected = product(0..<21, threads: 1)
+        #expect(product(0..<21, threads: 3) == expected)
+        for token in [0, 7, 8, 20] {
+            #expect(product(token..<token + 1, threads: 2) == Array(expected[token * rows..<(token + 1) * rows]))
+        }
+        #expect(product(3..<14, threads: 2) == Array(expected[3 * rows..<14 * rows]))
+    }
+
+    /// What cannot be packed, or shall not be, is multiplied as a tensor.
+    @Test(arguments: BlockTests.goldens)
+    func leavesOthersAsTheyAre(golden: BlockTests.Golden) {
+        let device = Device(threadCount: 1)
+        let plain = Self.weight(golden, rows: 5, on: device)
+        var numbers = SeededNumbers(seed: 6)
+        let x = Tensor(numbers.floats(2 * plain.columns), [2, plain.columns], on: device)
+        let weight = Weight(plain, activations: .float32)
+        #expect(!weight.isPacked && x.product(weight).toArray() == x.product(plain).toArray())
+        #expect(Weight(plain, activations: .int8).isPacked == (golden.elementType.packedBlock != nil))
+    }
+
+    // MARK: Weights
+
+    /// Rows of four blocks' bytes, each row begun elsewhere in the golden.
+    private static func bytes(_ golden: BlockTests.Golden, rows: Int) -> [UInt8] {
+        let size = golden.elementType.blockByteCount
+        let blocks = stride(from: 0, to: golden.bytes.count, by: size).map { Array(golden.bytes[$0..<$0 + size]) }
+        return (0..<rows).flatMap { row in (0..<2).flatMap { blocks[(row / (1 + $0) + $0) % blocks.count] } }
+    }
+
+    private static func weight(_ golden: BlockTests.Golden, rows: Int, on device: Device) -> Tensor {
+        Tensor(blocks: bytes(golden, rows: rows), golden.elementType, rows: rows, on: device)
+    }
+
+    /// Magnitudes of what a weight is the sum of: those with one of the block's two scales and with the other.
+    private static func magnitudes(_ golden: BlockTests.Golden, rows: Int, on device: Device) -> [Double] {
+        let type = golden.elementType
+        let parts = type.scaleOffsets.map { kept in
+            var bytes = bytes(golden, rows: rows)
+            for block in stride(from: 0, to: bytes.count, by: type.blockByteCount) {
+                for offset in type.scaleOffsets where offset != kept {
+                    (bytes[block + offset], bytes[block + offset + 1]) = (0, 0)
+                }
+            }
+            return Tensor(blocks: bytes, type, rows: rows, on: device).toArray().map { abs(Double($0)) }
+        }
+        return parts[0].indices.map { index in parts.reduce(0) { $0 + $1[index] } }
+    }
+}
+
+extension KernelSet {
+    fileprivate func quantized(_ x: [Float]) -> (values: [Int8], scales: [Float], sums: [Int32]) {
+        var values = [Int8](repeating: 0, count: x.count)
+        var scales = [Float](repeating: 0, count: x.count / 32)
+        var sums = [Int32](repeating: 0, count: x.count / 16)
+        table.quantize(&values, &scales, &sums, x, x.count)
+        return (values, scales, sums)
+    }
+}
