@@ -31,15 +31,15 @@ INLINE int32_t four(const int8_t *x) {
 }
 
 // dot4: acc + the sum of four products in each lane, weights 0…127.
-// dot4_signed: the same for weights -128…127, of acc that start_signed made.
+// dot4_signed: the same for weights -128…127, of acc that start_signed made from minus the sum of the activations.
 #if defined(VNNI)
 INLINE vi dot4(vi acc, vb w, int32_t x) {
     return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)w, _mm512_set1_epi32(x));
 }
-INLINE vi start_signed(int32_t sum) { return (vi)(-128 * sum); }
+INLINE vi start_signed(int32_t minus_sum) { return (vi)minus_sum * 128; }
 INLINE vi dot4_signed(vi acc, vb w, int32_t x) { return dot4(acc, w ^ 128, x); }
 #else
-INLINE vi start_signed(int32_t sum) { return (vi)(0 * sum); }
+INLINE vi start_signed(int32_t minus_sum) { return (vi)(0 * minus_sum); }
 #if defined(__x86_64__) && LANES == 16
 INLINE vi dot4(vi acc, vb w, int32_t x) {
     __m512i pairs = _mm512_maddubs_epi16((__m512i)w, _mm512_set1_epi32(x));
@@ -71,6 +71,11 @@ INLINE vi dot4(vi acc, vb w, int32_t x) { return dot4_signed(acc, w, x); }
 #endif
 #endif
 
+/// Minus the sum of the `count` activations, 16 or 32, of token t from column c on.
+INLINE int32_t minus_sum(const quantized_rows *x, size_t t, size_t c, size_t count) {
+    return x->minus_sums[(t * (x->columns / 32) + c / 32) * 3 + (count == 32 ? 2 : c / 16 % 2)];
+}
+
 /// Tokens whose sums stay in registers.
 #define PACKED_TOKENS (LANES == 16 ? 8 : 4)
 
@@ -79,8 +84,7 @@ INLINE void add_products(vf *sums, const vb *w, size_t n, vf factor, int32_t off
                          size_t tokens) {
     UNROLL for (size_t t = 0; t < tokens; t++) {
         const int8_t *values = x->values + t * x->columns + c;
-        const int32_t *sum = x->sums + t * (x->columns / 16) + c / 16;
-        vi acc = (vi)(-offset * (n == 8 ? sum[0] + sum[1] : sum[0]));
+        vi acc = (vi)minus_sum(x, t, c, 4 * n) * offset;
         UNROLL for (size_t j = 0; j < n; j++) acc = dot4(acc, w[j], four(values + 4 * j));
         sums[t] = fma_vf(__builtin_convertvector(acc, vf), factor * x->scales[t * (x->columns / 32) + c / 32], sums[t]);
     }
@@ -94,8 +98,7 @@ INLINE void q8_0_block(vf *sums, const uint8_t *b, size_t first, const quantized
     UNROLL for (size_t j = 0; j < 8; j++) w[j] = load_bytes(b + 32 + 64 * j + 4 * first);
     UNROLL for (size_t t = 0; t < tokens; t++) {
         const int8_t *values = x->values + t * x->columns + c;
-        const int32_t *sum = x->sums + t * (x->columns / 16) + c / 16;
-        vi acc = start_signed(sum[0] + sum[1]);
+        vi acc = start_signed(minus_sum(x, t, c, 32));
         UNROLL for (size_t j = 0; j < 8; j++) acc = dot4_signed(acc, w[j], four(values + 4 * j));
         sums[t] = fma_vf(__builtin_convertvector(acc, vf), d * x->scales[t * (x->columns / 32) + c / 32], sums[t]);
     }
@@ -132,9 +135,8 @@ INLINE void q4_K_block(vf *sums, const uint8_t *b, size_t first, const quantized
         }
         vf lowest = dmin * __builtin_convertvector(minimum, vf);
         UNROLL for (size_t t = 0; t < tokens; t++) {
-            const int32_t *sum = x->sums + t * (x->columns / 16) + c / 16;
-            float scaled = x->scales[t * (x->columns / 32) + c / 32] * (float)(sum[0] + sum[1]);
-            sums[t] = fma_vf(-lowest, (vf)scaled, sums[t]);
+            float scaled = x->scales[t * (x->columns / 32) + c / 32] * (float)minus_sum(x, t, c, 32);
+            sums[t] = fma_vf(lowest, (vf)scaled, sums[t]);
         }
         add_products(sums, w, 8, d * __builtin_convertvector(scale, vf), 0, x, c, tokens);
     }
@@ -188,7 +190,7 @@ INLINE void packed_rows(float *out, const uint8_t *weight, const quantized_rows 
 
 INLINE void packed_tokens(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *s, block_type type) {
     for (size_t t = 0; t < s->tokens;) {
-        quantized_rows some = {x->values + t * x->columns, x->scales + t * (x->columns / 32), x->sums + t * (x->columns / 16), x->columns};
+        quantized_rows some = {x->values + t * x->columns, x->scales + t * (x->columns / 32), x->minus_sums + t * (x->columns / 32) * 3, x->columns};
         float *first = out + t * s->out_stride;
         if (s->tokens - t >= PACKED_TOKENS) {
             packed_rows(first, weight, &some, s, PACKED_TOKENS, type);
@@ -211,7 +213,8 @@ static void packed_product(float *out, const uint8_t *weight, const quantized_ro
     }
 }
 
-static void quantize(int8_t *values, float *scales, int32_t *sums, const float *x, size_t count) {
+static void quantize(int8_t *values, float *scales, int32_t *minus_sums, const float *x, size_t count) {
+    typedef int8_t vs __attribute__((ext_vector_type(LANES)));
     for (size_t c = 0; c < count; c += 32) {
         vf largest = 0, zero = 0;
         UNROLL for (size_t i = 0; i < 32; i += LANES) {
@@ -219,25 +222,20 @@ static void quantize(int8_t *values, float *scales, int32_t *sums, const float *
             largest = __builtin_elementwise_max(largest, __builtin_elementwise_abs(v));
             zero += v * 0.0f;  // NaN if any number is none, or infinite
         }
-        float peak = 0, none = 0;
-        UNROLL for (size_t i = 0; i < LANES; i++) {
-            peak = largest[i] > peak ? largest[i] : peak;
-            none += zero[i];
-        }
+        float peak = __builtin_reduce_max(largest), none = __builtin_reduce_or((vi)(zero != zero)) ? NAN : 0;
         if (peak < QUANTIZED_LEAST) peak = 0;
         float inverse = peak > 0 ? 127 / peak : 0;
         scales[c / 32] = peak / 127 + none;
-        int8_t *block = values + c;
+        vi sums[2] = {0};
         UNROLL for (size_t i = 0; i < 32; i += LANES) {
             vi rounded = __builtin_convertvector(__builtin_elementwise_rint(load(x + c + i, LANES) * inverse), vi);
-            typedef int8_t vs __attribute__((ext_vector_type(LANES)));
             vs narrow = __builtin_convertvector(rounded, vs);
-            memcpy(block + i, &narrow, sizeof narrow);
+            memcpy(values + c + i, &narrow, sizeof narrow);
+            sums[i / 16] -= rounded;
         }
-        for (size_t part = 0; part < 2; part++) {
-            int32_t sum = 0;
-            for (size_t i = 0; i < 16; i++) sum += block[16 * part + i];
-            sums[c / 16 + part] = sum;
-        }
+        int32_t *block = minus_sums + c / 32 * 3;
+        block[0] = __builtin_reduce_add(sums[0]);
+        block[1] = __builtin_reduce_add(sums[1]);
+        block[2] = block[0] + block[1];
     }
 }

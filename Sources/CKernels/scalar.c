@@ -105,7 +105,7 @@ PRODUCT(f32_product, float, )
 PRODUCT(bf16_product, uint16_t, bf16_to_f32)
 PRODUCT(f16_product, uint16_t, f16_to_f32)
 
-static void quantize(int8_t *values, float *scales, int32_t *sums, const float *x, size_t count) {
+static void quantize(int8_t *values, float *scales, int32_t *minus_sums, const float *x, size_t count) {
     for (size_t c = 0; c < count; c += 32) {
         float peak = 0, none = 0;
         for (size_t i = 0; i < 32; i++) {
@@ -115,11 +115,13 @@ static void quantize(int8_t *values, float *scales, int32_t *sums, const float *
         if (peak < QUANTIZED_LEAST) peak = 0;
         float inverse = peak > 0 ? 127 / peak : 0;
         scales[c / 32] = peak / 127 + none;
-        sums[c / 16] = sums[c / 16 + 1] = 0;
+        int32_t *sums = minus_sums + c / 32 * 3;
+        sums[0] = sums[1] = 0;
         for (size_t i = 0; i < 32; i++) {
             values[c + i] = none == 0 ? (int8_t)rintf(x[c + i] * inverse) : 0;
-            sums[(c + i) / 16] += values[c + i];
+            sums[i / 16] -= values[c + i];
         }
+        sums[2] = sums[0] + sums[1];
     }
 }
 

@@ -68,24 +68,36 @@ extension Tensor {
     ///
     /// A row of the result depends on its own row of activations alone: not on the others, not on the number of threads.
     /// (For f32 activations see `product(_:)` of tensors.)
-    public func product(_ weight: Weight) -> Tensor {
-        precondition(weight.columns == columns, "product: \(shape) with weight [\(weight.rows), \(weight.columns)]")
-        switch weight.form {
-        case .plain(let tensor): return product(tensor)
-        case .packed(let storage, let layout): return product(storage, layout)
+    public func product(_ weight: Weight) -> Tensor { products([weight])[0] }
+
+    /// The products with several weights: the activations are rounded once.
+    public func products(_ weights: [Weight]) -> [Tensor] {
+        for weight in weights {
+            precondition(weight.columns == columns, "product: \(shape) with weight [\(weight.rows), \(weight.columns)]")
         }
+        guard weights.contains(where: \.isPacked) else { return weights.map(unpackedProduct) }
+        var results: [Tensor] = []
+        withQuantizedRows { x in
+            results = weights.map { weight in
+                guard case .packed(let storage, let layout) = weight.form else { return unpackedProduct(weight) }
+                return product(x, storage, layout)
+            }
+        }
+        return results
     }
 
-    private func product(_ weight: Storage, _ layout: PackedLayout) -> Tensor {
+    private func unpackedProduct(_ weight: Weight) -> Tensor {
+        guard case .plain(let tensor) = weight.form else { preconditionFailure("product: packed") }
+        return product(tensor)
+    }
+
+    private func product(_ x: quantized_rows, _ weight: Storage, _ layout: PackedLayout) -> Tensor {
         let result = Tensor(uninitialized: [rows, layout.rows], on: device)
         let (out, packed) = (result.mutableFloats, weight.start.assumingMemoryBound(to: UInt8.self))
-        let tokens = rows
-        withQuantizedRows { x in
-            // Pieces of the weight that stay in a core's cache while all tokens pass, and several for each thread.
-            let grain = min(layout.grain(bytes: 1 << 17), layout.grain(rows: layout.rows / (4 * device.threads.count)))
-            device.threads.parallelFor(layout.rows, grain: grain) { range in
-                device.kernels.product(out, packed, layout, x, tokens: tokens, rows: range)
-            }
+        // Pieces of the weight that stay in a core's cache while all tokens pass, and several for each thread.
+        let grain = min(layout.grain(bytes: 1 << 18), layout.grain(rows: layout.rows / (4 * device.threads.count)))
+        device.threads.parallelFor(layout.rows, grain: grain) { range in
+            device.kernels.product(out, packed, layout, x, tokens: rows, rows: range)
         }
         return result
     }
@@ -94,15 +106,15 @@ extension Tensor {
     private func withQuantizedRows(_ body: (quantized_rows) -> Void) {
         let (x, count, columns) = (floats, shape.count, columns)
         // Floats first: scales, sums, then the bytes.
-        device.withScratch(count / 32 + count / 16 + count / 4) { scratch in
+        device.withScratch(count / 32 * (1 + 3 + 8)) { scratch in
             let sums = UnsafeMutableRawPointer(scratch + count / 32).assumingMemoryBound(to: Int32.self)
-            let values = UnsafeMutableRawPointer(sums + count / 16).assumingMemoryBound(to: Int8.self)
+            let values = UnsafeMutableRawPointer(sums + count / 32 * 3).assumingMemoryBound(to: Int8.self)
             device.threads.parallelFor(rows, grain: max(1, 65_536 / columns)) { range in
                 let first = range.lowerBound * columns
                 device.kernels.table.quantize(
-                    values + first, scratch + first / 32, sums + first / 16, x + first, range.count * columns)
+                    values + first, scratch + first / 32, sums + first / 32 * 3, x + first, range.count * columns)
             }
-            body(quantized_rows(values: values, scales: scratch, sums: sums, columns: columns))
+            body(quantized_rows(values: values, scales: scratch, minus_sums: sums, columns: columns))
         }
     }
 }

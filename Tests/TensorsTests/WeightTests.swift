@@ -34,8 +34,11 @@ private let eps = 0x1p-24
             #expect(values[block * 32..<block * 32 + 32].map { abs(Int($0)) }.max() == 127)
         }
         #expect(scales[2...3].allSatisfy { $0 == 0 } && values[64..<128].allSatisfy { $0 == 0 })
-        for part in sums.indices {
-            #expect(Int(sums[part]) == values[part * 16..<part * 16 + 16].reduce(0) { $0 + Int($1) })
+        for block in scales.indices {
+            for (part, range) in [0..<16, 16..<32, 0..<32].enumerated() {
+                let sum = range.reduce(0) { $0 + Int(values[block * 32 + $1]) }
+                #expect(Int(sums[block * 3 + part]) == -sum)
+            }
         }
     }
 
@@ -58,7 +61,9 @@ private let eps = 0x1p-24
         for (rows, tokens) in [(1, 1), (16, 3), (17, 8), (70, 9), (35, 21)] {
             let plain = Self.weight(golden, rows: rows, on: device)
             let weight = Weight(plain, activations: .int8)
-            #expect(weight.isPacked && weight.rows == rows && weight.byteCount == plain.elementType.byteCount(plain.shape.count))
+            #expect(
+                weight.isPacked && weight.rows == rows
+                    && weight.byteCount == plain.elementType.byteCount(plain.shape.count))
             let columns = plain.columns
             var numbers = SeededNumbers(seed: UInt64(rows))
             let x = numbers.floats(tokens * columns)
@@ -77,7 +82,8 @@ private let eps = 0x1p-24
                     }
                     // Twice the bound of the header: the definition has the same error.
                     let bound = 2 * Double(columns / 8 + 8) * eps * magnitude
-                    #expect(abs(Double(found[token * rows + row]) - sum) <= bound, "\(rows) × \(tokens): \(row), \(token)")
+                    #expect(
+                        abs(Double(found[token * rows + row]) - sum) <= bound, "\(rows) × \(tokens): \(row), \(token)")
                 }
             }
         }
@@ -149,7 +155,7 @@ extension KernelSet {
     fileprivate func quantized(_ x: [Float]) -> (values: [Int8], scales: [Float], sums: [Int32]) {
         var values = [Int8](repeating: 0, count: x.count)
         var scales = [Float](repeating: 0, count: x.count / 32)
-        var sums = [Int32](repeating: 0, count: x.count / 16)
+        var sums = [Int32](repeating: 0, count: x.count / 32 * 3)
         table.quantize(&values, &scales, &sums, x, x.count)
         return (values, scales, sums)
     }

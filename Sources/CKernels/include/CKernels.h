@@ -41,8 +41,8 @@ typedef enum {
 typedef struct {
     const int8_t *values;  ///< [rows, columns], -127 to 127
     const float *scales;   ///< [rows, columns / 32]
-    const int32_t *sums;   ///< [rows, columns / 16]: of 16 values each
-    size_t columns;        ///< a multiple of 32
+    const int32_t *minus_sums;  ///< [rows, columns / 32, 3]: minus the sums of the first 16, the other 16, and all 32
+    size_t columns;             ///< a multiple of 32
 } quantized_rows;
 
 /// Below, 127 / x may overflow.
@@ -104,7 +104,7 @@ typedef struct {
     /// Activations in 8 bits: of 32 the largest magnitude becomes 127, the others are rounded to nearest.  `count` is a
     /// multiple of 32.  |x - value * scale| <= scale * (1/2 + 2^-15); all become 0 if none reaches QUANTIZED_LEAST, and
     /// where one is NaN or infinite, the scale is NaN.
-    void (*quantize)(int8_t *values, float *scales, int32_t *sums, const float *x, size_t count);
+    void (*quantize)(int8_t *values, float *scales, int32_t *minus_sums, const float *x, size_t count);
     /// Product with a packed weight, whose stride is the bytes of a row; first_row is a multiple of 16.
     /// Sums of bytes are exact, their scaled sums f32: within (columns / 8 + 8) eps * sum(|weight * x|) of scalar, for q4_K
     /// with |scaled| + |minimum| in place of |weight|.  A sum is the same whatever the other tokens and rows.

@@ -79,8 +79,9 @@ struct KeyValueProjection: Sendable {
 
     /// - Returns: keys and values, `[rows, keyValueHeads, headDimension]` each.
     func callAsFunction(_ hidden: Tensor, rotation: Rotation) -> (keys: Tensor, values: Tensor) {
-        let raw = keyProjection(hidden).split(heads: heads)
-        let values = valueProjection?(hidden).split(heads: heads) ?? raw
+        let projected = hidden.products([keyProjection, valueProjection].compactMap { $0?.weight })
+        let raw = projected[0].split(heads: heads)
+        let values = valueProjection == nil ? raw : projected[1].split(heads: heads)
         return (rotation(keyNorm(raw)), valueNorm(values))
     }
 }

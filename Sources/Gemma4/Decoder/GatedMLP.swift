@@ -19,6 +19,7 @@ struct GatedMLP: Sendable {
 
     /// `[rows, hiddenSize]` to `[rows, hiddenSize]`.
     func callAsFunction(_ hidden: Tensor) -> Tensor {
-        downProjection(gateProjection(hidden).geluMultiplied(by: upProjection(hidden)))
+        let gateAndUp = hidden.products([gateProjection.weight, upProjection.weight])
+        return downProjection(gateAndUp[0].geluMultiplied(by: gateAndUp[1]))
     }
 }
