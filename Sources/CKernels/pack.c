@@ -30,6 +30,11 @@ INLINE size_t runs_of(block_type type, run runs[RUNS]) {
             runs[n++] = (run){4, 1, 12};
             runs[n++] = (run){16, 4, 32};
             break;
+        case BLOCK_q5_K:
+            runs[n++] = (run){0, 2, 2};
+            runs[n++] = (run){4, 1, 12};
+            runs[n++] = (run){16, 4, 40};
+            break;
         case BLOCK_q6_K:
             runs[n++] = (run){208, 2, 1};
             runs[n++] = (run){192, 1, 16};

@@ -115,7 +115,10 @@ INLINE void q4_0_block(vf *sums, const uint8_t *b, size_t first, const quantized
     add_products(sums, w, 8, d, 8, x, c, tokens);
 }
 
-INLINE void q4_K_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+/// q4_K and q5_K: the fifth bits of weight i of every group of 32 share byte i.
+INLINE void scaled_groups(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens,
+                          int has_fifth) {
+    const uint8_t *fifth = b + 256 + 4 * first, *low = fifth + (has_fifth ? 512 : 0);
     vf d = load_f16((const uint16_t *)b + first, LANES), dmin = load_f16((const uint16_t *)b + 16 + first, LANES);
     for (size_t g = 0; g < 8; g++, c += 32) {
         const uint8_t *s = b + 64 + first;
@@ -130,8 +133,9 @@ INLINE void q4_K_block(vf *sums, const uint8_t *b, size_t first, const quantized
         }
         vb w[8];
         UNROLL for (size_t j = 0; j < 8; j++) {
-            vb nibbles = load_bytes(b + 256 + 64 * (8 * (g / 2) + j) + 4 * first);
+            vb nibbles = load_bytes(low + 64 * (8 * (g / 2) + j));
             w[j] = g % 2 ? nibbles >> 4 : nibbles & 15;
+            if (has_fifth) w[j] |= (load_bytes(fifth + 64 * j) >> (uint8_t)g & 1) << 4;
         }
         vf lowest = dmin * __builtin_convertvector(minimum, vf);
         UNROLL for (size_t t = 0; t < tokens; t++) {
@@ -140,6 +144,14 @@ INLINE void q4_K_block(vf *sums, const uint8_t *b, size_t first, const quantized
         }
         add_products(sums, w, 8, d * __builtin_convertvector(scale, vf), 0, x, c, tokens);
     }
+}
+
+INLINE void q4_K_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    scaled_groups(sums, b, first, x, c, tokens, 0);
+}
+
+INLINE void q5_K_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    scaled_groups(sums, b, first, x, c, tokens, 1);
 }
 
 INLINE void q6_K_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {

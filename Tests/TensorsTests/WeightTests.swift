@@ -12,7 +12,7 @@ private let eps = 0x1p-24
     static let packed = BlockTests.goldens.filter { $0.elementType.packedBlock != nil }
 
     @Test func someTypesArePacked() {
-        #expect(Set(Self.packed.map(\.elementType)) == [.q4_0, .q8_0, .q4_K, .q6_K])
+        #expect(Set(Self.packed.map(\.elementType)) == [.q4_0, .q8_0, .q4_K, .q5_K, .q6_K])
     }
 
     // MARK: Activations
