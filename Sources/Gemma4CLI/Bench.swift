@@ -21,6 +21,12 @@ struct Bench: ParsableCommand {
     @Option(help: ArgumentHelp("Made-up weights of this shape: E2B, E4B, 31B or 26B-A4B.", valueName: "variant"))
     var synthetic: String?
 
+    @Option(help: ArgumentHelp("Type of the made-up layers: bf16, \(Bench.quantisedTypes).", valueName: "type"))
+    var quant: WeightType?
+
+    @Option(help: ArgumentHelp("Also write after so many tokens: 0,4096.", valueName: "counts"))
+    var depth: String?
+
     @Option(help: "Tokens read.")
     var promptTokens = 512
 
@@ -33,15 +39,32 @@ struct Bench: ParsableCommand {
     @Option(help: "Threads that share one pass; by default all cores.")
     var threads: Int?
 
-    @Option(help: "md or json.")
+    @Option(help: "md, json or csv.")
     var format: Format = .md
 
-    enum Format: String, ExpressibleByArgument, CaseIterable { case md, json }
+    enum Format: String, ExpressibleByArgument, CaseIterable { case md, json, csv }
+
+    private static let quantisedTypes = WeightType.allCases.filter { $0.elementType.blockLength > 1 }.map(\.rawValue)
+        .joined(separator: ", ")
+
+    private func depths() throws -> [Int] {
+        try (depth ?? "").split(separator: ",").map { part in
+            guard let count = Int(part), count >= 0 else {
+                throw ValidationError("--depth: expected counts of tokens such as 0,4096, found \(part)")
+            }
+            return count
+        }
+    }
 
     func validate() throws {
         guard (model == nil) != (synthetic == nil) else { throw ValidationError("Give either --model or --synthetic.") }
         guard promptTokens > 0, generatedTokens > 0, repeats > 0, threads ?? 1 > 0 else {
             throw ValidationError("--prompt-tokens, --generated-tokens, --repeats and --threads must be positive.")
+        }
+        _ = try depths()
+        if let quant, synthetic == nil || (quant != .bf16 && quant.elementType.blockLength == 1) {
+            throw ValidationError(
+                "--quant \(quant.rawValue): goes with --synthetic, and is bf16 or one of \(Self.quantisedTypes)")
         }
         if let synthetic, !ModelsDirectory.variants.contains(synthetic) {
             throw ValidationError(
@@ -58,12 +81,19 @@ struct Bench: ParsableCommand {
         benchmark.promptTokens = promptTokens
         benchmark.generatedTokens = generatedTokens
         benchmark.repeats = repeats
+        benchmark.depths = try depths()
         let result = try benchmark.run(loaded, loadSeconds: loadSeconds) {
             FileHandle.standardError.write(Data("measuring \($0)\n".utf8))
         }
-        print(
-            format == .json
-                ? try Self.json(result) : Self.table(result, title: model ?? "\(synthetic!), made-up bf16 weights"))
+        switch format {
+        case .json: print(try Self.json(result))
+        case .csv: print(Self.csv(result))
+        case .md: print(Self.table(result, title: title))
+        }
+    }
+
+    private var title: String {
+        model ?? "\(synthetic!), made-up \(quant?.rawValue ?? "bf16") weights"
     }
 
     private func load() throws -> Gemma4Model {
@@ -78,15 +108,22 @@ struct Bench: ParsableCommand {
                 "The folder Models was found neither beside the program nor above it; run gemma4 from its source tree.")
         }
         let configuration = try ModelConfiguration(contentsOf: models.appending(path: "\(synthetic!)/config.json").path)
-        let needed =
-            2 * TensorTable(configuration).rows.filter { $0.part != .leftover }.reduce(0) { $0 + $1.shape.count }
+        let types = GGUFTypes(layers: quant?.elementType)
+        let rows = TensorTable(configuration).rows.filter { $0.part != .leftover }
+        let elementTypes = Dictionary(
+            uniqueKeysWithValues: rows.map { ($0.name, types.type(of: $0, published: .bfloat16)) })
+        let needed = rows.reduce(0) { sum, row in
+            let type = row.shape.rank > 1 ? elementTypes[row.name]! : .bfloat16
+            return sum + type.byteCount(row.shape.count)
+        }
         let available = Self.availableBytes
         guard needed + 1_000_000_000 < available else {
             throw ValidationError(
-                "\(synthetic!) in bf16 needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "
+                "\(synthetic!) in \(quant?.rawValue ?? "bf16") needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "
                     + "\(Self.gigabytes(available)) GB are available.")
         }
-        return try Gemma4Model(configuration, WeightScope(SyntheticWeights(), on: device))
+        let weights = SyntheticWeights { elementTypes[$0] ?? .bfloat16 }
+        return try Gemma4Model(configuration, WeightScope(weights, on: device))
     }
 
     private static func gigabytes(_ bytes: Int) -> String { String(format: "%.1f", Double(bytes) / 1e9) }
@@ -106,6 +143,21 @@ struct Bench: ParsableCommand {
         return String(decoding: try encoder.encode(result), as: UTF8.self)
     }
 
+    private static func csv(_ result: Benchmark.Result) -> String {
+        var rows: [(String, Double)] = [
+            ("load_seconds", result.loadSeconds), ("prefill_tokens_per_second", result.prefillTokensPerSecond),
+            ("time_to_first_token_seconds", result.timeToFirstTokenSeconds),
+            ("decode_tokens_per_second", result.decodeTokensPerSecond),
+            ("read_gigabytes_per_second", result.readGigabytesPerSecond),
+            ("machine_read_gigabytes_per_second", result.machineReadGigabytesPerSecond),
+            ("peak_resident_bytes", Double(result.peakResidentBytes)),
+        ]
+        rows += result.depths.map { ("decode_tokens_per_second_after_\($0.depth)", $0.decodeTokensPerSecond) }
+        rows += result.images.map { ("image_seconds_\($0.softTokens)", $0.seconds) }
+        if let audio = result.audio { rows.append(("audio_seconds", audio.seconds)) }
+        return (["measure,value"] + rows.map { "\($0.0),\(String(format: "%.6g", $0.1))" }).joined(separator: "\n")
+    }
+
     private static func table(_ result: Benchmark.Result, title: String) -> String {
         func number(_ value: Double, _ digits: Int = 1) -> String { String(format: "%.\(digits)f", value) }
         func share(_ value: Double, of limit: Double) -> String { String(format: "%.0f %%", 100 * value / limit) }
@@ -119,6 +171,9 @@ struct Bench: ParsableCommand {
                 + "\(share(result.readGigabytesPerSecond, of: result.machineReadGigabytesPerSecond)) of "
                 + "\(number(result.machineReadGigabytesPerSecond)) GB/s (memory) |",
         ]
+        for depth in result.depths {
+            lines.append("| write after \(depth.depth) tokens | \(number(depth.decodeTokensPerSecond, 2)) tokens/s | |")
+        }
         for image in result.images {
             lines.append("| picture, \(image.softTokens) soft tokens | \(number(image.seconds, 2)) s | |")
         }

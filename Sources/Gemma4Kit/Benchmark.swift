@@ -7,6 +7,8 @@ import Tensors
 public struct Benchmark: Sendable {
     public var promptTokens = 512
     public var generatedTokens = 32
+    /// How many tokens precede those that are written, where that is measured by itself.
+    public var depths: [Int] = []
     /// Every measurement is repeated so often, after one round that warms up; medians are reported.
     public var repeats = 3
     /// Soft-token budgets of the picture.
@@ -18,7 +20,10 @@ public struct Benchmark: Sendable {
     public struct Result: Sendable, Codable {
         public var loadSeconds = 0.0
         public var prefillTokensPerSecond = 0.0
+        /// From the prompt to the first token.
+        public var timeToFirstTokenSeconds = 0.0
         public var decodeTokensPerSecond = 0.0
+        public var depths: [Depth] = []
         /// Bytes of weights that one generated token reads, times tokens per second.
         public var readGigabytesPerSecond = 0.0
         /// Multiplications and additions with weights in prefill.
@@ -28,6 +33,11 @@ public struct Benchmark: Sendable {
         public var peakResidentBytes = 0
         public var machineReadGigabytesPerSecond = 0.0
         public var machineSgemmGigaflopsPerSecond = 0.0
+
+        public struct Depth: Sendable, Codable {
+            public let depth: Int
+            public let decodeTokensPerSecond: Double
+        }
 
         public struct Image: Sendable, Codable {
             public let budget, softTokens: Int
@@ -57,12 +67,18 @@ public struct Benchmark: Sendable {
         let (prefill, decode) = try measureText(model)
         let work = TextWork(TensorTable(model.configuration), model.configuration.textConfig.layerPlans)
         result.prefillTokensPerSecond = Double(promptTokens) / prefill
+        result.timeToFirstTokenSeconds = prefill
         result.decodeTokensPerSecond = Double(generatedTokens) / decode
         result.readGigabytesPerSecond =
             Double(model.weightBytesPerToken) * result.decodeTokensPerSecond / 1e9
         result.prefillGigaflopsPerSecond =
             2 * Double(work.parametersPerPromptToken) * result.prefillTokensPerSecond / 1e9
 
+        for depth in depths {
+            report("\(generatedTokens) tokens written after \(depth)")
+            result.depths.append(
+                .init(depth: depth, decodeTokensPerSecond: Double(generatedTokens) / (try decodeSeconds(model, depth))))
+        }
         if let vision = model.configuration.visionConfig {
             let pixels = Self.picture(width: 1280, height: 960)
             for budget in imageBudgets {
@@ -89,37 +105,56 @@ public struct Benchmark: Sendable {
 
     /// Medians of the seconds that reading the prompt and writing all tokens take.
     private func measureText(_ model: Gemma4Model) throws -> (prefill: Double, decode: Double) {
-        var random = SplitMix64(state: 0)
-        let vocabulary = model.configuration.textConfig.vocabSize
-        let tokens = (0..<promptTokens).map { _ -> Int in
-            var token = Int.random(in: 0..<vocabulary, using: &random)
-            while model.isPlaceholder(token) { token = Int.random(in: 0..<vocabulary, using: &random) }
-            return token
-        }
         let clock = ContinuousClock()
         var prefills: [Double] = []
         var decodes: [Double] = []
         for round in 0...repeats {
             let cache = model.makeCache(chunkLength: Generator.chunkLength)
-            var start = clock.now
-            for chunk in try model.chunks(of: tokens, length: cache.chunkLength) {
-                let isLast = chunk.upperBound == tokens.count
-                let hidden = try model([
-                    .init(tokens: Array(tokens[chunk]), wantedRows: isLast ? [chunk.count - 1] : [], cache: cache)
-                ])
-                if isLast { _ = model.logits(hidden[0]) }
-            }
+            let start = clock.now
+            try read(randomTokens(promptTokens, model), model, cache)
             let prefill = start.duration(to: clock.now).inSeconds
-            start = clock.now
-            for index in 0..<generatedTokens {
-                _ = model.logits(
-                    try model([.init(tokens: [tokens[index % tokens.count]], wantedRows: [0], cache: cache)])[0])
-            }
+            let decode = try clock.measure { try write(model, cache) }.inSeconds
             guard round > 0 else { continue }
             prefills.append(prefill)
-            decodes.append(start.duration(to: clock.now).inSeconds)
+            decodes.append(decode)
         }
         return (Self.middle(prefills), Self.middle(decodes))
+    }
+
+    /// Median of the seconds that writing all tokens takes after so many others.
+    private func decodeSeconds(_ model: Gemma4Model, _ depth: Int) throws -> Double {
+        try Self.middle(
+            (0...repeats).map { _ in
+                let cache = model.makeCache(chunkLength: Generator.chunkLength)
+                if depth > 0 { try read(randomTokens(depth, model), model, cache) }
+                return try ContinuousClock().measure { try write(model, cache) }.inSeconds
+            })
+    }
+
+    private func read(_ tokens: [Int], _ model: Gemma4Model, _ cache: KVCache) throws {
+        for chunk in try model.chunks(of: tokens, length: cache.chunkLength) {
+            let isLast = chunk.upperBound == tokens.count
+            let hidden = try model([
+                .init(tokens: Array(tokens[chunk]), wantedRows: isLast ? [chunk.count - 1] : [], cache: cache)
+            ])
+            if isLast { _ = model.logits(hidden[0]) }
+        }
+    }
+
+    private func write(_ model: Gemma4Model, _ cache: KVCache) throws {
+        for token in randomTokens(generatedTokens, model) {
+            _ = model.logits(try model([.init(tokens: [token], wantedRows: [0], cache: cache)])[0])
+        }
+    }
+
+    private func randomTokens(_ count: Int, _ model: Gemma4Model) -> [Int] {
+        var random = SplitMix64(state: 0)
+        let vocabulary = model.configuration.textConfig.vocabSize
+        return (0..<count).map { _ -> Int in
+            var token = Int.random(in: 0..<vocabulary, using: &random)
+            while model.isPlaceholder(token) { token = Int.random(in: 0..<vocabulary, using: &random) }
+            return token
+        }
     }
 
     private func median(_ body: () throws -> Void) rethrows -> Double {

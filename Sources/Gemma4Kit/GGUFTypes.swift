@@ -23,7 +23,7 @@ public struct GGUFTypes: Sendable {
     }
 
     /// - Parameter published: its type in the checkpoint, which stays where no block type fits its rows.
-    func type(of row: TensorTable.Row, published: ElementType) -> ElementType {
+    public func type(of row: TensorTable.Row, published: ElementType) -> ElementType {
         let wanted: ElementType? =
             switch row.part {
             case .attention, .feedForward, .experts: layers

@@ -1,16 +1,24 @@
+import Synchronization
 import Tensors
 
-/// Random bf16 weights of any shape, made in memory: they show what a model would do on a machine before it is downloaded.
+/// Random weights of any shape, made in memory: they show what a model would do on a machine before it is downloaded.
 ///
 /// Matrices keep the size of what passes through them; vectors (norms, scalars of layers) are 1; there are no single
 /// numbers, so that clipped linears are unbounded. Equal on every machine and for any number of threads.
 public struct SyntheticWeights: WeightSource {
     public let path = "synthetic weights"
+    private let elementType: @Sendable (_ name: String) -> ElementType
+    private let patterns = Patterns()
 
-    public init() {}
+    /// - Parameter elementType: of a matrix, bf16 or a block type whose blocks its rows fill; vectors are bf16.
+    public init(elementType: @escaping @Sendable (_ name: String) -> ElementType = { _ in .bfloat16 }) {
+        self.elementType = elementType
+    }
 
     public func tensor(_ name: String, _ shape: Shape, on device: Device) -> Tensor? {
         guard shape.rank > 0 else { return nil }
+        let type = shape.rank > 1 ? elementType(name) : .bfloat16
+        if type.blockLength > 1 { return blocks(shape, type, on: device) }
         let memory = OwnedBytes(count: ElementType.bfloat16.byteCount(shape.count)) { buffer in
             let elements = UncheckedElements(buffer.bindMemory(to: UInt16.self))
             let chunkSize = 1 << 16
@@ -30,6 +38,42 @@ public struct SyntheticWeights: WeightSource {
         return Tensor(mapped: memory.bytes, owner: memory, shape, .bfloat16, on: device)
     }
 
+    /// Blocks of one run of random numbers, over and over.
+    private func blocks(_ shape: Shape, _ type: ElementType, on device: Device) -> Tensor {
+        let pattern = patterns[type, Self.exponent(columns: shape.columns), device.threads]
+        let memory = OwnedBytes(count: type.byteCount(shape.count)) { buffer in
+            for start in stride(from: 0, to: buffer.count, by: pattern.count) {
+                let part = UnsafeMutableRawBufferPointer(
+                    rebasing: buffer[start..<min(buffer.count, start + pattern.count)])
+                part.copyBytes(from: pattern[..<part.count])
+            }
+        }
+        return Tensor(mapped: memory.bytes, owner: memory, shape, type, on: device)
+    }
+
+    /// Encoded random numbers, by element type and magnitude.
+    private final class Patterns: Sendable {
+        private struct Key: Hashable {
+            let type: ElementType
+            let exponent: UInt16
+        }
+
+        private let made = Mutex<[Key: [UInt8]]>([:])
+
+        subscript(type: ElementType, exponent: UInt16, threads: ThreadPool) -> [UInt8] {
+            made.withLock { made in
+                let key = Key(type: type, exponent: exponent)
+                if let pattern = made[key] { return pattern }
+                var halves = [UInt16](repeating: 0, count: 1 << 18)
+                halves.withUnsafeMutableBufferPointer { SyntheticWeights.fill($0, seed: 0, exponent: exponent) }
+                let numbers = halves.map { Float(bitPattern: UInt32($0) << 16) }
+                let pattern = BlockQuantizer.encode(numbers, as: type, on: threads)
+                made[key] = pattern
+                return pattern
+            }
+        }
+    }
+
     public func advise(_ access: MappedFile.Access, _ name: String) {}
 
     /// The exponent e, as bf16 stores it, for which ±[1, 2) · 2^e is about 1/√columns.
@@ -38,7 +82,7 @@ public struct SyntheticWeights: WeightSource {
     }
 
     /// Signs and significands from a generator (xorshift64*; Vigna, ACM TOMS 42.4), four per step.
-    private static func fill(_ elements: UnsafeMutableBufferPointer<UInt16>, seed: UInt64, exponent: UInt16) {
+    fileprivate static func fill(_ elements: UnsafeMutableBufferPointer<UInt16>, seed: UInt64, exponent: UInt16) {
         var state = (seed &+ 1) &* 0x9E37_79B9_7F4A_7C15
         var index = 0
         while index < elements.count {

@@ -182,3 +182,35 @@ func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, f
     #expect(weights.bytes == 2 * model.parameters.parts.values.reduce(0, +), "bf16: two bytes each")
     #expect(weights.bytes == weights.parts.values.reduce(0, +))
 }
+
+/// Measures little, to see that everything is measured.
+@Test func benchMeasuresEveryPart() async throws {
+    let outcome = try await Program(
+        "bench", "--model", Goldens.checkpoint("E2B"), "--prompt-tokens", "8", "--generated-tokens", "2", "--repeats",
+        "1",
+        "--depth", "0,16", "--format", "csv"
+    ).run()
+    #expect(outcome.status == 0, "\(outcome.messages)")
+    let rows = outcome.text.split(separator: "\n").map { $0.split(separator: ",") }
+    #expect(rows.first == ["measure", "value"])
+    let values = Dictionary(uniqueKeysWithValues: rows.dropFirst().map { (String($0[0]), Double($0[1]) ?? -1) })
+    for name in [
+        "load_seconds", "prefill_tokens_per_second", "time_to_first_token_seconds", "decode_tokens_per_second",
+        "read_gigabytes_per_second", "machine_read_gigabytes_per_second", "decode_tokens_per_second_after_0",
+        "decode_tokens_per_second_after_16", "image_seconds_266", "audio_seconds",
+    ] {
+        #expect(values[name] ?? 0 > 0, "\(name)")
+    }
+}
+
+@Test(arguments: [
+    (["--synthetic", "E2B", "--quant", "f16"], "--quant f16: goes with --synthetic"),
+    (["--model", "x", "--quant", "q4_0"], "--quant q4_0: goes with --synthetic"),
+    (["--synthetic", "E2B", "--depth", "1,x"], "--depth: expected counts of tokens such as 0,4096, found x"),
+])
+func benchNamesMistakes(arguments: [String], message: String) async throws {
+    var program = Program("bench")
+    program.arguments += arguments
+    let outcome = try await program.run()
+    #expect(outcome.status == 64 && outcome.messages.contains(message), "\(outcome.messages)")
+}

@@ -22,6 +22,19 @@ struct SyntheticWeightsTests {
         #expect(try weights.tensorIfPresent("input_min", []) == nil)
     }
 
+    @Test(arguments: [ElementType.q8_0, .q4_0, .q4_K, .q6_K])
+    func blocksKeepTheSizeToo(type: ElementType) throws {
+        let source = SyntheticWeights { $0 == "weight" ? type : .bfloat16 }
+        let scope = WeightScope(source, on: Device(threadCount: 2))
+        let weights = try scope.tensor("weight", [300, 1536])
+        #expect(weights.elementType == type)
+        let values = weights.toArray()
+        let rms = (values.reduce(0) { $0 + $1 * $1 } / Float(values.count)).squareRoot()
+        #expect(rms > 0.5 / Float(1536).squareRoot() && rms < 2 / Float(1536).squareRoot())
+        #expect(try scope.tensor("other", [3, 64]).elementType == .bfloat16)
+        #expect(try scope.tensor("weight", [1536]).elementType == .bfloat16)
+    }
+
     @Test func doNotDependOnThreads() throws {
         let shape: Shape = [400, 500]
         let one = try WeightScope(SyntheticWeights(), on: Device(threadCount: 1)).tensor("weight", shape)
