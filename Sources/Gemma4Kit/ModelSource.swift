@@ -14,12 +14,17 @@ public enum ModelSource: Sendable {
     case gguf(GGUFShards, projector: GGUFShards?)
 
     /// - Parameters:
-    ///   - url: a directory, or a `.gguf` file: the whole model or any one of its shards.
+    ///   - url: a directory, as published or with the GGUF files of one model; or a `.gguf` file, the whole model or any
+    ///     one of its shards.
     ///   - projector: the GGUF file of the towers; nil takes the one beside the model, if there is exactly one whose name
     ///     holds "mmproj".
     /// - Throws: `CheckpointError` if a GGUF file cannot be read.
     public init(contentsOf url: URL, projector: URL? = nil) throws(CheckpointError) {
         guard url.pathExtension.lowercased() == "gguf" else {
+            if let model = Self.onlyModel(in: url) {
+                self = try ModelSource(contentsOf: model, projector: projector)
+                return
+            }
             if let projector {
                 throw CheckpointError(
                     .invalidValue, file: projector.path, expected: "a GGUF file as its text model",
@@ -36,14 +41,27 @@ public enum ModelSource: Sendable {
             })
     }
 
+    /// The only model of a directory that holds GGUF files and no published checkpoint.
+    private static func onlyModel(in directory: URL) -> URL? {
+        guard !FileManager.default.fileExists(atPath: directory.appending(path: "config.json").path) else { return nil }
+        // Of a split model the first shard stands for all.
+        let models = ggufFiles(directory).filter { name in
+            !isProjector(name) && (!name.contains("-of-") || name.contains("-00001-of-"))
+        }
+        return models.count == 1 ? directory.appending(path: models[0]) : nil
+    }
+
+    private static func ggufFiles(_ directory: URL) -> [String] {
+        let files = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+        return files.filter { $0.lowercased().hasSuffix(".gguf") }
+    }
+
+    private static func isProjector(_ name: String) -> Bool { name.lowercased().contains("mmproj") }
+
     /// Path of the only file of towers beside a model.
     private static func projectors(beside model: URL) -> String? {
         let directory = model.deletingLastPathComponent()
-        let files = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
-        let projectors = files.filter {
-            let name = $0.lowercased()
-            return name.hasSuffix(".gguf") && name.contains("mmproj") && $0 != model.lastPathComponent
-        }
+        let projectors = ggufFiles(directory).filter { isProjector($0) && $0 != model.lastPathComponent }
         return projectors.count == 1 ? directory.appending(path: projectors[0]).path : nil
     }
 

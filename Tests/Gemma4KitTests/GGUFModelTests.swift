@@ -142,6 +142,14 @@ struct GGUFModelTests {
         }
     }
 
+    @Test func aFolderWithOneModelIsThatModel() throws {
+        try export("E2B", as: nil)
+        let folder = URL(filePath: directory.path, directoryHint: .isDirectory)
+        #expect(try Gemma4Pipeline(contentsOf: folder).model.configuration.audioConfig != nil)
+        try FileManager.default.copyItem(atPath: model, toPath: "\(directory.path)/other.gguf")
+        #expect(failure { try Gemma4Pipeline(contentsOf: folder) }.contains("config.json"))
+    }
+
     @Test func takesTextAloneWithoutTowers() throws {
         try export("E2B", as: nil)
         try FileManager.default.moveItem(atPath: projector, toPath: "\(directory.path)/towers.gguf")
