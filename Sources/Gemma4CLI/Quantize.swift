@@ -33,7 +33,7 @@ struct Quantize: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Then compare with the source on this text or recording; repeatable. Code 1 if it got worse.",
+            "Then compare with the source on this text or recording; repeatable. Code 1 if speech suffers.",
             valueName: "file"))
     var verify: [String] = []
 

@@ -93,20 +93,6 @@ public struct QuantizationComparison: Sendable, CustomStringConvertible {
                 try await pipeline.transcribe(recording).transcript().text.split(whereSeparator: \.isWhitespace))
         }
         words += heard[0].count
-        differingWords += Self.editDistance(heard[0], heard[1])
-    }
-
-    private static func editDistance(_ a: [Substring], _ b: [Substring]) -> Int {
-        var row = Array(0...b.count)
-        for (i, word) in a.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for j in b.indices {
-                let replaced = diagonal + (word == b[j] ? 0 : 1)
-                diagonal = row[j + 1]
-                row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-            }
-        }
-        return row[b.count]
+        differingWords += editDistance(heard[0], heard[1])
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Gemma4Kit
 import TestSupport
 import Testing
 
@@ -21,7 +22,9 @@ import Testing
                 task == "transcribe" ? "transcribe" : "caption", "--instruction", prompt, "--format", "json", path)
             if let model { program.arguments += ["--model", model] }
             // GGUF files say nothing of a picture's budget.
-            if task != "transcribe", model?.hasSuffix("gguf") ?? false { program.arguments += ["--image-tokens", "70"] }
+            if task != "transcribe", model?.hasSuffix("gguf") ?? false {
+                program.arguments += ["--image-tokens", "70"]
+            }
             let outcome = try await program.run()
             let answer = try outcome.decoded(as: Answer.self)
             let tokens = answer.tokens ?? answer.segments?.flatMap(\.tokens) ?? []
@@ -100,8 +103,8 @@ import Testing
             differing += editDistance(found, expected)
             counted += expected.count
         }
-        // Measured: at most 1 of 100.
-        #expect(Double(differing) <= 0.05 * Double(counted), "\(differing) of \(counted) words")
+        // Measured: none of 74 words, and 1 with q4_1.
+        #expect(Double(differing) <= 0.03 * Double(counted), "\(differing) of \(counted) words")
     }
 
     @Test(arguments: [
@@ -155,8 +158,9 @@ import Testing
             if abs(segment.start - clip.start) > 0.5 || abs(segment.end - clip.end) > 0.5 { misplaced += 1 }
         }
         #expect(misplaced == 0)
-        // Other silence before a clip makes the model hear some words otherwise: fewer than it mishears anyway, 6.7 %.
-        #expect(Double(differing) < 0.067 * Double(counted), "\(differing) of \(counted) words")
+        // Other silence before a clip makes the model hear some words otherwise: measured 50 of 8,628, where it mishears
+        // 6.6 % of clean voices anyway.
+        #expect(Double(differing) < 0.02 * Double(counted), "\(differing) of \(counted) words")
     }
 
     /// Writes clips in an order that does not repeat, 1.5 to 4 s apart, over faint noise.
@@ -196,21 +200,6 @@ import Testing
         }
         try file.close()
         return spoken
-    }
-
-    /// Words to put in, take out or replace.
-    private func editDistance(_ a: [Substring], _ b: [Substring]) -> Int {
-        var row = Array(0...b.count)
-        for (i, word) in a.enumerated() {
-            var diagonal = row[0]
-            row[0] = i + 1
-            for j in b.indices {
-                let replaced = diagonal + (word == b[j] ? 0 : 1)
-                diagonal = row[j + 1]
-                row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-            }
-        }
-        return row[b.count]
     }
 }
 

@@ -95,10 +95,11 @@ struct GGUFModelTests {
         let expected = try logits(one, chunk: 60)
         #expect(try logits(three, chunk: 60) == expected)
         let exact = try logits(open(.float32), chunk: 60)
-        // Activations are rounded to 1/254 of their block's largest: measured above 0.97 and 0.996.
-        #expect(expected != exact && cosine(expected, exact) > 0.97, "\(cosine(expected, exact))")
-        // Attention adds in another order, and what lay near the middle between two bytes falls to the other: 0.9994.
-        #expect(cosine(try logits(one, chunk: 7), expected) > 0.998)
+        // Activations are rounded to 1/254 of their block's largest: measured 0.9885 on E2B, 0.9988 on 31B.
+        #expect(expected != exact && cosine(expected, exact) > 0.98, "\(cosine(expected, exact))")
+        // Attention adds in another order, and what lay near the middle between two bytes falls to the other: measured
+        // 0.99987 on 31B.
+        #expect(cosine(try logits(one, chunk: 7), expected) > 0.9995)
     }
 
     private func cosine(_ a: [Float], _ b: [Float]) -> Double {

@@ -124,7 +124,7 @@ private let eps = 0x1p-24
 
     // MARK: Weights
 
-    /// Rows of four blocks' bytes, each row begun elsewhere in the golden.
+    /// Rows of two blocks, each row begun elsewhere in the golden.
     private static func bytes(_ golden: BlockTests.Golden, rows: Int) -> [UInt8] {
         let size = golden.elementType.blockByteCount
         let blocks = stride(from: 0, to: golden.bytes.count, by: size).map { Array(golden.bytes[$0..<$0 + size]) }

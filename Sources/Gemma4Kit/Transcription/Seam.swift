@@ -125,23 +125,7 @@ struct Seam: Equatable {
             if key == other.key { return Seam.match }
             let (short, long) = key.count < other.key.count ? (key, other.key) : (other.key, key)
             let isBroken = short.count > 1 && (long.hasPrefix(short) || long.hasSuffix(short))
-            return isBroken || Self.distance(short, long) * 3 <= long.count ? Seam.resemblance : Seam.mismatch
-        }
-
-        /// Levenshtein's.
-        private static func distance(_ a: String, _ b: String) -> Int {
-            let b = Array(b)
-            var row = Array(0...b.count)
-            for (i, letter) in a.enumerated() {
-                var diagonal = row[0]
-                row[0] = i + 1
-                for j in b.indices {
-                    let replaced = diagonal + (letter == b[j] ? 0 : 1)
-                    diagonal = row[j + 1]
-                    row[j + 1] = min(replaced, row[j] + 1, row[j + 1] + 1)
-                }
-            }
-            return row[b.count]
+            return isBroken || editDistance(short, Array(long)) * 3 <= long.count ? Seam.resemblance : Seam.mismatch
         }
     }
 }
