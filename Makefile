@@ -5,7 +5,7 @@ TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test goldens bench demo format clean
+.PHONY: help deps build test goldens bench bench-peers demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,6 +30,13 @@ goldens:    ## make the reference values anew (Python, transformers; see Tests/G
 bench: build    ## measure this machine on weights of E2B's shape
 	$(GEMMA4) bench --synthetic E2B
 
+PEERS := .build-peers
+bench-peers: build    ## time llama.cpp and us in turn: make bench-peers MODEL=file.gguf (builds llama.cpp at first)
+	@test -n "$(MODEL)" || { echo "make bench-peers MODEL=file.gguf: no file given"; exit 2; }
+	@test -e $(PEERS)/installed || { python3 -m venv $(PEERS) && \
+	$(PEERS)/bin/pip install --quiet -r Tests/Peers/requirements.txt && touch $(PEERS)/installed; }
+	$(PEERS)/bin/python Tests/Peers/llama_cpp.py $(MODEL) --program $(GEMMA4)
+
 demo: build    ## transcribe and caption the demo model's samples
 	$(GEMMA4) transcribe Models/Demo/samples/*.wav
 	$(GEMMA4) caption Models/Demo/samples/picture-*.png
@@ -41,4 +48,4 @@ format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test Tests/Consumer/.build
+	rm -rf .build .build-test .build-peers Tests/Consumer/.build

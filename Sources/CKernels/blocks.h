@@ -23,4 +23,16 @@ static inline float f16_to_f32(uint16_t bits) {
     return bits & 0x8000 ? -magnitude : magnitude;
 }
 
+/// To the nearest, of two equally near to the even one; from 65520 on infinity.
+static inline uint16_t f32_to_f16(float value) {
+    float magnitude = fabsf(value);
+    uint16_t sign = signbit(value) ? 0x8000 : 0;
+    if (isnan(value)) return sign | 0x7E00;
+    if (magnitude >= 65520) return sign | 0x7C00;
+    if (magnitude < 0x1p-14f) return sign | (uint16_t)rintf(magnitude * 0x1p24f);
+    int exponent = ilogbf(magnitude);
+    // A fraction that is rounded up to 2048 carries into the exponent.
+    return sign | (uint16_t)(((exponent + 14) << 10) + (int)rintf(ldexpf(magnitude, 10 - exponent)));
+}
+
 #endif

@@ -18,8 +18,39 @@ INLINE size_t runs_of(block_type type, run runs[RUNS]) {
     size_t n = 0;
     switch (type) {
         case BLOCK_q4_0:
+        case BLOCK_iq4_nl:
             runs[n++] = (run){0, 2, 1};
             runs[n++] = (run){2, 4, 4};
+            break;
+        case BLOCK_q4_1:
+            runs[n++] = (run){0, 2, 2};
+            runs[n++] = (run){4, 4, 4};
+            break;
+        case BLOCK_q5_0:
+            runs[n++] = (run){0, 2, 1};
+            runs[n++] = (run){2, 4, 1};
+            runs[n++] = (run){6, 4, 4};
+            break;
+        case BLOCK_q5_1:
+            runs[n++] = (run){0, 2, 2};
+            runs[n++] = (run){4, 4, 1};
+            runs[n++] = (run){8, 4, 4};
+            break;
+        case BLOCK_q2_K:
+            runs[n++] = (run){80, 2, 2};
+            runs[n++] = (run){0, 1, 16};
+            runs[n++] = (run){16, 4, 16};
+            break;
+        case BLOCK_q3_K:
+            runs[n++] = (run){108, 2, 1};
+            runs[n++] = (run){96, 1, 12};
+            runs[n++] = (run){0, 4, 8};
+            runs[n++] = (run){32, 4, 16};
+            break;
+        case BLOCK_iq4_xs:
+            runs[n++] = (run){0, 2, 1};
+            runs[n++] = (run){2, 1, 6};
+            runs[n++] = (run){8, 4, 32};
             break;
         case BLOCK_q8_0:
             runs[n++] = (run){0, 2, 1};
@@ -45,7 +76,6 @@ INLINE size_t runs_of(block_type type, run runs[RUNS]) {
                 runs[n++] = (run){high, 4, 4};
             }
             break;
-        default: break;
     }
     return n;
 }
@@ -76,7 +106,7 @@ INLINE void pack_block(uint8_t *out, const uint8_t *const rows[ROWS], block_type
 #pragma clang loop unroll(full)
     for (size_t i = 0; i < count; i++) {
         size_t bytes = runs[i].bytes, end = runs[i].offset + bytes * runs[i].count;
-        if (bytes == 4)
+        if (bytes == 4 && runs[i].count % 4 == 0)
             for (size_t offset = runs[i].offset; offset < end; offset += 16, out += 16 * ROWS)
                 interleave_four(out, rows, offset);
         else
@@ -97,7 +127,7 @@ void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, si
             pack_block(out, block, BLOCK_##name);                                                                    \
         }                                                                                                            \
         break;
-        PACKED_TYPES(CASE)
+        BLOCK_TYPES(CASE)
 #undef CASE
         default: break;
     }

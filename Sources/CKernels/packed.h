@@ -90,29 +90,150 @@ INLINE void add_products(vf *sums, const vb *w, size_t n, vf factor, int32_t off
     }
 }
 
+/// The same for 32 columns of weights -128…127.
+INLINE void add_signed_products(vf *sums, const vb *w, vf factor, const quantized_rows *x, size_t c, size_t tokens) {
+    UNROLL for (size_t t = 0; t < tokens; t++) {
+        const int8_t *values = x->values + t * x->columns + c;
+        vi acc = start_signed(minus_sum(x, t, c, 32));
+        UNROLL for (size_t j = 0; j < 8; j++) acc = dot4_signed(acc, w[j], four(values + 4 * j));
+        sums[t] = fma_vf(__builtin_convertvector(acc, vf), factor * x->scales[t * (x->columns / 32) + c / 32], sums[t]);
+    }
+}
+
+/// sums[t] -= minimum * the sum of the activations of `count` columns, 16 or 32, from column c on.
+INLINE void subtract_minimum(vf *sums, vf minimum, size_t count, const quantized_rows *x, size_t c, size_t tokens) {
+    UNROLL for (size_t t = 0; t < tokens; t++) {
+        float scaled = x->scales[t * (x->columns / 32) + c / 32] * (float)minus_sum(x, t, c, count);
+        sums[t] = fma_vf(minimum, (vf)scaled, sums[t]);
+    }
+}
+
+/// 32 weights of 4 bits, the low nibbles are the first half.
+INLINE void load_nibbles(vb w[8], const uint8_t *b) {
+    UNROLL for (size_t j = 0; j < 4; j++) {
+        vb nibbles = load_bytes(b + 64 * j);
+        w[j] = nibbles & 15;
+        w[4 + j] = nibbles >> 4;
+    }
+}
+
+/// Fifth bits: bit i of each row's word belongs to weight i.  The product copies four bits to the lowest of four bytes.
+INLINE void add_fifth_bits(vb w[8], const uint8_t *b) {
+    vi words;
+    memcpy(&words, b, sizeof words);
+    UNROLL for (size_t j = 0; j < 8; j++) w[j] |= (vb)(((words >> (int)(4 * j) & 15) * 0x204081 & 0x01010101) << 4);
+}
+
+/// The values that the sixteen numbers of iq4_nl and iq4_xs stand for.
+INLINE vb look_up(vb numbers) {
+    vb table;
+    UNROLL for (size_t i = 0; i < 4 * LANES; i += 16) memcpy((uint8_t *)&table + i, iq4_values, 16);
+#if defined(__x86_64__) && LANES == 16
+    return (vb)_mm512_shuffle_epi8((__m512i)table, (__m512i)numbers);
+#elif defined(__x86_64__)
+    return (vb)_mm256_shuffle_epi8((__m256i)table, (__m256i)numbers);
+#else
+    UNROLL for (size_t i = 0; i < 4 * LANES; i += 16) {
+        uint8x16_t part = vqtbl1q_u8(vld1q_u8((const uint8_t *)iq4_values), vld1q_u8((uint8_t *)&numbers + i));
+        vst1q_u8((uint8_t *)&table + i, part);
+    }
+    return table;
+#endif
+}
+
 // One block of LANES of the 16 rows, `first` is the first of them: sums[t] += weights * activations from column c on.
 
 INLINE void q8_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
     vf d = load_f16((const uint16_t *)b + first, LANES);
     vb w[8];
     UNROLL for (size_t j = 0; j < 8; j++) w[j] = load_bytes(b + 32 + 64 * j + 4 * first);
-    UNROLL for (size_t t = 0; t < tokens; t++) {
-        const int8_t *values = x->values + t * x->columns + c;
-        vi acc = start_signed(minus_sum(x, t, c, 32));
-        UNROLL for (size_t j = 0; j < 8; j++) acc = dot4_signed(acc, w[j], four(values + 4 * j));
-        sums[t] = fma_vf(__builtin_convertvector(acc, vf), d * x->scales[t * (x->columns / 32) + c / 32], sums[t]);
-    }
+    add_signed_products(sums, w, d, x, c, tokens);
 }
 
 INLINE void q4_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
-    vf d = load_f16((const uint16_t *)b + first, LANES);
     vb w[8];
-    UNROLL for (size_t j = 0; j < 4; j++) {
-        vb nibbles = load_bytes(b + 32 + 64 * j + 4 * first);
-        w[j] = nibbles & 15;
-        w[4 + j] = nibbles >> 4;
+    load_nibbles(w, b + 32 + 4 * first);
+    add_products(sums, w, 8, load_f16((const uint16_t *)b + first, LANES), 8, x, c, tokens);
+}
+
+INLINE void q4_1_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vb w[8];
+    load_nibbles(w, b + 64 + 4 * first);
+    subtract_minimum(sums, -load_f16((const uint16_t *)b + 16 + first, LANES), 32, x, c, tokens);
+    add_products(sums, w, 8, load_f16((const uint16_t *)b + first, LANES), 0, x, c, tokens);
+}
+
+INLINE void q5_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vb w[8];
+    load_nibbles(w, b + 96 + 4 * first);
+    add_fifth_bits(w, b + 32 + 4 * first);
+    add_products(sums, w, 8, load_f16((const uint16_t *)b + first, LANES), 16, x, c, tokens);
+}
+
+INLINE void q5_1_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vb w[8];
+    load_nibbles(w, b + 128 + 4 * first);
+    add_fifth_bits(w, b + 64 + 4 * first);
+    subtract_minimum(sums, -load_f16((const uint16_t *)b + 16 + first, LANES), 32, x, c, tokens);
+    add_products(sums, w, 8, load_f16((const uint16_t *)b + first, LANES), 0, x, c, tokens);
+}
+
+INLINE void iq4_nl_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vb w[8];
+    load_nibbles(w, b + 32 + 4 * first);
+    UNROLL for (size_t j = 0; j < 8; j++) w[j] = look_up(w[j]);
+    add_signed_products(sums, w, load_f16((const uint16_t *)b + first, LANES), x, c, tokens);
+}
+
+INLINE void iq4_xs_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vf d = load_f16((const uint16_t *)b + first, LANES);
+    const uint8_t *high = b + 32 + first, *low = b + 64 + first;
+    for (size_t g = 0; g < 8; g++, c += 32) {
+        vi scale = load_small(low + 16 * (g / 2)) >> (int)(4 * (g % 2)) & 15;
+        scale |= (load_small(high + 16 * (g / 4)) >> (int)(2 * (g % 4)) & 3) << 4;
+        vb w[8];
+        load_nibbles(w, b + 128 + 256 * g + 4 * first);
+        UNROLL for (size_t j = 0; j < 8; j++) w[j] = look_up(w[j]);
+        add_signed_products(sums, w, d * __builtin_convertvector(scale - 32, vf), x, c, tokens);
     }
-    add_products(sums, w, 8, d, 8, x, c, tokens);
+}
+
+INLINE void q2_K_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vf d = load_f16((const uint16_t *)b + first, LANES), dmin = load_f16((const uint16_t *)b + 16 + first, LANES);
+    const uint8_t *scales = b + 64 + first, *weights = b + 320 + 4 * first;
+    for (size_t part = 0; part < 4; part++, weights += 4 * 64) {  // 16 columns of each quarter of 128
+        vb bits[4];
+        UNROLL for (size_t j = 0; j < 4; j++) bits[j] = load_bytes(weights + 64 * j);
+        UNROLL for (size_t quarter = 0; quarter < 4; quarter++) {
+            size_t group = 8 * (part / 2) + 2 * quarter + part % 2;
+            vi s = load_small(scales + 16 * group);
+            vb w[4];
+            UNROLL for (size_t j = 0; j < 4; j++) w[j] = bits[j] >> (uint8_t)(2 * quarter) & 3;
+            subtract_minimum(sums, dmin * __builtin_convertvector(s >> 4, vf), 16, x, c + 16 * group, tokens);
+            add_products(sums, w, 4, d * __builtin_convertvector(s & 15, vf), 0, x, c + 16 * group, tokens);
+        }
+    }
+}
+
+INLINE void q3_K_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    vf d = load_f16((const uint16_t *)b + first, LANES);
+    const uint8_t *scales = b + 32 + first, *third = b + 224 + 4 * first, *weights = b + 736 + 4 * first;
+    for (size_t part = 0; part < 4; part++) {  // as above
+        vb bits[4], thirds[4];
+        UNROLL for (size_t j = 0; j < 4; j++) {
+            bits[j] = load_bytes(weights + 64 * (4 * part + j));
+            thirds[j] = load_bytes(third + 64 * (4 * (part % 2) + j));
+        }
+        UNROLL for (size_t quarter = 0; quarter < 4; quarter++) {
+            size_t group = 8 * (part / 2) + 2 * quarter + part % 2;
+            vi scale = load_small(scales + 16 * (group % 8)) >> (int)(4 * (group / 8)) & 15;
+            scale |= (load_small(scales + 16 * (8 + group % 4)) >> (int)(2 * (group / 4)) & 3) << 4;
+            vb w[4];
+            UNROLL for (size_t j = 0; j < 4; j++)
+                w[j] = (bits[j] >> (uint8_t)(2 * quarter) & 3) | (thirds[j] >> (uint8_t)(group / 2) & 1) << 2;
+            add_products(sums, w, 4, d * __builtin_convertvector(scale - 32, vf), 4, x, c + 16 * group, tokens);
+        }
+    }
 }
 
 /// q4_K and q5_K: the fifth bits of weight i of every group of 32 share byte i.
@@ -137,11 +258,7 @@ INLINE void scaled_groups(vf *sums, const uint8_t *b, size_t first, const quanti
             w[j] = g % 2 ? nibbles >> 4 : nibbles & 15;
             if (has_fifth) w[j] |= (load_bytes(fifth + 64 * j) >> (uint8_t)g & 1) << 4;
         }
-        vf lowest = dmin * __builtin_convertvector(minimum, vf);
-        UNROLL for (size_t t = 0; t < tokens; t++) {
-            float scaled = x->scales[t * (x->columns / 32) + c / 32] * (float)minus_sum(x, t, c, 32);
-            sums[t] = fma_vf(lowest, (vf)scaled, sums[t]);
-        }
+        subtract_minimum(sums, dmin * __builtin_convertvector(minimum, vf), 32, x, c, tokens);
         add_products(sums, w, 8, d * __builtin_convertvector(scale, vf), 0, x, c, tokens);
     }
 }
@@ -184,7 +301,7 @@ INLINE void packed_tile(float *out, size_t out_stride, const uint8_t *weight, co
     if (type == BLOCK_##name)                                              \
         for (size_t c = 0; c < x->columns; c += length, b += 16 * bytes)   \
             name##_block(sums, b, first, x, c, tokens);
-        PACKED_TYPES(BLOCKS)
+        BLOCK_TYPES(BLOCKS)
 #undef BLOCKS
         size_t n = rows - first < LANES ? rows - first : LANES;
         UNROLL for (size_t t = 0; t < tokens; t++) store(out + t * out_stride + first, sums[t], n);
@@ -219,7 +336,7 @@ static void packed_product(float *out, const uint8_t *weight, const quantized_ro
     switch (type) {
 #define CASE(name, length, bytes) \
     case BLOCK_##name: packed_tokens(out, weight, x, s, BLOCK_##name); break;
-        PACKED_TYPES(CASE)
+        BLOCK_TYPES(CASE)
 #undef CASE
         default: break;
     }

@@ -89,6 +89,10 @@ static void widen_f16(float *out, const uint16_t *x, size_t count) {
     for (size_t i = 0; i < count; i++) out[i] = f16_to_f32(x[i]);
 }
 
+static void narrow_f16(uint16_t *out, const float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = f32_to_f16(x[i]);
+}
+
 #include "decode.h"
 
 #define PRODUCT(name, type, widen)                                                                        \
@@ -144,7 +148,7 @@ static void packed_product(float *out, const uint8_t *weight, const quantized_ro
                 }                                                                                                     \
                 out[t * s->out_stride + r] = sum;                                                                     \
             }
-    PACKED_TYPES(PACKED)
+    BLOCK_TYPES(PACKED)
 #undef PACKED
 }
 
@@ -174,6 +178,7 @@ const kernel_set scalar_kernels = {
     .rotate = rotate,
     .widen_bf16 = widen_bf16,
     .widen_f16 = widen_f16,
+    .narrow_f16 = narrow_f16,
     .decode = decode,
     .f32_product = f32_product,
     .bf16_product = bf16_product,

@@ -159,6 +159,13 @@ static void widen_f16(float *out, const uint16_t *x, size_t count) {
     FOR_LANES(count, store(out + i, load_f16(x + i, n), n));
 }
 
+static void narrow_f16(uint16_t *out, const float *x, size_t count) {
+    FOR_LANES(count,
+        vf16 v = __builtin_convertvector(load(x + i, n), vf16);
+        memcpy(out + i, &v, n == LANES ? sizeof v : n * sizeof *out);
+    );
+}
+
 // MARK: Rows
 
 static float maximum(const float *x, size_t count) {
@@ -329,6 +336,7 @@ const kernel_set SET = {
     .rotate = rotate,
     .widen_bf16 = widen_bf16,
     .widen_f16 = widen_f16,
+    .narrow_f16 = narrow_f16,
     .decode = decode,
     .f32_product = f32_product,
     .bf16_product = bf16_product,

@@ -8,6 +8,8 @@ import Weights
 public struct Gemma4Model: Sendable {
     public let configuration: ModelConfiguration
     public let device: Device
+    /// How caches store keys and values.
+    public let keyValueType: ElementType
     let decoder: Decoder
     private let vision: (tower: VisionTower, embedder: MultimodalEmbedder)?
     private let audio: (tower: AudioTower, embedder: MultimodalEmbedder)?
@@ -30,10 +32,14 @@ public struct Gemma4Model: Sendable {
 
     /// - Parameters:
     ///   - weights: the root of the checkpoint.
-    ///   - activations: what the decoder's weights in blocks are multiplied by; the towers' stay f32.
+    ///   - activations: what the decoder's weights in blocks are multiplied by.
+    ///   - towerActivations: the same for the clipped linears of the towers.
+    ///   - keyValueType: how caches store keys and values: f32, f16 or q8_0; nil takes f16 where the decoder's products are
+    ///     rounded far more than that, with weights in blocks and activations of 8 bits, and f32 elsewhere.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     public init(
-        _ configuration: ModelConfiguration, _ weights: WeightScope, activations: Activations = .int8
+        _ configuration: ModelConfiguration, _ weights: WeightScope, activations: Activations = .int8,
+        towerActivations: Activations = .float32, keyValueType: ElementType? = nil
     ) throws {
         self.configuration = configuration
         var matrices = weights
@@ -44,16 +50,18 @@ public struct Gemma4Model: Sendable {
             configuration.tieWordEmbeddings
             ? nil : try matrices["lm_head"].weight("weight", [text.vocabSize, text.hiddenSize])
         decoder = try Decoder(text, matrices["model"]["language_model"], head: untied)
+        let isRounded = decoder.layers[0].attention.queryProjection.weight.isPacked
+        self.keyValueType = keyValueType ?? (isRounded ? .float16 : .float32)
         let model = weights["model"]
         vision = try configuration.visionConfig.map {
             (
-                try VisionTower($0, model["vision_tower"]),
+                try VisionTower($0, model["vision_tower"], activations: towerActivations),
                 try MultimodalEmbedder($0.hiddenSize, text.hiddenSize, eps: $0.rmsNormEps, model["embed_vision"])
             )
         }
         audio = try configuration.audioConfig.map {
             (
-                try AudioTower($0, model["audio_tower"]),
+                try AudioTower($0, model["audio_tower"], activations: towerActivations),
                 try MultimodalEmbedder($0.outputProjDims, text.hiddenSize, eps: $0.rmsNormEps, model["embed_audio"])
             )
         }
@@ -92,7 +100,9 @@ public struct Gemma4Model: Sendable {
     public func logits(_ hidden: Tensor) -> Tensor { decoder.logits(hidden) }
 
     /// An empty cache for one sequence whose passes bring at most `chunkLength` tokens each.
-    public func makeCache(chunkLength: Int) -> KVCache { KVCache(decoder.plans, chunkLength: chunkLength) }
+    public func makeCache(chunkLength: Int) -> KVCache {
+        KVCache(decoder.plans, chunkLength: chunkLength, elementType: keyValueType)
+    }
 
     /// Cuts a prompt into chunks of at most `length` tokens, none through an image that looks ahead.
     ///

@@ -21,11 +21,19 @@ struct Bench: ParsableCommand {
     @Option(help: ArgumentHelp("Made-up weights of this shape: E2B, E4B, 31B or 26B-A4B.", valueName: "variant"))
     var synthetic: String?
 
-    @Option(help: ArgumentHelp("Type of the made-up layers: bf16, \(Bench.quantisedTypes).", valueName: "type"))
-    var quant: WeightType?
+    @OptionGroup var precision: PrecisionOptions
 
     @Option(help: ArgumentHelp("Also write after so many tokens: 0,4096.", valueName: "counts"))
     var depth: String?
+
+    @Option(help: ArgumentHelp("Picture to read; default: a made-up one.", valueName: "file"))
+    var image: String?
+
+    @Option(help: ArgumentHelp("Soft tokens of the picture at most: 70, 140, 280, 560, 1120.", valueName: "counts"))
+    var imageTokens: String?
+
+    @Option(help: ArgumentHelp("Recording to read; default: 29.6 s of made-up sound.", valueName: "file"))
+    var audio: String?
 
     @Option(help: "Tokens read.")
     var promptTokens = 512
@@ -44,14 +52,21 @@ struct Bench: ParsableCommand {
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case md, json, csv }
 
-    private static let quantisedTypes = WeightType.allCases.filter { $0.elementType.blockLength > 1 }.map(\.rawValue)
-        .joined(separator: ", ")
-
     private func depths() throws -> [Int] {
-        try (depth ?? "").split(separator: ",").map { part in
-            guard let count = Int(part), count >= 0 else {
-                throw ValidationError("--depth: expected counts of tokens such as 0,4096, found \(part)")
-            }
+        try Self.counts(depth, "--depth: expected counts of tokens such as 0,4096")
+    }
+
+    private func imageBudgets() throws -> [Int]? {
+        let budgets = ProcessorConfiguration.softTokenBudgets
+        let expected = "--image-tokens: expected some of \(budgets.map(String.init).joined(separator: ","))"
+        let counts = try Self.counts(imageTokens, expected)
+        guard counts.allSatisfy(budgets.contains) else { throw ValidationError("\(expected), found \(imageTokens!)") }
+        return counts.isEmpty ? nil : counts
+    }
+
+    private static func counts(_ list: String?, _ expected: String) throws -> [Int] {
+        try (list ?? "").split(separator: ",").map { part in
+            guard let count = Int(part), count >= 0 else { throw ValidationError("\(expected), found \(part)") }
             return count
         }
     }
@@ -61,11 +76,7 @@ struct Bench: ParsableCommand {
         guard promptTokens > 0, generatedTokens > 0, repeats > 0, threads ?? 1 > 0 else {
             throw ValidationError("--prompt-tokens, --generated-tokens, --repeats and --threads must be positive.")
         }
-        _ = try depths()
-        if let quant, synthetic == nil || (quant != .bf16 && quant.elementType.blockLength == 1) {
-            throw ValidationError(
-                "--quant \(quant.rawValue): goes with --synthetic, and is bf16 or one of \(Self.quantisedTypes)")
-        }
+        _ = (try depths(), try imageBudgets())
         if let synthetic, !ModelsDirectory.variants.contains(synthetic) {
             throw ValidationError(
                 "--synthetic \(synthetic): expected one of \(ModelsDirectory.variants.joined(separator: ", ")).")
@@ -82,6 +93,9 @@ struct Bench: ParsableCommand {
         benchmark.generatedTokens = generatedTokens
         benchmark.repeats = repeats
         benchmark.depths = try depths()
+        benchmark.imageBudgets = try imageBudgets() ?? benchmark.imageBudgets
+        benchmark.image = try image.map { try ImageInput(argument: $0) }
+        benchmark.audio = try audio.map { try AudioInput(argument: $0) }
         let result = try benchmark.run(loaded, loadSeconds: loadSeconds) {
             FileHandle.standardError.write(Data("measuring \($0)\n".utf8))
         }
@@ -93,22 +107,24 @@ struct Bench: ParsableCommand {
     }
 
     private var title: String {
-        model ?? "\(synthetic!), made-up \(quant?.rawValue ?? "bf16") weights"
+        let name = model ?? "\(synthetic!), made-up \(precision.quant?.rawValue ?? "bf16") weights"
+        return precision.towerPrecision == .fp32 ? name : "\(name), towers in 8 bits"
     }
 
     private func load() throws -> Gemma4Model {
         let device = Device(threadCount: threads)
         if let model {
-            let projector = mmproj.map { URL(filePath: $0) }
-            return try Gemma4Pipeline(contentsOf: URL(filePath: model), projector: projector, threadCount: threads)
-                .model
+            return try precision.open(
+                ModelSource(contentsOf: URL(filePath: model), projector: mmproj.map { URL(filePath: $0) }),
+                threads: threads
+            ).model
         }
         guard let models = ModelsDirectory.find() else {
             throw ValidationError(
                 "The folder Models was found neither beside the program nor above it; run gemma4 from its source tree.")
         }
         let configuration = try ModelConfiguration(contentsOf: models.appending(path: "\(synthetic!)/config.json").path)
-        let types = GGUFTypes(layers: quant?.elementType)
+        let types = GGUFTypes(layers: precision.precision.quantization)
         let rows = TensorTable(configuration).rows.filter { $0.part != .leftover }
         let elementTypes = Dictionary(
             uniqueKeysWithValues: rows.map { ($0.name, types.type(of: $0, published: .bfloat16)) })
@@ -119,11 +135,14 @@ struct Bench: ParsableCommand {
         let available = Self.availableBytes
         guard needed + 1_000_000_000 < available else {
             throw ValidationError(
-                "\(synthetic!) in \(quant?.rawValue ?? "bf16") needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "
+                "\(synthetic!) in \(precision.quant?.rawValue ?? "bf16") needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "
                     + "\(Self.gigabytes(available)) GB are available.")
         }
         let weights = SyntheticWeights { elementTypes[$0] ?? .bfloat16 }
-        return try Gemma4Model(configuration, WeightScope(weights, on: device))
+        let rounded = precision.precision.roundedTypes(configuration)
+        return try Gemma4Model(
+            configuration, WeightScope(weights, on: device) { rounded[$0] },
+            towerActivations: precision.precision.towerActivations, keyValueType: precision.precision.keyValueType)
     }
 
     private static func gigabytes(_ bytes: Int) -> String { String(format: "%.1f", Double(bytes) / 1e9) }
@@ -148,6 +167,7 @@ struct Bench: ParsableCommand {
             ("load_seconds", result.loadSeconds), ("prefill_tokens_per_second", result.prefillTokensPerSecond),
             ("time_to_first_token_seconds", result.timeToFirstTokenSeconds),
             ("decode_tokens_per_second", result.decodeTokensPerSecond),
+            ("prefill_spread", result.prefillSpread), ("decode_spread", result.decodeSpread),
             ("read_gigabytes_per_second", result.readGigabytesPerSecond),
             ("machine_read_gigabytes_per_second", result.machineReadGigabytesPerSecond),
             ("peak_resident_bytes", Double(result.peakResidentBytes)),
@@ -164,10 +184,10 @@ struct Bench: ParsableCommand {
         var lines = [
             "| \(title) | | of this machine's limit |", "|---|---|---|",
             "| load | \(number(result.loadSeconds, 2)) s | |",
-            "| read a prompt | \(number(result.prefillTokensPerSecond)) tokens/s | "
+            "| read a prompt | \(number(result.prefillTokensPerSecond)) tokens/s (spread \(share(result.prefillSpread, of: 1))) | "
                 + "\(share(result.prefillGigaflopsPerSecond, of: result.machineSgemmGigaflopsPerSecond)) of "
                 + "\(number(result.machineSgemmGigaflopsPerSecond, 0)) GFLOP/s (sgemm) |",
-            "| write | \(number(result.decodeTokensPerSecond, 2)) tokens/s | "
+            "| write | \(number(result.decodeTokensPerSecond, 2)) tokens/s (spread \(share(result.decodeSpread, of: 1))) | "
                 + "\(share(result.readGigabytesPerSecond, of: result.machineReadGigabytesPerSecond)) of "
                 + "\(number(result.machineReadGigabytesPerSecond)) GB/s (memory) |",
         ]

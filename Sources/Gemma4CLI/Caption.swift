@@ -7,8 +7,8 @@ struct Caption: AsyncParsableCommand {
         abstract: "Describe pictures and films.",
         usage: "gemma4 caption [<options>] <file> ...",
         discussion: """
-            Reads PNG and JPEG, films if ffmpeg is installed, and all of them in folders. With several files, each \
-            description begins with the name of its file.
+            Reads PNG and JPEG, films if ffmpeg is installed, and all of them in folders. Of \
+            several files each answer begins with the file's name.
 
             Example: gemma4 caption --model gemma-4-E2B-it photo.jpg
             Example: gemma4 caption --style ocr --format json -o pages.jsonl --resume photo.jpg

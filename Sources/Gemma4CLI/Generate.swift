@@ -4,12 +4,12 @@ import Gemma4Kit
 
 struct Generate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Answer a prompt with text, pictures and sound, or a whole conversation.",
+        abstract: "Answer a prompt of text, pictures and sound, or a conversation.",
         usage: "gemma4 generate [<options>] (<prompt> | --messages <file>)",
         discussion: """
-            Samples as the model's generation_config.json says, unless a flag says otherwise.
+            Samples as generation_config.json says, unless a flag says otherwise.
 
-            Example: gemma4 generate --model gemma-4-E2B-it --image photo.jpg "What is this?"
+            Example: gemma4 generate --model gemma-4-E2B-it --image photo.jpg "What?"
             """)
 
     @Argument(help: ArgumentHelp("What to say; - is standard input.", valueName: "prompt"))
@@ -34,7 +34,7 @@ struct Generate: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Conversation as JSON, in the form of Hugging Face's pipelines; its paths are relative to this file.",
+            "Conversation in JSON as Hugging Face's pipelines.",
             valueName: "file"))
     var messages: String?
 
@@ -46,7 +46,7 @@ struct Generate: AsyncParsableCommand {
     @Option(help: ArgumentHelp("json: one object with ids, text and timings.", valueName: "text|json"))
     var format = OutputFormat.text
 
-    @Flag(help: "List every token's log-probability on standard error; json has them always.")
+    @Flag(help: "List log-probabilities on standard error.")
     var logprobs = false
 
     @Flag(help: "Print the prompt as the model reads it, and end.")

@@ -55,20 +55,58 @@ struct ModelOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Threads; default: one for each core.", valueName: "n"))
     var threads: Int?
 
+    @OptionGroup var precision: PrecisionOptions
+
     func validate() throws {
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads: expected 1 to 1024, found \(threads)")
         }
     }
 
-    func open() throws -> Gemma4Pipeline { try Gemma4Pipeline(path.source(), threadCount: threads) }
+    func open() throws -> Gemma4Pipeline { try precision.open(path.source(), threads: threads) }
+}
+
+/// What may be rounded for speed.
+struct PrecisionOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Round a directory's weights as they are read.", valueName: "type"))
+    var quant: BlockType?
+
+    @Option(help: ArgumentHelp("Of the picture and sound encoders.", valueName: "p"))
+    var towerPrecision = TowerPrecision.fp32
+
+    @Option(
+        help: ArgumentHelp(
+            "Keys and values of past tokens; default: f16 beside weights in blocks, else f32.", valueName: "type",
+            visibility: .hidden))
+    var kvCache: KeyValueType?
+
+    enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
+    enum KeyValueType: String, ExpressibleByArgument, CaseIterable { case f32, f16, q8_0 }
+    enum BlockType: String, ExpressibleByArgument, CaseIterable { case q8_0, q6_k, q5_1, q5_0, q4_k, q4_1, q4_0 }
+
+    func open(_ source: ModelSource, threads: Int?) throws -> Gemma4Pipeline {
+        if case .gguf = source, quant != nil {
+            throw ValidationError("--quant: a .gguf file has its types already; give a directory as published.")
+        }
+        return try Gemma4Pipeline(source, threadCount: threads, precision: precision)
+    }
+
+    var precision: Precision {
+        var precision = Precision()
+        precision.quantization = quant.flatMap { WeightType(rawValue: $0.rawValue)?.elementType }
+        precision.keyValueType = kvCache.flatMap { WeightType(rawValue: $0.rawValue)?.elementType }
+        precision.towerActivations = towerPrecision == .int8 ? .int8 : .float32
+        return precision
+    }
 }
 
 /// How large a picture the model sees.
 struct ImageTokensOption: ParsableArguments {
     @Option(
         name: .customLong("image-tokens"),
-        help: ArgumentHelp("Soft tokens of a picture at most: 70, 140, 280, 560 or 1120.", valueName: "n"))
+        help: ArgumentHelp("Most soft tokens of a picture: 70, 140 … 1120.", valueName: "n"))
     var count: Int?
 
     func validate() throws {

@@ -13,7 +13,10 @@ public struct Benchmark: Sendable {
     public var repeats = 3
     /// Soft-token budgets of the picture.
     public var imageBudgets = [70, 140, 280, 560, 1120]
-    public var audioSeconds = 29.6
+    /// The picture that is read; nil stands for a made-up one of 1280 × 960.
+    public var image: ImageInput?
+    /// The recording that is read, in pieces of at most 30 s; nil stands for 29.6 s of made-up sound.
+    public var audio: AudioInput?
 
     public init() {}
 
@@ -23,6 +26,9 @@ public struct Benchmark: Sendable {
         /// From the prompt to the first token.
         public var timeToFirstTokenSeconds = 0.0
         public var decodeTokensPerSecond = 0.0
+        /// (slowest − fastest) / median of the rounds.
+        public var prefillSpread = 0.0
+        public var decodeSpread = 0.0
         public var depths: [Depth] = []
         /// Bytes of weights that one generated token reads, times tokens per second.
         public var readGigabytesPerSecond = 0.0
@@ -54,17 +60,22 @@ public struct Benchmark: Sendable {
     /// - Parameters:
     ///   - loadSeconds: what loading `model` took.
     ///   - report: told what is being measured.
-    /// - Throws: `ModelInputError`.
+    /// - Throws: `ModelInputError`; `MediaError` if the picture or the recording cannot be read.
     public func run(_ model: Gemma4Model, loadSeconds: Double, report: (String) -> Void = { _ in }) throws -> Result {
         var result = Result()
         result.loadSeconds = loadSeconds
+        let picture = try image?.pixels() ?? Self.picture(width: 1280, height: 960)
+        let samples = try audio?.samples() ?? Self.sound(count: Int(29.6 * Double(AudioReader.sampleRate)))
         report("the machine's limits")
         let limits = MachineLimits(measuring: model.device)
         result.machineReadGigabytesPerSecond = limits.readGigabytesPerSecond
         result.machineSgemmGigaflopsPerSecond = limits.sgemmGigaflopsPerSecond
 
         report("text: \(promptTokens) tokens read, \(generatedTokens) written")
-        let (prefill, decode) = try measureText(model)
+        let (prefills, decodes) = try measureText(model)
+        let (prefill, decode) = (Self.middle(prefills), Self.middle(decodes))
+        result.prefillSpread = (prefills.max()! - prefills.min()!) / prefill
+        result.decodeSpread = (decodes.max()! - decodes.min()!) / decode
         let work = TextWork(TensorTable(model.configuration), model.configuration.textConfig.layerPlans)
         result.prefillTokensPerSecond = Double(promptTokens) / prefill
         result.timeToFirstTokenSeconds = prefill
@@ -80,31 +91,34 @@ public struct Benchmark: Sendable {
                 .init(depth: depth, decodeTokensPerSecond: Double(generatedTokens) / (try decodeSeconds(model, depth))))
         }
         if let vision = model.configuration.visionConfig {
-            let pixels = Self.picture(width: 1280, height: 960)
             for budget in imageBudgets {
-                report("a picture of 1280 × 960 at \(budget) soft tokens")
+                report("a picture of \(picture.width) × \(picture.height) at \(budget) soft tokens")
                 let processor = try ImageProcessor(
                     patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: budget)
                 var count = 0
                 let seconds = try median {
-                    count = try model.softTokens(processor(width: 1280, height: 960, rgb: pixels)).rows
+                    let patches = try processor(width: picture.width, height: picture.height, rgb: picture.rgb)
+                    count = try model.softTokens(patches).rows
                 }
                 result.images.append(.init(budget: budget, softTokens: count, seconds: seconds))
             }
         }
         if model.configuration.audioConfig != nil {
-            report("\(audioSeconds) s of sound")
+            let recordingSeconds = Double(samples.count) / Double(AudioReader.sampleRate)
+            report("\(String(format: "%.1f", recordingSeconds)) s of sound")
             let spectrogram = try MelSpectrogram(.init())
-            let samples = Self.sound(count: Int(audioSeconds * Double(AudioReader.sampleRate)))
-            let seconds = try median { _ = try model.softTokens(melFrames: spectrogram(samples)) }
-            result.audio = .init(recordingSeconds: audioSeconds, seconds: seconds)
+            let pieces = AudioSplitter().pieces(of: samples).map { Array(samples[$0]) }
+            let seconds = try median {
+                for piece in pieces { _ = try model.softTokens(melFrames: spectrogram(piece)) }
+            }
+            result.audio = .init(recordingSeconds: recordingSeconds, seconds: seconds)
         }
         result.peakResidentBytes = Self.peakResidentBytes
         return result
     }
 
-    /// Medians of the seconds that reading the prompt and writing all tokens take.
-    private func measureText(_ model: Gemma4Model) throws -> (prefill: Double, decode: Double) {
+    /// The seconds that reading the prompt and writing all tokens take, of each round.
+    private func measureText(_ model: Gemma4Model) throws -> (prefills: [Double], decodes: [Double]) {
         let clock = ContinuousClock()
         var prefills: [Double] = []
         var decodes: [Double] = []
@@ -118,7 +132,7 @@ public struct Benchmark: Sendable {
             prefills.append(prefill)
             decodes.append(decode)
         }
-        return (Self.middle(prefills), Self.middle(decodes))
+        return (prefills, decodes)
     }
 
     /// Median of the seconds that writing all tokens takes after so many others.
@@ -165,8 +179,9 @@ public struct Benchmark: Sendable {
 
     private static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
-    private static func picture(width: Int, height: Int) -> [UInt8] {
-        (0..<width * height * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 16) }
+    private static func picture(width: Int, height: Int) -> Pixels {
+        let rgb = (0..<width * height * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 16) }
+        return try! Pixels(width: width, height: height, rgb: rgb)
     }
 
     private static func sound(count: Int) -> [Float] {

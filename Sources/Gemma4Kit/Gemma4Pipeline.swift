@@ -10,7 +10,8 @@ import Logging
 /// A checkpoint ready for use: model, tokenizer, chat format, processors and defaults of one directory or GGUF file.
 ///
 /// Nothing in it changes after loading: load it once and share it. Weights stay in the mapped files, so loading takes
-/// well under a second and no memory; only matrices in blocks of 4 to 8 bits are copied, to be packed for the kernels.
+/// well under a second and no memory; only matrices in blocks of 4 to 8 bits are copied, to be packed for the kernels,
+/// and those that `Precision` has rounded.
 public struct Gemma4Pipeline: Sendable {
     public let model: Gemma4Model
     public let tokenizer: Tokenizer
@@ -28,15 +29,15 @@ public struct Gemma4Pipeline: Sendable {
     ///   - url: the directory or the `.gguf` file, which may be any one of several shards.
     ///   - projector: the GGUF file of the towers, `mmproj`; nil takes the one beside the model, if there is exactly one.
     ///   - threadCount: threads that share one forward pass; by default as many as the machine has cores.
-    ///   - activations: what meets the decoder's weights in blocks of 4 to 8 bits.
+    ///   - precision: what may be rounded for speed.
     ///   - logger: told what a user should know, such as an unknown chat template.
     /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
     public init(
-        contentsOf url: URL, projector: URL? = nil, threadCount: Int? = nil, activations: Activations = .int8,
+        contentsOf url: URL, projector: URL? = nil, threadCount: Int? = nil, precision: Precision = .init(),
         logger: Logger = Logger(label: "gemma4")
     ) throws {
         try self.init(
-            ModelSource(contentsOf: url, projector: projector), threadCount: threadCount, activations: activations,
+            ModelSource(contentsOf: url, projector: projector), threadCount: threadCount, precision: precision,
             logger: logger)
     }
 
@@ -44,13 +45,16 @@ public struct Gemma4Pipeline: Sendable {
     ///
     /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
     public init(
-        _ source: ModelSource, threadCount: Int? = nil, activations: Activations = .int8,
+        _ source: ModelSource, threadCount: Int? = nil, precision: Precision = .init(),
         logger: Logger = Logger(label: "gemma4")
     ) throws {
         let configuration = try source.configuration()
         checkpoint = try source.checkpoint(TensorTable(configuration))
-        let weights = WeightScope(checkpoint, on: Device(threadCount: threadCount))
-        model = try Gemma4Model(configuration, weights, activations: activations)
+        let types = precision.roundedTypes(configuration)
+        let weights = WeightScope(checkpoint, on: Device(threadCount: threadCount)) { types[$0] }
+        model = try Gemma4Model(
+            configuration, weights, activations: precision.activations, towerActivations: precision.towerActivations,
+            keyValueType: precision.keyValueType)
         tokenizer = try source.tokenizer()
         generationConfiguration = try source.generationConfiguration(tokenizer)
         processorConfiguration = try source.processorConfiguration()

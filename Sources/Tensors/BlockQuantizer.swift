@@ -9,7 +9,7 @@ public enum BlockQuantizer {
     public static let types: [ElementType] = [.q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .q4_K, .q6_K]
 
     /// - Parameters:
-    ///   - values: whole rows, finite.
+    ///   - values: whole rows. A block with a number that is none, or infinite, decodes to NaN.
     ///   - type: one of `types`, or a float type, to which values are rounded.
     public static func encode(_ values: [Float], as type: ElementType, on threads: ThreadPool) -> [UInt8] {
         precondition(type.blockLength == 1 || types.contains(type), "encode: \(type)")
@@ -21,15 +21,31 @@ public enum BlockQuantizer {
             values.withUnsafeBufferPointer { values in
                 let input = Input(values)
                 threads.parallelFor(blocks, grain: max(1, 8192 / length)) { range in
-                    for block in range {
-                        encode(input[block * length, length], as: type, into: out.bytes + block * size)
-                    }
+                    encode(
+                        input[range.lowerBound * length, range.count * length], as: type,
+                        into: out.bytes + range.lowerBound * size)
                 }
             }
         }
     }
 
-    private static func encode(
+    /// The same for whole blocks on this thread.
+    static func encode(
+        _ values: UnsafeBufferPointer<Float>, as type: ElementType, into out: UnsafeMutablePointer<UInt8>
+    ) {
+        let (length, size) = (type.blockLength, type.blockByteCount)
+        for block in 0..<values.count / length {
+            let x = UnsafeBufferPointer(rebasing: values[block * length..<(block + 1) * length])
+            if length == 1 || x.allSatisfy(\.isFinite) {
+                encodeBlock(x, as: type, into: out + block * size)
+            } else {
+                (out + block * size).update(repeating: 0, count: size)
+                for offset in type.scaleOffsets { store(Float16.nan.bitPattern, out + block * size + offset) }
+            }
+        }
+    }
+
+    private static func encodeBlock(
         _ x: UnsafeBufferPointer<Float>, as type: ElementType, into out: UnsafeMutablePointer<UInt8>
     ) {
         switch type {

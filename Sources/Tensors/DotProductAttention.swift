@@ -1,6 +1,6 @@
 import CKernels
 
-/// Keys and values of consecutive positions, `[positions, keyValueHeads, headDimension]` each.
+/// Keys and values of consecutive positions, `[positions, keyValueHeads, headDimension]` each, of any element type.
 public struct KeyValueSegment: Sendable {
     public let firstPosition: Int
     public let keys, values: Tensor
@@ -11,6 +11,8 @@ public struct KeyValueSegment: Sendable {
         self.keys = keys
         self.values = values
     }
+
+    fileprivate var positions: Range<Int> { firstPosition..<firstPosition + keys.shape[0] }
 }
 
 extension Tensor {
@@ -19,7 +21,8 @@ extension Tensor {
     /// Tiles of queries meet tiles of keys, with the running maximum and sum of online softmax (Milakov and
     /// Gimelshein, 2018), so the score matrix is never built. Query head h reads key-value head ⌊h / (H / G)⌋. Where
     /// few tiles meet many keys, as in decoding, the keys are split, and the parts joined by the same rule. How the work
-    /// is cut depends on the shapes and the ranges alone, not on the number of threads.
+    /// is cut depends on the shapes and the ranges alone, not on the number of threads. Keys and values that are not f32 are
+    /// widened tile by tile.
     ///
     /// - Parameters:
     ///   - segments: keys and values by position; every visible position lies in exactly one.
@@ -42,13 +45,8 @@ private struct DotProductAttention {
     /// Up to so many rows our kernel multiplies faster than OpenBLAS, which packs the keys.
     private static let streamedRows = 16
 
-    struct Segment {
-        let positions: Range<Int>
-        let keys, values: UnsafePointer<Float>
-    }
-
     let queries: UnsafePointer<Float>
-    let segments: [Segment]
+    let segments: [KeyValueSegment]
     let visible: [Range<Int>]
     let heads, size, keyValueHeads: Int
     let kernels: kernel_set
@@ -62,11 +60,7 @@ private struct DotProductAttention {
         (self.heads, self.size, self.keyValueHeads) = (heads, size, keyValueHeads)
         self.queries = queries.floats
         self.visible = visible
-        self.segments = segments.map {
-            Segment(
-                positions: $0.firstPosition..<$0.firstPosition + $0.keys.shape[0], keys: $0.keys.floats,
-                values: $0.values.floats)
-        }
+        self.segments = segments
         kernels = queries.device.kernels.table
     }
 
@@ -86,8 +80,10 @@ private struct DotProductAttention {
             return (first..<min(visible.count, first + tileQueries), index % keyValueHeads)
         }
         let stateCount = PartialSoftmax.count(rows: rows, size: size)
+        let isNarrow = segments.contains { $0.keys.elementType != .float32 || $0.values.elementType != .float32 }
+        let scratchCount = rows * (size + Self.tileKeys) + (isNarrow ? 2 * Self.tileKeys * size : 0)
         device.withScratch(tiles * (parts > 1 ? parts * stateCount : 0)) { states in
-            device.parallelFor(tiles * parts, scratch: stateCount + rows * (size + Self.tileKeys)) { item, scratch in
+            device.parallelFor(tiles * parts, scratch: stateCount + scratchCount) { item, scratch in
                 let (queries, head) = tile(item / parts)
                 let whole = union(of: queries)
                 let first = seen.lowerBound + item % parts * keysPerPart
@@ -122,12 +118,13 @@ private struct DotProductAttention {
     }
 
     /// The softmax of some queries over `positions`.
-    /// - Parameter scratch: `[rows, size + tileKeys]`
+    /// - Parameter scratch: `[rows, size + tileKeys]`, and `[2, tileKeys, size]` for keys and values that are not f32.
     private func attend(
         _ state: PartialSoftmax, _ queries: Range<Int>, _ keyValueHead: Int, _ positions: Range<Int>,
         _ scratch: UnsafeMutablePointer<Float>
     ) {
         let (packed, scores) = (scratch, scratch + state.rows * size)
+        let wideKeys = scores + state.rows * Self.tileKeys
         for (row, query) in queries.enumerated() {
             (packed + row * group * size).update(
                 from: self.queries + (query * heads + keyValueHead * group) * size, count: group * size)
@@ -142,9 +139,10 @@ private struct DotProductAttention {
                     let last = queries.last(where: { visible[$0].overlaps(keys) })
                 else { continue }
                 let rows = (start - queries.lowerBound) * group..<(last + 1 - queries.lowerBound) * group
-                let offset = ((first - segment.positions.lowerBound) * keyValueHeads + keyValueHead) * size
+                let place = keys.lowerBound - segment.firstPosition..<keys.upperBound - segment.firstPosition
                 multiply(
-                    scores, segment.keys + offset, packed + rows.lowerBound * size, rows: rows.count, keys: keys.count)
+                    scores, head(keyValueHead, of: segment.keys, place, wideKeys), packed + rows.lowerBound * size,
+                    rows: rows.count, keys: keys.count)
                 for row in rows {
                     let mine = visible[queries.lowerBound + row / group].clamped(to: keys)
                     state.weigh(
@@ -152,44 +150,61 @@ private struct DotProductAttention {
                         mine.lowerBound - first..<mine.upperBound - first, row: row, kernels)
                 }
                 weigh(
-                    state.sums + rows.lowerBound * size, scores, segment.values + offset, rows: rows.count,
+                    state.sums + rows.lowerBound * size, scores,
+                    head(keyValueHead, of: segment.values, place, wideKeys + Self.tileKeys * size), rows: rows.count,
                     keys: keys.count)
             }
         }
     }
 
+    /// Vectors of `size` numbers, `stride` apart.
+    private struct Vectors {
+        let start: UnsafePointer<Float>
+        let stride: Int
+    }
+
+    /// One head of `tensor` at some of its positions: where it lies, or widened into `scratch`, `[positions, size]`.
+    private func head(
+        _ head: Int, of tensor: Tensor, _ positions: Range<Int>, _ scratch: UnsafeMutablePointer<Float>
+    ) -> Vectors {
+        let (first, stride) = ((positions.lowerBound * keyValueHeads + head) * size, keyValueHeads * size)
+        if tensor.elementType == .float32 { return Vectors(start: tensor.floats + first, stride: stride) }
+        if keyValueHeads == 1 {
+            tensor.widen(into: scratch, from: first, count: positions.count * size)
+        } else {
+            for index in 0..<positions.count {
+                tensor.widen(into: scratch + index * size, from: first + index * stride, count: size)
+            }
+        }
+        return Vectors(start: scratch, stride: size)
+    }
+
     /// scores[row, key] = x[row] · k[key]
     private func multiply(
-        _ scores: UnsafeMutablePointer<Float>, _ k: UnsafePointer<Float>, _ x: UnsafePointer<Float>, rows: Int,
-        keys: Int
+        _ scores: UnsafeMutablePointer<Float>, _ k: Vectors, _ x: UnsafePointer<Float>, rows: Int, keys: Int
     ) {
-        let stride = keyValueHeads * size
         if rows <= Self.streamedRows {
             var walk = product_shape(
-                tokens: rows, columns: size, weight_stride: stride, x_stride: size, out_stride: Self.tileKeys,
-                first_row: 0,
-                end_row: keys)
-            kernels.f32_product(scores, k, x, &walk)
+                tokens: rows, columns: size, weight_stride: k.stride, x_stride: size, out_stride: Self.tileKeys,
+                first_row: 0, end_row: keys)
+            kernels.f32_product(scores, k.start, x, &walk)
         } else {
             BLAS.product(
-                scores, outStride: Self.tileKeys, k, weightStride: stride, x, xStride: size, tokens: rows, rows: keys,
-                columns: size)
+                scores, outStride: Self.tileKeys, k.start, weightStride: k.stride, x, xStride: size, tokens: rows,
+                rows: keys, columns: size)
         }
     }
 
     /// sums[row] += Σ_key weights[row, key] · v[key]
     private func weigh(
-        _ sums: UnsafeMutablePointer<Float>, _ weights: UnsafePointer<Float>, _ v: UnsafePointer<Float>, rows: Int,
-        keys: Int
+        _ sums: UnsafeMutablePointer<Float>, _ weights: UnsafePointer<Float>, _ v: Vectors, rows: Int, keys: Int
     ) {
-        let stride = keyValueHeads * size
         if rows <= Self.streamedRows {
-            kernels.weighted_rows(sums, size, weights, Self.tileKeys, v, stride, rows, keys, size)
+            kernels.weighted_rows(sums, size, weights, Self.tileKeys, v.start, v.stride, rows, keys, size)
         } else {
             BLAS.addWeightedRows(
-                sums, outStride: size, weights, pStride: Self.tileKeys, v, valueStride: stride, tokens: rows,
-                keys: keys,
-                columns: size)
+                sums, outStride: size, weights, pStride: Self.tileKeys, v.start, valueStride: v.stride, tokens: rows,
+                keys: keys, columns: size)
         }
     }
 

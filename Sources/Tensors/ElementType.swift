@@ -46,14 +46,6 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// The same for those types whose rows can be packed.
-    var packedBlock: block_type? {
-        switch self {
-        case .q4_0, .q8_0, .q4_K, .q5_K, .q6_K: block
-        default: nil
-        }
-    }
-
     private var layout: (length: Int, byteCount: Int) {
         switch self {
         case .float32: (1, 4)

@@ -48,7 +48,8 @@ extension Tensor {
         return result
     }
 
-    /// Writes `rows` over the indices from `first` on of the first axis, in place unless the bytes are shared.
+    /// Writes `rows`, f32, over the indices from `first` on of the first axis, rounded to the element type; in place unless
+    /// the bytes are shared.
     public mutating func replaceRows(from first: Int, with rows: Tensor) {
         precondition(
             rows.shape.rank == shape.rank && rows.shape.withFirst(shape[0]) == shape && first >= 0
@@ -56,7 +57,16 @@ extension Tensor {
             "replaceRows: \(rows.shape) at \(first) of \(shape)")
         makeUnique()
         let width = shape.count / max(1, shape[0])
-        (mutableFloats + first * width).update(from: rows.floats, count: rows.shape.count)
+        let (values, count) = (rows.floats, rows.shape.count)
+        let out = UnsafeMutableRawPointer(mutating: bytes) + elementType.byteCount(first * width)
+        switch elementType {
+        case .float32: out.copyMemory(from: values, byteCount: count * 4)
+        case .float16: device.kernels.table.narrow_f16(out.assumingMemoryBound(to: UInt16.self), values, count)
+        default:
+            BlockQuantizer.encode(
+                UnsafeBufferPointer(start: values, count: count), as: elementType,
+                into: out.assumingMemoryBound(to: UInt8.self))
+        }
     }
 
     /// self[indices[i]] += rows[i] along the first axis, in the order given.
@@ -87,9 +97,10 @@ extension Tensor {
     }
 
     private mutating func makeUnique() {
-        if !holdsOnlyReference() {
-            self = Tensor(toArray(), shape, on: device)
-        }
+        guard !holdsOnlyReference() else { return }
+        let copy = Tensor(uninitialized: shape, elementType, on: device)
+        copy.storage.start.copyMemory(from: bytes, byteCount: elementType.byteCount(shape.count))
+        self = copy
     }
 }
 

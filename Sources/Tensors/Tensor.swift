@@ -21,10 +21,10 @@ public struct Tensor: Sendable {
         self.byteOffset = byteOffset
     }
 
-    /// An f32 tensor whose content is arbitrary until an operation writes it.
-    init(uninitialized shape: Shape, on device: Device) {
-        let storage = Storage(byteCount: shape.count * 4, on: device)
-        self.init(shape: shape, elementType: .float32, storage: storage, byteOffset: 0)
+    /// A tensor whose content is arbitrary until an operation writes it.
+    init(uninitialized shape: Shape, _ type: ElementType = .float32, on device: Device) {
+        let storage = Storage(byteCount: type.byteCount(shape.count), on: device)
+        self.init(shape: shape, elementType: type, storage: storage, byteOffset: 0)
     }
 
     /// A copy of `values`, row-major.
@@ -37,9 +37,9 @@ public struct Tensor: Sendable {
     }
 
     /// Zeros.
-    public init(zeros shape: Shape, on device: Device) {
-        self.init(uninitialized: shape, on: device)
-        storage.start.initializeMemory(as: UInt8.self, repeating: 0, count: shape.count * 4)
+    public init(zeros shape: Shape, _ type: ElementType = .float32, on device: Device) {
+        self.init(uninitialized: shape, type, on: device)
+        storage.start.initializeMemory(as: UInt8.self, repeating: 0, count: type.byteCount(shape.count))
     }
 
     /// Weights where they lie: no copy. `bytes` must stay as they are while `owner` lives.

@@ -8,7 +8,8 @@ public enum Activations: Sendable {
     case int8
 }
 
-/// A matrix that activations are multiplied by, `[rows, columns]`: where it lies in its file, or packed in memory.
+/// A matrix that activations are multiplied by, `[rows, columns]`: where it lies in its file, or rounded to fewer bits
+/// or packed in memory.
 ///
 /// Packed, 16 rows lie interleaved, as the kernels for 8-bit activations read them; the bytes are as many as in the file.
 public struct Weight: Sendable {
@@ -24,26 +25,54 @@ public struct Weight: Sendable {
     /// - Parameters:
     ///   - tensor: `[rows, columns]`. If it can be packed, it is, on all threads, and no longer needed afterwards.
     ///   - activations: what it will be multiplied by.
-    public init(_ tensor: Tensor, activations: Activations) {
-        (rows, columns, elementType) = (tensor.rows, tensor.columns, tensor.elementType)
-        guard activations == .int8, let block = elementType.packedBlock else {
-            form = .plain(tensor)
+    ///   - type: one of `BlockQuantizer.types`, into which numbers of f32, bf16 or f16 are rounded first if their rows
+    ///     are whole blocks of it; nil leaves them.
+    public init(_ tensor: Tensor, activations: Activations, roundedTo type: ElementType? = nil) {
+        let isRounded = type.map {
+            tensor.elementType.blockLength == 1 && tensor.columns.isMultiple(of: $0.blockLength)
+        }
+        let elementType = isRounded == true ? type! : tensor.elementType
+        (rows, columns, self.elementType) = (tensor.rows, tensor.columns, elementType)
+        let isPacked = activations == .int8 && elementType.block != nil
+        guard isPacked || elementType != tensor.elementType else {
+            (form, isCopied) = (.plain(tensor), false)
             return
         }
-        let layout = PackedLayout(rows: rows, columns: columns, elementType: elementType, block: block)
+        isCopied = true
+        let layout = PackedLayout(rows: rows, columns: columns, elementType: elementType)
         let memory = PackedMemory(byteCount: layout.byteCount)
-        Self.pack(tensor, layout, into: memory)
-        form = .packed(Storage(mapped: memory.bytes, owner: memory, on: tensor.device), layout)
+        Self.fill(memory, layout, from: tensor, packed: isPacked)
+        form =
+            isPacked
+            ? .packed(Storage(mapped: memory.bytes, owner: memory, on: tensor.device), layout)
+            : .plain(Tensor(mapped: memory.bytes, owner: memory, tensor.shape, elementType, on: tensor.device))
     }
 
-    private static func pack(_ tensor: Tensor, _ layout: PackedLayout, into memory: PackedMemory) {
-        let source = tensor.bytes.assumingMemoryBound(to: UInt8.self)
+    /// Rounds groups of rows where their type differs, and interleaves them if they are to be packed.
+    private static func fill(_ memory: PackedMemory, _ layout: PackedLayout, from tensor: Tensor, packed: Bool) {
         let target = memory.start.assumingMemoryBound(to: UInt8.self)
+        let (columns, rowBytes) = (layout.columns, layout.rowBytes)
+        let isRounded = layout.elementType != tensor.elementType
+        let scratchBytes = isRounded ? PackedLayout.rowsTogether * rowBytes + 4 * columns : 0
         tensor.device.threads.parallelFor(layout.rows, grain: layout.grain(bytes: 1 << 20)) { range in
-            for row in stride(from: range.lowerBound, to: range.upperBound, by: PackedLayout.rowsTogether) {
-                let count = min(PackedLayout.rowsTogether, range.upperBound - row)
-                let offset = row * layout.rowBytes
-                CKernels.pack(target + offset, source + offset, layout.rowBytes, count, layout.columns, layout.block)
+            tensor.device.withScratch((scratchBytes + 3) / 4) { scratch in
+                let rounded = UnsafeMutableRawPointer(scratch + columns).assumingMemoryBound(to: UInt8.self)
+                for row in stride(from: range.lowerBound, to: range.upperBound, by: PackedLayout.rowsTogether) {
+                    let count = min(PackedLayout.rowsTogether, range.upperBound - row)
+                    let out = target + row * rowBytes
+                    var source = tensor.bytes.assumingMemoryBound(to: UInt8.self) + row * rowBytes
+                    if isRounded {
+                        let blocks = packed ? rounded : out
+                        for index in 0..<count {
+                            tensor.widen(into: scratch, from: (row + index) * columns, count: columns)
+                            BlockQuantizer.encode(
+                                UnsafeBufferPointer(start: scratch, count: columns), as: layout.elementType,
+                                into: blocks + index * rowBytes)
+                        }
+                        source = UnsafePointer(blocks)
+                    }
+                    if packed { pack(out, source, rowBytes, count, columns, layout.elementType.block!) }
+                }
             }
         }
     }
@@ -51,6 +80,9 @@ public struct Weight: Sendable {
     public var isPacked: Bool {
         if case .packed = form { true } else { false }
     }
+
+    /// Whether it no longer needs the tensor that it was made from.
+    public let isCopied: Bool
 
     /// Bytes that one product reads.
     public var byteCount: Int { elementType.byteCount(rows * columns) }
@@ -125,11 +157,11 @@ struct PackedLayout: Sendable {
     static let rowsTogether = 16
 
     let rows, columns: Int
-    let block: block_type
+    let elementType: ElementType
     let rowBytes: Int
 
-    init(rows: Int, columns: Int, elementType: ElementType, block: block_type) {
-        (self.rows, self.columns, self.block) = (rows, columns, block)
+    init(rows: Int, columns: Int, elementType: ElementType) {
+        (self.rows, self.columns, self.elementType) = (rows, columns, elementType)
         rowBytes = elementType.byteCount(columns)
     }
 
@@ -152,6 +184,6 @@ extension KernelSet {
         var shape = product_shape(
             tokens: tokens, columns: layout.columns, weight_stride: layout.rowBytes, x_stride: layout.columns,
             out_stride: layout.rows, first_row: rows.lowerBound, end_row: rows.upperBound)
-        table.packed_product(out, weight, &x, &shape, layout.block)
+        table.packed_product(out, weight, &x, &shape, layout.elementType.block!)
     }
 }

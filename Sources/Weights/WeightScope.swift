@@ -19,23 +19,25 @@ public struct WeightScope: Sendable {
     /// What the weights at this place are multiplied by.
     public var activations = Activations.float32
     private let source: any WeightSource
-    private let path: String  // empty, or ends with a dot
+    private let roundedTo: @Sendable (_ name: String) -> ElementType?
+    private var path = ""  // empty, or ends with a dot
 
     /// The root of the tree.
-    public init(_ source: any WeightSource, on device: Device) {
-        self.init(source, path: "", on: device)
-    }
-
-    private init(_ source: any WeightSource, path: String, on device: Device) {
+    ///
+    /// - Parameter roundedTo: the type to which a matrix in f32, bf16 or f16 is rounded as it is read; nil leaves it.
+    public init(
+        _ source: any WeightSource, on device: Device,
+        roundedTo: @escaping @Sendable (_ name: String) -> ElementType? = { _ in nil }
+    ) {
         self.source = source
-        self.path = path
         self.device = device
+        self.roundedTo = roundedTo
     }
 
     /// The place `name` below this one; `name` may hold dots.
     public subscript(_ name: String) -> WeightScope {
-        var scope = WeightScope(source, path: "\(path)\(name).", on: device)
-        scope.activations = activations
+        var scope = self
+        scope.path += "\(name)."
         return scope
     }
 
@@ -61,8 +63,8 @@ public struct WeightScope: Sendable {
         try source.tensor(path + name, shape, on: device)
     }
 
-    /// The matrix `name` at this place, ready to be multiplied by: packed if it can be, and then the pages of its file are
-    /// given back.
+    /// The matrix `name` at this place, ready to be multiplied by: rounded and packed if it is to be, and then the pages of
+    /// its file are given back.
     ///
     /// - Throws: `CheckpointError` naming the tensor, if it is missing or has another shape.
     public func weight(_ name: String, _ shape: Shape) throws(CheckpointError) -> Weight {
@@ -73,8 +75,9 @@ public struct WeightScope: Sendable {
     public func weights(
         _ name: String, _ shape: Shape, cut: (Tensor) -> [Tensor]
     ) throws(CheckpointError) -> [Weight] {
-        let weights = cut(try tensor(name, shape)).map { Weight($0, activations: activations) }
-        if weights.contains(where: \.isPacked) { advise(.done, name) }
+        let type = roundedTo(path + name)
+        let weights = cut(try tensor(name, shape)).map { Weight($0, activations: activations, roundedTo: type) }
+        if weights.contains(where: \.isCopied) { advise(.done, name) }
         return weights
     }
 

@@ -17,10 +17,13 @@ import Testing
         var path: String { DemoTests.folder.appending(path: "samples/\(file)").path }
 
         /// - Parameter model: a directory; nil leaves the choice to the program.
-        func answered(by model: String?) async throws -> (text: String, tokens: [Int], messages: String) {
+        func answered(by model: String?, options: [String] = []) async throws -> (
+            text: String, tokens: [Int], messages: String
+        ) {
             var program = Program(
                 task == "transcribe" ? "transcribe" : "caption", "--instruction", prompt, "--format", "json", path)
             if let model { program.arguments += ["--model", model] }
+            program.arguments += options
             // GGUF files say nothing of a picture's budget.
             if task != "transcribe", model?.hasSuffix("gguf") ?? false {
                 program.arguments += ["--image-tokens", "70"]
@@ -105,6 +108,35 @@ import Testing
         }
         // Measured: none of 74 words, and 1 with q4_1.
         #expect(Double(differing) <= 0.03 * Double(counted), "\(differing) of \(counted) words")
+    }
+
+    /// The same from the directory, rounded as it is read; and with towers in 8 bits.
+    @Test(arguments: [
+        ["--quant", "q8_0"], ["--quant", "q4_0"], ["--tower-precision", "int8"], ["--kv-cache", "q8_0"],
+    ])
+    func roundedWhileLoadingItStillHearsAndSees(options: [String]) async throws {
+        var (differing, counted) = (0, 0)
+        for sample in Self.samples {
+            let text = try await sample.answered(by: Self.folder.path, options: options).text
+            let (found, expected) = (text.split(separator: " "), sample.text.split(separator: " "))
+            differing += editDistance(found, expected)
+            counted += expected.count
+        }
+        // Measured: none of 74 words.
+        #expect(Double(differing) <= 0.03 * Double(counted), "\(differing) of \(counted) words")
+    }
+
+    @Test func quantNamesMistakes() async throws {
+        let directory = try TemporaryDirectory()
+        let file = "\(directory.path)/a.gguf"
+        let outcome = try await Program("quantize", Self.folder.path, "-o", file).run()
+        #expect(outcome.status == 0, "\(outcome.messages)")
+        let onGGUF = try await Program("generate", "--model", file, "--quant", "q4_0", "a").run()
+        #expect(onGGUF.status == 64 && onGGUF.messages.contains("--quant: a .gguf file has its types already"))
+        let noCache = try await Program("generate", "--kv-cache", "q4_0", "a").run()
+        #expect(noCache.status == 64 && noCache.messages.contains("--kv-cache"))
+        let noBlocks = try await Program("generate", "--quant", "f16", "a").run()
+        #expect(noBlocks.status == 64 && noBlocks.messages.contains("'f16' is invalid for '--quant <type>'"))
     }
 
     @Test(arguments: [

@@ -24,7 +24,9 @@ struct GGUFModelTests {
     }
 
     private func open(_ activations: Activations = .int8, threadCount: Int? = nil) throws -> Gemma4Pipeline {
-        try Gemma4Pipeline(contentsOf: URL(filePath: model), threadCount: threadCount, activations: activations)
+        var precision = Precision()
+        precision.activations = activations
+        return try Gemma4Pipeline(contentsOf: URL(filePath: model), threadCount: threadCount, precision: precision)
     }
 
     // MARK: Answers

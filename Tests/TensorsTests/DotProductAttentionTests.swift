@@ -49,6 +49,21 @@ import Testing
         expectClose(found, expected, absolute: 3e-6)
     }
 
+    /// Keys and values in fewer bits: the definition of the rounded ones.
+    @Test(arguments: cases, [ElementType.float16, .q8_0])
+    func widensWhatIsStoredInFewerBits(test: Case, type: ElementType) {
+        guard test.size.isMultiple(of: type.blockLength) else { return }
+        let device = Device(threadCount: 2)
+        func rounded(_ values: [Float]) -> [Float] {
+            var tensor = Tensor(zeros: [values.count / test.size, test.size], type, on: device)
+            tensor.replaceRows(from: 0, with: Tensor(values, tensor.shape, on: device))
+            return tensor.toArray()
+        }
+        let (q, k, v) = operands(test)
+        expectClose(attend(test, device, type), definition(test, (q, rounded(k), rounded(v))), absolute: 3e-6)
+        #expect(attend(test, Device(threadCount: 5), type) == attend(test, device, type))
+    }
+
     @Test(arguments: cases)
     func doesNotDependOnTheNumberOfThreads(test: Case) {
         let one = attend(test, Device(threadCount: 1))
@@ -75,15 +90,17 @@ import Testing
         )
     }
 
-    private func attend(_ test: Case, _ device: Device) -> [Float] {
+    private func attend(_ test: Case, _ device: Device, _ type: ElementType = .float32) -> [Float] {
         let (q, k, v) = operands(test)
         let width = test.heads.keyValues * test.size
         let segments = test.positions.map { range in
             func part(_ all: [Float]) -> Tensor {
-                Tensor(
-                    Array(all[range.lowerBound * width..<range.upperBound * width]),
-                    [range.count, test.heads.keyValues, test.size],
-                    on: device)
+                let shape: Shape = [range.count, test.heads.keyValues, test.size]
+                var stored = Tensor(zeros: shape, type, on: device)
+                stored.replaceRows(
+                    from: 0,
+                    with: Tensor(Array(all[range.lowerBound * width..<range.upperBound * width]), shape, on: device))
+                return stored
             }
             return KeyValueSegment(firstPosition: range.lowerBound, keys: part(k), values: part(v))
         }
@@ -91,8 +108,10 @@ import Testing
             .attending(to: segments, visible: test.visible).toArray()
     }
 
-    private func definition(_ test: Case) -> [Float] {
-        let (q, k, v) = operands(test)
+    private func definition(_ test: Case) -> [Float] { definition(test, operands(test)) }
+
+    private func definition(_ test: Case, _ operands: (q: [Float], k: [Float], v: [Float])) -> [Float] {
+        let (q, k, v) = operands
         let (heads, size) = (test.heads, test.size)
         var out: [Float] = []
         for (query, visible) in test.visible.enumerated() {

@@ -130,6 +130,23 @@ private let eps: Float = 0x1p-24
         expectClose(out, all.map(float16))
     }
 
+    /// Every 30,011th float, and every f16 with its neighbours halfway to the next.
+    @Test(arguments: KernelSet.available)
+    func narrowsToTheNearest(set: KernelSet) {
+        var x = stride(from: UInt32(0), to: .max - 30_011, by: 30_011).map { Float(bitPattern: $0) }
+        for bits in UInt16(0)..<0x7C00 {
+            let (low, high) = (Float(Float16(bitPattern: bits)), Float(Float16(bitPattern: bits + 1)))
+            let middle = high.isFinite ? (low + high) / 2 : 65520
+            x += [low, -low, middle, -middle, middle.nextUp, middle.nextDown]
+        }
+        var out = [UInt16](repeating: 0, count: x.count)
+        set.table.narrow_f16(&out, x, x.count)
+        let wrong = zip(x, out).first { value, bits in
+            value.isNaN ? !Float16(bitPattern: bits).isNaN : bits != Float16(value).bitPattern
+        }
+        #expect(wrong == nil, "\(wrong!)")
+    }
+
     @Test(arguments: KernelSet.available, [(1, 1, 1), (2, 3, 5), (3, 17, 64), (4, 16, 129), (9, 40, 33)])
     func weighsRows(set: KernelSet, shape: (tokens: Int, keys: Int, columns: Int)) {
         var numbers = SeededNumbers(seed: 4)

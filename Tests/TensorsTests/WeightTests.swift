@@ -9,12 +9,6 @@ private let eps = 0x1p-24
 
 /// Packed weights and 8-bit activations, every set against the definition.
 @Suite struct WeightTests {
-    static let packed = BlockTests.goldens.filter { $0.elementType.packedBlock != nil }
-
-    @Test func someTypesArePacked() {
-        #expect(Set(Self.packed.map(\.elementType)) == [.q4_0, .q8_0, .q4_K, .q5_K, .q6_K])
-    }
-
     // MARK: Activations
 
     @Test(arguments: KernelSet.available)
@@ -55,7 +49,7 @@ private let eps = 0x1p-24
     // MARK: Products
 
     /// Rows and tokens that fill no group; the sums against exact ones of the same rounded activations.
-    @Test(arguments: KernelSet.available, packed)
+    @Test(arguments: KernelSet.available, BlockTests.goldens)
     func multiplies(set: KernelSet, golden: BlockTests.Golden) {
         let device = Device(threadCount: 2, kernels: set)
         for (rows, tokens) in [(1, 1), (16, 3), (17, 8), (70, 9), (35, 21)] {
@@ -90,7 +84,7 @@ private let eps = 0x1p-24
     }
 
     /// A token's result is the same alone as among others, and for any number of threads.
-    @Test(arguments: KernelSet.available, packed)
+    @Test(arguments: KernelSet.available, BlockTests.goldens)
     func dependsOnItsOwnTokenAlone(set: KernelSet, golden: BlockTests.Golden) {
         let rows = 300
         var numbers = SeededNumbers(seed: 5)
@@ -119,7 +113,43 @@ private let eps = 0x1p-24
         let x = Tensor(numbers.floats(2 * plain.columns), [2, plain.columns], on: device)
         let weight = Weight(plain, activations: .float32)
         #expect(!weight.isPacked && x.product(weight).toArray() == x.product(plain).toArray())
-        #expect(Weight(plain, activations: .int8).isPacked == (golden.elementType.packedBlock != nil))
+        #expect(Weight(plain, activations: .int8).isPacked)
+    }
+
+    // MARK: Rounding
+
+    /// Rounded as it is read, a weight is what it is when its rounded bytes are read: packed or not, whatever its type.
+    @Test(arguments: BlockQuantizer.types, [Activations.int8, .float32])
+    func roundsAsItIsRead(type: ElementType, activations: Activations) {
+        let device = Device(threadCount: 2)
+        let (rows, columns) = (37, 512)
+        var numbers = SeededNumbers(seed: 8)
+        let values = numbers.floats(rows * columns)
+        let x = Tensor(numbers.floats(3 * columns), [3, columns], on: device)
+        let rounded = Weight(Tensor(values, [rows, columns], on: device), activations: activations, roundedTo: type)
+        let bytes = BlockQuantizer.encode(values, as: type, on: device.threads)
+        let stored = Weight(Tensor(blocks: bytes, type, rows: rows, on: device), activations: activations)
+        #expect(rounded.elementType == type && rounded.byteCount == bytes.count && rounded.isCopied)
+        #expect(rounded.isPacked == (activations == .int8))
+        #expect(x.product(rounded).toArray() == x.product(stored).toArray())
+    }
+
+    @Test func rowsThatFillNoBlocksStay() {
+        let device = Device(threadCount: 1)
+        let weight = Weight(Tensor(zeros: [4, 48], on: device), activations: .int8, roundedTo: .q8_0)
+        #expect(weight.elementType == .float32 && !weight.isCopied)
+    }
+
+    /// A number that is none is not rounded away: its block becomes NaN.
+    @Test(arguments: BlockQuantizer.types, [Float.nan, .infinity])
+    func roundingKeepsNumbersThatAreNone(type: ElementType, bad: Float) {
+        let device = Device(threadCount: 1)
+        var values = [Float](repeating: 0.5, count: 2 * 512)
+        values[300] = bad
+        let weight = Weight(Tensor(values, [2, 512], on: device), activations: .int8, roundedTo: type)
+        let x = Tensor([Float](repeating: 1, count: 512), [1, 512], on: device)
+        let product = x.product(weight).toArray()
+        #expect(product[0].isNaN && product[1].isFinite)
     }
 
     // MARK: Weights

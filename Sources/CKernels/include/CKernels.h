@@ -34,9 +34,6 @@ typedef enum {
 #undef NAME
 } block_type;
 
-/// Those of them that can be packed: 16 rows interleaved, as `pack` makes them.
-#define PACKED_TYPES(X) X(q4_0, 32, 18) X(q8_0, 32, 34) X(q4_K, 256, 144) X(q5_K, 256, 176) X(q6_K, 256, 210)
-
 /// Rows of activations in 8 bits: x[t, c] is about values[t, c] * scales[t, c / 32].
 typedef struct {
     const int8_t *values;  ///< [rows, columns], -127 to 127
@@ -92,6 +89,8 @@ typedef struct {
     void (*widen_bf16)(float *out, const uint16_t *x, size_t count);
     /// out[i] = x[i], exactly
     void (*widen_f16)(float *out, const uint16_t *x, size_t count);
+    /// To the nearest f16, of two equally near to the even one; infinity beyond its range.  All sets give the same bits.
+    void (*narrow_f16)(uint16_t *out, const float *x, size_t count);
     /// The weights of `count` blocks one after the other.  All sets give the same bits.
     void (*decode)(float *out, const uint8_t *blocks, size_t count, block_type type);
 
@@ -106,8 +105,8 @@ typedef struct {
     /// where one is NaN or infinite, the scale is NaN.
     void (*quantize)(int8_t *values, float *scales, int32_t *minus_sums, const float *x, size_t count);
     /// Product with a packed weight, whose stride is the bytes of a row; first_row is a multiple of 16.
-    /// Sums of bytes are exact, their scaled sums f32: within (columns / 8 + 8) eps * sum(|weight * x|) of scalar, for q4_K
-    /// and q5_K with |scaled| + |minimum| in place of |weight|.  A sum is the same whatever the other tokens and rows.
+    /// Sums of bytes are exact, their scaled sums f32: within (columns / 8 + 8) eps * sum(|weight * x|) of scalar, for
+    /// types with minima with |scaled| + |minimum| in place of |weight|.  A sum is the same whatever the other tokens and rows.
     void (*packed_product)(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *shape,
                            block_type type);
 

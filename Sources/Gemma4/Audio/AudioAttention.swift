@@ -36,7 +36,9 @@ struct AudioAttention: Sendable {
             Array(repeatElement(perDimension, count: configuration.numAttentionHeads).joined()), [hiddenSize],
             on: weights.device)
         keyScale = Float(log(1 + M_E) / M_LN2)
-        relativeKeys = try Linear(hiddenSize, hiddenSize, weights["relative_k_proj"])(
+        var exact = weights["relative_k_proj"]
+        exact.activations = .float32
+        relativeKeys = try Linear(hiddenSize, hiddenSize, exact)(
             Self.distanceEmbeddings(configuration, on: weights.device)
         ).split(heads: configuration.numAttentionHeads)
     }

@@ -12,14 +12,16 @@ struct AudioTower: Sendable {
     let outputProjection: Linear
     let outputBias: Tensor  // [outputProjDims]
 
-    /// - Parameter weights: `model.audio_tower`.
+    /// - Parameters:
+    ///   - weights: `model.audio_tower`.
+    ///   - activations: what the clipped linears' weights in blocks are multiplied by.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
-    init(_ configuration: AudioConfiguration, _ weights: WeightScope) throws {
+    init(_ configuration: AudioConfiguration, _ weights: WeightScope, activations: Activations = .float32) throws {
         let outputSize = configuration.outputProjDims
         subsampling = try SubsampleConvolution(configuration, weights["subsample_conv_projection"])
-        layers = try (0..<configuration.numHiddenLayers).map { index in
-            try ConformerLayer(configuration, weights["layers"][index])
-        }
+        var encoder = weights["layers"]
+        encoder.activations = activations
+        layers = try (0..<configuration.numHiddenLayers).map { try ConformerLayer(configuration, encoder[$0]) }
         outputProjection = try Linear(configuration.hiddenSize, outputSize, weights["output_proj"])
         outputBias = try weights["output_proj"].tensor("bias", [outputSize]).widened()
     }

@@ -2,7 +2,8 @@ import Tensors
 
 /// Keys and values of one sequence: a ring for each sliding layer, growing pages for each full one.
 ///
-/// Keys are stored after norm and RoPE, values after norm. Layers that share keys and values hold none.
+/// Keys are stored after norm and RoPE, values after norm, rounded to the cache's element type. Layers that share keys and
+/// values hold none.
 /// A class, since several sequences go through one forward pass, each with its own cache; a cache belongs to one
 /// conversation at a time.
 public final class KVCache {
@@ -13,13 +14,18 @@ public final class KVCache {
 
     private var layers: [LayerCache?]
 
-    /// - Parameter chunkLength: the longest chunk that one pass will write; rings hold window − 1 + chunkLength
-    ///   positions, so that a chunk's last tokens do not overwrite what its first ones still see.
-    init(_ plans: [LayerPlan], chunkLength: Int) {
+    /// - Parameters:
+    ///   - chunkLength: the longest chunk that one pass will write; rings hold window − 1 + chunkLength positions, so that
+    ///     a chunk's last tokens do not overwrite what its first ones still see.
+    ///   - elementType: f32, f16, or a block type, which heads that fill no whole blocks replace by f32.
+    init(_ plans: [LayerPlan], chunkLength: Int, elementType: ElementType) {
         precondition(chunkLength >= 1, "KVCache: expected chunks of at least one token, found \(chunkLength)")
         self.chunkLength = chunkLength
         layers = plans.map { plan in
-            plan.ownsKeyValues ? LayerCache(capacity: plan.window.map { $0 - 1 + chunkLength }) : nil
+            guard plan.ownsKeyValues else { return nil }
+            return LayerCache(
+                capacity: plan.window.map { $0 - 1 + chunkLength },
+                elementType: plan.headDimension.isMultiple(of: elementType.blockLength) ? elementType : .float32)
         }
     }
 
@@ -42,10 +48,11 @@ private struct LayerCache {
     private static let pageLength = 512
 
     let capacity: Int?
+    let elementType: ElementType
     private var pages: [(keys: Tensor, values: Tensor)] = []
     private var end = 0
 
-    init(capacity: Int?) { self.capacity = capacity }
+    init(capacity: Int?, elementType: ElementType) { (self.capacity, self.elementType) = (capacity, elementType) }
 
     private var slotsPerPage: Int { capacity ?? Self.pageLength }
 
@@ -57,7 +64,8 @@ private struct LayerCache {
             let (page, first) = (slot / slotsPerPage, slot % slotsPerPage)
             if page == pages.count {
                 let shape = keys.shape.withFirst(slotsPerPage)
-                pages.append((Tensor(zeros: shape, on: keys.device), Tensor(zeros: shape, on: keys.device)))
+                func page() -> Tensor { Tensor(zeros: shape, elementType, on: keys.device) }
+                pages.append((page(), page()))
             }
             let taken = min(count - written, slotsPerPage - first)
             pages[page].keys.replaceRows(from: first, with: keys[written..<written + taken])

@@ -13,14 +13,20 @@ struct VisionTower: Sendable {
     let layers: [VisionLayer]
     let pooler: VisionPooler
 
-    /// - Parameter weights: `model.vision_tower`.
+    /// - Parameters:
+    ///   - weights: `model.vision_tower`.
+    ///   - activations: what the clipped linears' weights in blocks are multiplied by.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
-    init(_ configuration: VisionConfiguration, _ weights: WeightScope) throws {
+    init(
+        _ configuration: VisionConfiguration, _ weights: WeightScope, activations: Activations = .float32
+    ) throws {
         self.configuration = configuration
         device = weights.device
         patchEmbedder = try PatchEmbedder(configuration, weights["patch_embedder"])
+        var encoder = weights["encoder"]
+        encoder.activations = activations
         layers = try (0..<configuration.numHiddenLayers).map { index in
-            try VisionLayer(configuration, weights["encoder"]["layers"][index])
+            try VisionLayer(configuration, encoder["layers"][index])
         }
         pooler = try VisionPooler(configuration, weights)
     }
