@@ -2,7 +2,7 @@
 //
 // Sixteen rows of a weight lie together.  A packed block is that block of the 16 rows, cut into units of 1, 2 or 4 bytes
 // that take turns: the first unit of each row, then the second of each, ….  So it is as large as in the file, four
-// bytes of each of LANES rows are one vector, and `dot4` multiplies them by the same four activations.  pack.c lays the
+// bytes of each of LANES rows are one vector, and `dot` multiplies them by the same four activations.  pack.c lays the
 // parts of a block in the order in which they are read here: out of order, q6_K came at half the memory's speed.
 //
 // Every sum is made block after block by the same operations wherever its row and token lie, so results do not depend
@@ -30,44 +30,60 @@ INLINE int32_t four(const int8_t *x) {
     return bytes;
 }
 
-// dot4: acc + the sum of four products in each lane, weights 0…127.
-// dot4_signed: the same for weights -128…127, of acc that start_signed made from minus the sum of the activations.
+// dot: acc + the sums of n times four products in each lane, weights 0…highest, n activations of four bytes at `x`.
+// dot_signed: the same for weights -128…127, of acc that start_signed made from minus the sum of the activations.
 #if defined(VNNI)
-INLINE vi dot4(vi acc, vb w, int32_t x) {
-    return (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)w, _mm512_set1_epi32(x));
-}
-INLINE vi start_signed(int32_t minus_sum) { return (vi)minus_sum * 128; }
-INLINE vi dot4_signed(vi acc, vb w, int32_t x) { return dot4(acc, w ^ 128, x); }
-#else
-INLINE vi start_signed(int32_t minus_sum) { return (vi)(0 * minus_sum); }
-#if defined(__x86_64__) && LANES == 16
-INLINE vi dot4(vi acc, vb w, int32_t x) {
-    __m512i pairs = _mm512_maddubs_epi16((__m512i)w, _mm512_set1_epi32(x));
-    return acc + (vi)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
-}
-INLINE vi dot4_signed(vi acc, vb w, int32_t x) {
-    __m512i bytes = _mm512_set1_epi32(x);
-    __m512i turned = _mm512_mask_sub_epi8(bytes, _mm512_movepi8_mask((__m512i)w), _mm512_setzero_si512(), bytes);
-    __m512i pairs = _mm512_maddubs_epi16(_mm512_abs_epi8((__m512i)w), turned);
-    return acc + (vi)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
-}
-#elif defined(__x86_64__)
-INLINE vi dot4(vi acc, vb w, int32_t x) {
-    __m256i pairs = _mm256_maddubs_epi16((__m256i)w, _mm256_set1_epi32(x));
-    return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-}
-INLINE vi dot4_signed(vi acc, vb w, int32_t x) {
-    __m256i turned = _mm256_sign_epi8(_mm256_set1_epi32(x), (__m256i)w);
-    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8((__m256i)w), turned);
-    return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-}
-#else
-INLINE vi dot4_signed(vi acc, vb w, int32_t x) {
-    UNROLL for (size_t lane = 0; lane < LANES; lane++)
-        UNROLL for (size_t k = 0; k < 4; k++) acc[lane] += (int8_t)w[4 * lane + k] * (int8_t)(x >> 8 * k);
+INLINE vi dot(vi acc, const vb *w, const int8_t *x, size_t n, int32_t highest) {
+    UNROLL for (size_t j = 0; j < n; j++)
+        acc = (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)w[j], _mm512_set1_epi32(four(x + 4 * j)));
     return acc;
 }
-INLINE vi dot4(vi acc, vb w, int32_t x) { return dot4_signed(acc, w, x); }
+INLINE vi start_signed(int32_t minus_sum) { return (vi)minus_sum * 128; }
+INLINE vi dot_signed(vi acc, const vb *w, const int8_t *x, size_t n) {
+    UNROLL for (size_t j = 0; j < n; j++)
+        acc = (vi)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)(w[j] ^ 128), _mm512_set1_epi32(four(x + 4 * j)));
+    return acc;
+}
+#else
+INLINE vi start_signed(int32_t minus_sum) { return (vi)(0 * minus_sum); }
+#if defined(__x86_64__)
+#if LANES == 16
+typedef __m512i bytes;
+#define X86(name) _mm512_##name
+INLINE bytes turned(bytes x, bytes w) {
+    return _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);
+}
+#else
+typedef __m256i bytes;
+#define X86(name) _mm256_##name
+INLINE bytes turned(bytes x, bytes w) { return _mm256_sign_epi8(x, w); }
+#endif
+/// Sums of two products in 16 bits, as many as fit, before they become 32.
+INLINE vi dot(vi acc, const vb *w, const int8_t *x, size_t n, int32_t highest) {
+    const size_t together = INT16_MAX / (2 * 127 * highest);
+    UNROLL for (size_t j = 0; j < n; j += together) {
+        bytes pairs = X86(maddubs_epi16)((bytes)w[j], X86(set1_epi32)(four(x + 4 * j)));
+        UNROLL for (size_t k = j + 1; k < n && k < j + together; k++)
+            pairs = X86(add_epi16)(pairs, X86(maddubs_epi16)((bytes)w[k], X86(set1_epi32)(four(x + 4 * k))));
+        acc += (vi)X86(madd_epi16)(pairs, X86(set1_epi16)(1));
+    }
+    return acc;
+}
+INLINE vi dot_signed(vi acc, const vb *w, const int8_t *x, size_t n) {
+    UNROLL for (size_t j = 0; j < n; j++) {
+        bytes x4 = turned(X86(set1_epi32)(four(x + 4 * j)), (bytes)w[j]);
+        acc += (vi)X86(madd_epi16)(X86(maddubs_epi16)(X86(abs_epi8)((bytes)w[j]), x4), X86(set1_epi16)(1));
+    }
+    return acc;
+}
+#else
+INLINE vi dot_signed(vi acc, const vb *w, const int8_t *x, size_t n) {
+    UNROLL for (size_t j = 0; j < n; j++)
+        UNROLL for (size_t lane = 0; lane < LANES; lane++)
+            UNROLL for (size_t k = 0; k < 4; k++) acc[lane] += (int8_t)w[j][4 * lane + k] * x[4 * j + k];
+    return acc;
+}
+INLINE vi dot(vi acc, const vb *w, const int8_t *x, size_t n, int32_t highest) { return dot_signed(acc, w, x, n); }
 #endif
 #endif
 
@@ -79,13 +95,13 @@ INLINE int32_t minus_sum(const quantized_rows *x, size_t t, size_t c, size_t cou
 /// Tokens whose sums stay in registers.
 #define PACKED_TOKENS (LANES == 16 ? 8 : 4)
 
-/// sums[t] += factor * scale(t) * the products of 4n columns from column c on; weights count from -offset.
-INLINE void add_products(vf *sums, const vb *w, size_t n, vf factor, int32_t offset, const quantized_rows *x, size_t c,
-                         size_t tokens) {
+/// sums[t] += factor * scale(t) * the products of 4n columns from column c on; weights 0…highest count from -offset.
+INLINE void add_products(vf *sums, const vb *w, size_t n, int32_t highest, vf factor, int32_t offset,
+                         const quantized_rows *x, size_t c, size_t tokens) {
     UNROLL for (size_t t = 0; t < tokens; t++) {
         const int8_t *values = x->values + t * x->columns + c;
         vi acc = (vi)minus_sum(x, t, c, 4 * n) * offset;
-        UNROLL for (size_t j = 0; j < n; j++) acc = dot4(acc, w[j], four(values + 4 * j));
+        acc = dot(acc, w, values, n, highest);
         sums[t] = fma_vf(__builtin_convertvector(acc, vf), factor * x->scales[t * (x->columns / 32) + c / 32], sums[t]);
     }
 }
@@ -94,8 +110,7 @@ INLINE void add_products(vf *sums, const vb *w, size_t n, vf factor, int32_t off
 INLINE void add_signed_products(vf *sums, const vb *w, vf factor, const quantized_rows *x, size_t c, size_t tokens) {
     UNROLL for (size_t t = 0; t < tokens; t++) {
         const int8_t *values = x->values + t * x->columns + c;
-        vi acc = start_signed(minus_sum(x, t, c, 32));
-        UNROLL for (size_t j = 0; j < 8; j++) acc = dot4_signed(acc, w[j], four(values + 4 * j));
+        vi acc = dot_signed(start_signed(minus_sum(x, t, c, 32)), w, values, 8);
         sums[t] = fma_vf(__builtin_convertvector(acc, vf), factor * x->scales[t * (x->columns / 32) + c / 32], sums[t]);
     }
 }
@@ -153,21 +168,21 @@ INLINE void q8_0_block(vf *sums, const uint8_t *b, size_t first, const quantized
 INLINE void q4_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
     vb w[8];
     load_nibbles(w, b + 32 + 4 * first);
-    add_products(sums, w, 8, load_f16((const uint16_t *)b + first, LANES), 8, x, c, tokens);
+    add_products(sums, w, 8, 15, load_f16((const uint16_t *)b + first, LANES), 8, x, c, tokens);
 }
 
 INLINE void q4_1_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
     vb w[8];
     load_nibbles(w, b + 64 + 4 * first);
     subtract_minimum(sums, -load_f16((const uint16_t *)b + 16 + first, LANES), 32, x, c, tokens);
-    add_products(sums, w, 8, load_f16((const uint16_t *)b + first, LANES), 0, x, c, tokens);
+    add_products(sums, w, 8, 15, load_f16((const uint16_t *)b + first, LANES), 0, x, c, tokens);
 }
 
 INLINE void q5_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
     vb w[8];
     load_nibbles(w, b + 96 + 4 * first);
     add_fifth_bits(w, b + 32 + 4 * first);
-    add_products(sums, w, 8, load_f16((const uint16_t *)b + first, LANES), 16, x, c, tokens);
+    add_products(sums, w, 8, 31, load_f16((const uint16_t *)b + first, LANES), 16, x, c, tokens);
 }
 
 INLINE void q5_1_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
@@ -175,7 +190,7 @@ INLINE void q5_1_block(vf *sums, const uint8_t *b, size_t first, const quantized
     load_nibbles(w, b + 128 + 4 * first);
     add_fifth_bits(w, b + 64 + 4 * first);
     subtract_minimum(sums, -load_f16((const uint16_t *)b + 16 + first, LANES), 32, x, c, tokens);
-    add_products(sums, w, 8, load_f16((const uint16_t *)b + first, LANES), 0, x, c, tokens);
+    add_products(sums, w, 8, 31, load_f16((const uint16_t *)b + first, LANES), 0, x, c, tokens);
 }
 
 INLINE void iq4_nl_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
@@ -210,7 +225,7 @@ INLINE void q2_K_block(vf *sums, const uint8_t *b, size_t first, const quantized
             vb w[4];
             UNROLL for (size_t j = 0; j < 4; j++) w[j] = bits[j] >> (uint8_t)(2 * quarter) & 3;
             subtract_minimum(sums, dmin * __builtin_convertvector(s >> 4, vf), 16, x, c + 16 * group, tokens);
-            add_products(sums, w, 4, d * __builtin_convertvector(s & 15, vf), 0, x, c + 16 * group, tokens);
+            add_products(sums, w, 4, 3, d * __builtin_convertvector(s & 15, vf), 0, x, c + 16 * group, tokens);
         }
     }
 }
@@ -231,7 +246,7 @@ INLINE void q3_K_block(vf *sums, const uint8_t *b, size_t first, const quantized
             vb w[4];
             UNROLL for (size_t j = 0; j < 4; j++)
                 w[j] = (bits[j] >> (uint8_t)(2 * quarter) & 3) | (thirds[j] >> (uint8_t)(group / 2) & 1) << 2;
-            add_products(sums, w, 4, d * __builtin_convertvector(scale - 32, vf), 4, x, c + 16 * group, tokens);
+            add_products(sums, w, 4, 7, d * __builtin_convertvector(scale - 32, vf), 4, x, c + 16 * group, tokens);
         }
     }
 }
@@ -259,7 +274,7 @@ INLINE void scaled_groups(vf *sums, const uint8_t *b, size_t first, const quanti
             if (has_fifth) w[j] |= (load_bytes(fifth + 64 * j) >> (uint8_t)g & 1) << 4;
         }
         subtract_minimum(sums, dmin * __builtin_convertvector(minimum, vf), 32, x, c, tokens);
-        add_products(sums, w, 8, d * __builtin_convertvector(scale, vf), 0, x, c, tokens);
+        add_products(sums, w, 8, has_fifth ? 31 : 15, d * __builtin_convertvector(scale, vf), 0, x, c, tokens);
     }
 }
 
@@ -286,7 +301,7 @@ INLINE void q6_K_block(vf *sums, const uint8_t *b, size_t first, const quantized
                 w[j] = (quarter / 2 ? nibbles >> 4 : nibbles & 15) | (high[j] >> (uint8_t)(2 * quarter) & 3) << 4;
             }
             vi scale = load_small(scales + 16 * group) << 24 >> 24;
-            add_products(sums, w, 4, d * __builtin_convertvector(scale, vf), 32, x, c + 16 * group, tokens);
+            add_products(sums, w, 4, 63, d * __builtin_convertvector(scale, vf), 32, x, c + 16 * group, tokens);
         }
     }
 }
