@@ -66,11 +66,6 @@ public struct Benchmark: Sendable {
         result.loadSeconds = loadSeconds
         let picture = try image?.pixels() ?? Self.picture(width: 1280, height: 960)
         let samples = try audio?.samples() ?? Self.sound(count: Int(29.6 * Double(AudioReader.sampleRate)))
-        report("the machine's limits")
-        let limits = MachineLimits(measuring: model.device)
-        result.machineReadGigabytesPerSecond = limits.readGigabytesPerSecond
-        result.machineSgemmGigaflopsPerSecond = limits.sgemmGigaflopsPerSecond
-
         report("text: \(promptTokens) tokens read, \(generatedTokens) written")
         let (prefills, decodes) = try measureText(model)
         let (prefill, decode) = (Self.middle(prefills), Self.middle(decodes))
@@ -114,6 +109,11 @@ public struct Benchmark: Sendable {
             result.audio = .init(recordingSeconds: recordingSeconds, seconds: seconds)
         }
         result.peakResidentBytes = Self.peakResidentBytes
+        // Last, since this takes memory of its own.
+        report("the machine's limits")
+        let limits = MachineLimits(measuring: model.device)
+        result.machineReadGigabytesPerSecond = limits.readGigabytesPerSecond
+        result.machineSgemmGigaflopsPerSecond = limits.sgemmGigaflopsPerSecond
         return result
     }
 

@@ -36,18 +36,6 @@ extension Tensor {
         return result
     }
 
-    /// Rows of the first axis by index, as f32: `[n, …]`.
-    public func gathered(_ indices: [Int]) -> Tensor {
-        let width = shape.count / max(1, shape[0])
-        let result = Tensor(uninitialized: shape.withFirst(indices.count), on: device)
-        let out = result.mutableFloats
-        for (row, index) in indices.enumerated() {
-            precondition(index >= 0 && index < shape[0], "gathered: row \(index) of \(shape)")
-            widen(into: out + row * width, from: index * width, count: width)
-        }
-        return result
-    }
-
     /// Writes `rows`, f32, over the indices from `first` on of the first axis, rounded to the element type; in place unless
     /// the bytes are shared.
     public mutating func replaceRows(from first: Int, with rows: Tensor) {

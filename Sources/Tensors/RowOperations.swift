@@ -2,15 +2,35 @@ import CKernels
 import Foundation
 
 extension Tensor {
-    /// Some columns of the rows with these indices, as f32: `[n, columns.count]`. Of a mapped table only those bytes
-    /// are touched.
+    /// Rows by index, as f32: `[n, columns]`. Of a mapped file only they are read, and nothing becomes resident.
+    public func gathered(_ indices: [Int]) -> Tensor {
+        reshaped([shape[0], shape.count / max(1, shape[0])]).gathered(
+            indices, columns: 0..<shape.count / max(1, shape[0])
+        )
+        .reshaped(shape.withFirst(indices.count))
+    }
+
+    /// Some columns of the rows with these indices, as f32: `[n, columns.count]`.
     public func gathered(_ indices: [Int], columns range: Range<Int>) -> Tensor {
         precondition(range.lowerBound >= 0 && range.upperBound <= columns, "gathered: columns \(range) of \(shape)")
         let result = Tensor(uninitialized: [indices.count, range.count], on: device)
         let out = result.mutableFloats
+        let file = storage.file
+        // Whole blocks around the columns.
+        let length = elementType.blockLength
+        let first = range.lowerBound / length * length
+        let count = (range.upperBound + length - 1) / length * length - first
+        let blocks = Tensor(uninitialized: [count], elementType, on: device)
         for (row, index) in indices.enumerated() {
             precondition(index >= 0 && index < rows, "gathered: row \(index) of \(shape)")
-            widen(into: out + row * range.count, from: index * columns + range.lowerBound, count: range.count)
+            let source = UnsafeRawBufferPointer(
+                start: bytes + elementType.byteCount(index * columns + first), count: elementType.byteCount(count))
+            let out = out + row * range.count
+            if let file, file.read(source, into: blocks.storage.start) {
+                blocks.widen(into: out, from: range.lowerBound - first, count: range.count)
+            } else {
+                widen(into: out, from: index * columns + range.lowerBound, count: range.count)
+            }
         }
         return result
     }

@@ -1,5 +1,14 @@
 import Synchronization
 
+/// Mapped bytes of a file that can also be read. Whoever touches a mapped byte makes a page of it resident, which may be
+/// megabytes: too much for a row here and there.
+public protocol FileBytes: AnyObject, Sendable {
+    /// Copies mapped bytes without touching them.
+    ///
+    /// - Returns: false if they are not of this file, or cannot be read.
+    func read(_ range: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer) -> Bool
+}
+
 /// Bytes that tensors look at: owned and given back to the device's pool when released, or mapped from a file.
 ///
 /// `@unchecked Sendable`: the bytes are written only by the operation that made the tensor, before it is shared, or
@@ -27,6 +36,9 @@ final class Storage: @unchecked Sendable {
     }
 
     var isMapped: Bool { owner != nil }
+
+    /// The file that the bytes are mapped from.
+    var file: (any FileBytes)? { owner as? any FileBytes }
 
     deinit {
         if owner == nil { device.buffers.giveBack(start, byteCount: byteCount) }

@@ -1,4 +1,5 @@
 import JSONText
+import Tensors
 
 #if canImport(Glibc)
     import Glibc
@@ -14,7 +15,7 @@ import JSONText
 /// process (SIGBUS). What a header promises is therefore compared with `byteCount` when the file is opened.
 ///
 /// `@unchecked Sendable`: the bytes are never written, and stay mapped until the last reference is gone.
-public final class MappedFile: @unchecked Sendable {
+public final class MappedFile: FileBytes, @unchecked Sendable {
     /// How a range is going to be read.
     public enum Access: Sendable {
         /// Here and there: the kernel should not read ahead (rows of an embedding table).
@@ -30,6 +31,7 @@ public final class MappedFile: @unchecked Sendable {
     public let path: String
     public let byteCount: Int
     private let start: UnsafeMutableRawPointer
+    private let descriptor: Int32
 
     /// - Throws: `CheckpointError` if `path` is missing, no plain file, empty, or may not be read.
     public init(_ path: String) throws(CheckpointError) {
@@ -41,7 +43,8 @@ public final class MappedFile: @unchecked Sendable {
                 found: "cannot be opened (\(String(cString: strerror(reason))))",
                 remedy: reason == EACCES ? "Give this user the right to read it." : "Check the path and the download.")
         }
-        defer { close(descriptor) }
+        var isOpen = false
+        defer { if !isOpen { close(descriptor) } }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
             throw CheckpointError(
@@ -59,9 +62,21 @@ public final class MappedFile: @unchecked Sendable {
         }
         self.path = path
         self.start = start
+        self.descriptor = descriptor
+        isOpen = true
     }
 
-    deinit { munmap(start, byteCount) }
+    deinit {
+        munmap(start, byteCount)
+        close(descriptor)
+    }
+
+    public func read(_ range: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer) -> Bool {
+        guard let first = range.baseAddress, first >= start, first + range.count <= start + byteCount else {
+            return false
+        }
+        return pread(descriptor, out, range.count, off_t(first - UnsafeRawPointer(start))) == range.count
+    }
 
     /// The bytes of the file; valid while this object lives.
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }

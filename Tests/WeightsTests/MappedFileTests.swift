@@ -2,6 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
+@testable import Tensors
 @testable import Weights
 
 struct MappedFileTests {
@@ -16,7 +17,49 @@ struct MappedFileTests {
         #expect(Array(file.bytes) == content)
     }
 
-    /// The mapping stands on its own: neither the descriptor nor the name is needed any more.
+    /// Rows of a table are read, not touched: of a page of 2 MB a row would make all resident.
+    @Test(arguments: [ElementType.float32, .q8_0])
+    func rowsAreReadWithoutTheirPages(type: ElementType) throws {
+        let directory = try TemporaryDirectory()
+        let (rows, columns) = (2048, 1024)
+        let device = Device(threadCount: 1)
+        let numbers = (0..<rows * columns).map { Float($0 % 251) - 125 }
+        let bytes = BlockQuantizer.encode(numbers, as: type, on: device.threads)
+        let file = try MappedFile(directory.write(bytes, to: "a"))
+        let table = Tensor(mapped: file.bytes, owner: file, [rows, columns], type, on: device)
+        let stored = Tensor(mapped: file.bytes, owner: Copy(bytes), [rows, columns], type, on: device).toArray()
+        file.advise(.done)
+        let chosen = [2047, 0, 1000, 1000, 3]
+        let found = table.gathered(chosen).toArray()
+        #expect(found == chosen.flatMap { stored[$0 * columns..<($0 + 1) * columns] })
+        #expect(
+            table.gathered(chosen, columns: 70..<170).toArray()
+                == chosen.flatMap { stored[$0 * columns + 70..<$0 * columns + 170] })
+        #if os(Linux)
+            #expect(try residentKilobytes(of: file.path) == 0)
+        #endif
+        #expect(file.bytes[0] == bytes[0])
+    }
+
+    /// Bytes that no file can read: they are touched.
+    private final class Copy: Sendable {
+        let bytes: [UInt8]
+        init(_ bytes: [UInt8]) { self.bytes = bytes }
+    }
+
+    private func residentKilobytes(of path: String) throws -> Int {
+        // The system gives it a page at a time.
+        let handle = try #require(FileHandle(forReadingAtPath: "/proc/self/smaps"))
+        var text = Data()
+        while let part = try handle.read(upToCount: 1 << 16), !part.isEmpty { text += part }
+        let maps = String(decoding: text, as: UTF8.self).split(separator: "\n")
+        let name = path.split(separator: "/").suffix(2).joined(separator: "/")
+        let start = try #require(maps.firstIndex { $0.hasSuffix(name) })
+        let line = try #require(maps[start...].first { $0.hasPrefix("Rss:") })
+        return try #require(Int(line.split(whereSeparator: \.isWhitespace)[1]))
+    }
+
+    /// The mapping stands on its own: the name is not needed any more.
     @Test func staysMappedWhenTheNameIsGone() throws {
         let directory = try TemporaryDirectory()
         let file = try MappedFile(directory.write([1, 2, 3], to: "a"))
