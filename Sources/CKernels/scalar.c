@@ -160,30 +160,4 @@ static void weighted_rows(float *out, size_t out_stride, const float *probabilit
                 out[t * out_stride + c] += probability[t * probability_stride + j] * value[j * value_stride + c];
 }
 
-const kernel_set scalar_kernels = {
-    .isa = "scalar",
-    .add = add,
-    .multiply = multiply,
-    .multiply_add = multiply_add,
-    .scale = scale,
-    .clamp = clamp,
-    .gelu_multiply = gelu_multiply,
-    .silu = silu,
-    .sigmoid_multiply = sigmoid_multiply,
-    .soft_cap = soft_cap,
-    .maximum = maximum,
-    .exponentials = exponentials,
-    .rms_norm = rms_norm,
-    .layer_norm = layer_norm,
-    .rotate = rotate,
-    .widen_bf16 = widen_bf16,
-    .widen_f16 = widen_f16,
-    .narrow_f16 = narrow_f16,
-    .decode = decode,
-    .f32_product = f32_product,
-    .bf16_product = bf16_product,
-    .f16_product = f16_product,
-    .quantize = quantize,
-    .packed_product = packed_product,
-    .weighted_rows = weighted_rows,
-};
+const kernel_set scalar_kernels = KERNELS("scalar");

@@ -11,4 +11,16 @@ extern const kernel_set avx2_kernels, avx512_kernels, avx512vnni_kernels;
 extern const kernel_set neon_kernels;
 #endif
 
+/// The kernels that a file defines under their names.
+#define KERNELS(name) \
+    { \
+        .isa = name, \
+        .add = add, .multiply = multiply, .multiply_add = multiply_add, .scale = scale, .clamp = clamp, \
+        .gelu_multiply = gelu_multiply, .silu = silu, .sigmoid_multiply = sigmoid_multiply, .soft_cap = soft_cap, \
+        .maximum = maximum, .exponentials = exponentials, .rms_norm = rms_norm, .layer_norm = layer_norm, \
+        .rotate = rotate, .widen_bf16 = widen_bf16, .widen_f16 = widen_f16, .narrow_f16 = narrow_f16, \
+        .decode = decode, .f32_product = f32_product, .bf16_product = bf16_product, .f16_product = f16_product, \
+        .quantize = quantize, .packed_product = packed_product, .weighted_rows = weighted_rows, \
+    }
+
 #endif

@@ -16,8 +16,9 @@ public enum ModelSource: Sendable {
     /// - Parameters:
     ///   - url: a directory, as published or with the GGUF files of one model; or a `.gguf` file, the whole model or any
     ///     one of its shards.
-    ///   - projector: the GGUF file of the towers; nil takes the one beside the model, if there is exactly one whose name
-    ///     holds "mmproj".
+    ///   - projector: the GGUF file of the towers; nil takes the one beside the model whose name holds "mmproj". Of several
+    ///     that is `mmproj-<model>`, as `gemma4 quantize` names it, or else the one nearest to the published bf16 by its
+    ///     name: bf16, f16, f32, q8_0.
     /// - Throws: `CheckpointError` if a GGUF file cannot be read.
     public init(contentsOf url: URL, projector: URL? = nil) throws(CheckpointError) {
         guard url.pathExtension.lowercased() == "gguf" else {
@@ -33,7 +34,7 @@ public enum ModelSource: Sendable {
             self = .directory(url)
             return
         }
-        let path = projector?.path ?? Self.projectors(beside: url)
+        let path = projector?.path ?? Self.projector(beside: url)
         self = .gguf(
             try GGUFShards(url.path),
             projector: try path.map { path throws(CheckpointError) in
@@ -58,11 +59,23 @@ public enum ModelSource: Sendable {
 
     private static func isProjector(_ name: String) -> Bool { name.lowercased().contains("mmproj") }
 
-    /// Path of the only file of towers beside a model.
-    private static func projectors(beside model: URL) -> String? {
-        let directory = model.deletingLastPathComponent()
-        let projectors = ggufFiles(directory).filter { isProjector($0) && $0 != model.lastPathComponent }
-        return projectors.count == 1 ? directory.appending(path: projectors[0]).path : nil
+    /// Names of the files of towers beside a model.
+    static func projectors(beside model: URL) -> [String] {
+        ggufFiles(model.deletingLastPathComponent()).filter { isProjector($0) && $0 != model.lastPathComponent }
+            .sorted()
+    }
+
+    /// Path of the file of towers beside a model; nil if there is none, or none that stands out.
+    private static func projector(beside model: URL) -> String? {
+        let names = projectors(beside: model)
+        let sameName = names.filter { $0 == "mmproj-\(model.lastPathComponent)" }
+        let byType = ["bf16", "f16", "f32", "q8_0"].map { type in
+            names.filter {
+                $0.lowercased().split { !$0.isLetter && !$0.isNumber && $0 != "_" }.contains(Substring(type))
+            }
+        }
+        return ([sameName, names] + byType).first { $0.count == 1 }
+            .map { model.deletingLastPathComponent().appending(path: $0[0]).path }
     }
 
     // MARK: Parts

@@ -160,11 +160,24 @@ struct GGUFModelTests {
         let towers = URL(filePath: "\(directory.path)/towers.gguf")
         let given = try Gemma4Pipeline(contentsOf: URL(filePath: model), projector: towers)
         #expect(given.model.configuration.audioConfig != nil)
-        // Of two, neither is chosen.
-        for name in ["a-mmproj.gguf", "MMPROJ-b.GGUF"] {
-            try FileManager.default.copyItem(atPath: towers.path, toPath: "\(directory.path)/\(name)")
+    }
+
+    /// Of several files of towers the one of the model's name is taken, else the one nearest to bf16, else none.
+    @Test func choosesAmongSeveralTowers() throws {
+        try export("E2B", as: nil)
+        let towers = "\(directory.path)/towers"
+        try FileManager.default.moveItem(atPath: projector, toPath: towers)
+        func chosen(_ names: String...) throws -> String? {
+            for name in names { try FileManager.default.copyItem(atPath: towers, toPath: "\(directory.path)/\(name)") }
+            guard case .gguf(_, let projector) = try ModelSource(contentsOf: URL(filePath: model)) else { return nil }
+            return projector.map { URL(filePath: $0.path).lastPathComponent }
         }
-        #expect(try open().model.configuration.visionConfig == nil)
+        #expect(try chosen() == nil)
+        #expect(try chosen("MMPROJ-b.GGUF") == "MMPROJ-b.GGUF")
+        #expect(try chosen("a-mmproj.gguf") == nil)
+        #expect(try chosen("mmproj-F16.gguf") == "mmproj-F16.gguf")
+        #expect(try chosen("mmproj-BF16.gguf") == "mmproj-BF16.gguf")
+        #expect(try chosen("mmproj-model.gguf") == "mmproj-model.gguf")
     }
 
     // MARK: Files that do not fit
