@@ -191,7 +191,7 @@ import Testing
         }
         #expect(misplaced == 0)
         // Other silence before a clip makes the model hear some words otherwise: measured 50 of 8,628, where it mishears
-        // 6.6 % of clean voices anyway.
+        // 4.7 % of clean voices anyway.
         #expect(Double(differing) < 0.02 * Double(counted), "\(differing) of \(counted) words")
     }
 

@@ -21,7 +21,7 @@ from lexicon import DAYS, MONTHS
 from vocabulary import TRANSCRIPTION_PROMPT
 
 ASTERISK = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
-SPOKEN, SILENT, CAPTIONS, QUESTIONS, HUMAN = 200, 100, 150, 200, 60
+SPOKEN, SILENT, CAPTIONS, QUESTIONS, HUMAN = 1000, 100, 150, 200, 60
 
 
 def write(samples: np.ndarray, path: Path) -> None:

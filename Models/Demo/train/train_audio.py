@@ -106,7 +106,7 @@ class Pool:
         some = [first, *self.random.sample(self.items, min(len(self.items), 600))]
         chosen = [item for item in some if 0.7 * pivot - 6 < len(item[0]) <= pivot + 3][: max(TOKENS_PER_BATCH // (pivot + 3), 2)]
         total = max(len(item[0]) for item in chosen)
-        batch = torch.zeros(len(chosen), total, chosen[0][0].shape[1], dtype=lean.BF16)
+        batch = torch.zeros(len(chosen), total, chosen[0][0].shape[1], dtype=lean.FAST)
         named = torch.full((len(chosen), total), -100)
         mask = torch.zeros(len(chosen), total, dtype=torch.bool)
         for row, (features, _, classes) in enumerate(chosen):
