@@ -35,7 +35,7 @@ bench-peers: build    ## time llama.cpp and us in turn: make bench-peers MODEL=f
 	@test -n "$(MODEL)" || { echo "make bench-peers MODEL=file.gguf: no file given"; exit 2; }
 	@test -e $(PEERS)/installed || { python3 -m venv $(PEERS) && \
 	$(PEERS)/bin/pip install --quiet -r Tests/Peers/requirements.txt && touch $(PEERS)/installed; }
-	$(PEERS)/bin/python Tests/Peers/llama_cpp.py $(MODEL) --program $(GEMMA4)
+	$(PEERS)/bin/python Tests/Peers/compare.py $(MODEL) --program $(GEMMA4)
 
 demo: build    ## transcribe and caption the demo model's samples
 	$(GEMMA4) transcribe Models/Demo/samples/*.wav

@@ -70,7 +70,7 @@ struct ModelOptions: ParsableArguments {
 struct PrecisionOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Round a directory's weights as they are read.", valueName: "type"))
+            "Round weights as they are read.", valueName: "type"))
     var quant: BlockType?
 
     @Option(help: ArgumentHelp("Of the picture and sound encoders.", valueName: "p"))
@@ -87,10 +87,7 @@ struct PrecisionOptions: ParsableArguments {
     enum BlockType: String, ExpressibleByArgument, CaseIterable { case q8_0, q6_k, q5_1, q5_0, q4_k, q4_1, q4_0 }
 
     func open(_ source: ModelSource, threads: Int?) throws -> Gemma4Pipeline {
-        if case .gguf = source, quant != nil {
-            throw ValidationError("--quant: a .gguf file has its types already; give a directory as published.")
-        }
-        return try Gemma4Pipeline(source, threadCount: threads, precision: precision)
+        try Gemma4Pipeline(source, threadCount: threads, precision: precision)
     }
 
     var precision: Precision {

@@ -51,6 +51,7 @@ public struct Gemma4Pipeline: Sendable {
         let configuration = try source.configuration()
         checkpoint = try source.checkpoint(TensorTable(configuration))
         let types = precision.roundedTypes(configuration)
+        try precision.check(checkpoint, configuration)
         let weights = WeightScope(checkpoint, on: Device(threadCount: threadCount)) { types[$0] }
         model = try Gemma4Model(
             configuration, weights, activations: precision.activations, towerActivations: precision.towerActivations,

@@ -1,5 +1,6 @@
 import Gemma4
 import Tensors
+import Weights
 
 /// How weights are held and what they are multiplied by: fewer bits for speed.
 public struct Precision: Sendable {
@@ -15,6 +16,18 @@ public struct Precision: Sendable {
     public var keyValueType: ElementType?
 
     public init() {}
+
+    /// - Throws: `CheckpointError` if the layers are to be rounded and have been before: less would be left than either says.
+    func check(_ checkpoint: Checkpoint, _ configuration: ModelConfiguration) throws(CheckpointError) {
+        guard let quantization else { return }
+        for row in TensorTable(configuration).rows where [.attention, .feedForward, .experts].contains(row.part) {
+            guard let entry = checkpoint.entries[row.name], entry.elementType.blockLength > 1 else { continue }
+            throw CheckpointError(
+                .invalidTensor, file: checkpoint.path, place: entry.storedName,
+                expected: "f32, f16 or bf16, to be rounded to \(quantization)", found: "\(entry.elementType)",
+                remedy: "Leave the file its types, or give the model as published.")
+        }
+    }
 
     /// The types to which matrices are rounded as they are read, by name.
     public func roundedTypes(_ configuration: ModelConfiguration) -> [String: ElementType] {

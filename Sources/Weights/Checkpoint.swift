@@ -9,7 +9,7 @@ public struct Checkpoint: WeightSource {
     /// One tensor, as its header describes it.
     public struct Entry: Sendable {
         /// For messages.
-        let storedName: String
+        public let storedName: String
         public let elementType: ElementType
         let storedShape: [Int]
         let layout: TensorLayout

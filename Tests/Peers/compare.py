@@ -1,6 +1,6 @@
 """Times llama.cpp's Python binding and our program on the same file, in turn, and prints the ratios.
 
-    python llama_cpp.py --program gemma4 MODEL.gguf [--threads 2] [--rounds 3]
+    python compare.py --program gemma4 MODEL.gguf [--threads 2] [--rounds 3]
 
 Each round runs both, each in a process of its own; a process warms up and takes the median of three. Needs requirements.txt.
 """
@@ -46,7 +46,7 @@ def peer(model: str, threads: int, prompt: int, generated: int) -> dict[str, flo
 
 def ours(program: str, options: argparse.Namespace) -> dict[str, float]:
     sizes = ["--prompt-tokens", str(options.prompt_tokens), "--generated-tokens", str(options.generated_tokens)]
-    call = [program, "bench", "--model", options.model, "--threads", str(options.threads), "--format", "json", *sizes]
+    call = [program, "bench", "--model", options.model, "--threads", str(options.threads), "--format", "json", "--image-tokens", "70", *sizes]
     return json.loads(subprocess.run(call, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
 
 
