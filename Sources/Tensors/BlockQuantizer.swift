@@ -1,4 +1,4 @@
-import Foundation
+import CKernels
 
 /// Numbers into the blocks of GGUF.
 ///
@@ -115,7 +115,11 @@ public enum BlockQuantizer {
 
     private static func q4_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let groups = (0..<8).map { UnsafeBufferPointer(rebasing: x[32 * $0..<32 * $0 + 32]) }
-        let fits = groups.map(scaleAndMinimum)
+        let fits = groups.map { group in
+            var fit = (scale: Float(0), minimum: Float(0))
+            fit_scale_and_minimum(group.baseAddress!, &fit.scale, &fit.minimum)
+            return fit
+        }
         let (scale, inverse) = sharedScale(fits.map(\.scale).max()!, steps: 63)
         let (minimum, inverseMinimum) = sharedScale(fits.map(\.minimum).max()!, steps: 63)
         store(Float16(scale).bitPattern, out)
@@ -143,44 +147,9 @@ public enum BlockQuantizer {
         }
     }
 
-    /// The scale and the minimum, neither negative, for which scale · q − minimum with q in 0…15 is nearest to x.
-    private static func scaleAndMinimum(_ x: UnsafeBufferPointer<Float>) -> (scale: Float, minimum: Float) {
-        let (low, high) = (min(0, x.min()!), max(0, x.max()!))
-        guard high > low else { return (0, 0) }
-        let count = Float(x.count)
-        let sum = x.reduce(0, +)
-        var best = (scale: Float(0), minimum: Float(0), error: Float.infinity)
-        for attempt in 0...24 {
-            let inverse = (13.4 + 0.1 * Float(attempt)) / (high - low)
-            var (q1, q2, xq): (Float, Float, Float) = (0, 0, 0)
-            for value in x {
-                let q = max(0, min(15, ((value - low) * inverse).rounded()))
-                q1 += q
-                q2 += q * q
-                xq += value * q
-            }
-            let determinant = count * q2 - q1 * q1
-            var (scale, minimum): (Float, Float) = (0, 0)
-            if determinant > 0 {
-                scale = (count * xq - sum * q1) / determinant
-                minimum = (q1 * xq - q2 * sum) / determinant
-            }
-            if determinant <= 0 || minimum < 0 { (scale, minimum) = (q2 > 0 ? xq / q2 : 0, 0) }
-            guard scale > 0 else { continue }
-            let error = x.reduce(into: Float(0)) { error, value in
-                let q = max(0, min(15, ((value + minimum) / scale).rounded()))
-                let difference = scale * q - minimum - value
-                error += difference * difference
-            }
-            if error < best.error { best = (scale, minimum, error) }
-        }
-        // Nothing but numbers of one sign below zero: their minimum alone.
-        return best.error < .infinity ? (best.scale, best.minimum) : (0, -low)
-    }
-
     private static func q6_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let groups = (0..<16).map { UnsafeBufferPointer(rebasing: x[16 * $0..<16 * $0 + 16]) }
-        let fits = groups.map(signedScale)
+        let fits = groups.map { fit_signed_scale($0.baseAddress!) }
         let (scale, inverse) = sharedScale(fits.map(abs).max()!, steps: 127)
         store(Float16(scale).bitPattern, out + 208)
         var quanta = [UInt8](repeating: 32, count: 256)
@@ -200,31 +169,6 @@ public enum BlockQuantizer {
                 out[128 + 32 * half + place] = q[0] >> 4 | (q[1] >> 4) << 2 | (q[2] >> 4) << 4 | (q[3] >> 4) << 6
             }
         }
-    }
-
-    /// The scale, of either sign, for which scale · q with q in −32…31 is nearest to x.
-    private static func signedScale(_ x: UnsafeBufferPointer<Float>) -> Float {
-        var extreme: Float = 0
-        for value in x where abs(value) > abs(extreme) { extreme = value }
-        guard extreme != 0 else { return 0 }
-        var best = (scale: Float(0), error: Float.infinity)
-        for attempt in -12...12 {
-            let inverse = -(32 + 0.1 * Float(attempt)) / extreme
-            var (q2, xq): (Float, Float) = (0, 0)
-            for value in x {
-                let q = max(-32, min(31, (value * inverse).rounded()))
-                q2 += q * q
-                xq += value * q
-            }
-            guard q2 > 0 else { continue }
-            let scale = xq / q2
-            let error = x.reduce(into: Float(0)) { error, value in
-                let difference = scale * max(-32, min(31, (value / scale).rounded())) - value
-                error += difference * difference
-            }
-            if error < best.error { best = (scale, error) }
-        }
-        return best.scale
     }
 
     /// The scale of scales as it is stored, and its inverse.

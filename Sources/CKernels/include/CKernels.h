@@ -45,6 +45,11 @@ typedef struct {
 /// Below, 127 / x may overflow.
 #define QUANTIZED_LEAST 0x1p-100f
 
+/// The scale, of either sign, for which scale * q with q of -32…31 is nearest to 16 numbers.
+float fit_signed_scale(const float *x);
+/// The scale and the minimum, neither negative, for which scale * q - minimum with q of 0…15 is nearest to 32 numbers.
+void fit_scale_and_minimum(const float *x, float *scale, float *minimum);
+
 /// 16 rows of `columns` weights as the kernels want them: each block's units of 1, 2 or 4 bytes take turns.  `rows`, at
 /// most 16, lie `row_bytes` apart; missing ones become 0.
 void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, size_t columns, block_type type);
