@@ -86,7 +86,7 @@ struct Caption: AsyncParsableCommand {
         let stream: TokenStream
         if input.isFilm {
             stream = pipeline.caption(
-                VideoInput.file(URL(filePath: input.path)),
+                video: .file(URL(filePath: input.path)),
                 instruction: instruction ?? style?.instruction("video") ?? Gemma4Pipeline.videoInstruction,
                 options: options)
         } else {

@@ -39,9 +39,9 @@ extension Gemma4Pipeline {
             [message], media: [.image(image)], prompt: PromptOptions(imageTokens: imageTokens), options: options)
     }
 
-    /// Describes a film.
+    /// Describes a film. (The label is there because `.file` would fit either input.)
     public func caption(
-        _ video: VideoInput, instruction: String = videoInstruction, options: GenerationOptions = .init()
+        video: VideoInput, instruction: String = videoInstruction, options: GenerationOptions = .init()
     ) -> TokenStream {
         let message = ChatMessage(.user, parts: [.video(), .text(instruction)])
         return generate([message], media: [.video(video)], options: options)
