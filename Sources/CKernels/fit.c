@@ -12,17 +12,20 @@ typedef float v32 __attribute__((ext_vector_type(32)));
 /// To the nearest integers, for magnitudes under 2^22; rintf is a call where SSE4.1 may be missing.
 #define NEAREST(v) (((v) + 12582912.0f) - 12582912.0f)
 
-static float sum16(v16 v) {
-    float lanes[16];
-    memcpy(lanes, &v, sizeof lanes);
+/// The sum of the lanes of an expression, whose type is one of these vectors: halves of halves.
+#define SUM(v)                                                  \
+    ({                                                          \
+        __typeof__(v) lanes = (v);                              \
+        sum((float *)&lanes, sizeof lanes / sizeof(float));     \
+    })
+
+static inline __attribute__((always_inline)) float sum(float *lanes, size_t count) {
 #pragma clang loop unroll(full)
-    for (int half = 8; half > 0; half /= 2)
+    for (size_t half = count / 2; half > 0; half /= 2)
 #pragma clang loop unroll(full)
-        for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+        for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
     return lanes[0];
 }
-
-static float sum32(v32 v) { return sum16(v.lo + v.hi); }
 
 float fit_signed_scale(const float *x) {
     v16 values;
@@ -37,7 +40,7 @@ float fit_signed_scale(const float *x) {
         v16 q = NEAREST(values * (-(32 + 0.1f * (float)(attempt - ATTEMPTS / 2)) / extreme));
         q = q > 31.0f ? (v16)31.0f : q;
         q = q < -32.0f ? (v16)-32.0f : q;
-        float q2 = sum16(q * q), xq = sum16(values * q);
+        float q2 = SUM(q * q), xq = SUM(values * q);
         if (q2 > 0 && xq * xq > best * q2) {
             best = xq * xq / q2;
             scale = xq / q2;
@@ -58,11 +61,11 @@ void fit_scale_and_minimum(const float *x, float *scale, float *minimum) {
     *scale = 0;
     *minimum = -low;
     if (high == low) return;
-    float x1 = sum32(values);
+    float x1 = SUM(values);
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         v32 q = NEAREST((values - low) * ((13.4f + 0.1f * (float)attempt) / (high - low)));
         q = q > 15.0f ? (v32)15.0f : q;
-        float q1 = sum32(q), q2 = sum32(q * q), xq = sum32(values * q), determinant = 32 * q2 - q1 * q1;
+        float q1 = SUM(q), q2 = SUM(q * q), xq = SUM(values * q), determinant = 32 * q2 - q1 * q1;
         float s = 0, m = 0;
         if (determinant > 0) {
             s = (32 * xq - x1 * q1) / determinant;
@@ -77,7 +80,7 @@ void fit_scale_and_minimum(const float *x, float *scale, float *minimum) {
         rounded = rounded > 15.0f ? (v32)15.0f : rounded;
         rounded = rounded < 0.0f ? (v32)0.0f : rounded;
         v32 differences = rounded * s - m - values;
-        float error = sum32(differences * differences);
+        float error = SUM(differences * differences);
         if (error < best) {
             best = error;
             *scale = s;

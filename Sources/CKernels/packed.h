@@ -165,32 +165,33 @@ INLINE void q8_0_block(vf *sums, const uint8_t *b, size_t first, const quantized
     add_signed_products(sums, w, d, x, c, tokens);
 }
 
-INLINE void q4_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+/// q4_0, q4_1, q5_0 and q5_1: scale, minimum, fifth bits, nibbles.  Without a minimum weights count from the middle.
+INLINE void short_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c,
+                        size_t tokens, int has_minimum, int has_fifth) {
+    const uint8_t *fifth = b + (has_minimum ? 64 : 32) + 4 * first;
     vb w[8];
-    load_nibbles(w, b + 32 + 4 * first);
-    add_products(sums, w, 8, 15, load_f16((const uint16_t *)b + first, LANES), 8, x, c, tokens);
+    load_nibbles(w, fifth + (has_fifth ? 64 : 0));
+    if (has_fifth) add_fifth_bits(w, fifth);
+    if (has_minimum) subtract_minimum(sums, -load_f16((const uint16_t *)b + 16 + first, LANES), 32, x, c, tokens);
+    const int32_t highest = has_fifth ? 31 : 15;
+    vf d = load_f16((const uint16_t *)b + first, LANES);
+    add_products(sums, w, 8, highest, d, has_minimum ? 0 : (highest + 1) / 2, x, c, tokens);
+}
+
+INLINE void q4_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
+    short_block(sums, b, first, x, c, tokens, 0, 0);
 }
 
 INLINE void q4_1_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
-    vb w[8];
-    load_nibbles(w, b + 64 + 4 * first);
-    subtract_minimum(sums, -load_f16((const uint16_t *)b + 16 + first, LANES), 32, x, c, tokens);
-    add_products(sums, w, 8, 15, load_f16((const uint16_t *)b + first, LANES), 0, x, c, tokens);
+    short_block(sums, b, first, x, c, tokens, 1, 0);
 }
 
 INLINE void q5_0_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
-    vb w[8];
-    load_nibbles(w, b + 96 + 4 * first);
-    add_fifth_bits(w, b + 32 + 4 * first);
-    add_products(sums, w, 8, 31, load_f16((const uint16_t *)b + first, LANES), 16, x, c, tokens);
+    short_block(sums, b, first, x, c, tokens, 0, 1);
 }
 
 INLINE void q5_1_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {
-    vb w[8];
-    load_nibbles(w, b + 128 + 4 * first);
-    add_fifth_bits(w, b + 64 + 4 * first);
-    subtract_minimum(sums, -load_f16((const uint16_t *)b + 16 + first, LANES), 32, x, c, tokens);
-    add_products(sums, w, 8, 31, load_f16((const uint16_t *)b + first, LANES), 0, x, c, tokens);
+    short_block(sums, b, first, x, c, tokens, 1, 1);
 }
 
 INLINE void iq4_nl_block(vf *sums, const uint8_t *b, size_t first, const quantized_rows *x, size_t c, size_t tokens) {

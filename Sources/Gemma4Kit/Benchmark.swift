@@ -179,9 +179,9 @@ public struct Benchmark: Sendable {
 
     private static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
-    private static func picture(width: Int, height: Int) -> Pixels {
+    private static func picture(width: Int, height: Int) throws(MediaError) -> Pixels {
         let rgb = (0..<width * height * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 16) }
-        return try! Pixels(width: width, height: height, rgb: rgb)
+        return try Pixels(width: width, height: height, rgb: rgb)
     }
 
     private static func sound(count: Int) -> [Float] {

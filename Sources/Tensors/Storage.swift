@@ -18,13 +18,14 @@ final class Storage: @unchecked Sendable {
     let byteCount: Int
     let device: Device
     private let owner: (any AnyObject & Sendable)?  // keeps mapped bytes alive; nil: the bytes come from the pool
+    let file: (any FileBytes)?  // the owner, where it is a file
 
     /// Bytes of `device`'s pool, with arbitrary content.
     init(byteCount: Int, on device: Device) {
         start = device.buffers.take(byteCount)
         self.byteCount = byteCount
         self.device = device
-        owner = nil
+        (owner, file) = (nil, nil)
     }
 
     /// Bytes that belong to `owner`, never written.
@@ -33,12 +34,10 @@ final class Storage: @unchecked Sendable {
         byteCount = bytes.count
         self.device = device
         self.owner = owner
+        file = owner as? any FileBytes
     }
 
     var isMapped: Bool { owner != nil }
-
-    /// The file that the bytes are mapped from.
-    var file: (any FileBytes)? { owner as? any FileBytes }
 
     deinit {
         if owner == nil { device.buffers.giveBack(start, byteCount: byteCount) }

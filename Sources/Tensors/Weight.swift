@@ -28,10 +28,9 @@ public struct Weight: Sendable {
     ///   - type: one of `BlockQuantizer.types`, into which numbers of f32, bf16 or f16 are rounded first if their rows
     ///     are whole blocks of it; nil leaves them.
     public init(_ tensor: Tensor, activations: Activations, roundedTo type: ElementType? = nil) {
-        let isRounded = type.map {
-            tensor.elementType.blockLength == 1 && tensor.columns.isMultiple(of: $0.blockLength)
-        }
-        let elementType = isRounded == true ? type! : tensor.elementType
+        let isFloat = tensor.elementType.blockLength == 1
+        let rounded = type.flatMap { isFloat && tensor.columns.isMultiple(of: $0.blockLength) ? $0 : nil }
+        let elementType = rounded ?? tensor.elementType
         (rows, columns, self.elementType) = (tensor.rows, tensor.columns, elementType)
         let isPacked = activations == .int8 && elementType.block != nil
         guard isPacked || elementType != tensor.elementType else {
