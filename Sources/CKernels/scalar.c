@@ -109,8 +109,8 @@ PRODUCT(f32_product, float, )
 PRODUCT(bf16_product, uint16_t, bf16_to_f32)
 PRODUCT(f16_product, uint16_t, f16_to_f32)
 
-static void quantize(int8_t *values, float *scales, int32_t *minus_sums, const float *x, size_t count) {
-    for (size_t c = 0; c < count; c += 32) {
+static void quantize(quantized_block *out, const float *x, size_t count) {
+    for (size_t c = 0; c < count; c += 32, out++) {
         float peak = 0, none = 0;
         for (size_t i = 0; i < 32; i++) {
             peak = fmaxf(peak, fabsf(x[c + i]));
@@ -118,33 +118,34 @@ static void quantize(int8_t *values, float *scales, int32_t *minus_sums, const f
         }
         if (peak < QUANTIZED_LEAST) peak = 0;
         float inverse = peak > 0 ? 127 / peak : 0;
-        scales[c / 32] = peak / 127 + none;
-        int32_t *sums = minus_sums + c / 32 * 3;
+        out->scale = peak / 127 + none;
+        int32_t *sums = out->minus_sums;
         sums[0] = sums[1] = 0;
         for (size_t i = 0; i < 32; i++) {
-            values[c + i] = none == 0 ? (int8_t)rintf(x[c + i] * inverse) : 0;
-            sums[i / 16] -= values[c + i];
+            out->values[i] = none == 0 ? (int8_t)rintf(x[c + i] * inverse) : 0;
+            sums[i / 16] -= out->values[i];
         }
         sums[2] = sums[0] + sums[1];
     }
 }
 
-static void packed_product(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *s,
+static void packed_product(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *s,
                            block_type type) {
 #define PACKED(name, length, bytes)                                                                                   \
     if (type == BLOCK_##name)                                                                                         \
         for (size_t t = 0; t < s->tokens; t++)                                                                        \
             for (size_t r = s->first_row; r < s->end_row; r++) {                                                      \
                 float sum = 0;                                                                                        \
-                for (size_t c = 0; c < x->columns; c += length) {                                                     \
+                for (size_t c = 0; c < s->columns; c += length) {                                                     \
                     const uint8_t *packed = weight + r / 16 * 16 * s->weight_stride + c / length * 16 * bytes;        \
                     uint8_t block[bytes];                                                                             \
                     float w[length];                                                                                  \
                     unpack(block, packed, r % 16, type);                                                              \
                     decode_##name(w, block);                                                                          \
-                    for (size_t i = 0; i < length; i++)                                                               \
-                        sum += w[i] * ((float)x->values[t * x->columns + c + i] *                                     \
-                                       x->scales[(t * x->columns + c + i) / 32]);                                     \
+                    for (size_t i = 0; i < length; i++) {                                                             \
+                        const quantized_block *some = x + (t * s->columns + c + i) / 32;                              \
+                        sum += w[i] * ((float)some->values[i % 32] * some->scale);                                    \
+                    }                                                                                                 \
                 }                                                                                                     \
                 out[t * s->out_stride + r] = sum;                                                                     \
             }

@@ -108,7 +108,7 @@ extension Tensor {
         }
         guard weights.contains(where: \.isPacked) else { return weights.map(unpackedProduct) }
         var results: [Tensor] = []
-        withQuantizedRows { x in
+        withQuantizedBlocks { x in
             results = weights.map { weight in
                 guard case .packed(let storage, let layout) = weight.form else { return unpackedProduct(weight) }
                 return product(x, storage, layout)
@@ -122,7 +122,7 @@ extension Tensor {
         return product(tensor)
     }
 
-    private func product(_ x: quantized_rows, _ weight: Storage, _ layout: PackedLayout) -> Tensor {
+    private func product(_ x: UnsafePointer<quantized_block>, _ weight: Storage, _ layout: PackedLayout) -> Tensor {
         let result = Tensor(uninitialized: [rows, layout.rows], on: device)
         let (out, packed) = (result.mutableFloats, weight.start.assumingMemoryBound(to: UInt8.self))
         // Pieces of the weight that stay in a core's cache while all tokens pass, and several for each thread.
@@ -133,19 +133,18 @@ extension Tensor {
         return result
     }
 
-    /// Calls `body` with the rows in 8 bits.
-    private func withQuantizedRows(_ body: (quantized_rows) -> Void) {
+    /// Calls `body` with the rows in 8 bits, `[rows, columns / 32]` blocks.
+    private func withQuantizedBlocks(_ body: (UnsafePointer<quantized_block>) -> Void) {
         let (x, count, columns) = (floats, shape.count, columns)
-        // Floats first: scales, sums, then the bytes.
-        device.withScratch(count / 32 * (1 + 3 + 8)) { scratch in
-            let sums = UnsafeMutableRawPointer(scratch + count / 32).assumingMemoryBound(to: Int32.self)
-            let values = UnsafeMutableRawPointer(sums + count / 32 * 3).assumingMemoryBound(to: Int8.self)
-            device.threads.parallelFor(rows, grain: max(1, 65_536 / columns)) { range in
-                let first = range.lowerBound * columns
-                device.kernels.table.quantize(
-                    values + first, scratch + first / 32, sums + first / 32 * 3, x + first, range.count * columns)
+        let floatsOfBlock = MemoryLayout<quantized_block>.stride / MemoryLayout<Float>.stride
+        device.withScratch(count / 32 * floatsOfBlock) { scratch in
+            scratch.withMemoryRebound(to: quantized_block.self, capacity: count / 32) { blocks in
+                device.threads.parallelFor(rows, grain: max(1, 65_536 / columns)) { range in
+                    let first = range.lowerBound * columns
+                    device.kernels.table.quantize(blocks + first / 32, x + first, range.count * columns)
+                }
+                body(blocks)
             }
-            body(quantized_rows(values: values, scales: scratch, minus_sums: sums, columns: columns))
         }
     }
 }
@@ -176,13 +175,12 @@ struct PackedLayout: Sendable {
 extension KernelSet {
     /// `out[t, r]` for r in `rows`, which begin at a multiple of 16.
     fileprivate func product(
-        _ out: UnsafeMutablePointer<Float>, _ weight: UnsafePointer<UInt8>, _ layout: PackedLayout, _ x: quantized_rows,
-        tokens: Int, rows: Range<Int>
+        _ out: UnsafeMutablePointer<Float>, _ weight: UnsafePointer<UInt8>, _ layout: PackedLayout,
+        _ x: UnsafePointer<quantized_block>, tokens: Int, rows: Range<Int>
     ) {
-        var x = x
         var shape = product_shape(
             tokens: tokens, columns: layout.columns, weight_stride: layout.rowBytes, x_stride: layout.columns,
             out_stride: layout.rows, first_row: rows.lowerBound, end_row: rows.upperBound)
-        table.packed_product(out, weight, &x, &shape, layout.elementType.block!)
+        table.packed_product(out, weight, x, &shape, layout.elementType.block!)
     }
 }

@@ -34,13 +34,12 @@ typedef enum {
 #undef NAME
 } block_type;
 
-/// Rows of activations in 8 bits: x[t, c] is about values[t, c] * scales[t, c / 32].
+/// 32 activations in 8 bits: x[c] is about values[c] * scale.
 typedef struct {
-    const int8_t *values;  ///< [rows, columns], -127 to 127
-    const float *scales;   ///< [rows, columns / 32]
-    const int32_t *minus_sums;  ///< [rows, columns / 32, 3]: minus the sums of the first 16, the other 16, and all 32
-    size_t columns;             ///< a multiple of 32
-} quantized_rows;
+    float scale;
+    int32_t minus_sums[3];  ///< minus the sums of the first 16 values, the other 16, and all 32
+    int8_t values[32];      ///< -127 to 127
+} quantized_block;
 
 /// Below, 127 / x may overflow.
 #define QUANTIZED_LEAST 0x1p-100f
@@ -108,11 +107,12 @@ typedef struct {
     /// Activations in 8 bits: of 32 the largest magnitude becomes 127, the others are rounded to nearest.  `count` is a
     /// multiple of 32.  |x - value * scale| <= scale * (1/2 + 2^-15); all become 0 if none reaches QUANTIZED_LEAST, and
     /// where one is NaN or infinite, the scale is NaN.
-    void (*quantize)(int8_t *values, float *scales, int32_t *minus_sums, const float *x, size_t count);
-    /// Product with a packed weight, whose stride is the bytes of a row; first_row is a multiple of 16.
+    void (*quantize)(quantized_block *out, const float *x, size_t count);
+    /// Product of a packed weight, whose stride is the bytes of a row, with x: [tokens, columns / 32] blocks, whatever
+    /// x_stride says; first_row is a multiple of 16.
     /// Sums of bytes are exact, their scaled sums f32: within (columns / 8 + 8) eps * sum(|weight * x|) of scalar, for
     /// types with minima with |scaled| + |minimum| in place of |weight|.  A sum is the same whatever the other tokens and rows.
-    void (*packed_product)(float *out, const uint8_t *weight, const quantized_rows *x, const product_shape *shape,
+    void (*packed_product)(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *shape,
                            block_type type);
 
     /// out[t, c] += sum over j of probability[t, j] * value[j, c], for t < tokens, j < keys, c < columns.
