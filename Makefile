@@ -5,7 +5,7 @@ TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test goldens bench bench-peers demo demo-eval format clean
+.PHONY: help deps build test goldens bench model-given bench-peers agree-peers demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,12 +30,20 @@ goldens:    ## make the reference values anew (Python, transformers; see Tests/G
 bench: build    ## measure this machine on weights of E2B's shape
 	$(GEMMA4) bench --synthetic E2B
 
+model-given:
+	@test -n "$(MODEL)" || { echo "say which: make TARGET MODEL=file.gguf"; exit 2; }
+
 PEERS := .build-peers
-bench-peers: build    ## time llama.cpp and us in turn: make bench-peers MODEL=file.gguf (builds llama.cpp at first)
-	@test -n "$(MODEL)" || { echo "make bench-peers MODEL=file.gguf: no file given"; exit 2; }
-	@test -e $(PEERS)/installed || { python3 -m venv $(PEERS) && \
-	$(PEERS)/bin/pip install --quiet -r Tests/Peers/requirements.txt && touch $(PEERS)/installed; }
+$(PEERS)/installed: Tests/Peers/requirements.txt
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet -r $<
+	touch $@
+
+bench-peers: model-given build $(PEERS)/installed    ## time llama.cpp and us in turn: make bench-peers MODEL=file.gguf (builds llama.cpp at first)
 	$(PEERS)/bin/python Tests/Peers/compare.py $(MODEL) --program $(GEMMA4)
+
+agree-peers: model-given build $(PEERS)/installed    ## compare llama.cpp's log-probabilities and answers with ours: make agree-peers MODEL=file.gguf
+	$(PEERS)/bin/python Tests/Peers/agree.py $(MODEL) --program $(GEMMA4)
 
 demo: build    ## transcribe and caption the demo model's samples
 	$(GEMMA4) transcribe Models/Demo/samples/*.wav
