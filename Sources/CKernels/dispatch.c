@@ -2,6 +2,12 @@
 #include "CKernels.h"
 #include "sets.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#elif defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 uint32_t cpu_features(void) {
     uint32_t features = 0;
 #if defined(__x86_64__)
@@ -13,25 +19,49 @@ uint32_t cpu_features(void) {
         features |= CPU_AVX512;
     if (__builtin_cpu_supports("avx512vnni")) features |= CPU_AVX512_VNNI;
     if (__builtin_cpu_supports("avx512bf16")) features |= CPU_AVX512_BF16;
+    unsigned eax, ebx, ecx, edx;
+    if (__get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && eax & 1 << 4) features |= CPU_AVX_VNNI;
 #elif defined(__aarch64__)
     features |= CPU_NEON;
+#if defined(__APPLE__)
+    features |= CPU_DOT_PRODUCT;
+#elif defined(__linux__) && defined(HWCAP_ASIMDDP)
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) features |= CPU_DOT_PRODUCT;
+#endif
 #endif
     return features;
 }
 
-const kernel_set *const *kernel_sets(size_t *count) {
-    // Fastest first; those this CPU cannot run are skipped, and they come first too.
+/// A set and the features that it needs, all of them.
+typedef struct {
+    const kernel_set *set;
+    uint32_t needs;
+} candidate;
+
+static const candidate candidates[] = {  // fastest first
 #if defined(__x86_64__)
-    static const kernel_set *const sets[] = {&avx512vnni_kernels, &avx512_kernels, &avx2_kernels, &scalar_kernels};
-    uint32_t features = cpu_features();
-    size_t skipped = !(features & CPU_AVX512) ? (features & CPU_AVX2 ? 2 : 3) : !(features & CPU_AVX512_VNNI);
+    {&avx512vnni_kernels, CPU_AVX512 | CPU_AVX512_VNNI | CPU_AVX2},
+    {&avxvnni_kernels, CPU_AVX_VNNI | CPU_AVX2},
+    {&avx512_kernels, CPU_AVX512 | CPU_AVX2},
+    {&avx2_kernels, CPU_AVX2},
 #elif defined(__aarch64__)
-    static const kernel_set *const sets[] = {&neon_kernels, &scalar_kernels};
-    size_t skipped = 0;
-#else
-    static const kernel_set *const sets[] = {&scalar_kernels};
-    size_t skipped = 0;
+    {&neon_dotprod_kernels, CPU_DOT_PRODUCT},
+    {&neon_kernels, CPU_NEON},
 #endif
-    *count = sizeof sets / sizeof *sets - skipped;
-    return sets + skipped;
+    {&scalar_kernels, 0},
+};
+
+static const kernel_set *sets[sizeof candidates / sizeof *candidates];
+static size_t set_count;
+
+/// Before anyone can ask, while the program is loaded.
+__attribute__((constructor)) static void find_sets(void) {
+    uint32_t features = cpu_features();
+    for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++)
+        if ((features & candidates[i].needs) == candidates[i].needs) sets[set_count++] = candidates[i].set;
+}
+
+const kernel_set *const *kernel_sets(size_t *count) {
+    *count = set_count;
+    return sets;
 }

@@ -42,12 +42,46 @@ INLINE vi four(activations x, size_t t, size_t j) {
 
 // multiply_bytes: sums[t][part] = the sum of (byte - offset) * activation of the group's columns and token t.
 #if defined(VNNI)
+INLINE vi add_four(vi sum, vb w, vi x4) {
+#if LANES == 16
+    return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, (__m512i)x4);
+#else
+    return (vi)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, (__m256i)x4);
+#endif
+}
+
 INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size_t tokens, group_format f) {
-    UNROLL for (size_t t = 0; t < tokens; t++) sums[t][0] = (vi)(minus_sum(x, t) * f.offset);
+    UNROLL for (size_t t = 0; t < tokens; t++)
+        UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] = (vi)(minus_sum(x, t) * f.offset);
     UNROLL for (size_t j = 0; j < f.columns / 4; j++)
         UNROLL for (size_t t = 0; t < tokens; t++)
-            sums[t][0] =
-                (vi)_mm512_dpbusd_epi32((__m512i)sums[t][0], (__m512i)g->weights[j][0], (__m512i)four(x, t, j));
+            UNROLL for (size_t part = 0; part < PARTS; part++)
+                sums[t][part] = add_four(sums[t][part], g->weights[j][part], four(x, t, j));
+}
+#elif defined(DOT_PRODUCT)
+/// Bytes of 8 bits are read as signed numbers: they count from their offset.
+INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size_t tokens, group_format f) {
+    const int is_signed = f.highest > 127;
+    int32x4_t acc[PACKED_TOKENS][4];  // four rows each
+    UNROLL for (size_t t = 0; t < tokens; t++)
+        UNROLL for (size_t i = 0; i < 4; i++) acc[t][i] = vdupq_n_s32(is_signed ? 0 : minus_sum(x, t) * f.offset);
+    UNROLL for (size_t j = 0; j < f.columns / 4; j += 4) {
+        int8x16_t values[PACKED_TOKENS];
+        UNROLL for (size_t t = 0; t < tokens; t++) values[t] = vld1q_s8(x.blocks[t * x.stride].values + x.first + 4 * j);
+#define ADD_FOUR(lane)                                                                                          \
+    UNROLL for (size_t i = 0; i < 4; i++) {                                                                     \
+        uint8x16_t w = vld1q_u8((const uint8_t *)g->weights[j + lane] + 16 * i);                                \
+        if (is_signed) w = veorq_u8(w, vdupq_n_u8(128));                                                        \
+        UNROLL for (size_t t = 0; t < tokens; t++)                                                              \
+            acc[t][i] = vdotq_laneq_s32(acc[t][i], vreinterpretq_s8_u8(w), values[t], lane);                    \
+    }
+        ADD_FOUR(0)
+        ADD_FOUR(1)
+        ADD_FOUR(2)
+        ADD_FOUR(3)
+#undef ADD_FOUR
+    }
+    UNROLL for (size_t t = 0; t < tokens; t++) memcpy(sums[t], acc[t], sizeof acc[t]);
 }
 #elif defined(__x86_64__)
 #if LANES == 16

@@ -127,6 +127,8 @@ enum {
     CPU_AVX512_BF16 = 4,  ///< AVX-512 BF16
     CPU_NEON = 8,
     CPU_AVX512_VNNI = 16,  ///< AVX-512 VNNI
+    CPU_AVX_VNNI = 32,     ///< VNNI of 256 bits, with or without AVX-512
+    CPU_DOT_PRODUCT = 64,  ///< NEON's products of bytes
 };
 uint32_t cpu_features(void);
 
