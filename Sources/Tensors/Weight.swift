@@ -53,7 +53,8 @@ public struct Weight: Sendable {
         let (columns, rowBytes) = (layout.columns, layout.rowBytes)
         let isRounded = layout.elementType != tensor.elementType
         let scratchBytes = isRounded ? PackedLayout.rowsTogether * rowBytes + 4 * columns : 0
-        tensor.device.threads.parallelFor(layout.rows, grain: layout.grain(bytes: 1 << 20)) { range in
+        let bytes = min(1 << 20, layout.byteCount / (4 * tensor.device.threads.count))
+        tensor.device.threads.parallelFor(layout.rows, grain: layout.grain(bytes: bytes)) { range in
             tensor.device.withScratch((scratchBytes + 3) / 4) { scratch in
                 let rounded = UnsafeMutableRawPointer(scratch + columns).assumingMemoryBound(to: UInt8.self)
                 for row in stride(from: range.lowerBound, to: range.upperBound, by: PackedLayout.rowsTogether) {
@@ -101,51 +102,98 @@ extension Tensor {
     /// (For f32 activations see `product(_:)` of tensors.)
     public func product(_ weight: Weight) -> Tensor { products([weight])[0] }
 
-    /// The products with several weights: the activations are rounded once.
-    public func products(_ weights: [Weight]) -> [Tensor] {
-        for weight in weights {
-            precondition(weight.columns == columns, "product: \(shape) with weight [\(weight.rows), \(weight.columns)]")
+    /// The products with several weights: the activations are rounded once, and threads share the rows of all weights.
+    public func products(_ weights: [Weight]) -> [Tensor] { Tensor.products([(self, weights)])[0] }
+
+    /// The same for several tensors, each with weights of its own.
+    public static func products(_ operands: [(x: Tensor, weights: [Weight])]) -> [[Tensor]] {
+        for (x, weights) in operands {
+            for weight in weights {
+                precondition(
+                    weight.columns == x.columns, "product: \(x.shape) with weight [\(weight.rows), \(weight.columns)]")
+            }
         }
-        guard weights.contains(where: \.isPacked) else { return weights.map(unpackedProduct) }
-        var results: [Tensor] = []
-        withQuantizedBlocks { x in
-            results = weights.map { weight in
-                guard case .packed(let storage, let layout) = weight.form else { return unpackedProduct(weight) }
-                return product(x, storage, layout)
+        let results = operands.map { x, weights in
+            weights.map { weight in
+                if case .plain(let tensor) = weight.form { x.product(tensor) } else {
+                    Tensor(uninitialized: [x.rows, weight.rows], on: x.device)
+                }
+            }
+        }
+        let packed = zip(operands, results).filter { operand, _ in operand.weights.contains(where: \.isPacked) }
+        guard let device = packed.first?.0.x.device else { return results }
+        withQuantizedBlocks(packed.map(\.0.x)) { blocks in
+            var products: [PackedProduct] = []
+            for (((x, weights), results), blocks) in zip(packed, blocks) {
+                for (weight, result) in zip(weights, results) {
+                    guard case .packed(let storage, let layout) = weight.form else { continue }
+                    products.append(
+                        PackedProduct(
+                            out: result.mutableFloats, weight: storage.start.assumingMemoryBound(to: UInt8.self),
+                            layout: layout, x: blocks, tokens: x.rows, rows: 0..<layout.rows))
+                }
+            }
+            // Pieces of weights that stay in a core's cache while all tokens pass, and several for each thread.
+            let byteCount = products.reduce(0) { $0 + $1.layout.byteCount }
+            let bytes = min(1 << 18, byteCount / (4 * device.threads.count))
+            let pieces = products.flatMap { $0.pieces(bytes: bytes) }
+            device.threads.parallelFor(pieces.count) { range in
+                for index in range { pieces[index].run(device.kernels) }
             }
         }
         return results
     }
 
-    private func unpackedProduct(_ weight: Weight) -> Tensor {
-        guard case .plain(let tensor) = weight.form else { preconditionFailure("product: packed") }
-        return product(tensor)
-    }
-
-    private func product(_ x: UnsafePointer<quantized_block>, _ weight: Storage, _ layout: PackedLayout) -> Tensor {
-        let result = Tensor(uninitialized: [rows, layout.rows], on: device)
-        let (out, packed) = (result.mutableFloats, weight.start.assumingMemoryBound(to: UInt8.self))
-        // Pieces of the weight that stay in a core's cache while all tokens pass, and several for each thread.
-        let grain = min(layout.grain(bytes: 1 << 18), layout.grain(rows: layout.rows / (4 * device.threads.count)))
-        device.threads.parallelFor(layout.rows, grain: grain) { range in
-            device.kernels.product(out, packed, layout, x, tokens: rows, rows: range)
-        }
-        return result
-    }
-
-    /// Calls `body` with the rows in 8 bits, `[rows, columns / 32]` blocks.
-    private func withQuantizedBlocks(_ body: (UnsafePointer<quantized_block>) -> Void) {
-        let (x, count, columns) = (floats, shape.count, columns)
+    /// Calls `body` with the rows of each tensor in 8 bits, `[rows, columns / 32]` blocks.
+    private static func withQuantizedBlocks(
+        _ tensors: [Tensor], _ body: ([UnsafeMutablePointer<quantized_block>]) -> Void
+    ) {
+        let device = tensors[0].device
+        let count = tensors.reduce(0) { $0 + $1.shape.count / 32 }
         let floatsOfBlock = MemoryLayout<quantized_block>.stride / MemoryLayout<Float>.stride
-        device.withScratch(count / 32 * floatsOfBlock) { scratch in
-            scratch.withMemoryRebound(to: quantized_block.self, capacity: count / 32) { blocks in
-                device.threads.parallelFor(rows, grain: max(1, 65_536 / columns)) { range in
-                    let first = range.lowerBound * columns
-                    device.kernels.table.quantize(blocks + first / 32, x + first, range.count * columns)
+        device.withScratch(count * floatsOfBlock) { scratch in
+            scratch.withMemoryRebound(to: quantized_block.self, capacity: count) { all in
+                var next = all
+                let blocks = tensors.map { x in
+                    let (first, values, columns) = (next, x.floats, x.columns)
+                    device.threads.parallelFor(x.rows, grain: max(1, 65_536 / columns)) { range in
+                        let start = range.lowerBound * columns
+                        device.kernels.table.quantize(first + start / 32, values + start, range.count * columns)
+                    }
+                    next += x.shape.count / 32
+                    return first
                 }
                 body(blocks)
             }
         }
+    }
+}
+
+/// Some rows of a packed weight times activations of 8 bits.
+private struct PackedProduct {
+    let out: UnsafeMutablePointer<Float>
+    let weight: UnsafePointer<UInt8>
+    let layout: PackedLayout
+    let x: UnsafePointer<quantized_block>
+    let tokens: Int
+    var rows: Range<Int>  // begins at a multiple of 16
+
+    /// Pieces whose weights have about `bytes` bytes.
+    func pieces(bytes: Int) -> [PackedProduct] {
+        let grain = layout.grain(bytes: bytes)
+        return stride(from: 0, to: layout.rows, by: grain).map { first in
+            var piece = self
+            piece.rows = first..<min(first + grain, layout.rows)
+            return piece
+        }
+    }
+
+    /// `out[t, r]` for r in `rows`.
+    func run(_ kernels: KernelSet) {
+        var shape = product_shape(
+            tokens: tokens, columns: layout.columns, weight_stride: layout.rowBytes, x_stride: layout.columns,
+            out_stride: layout.rows, first_row: rows.lowerBound, end_row: rows.upperBound)
+        kernels.table.packed_product(out, weight, x, &shape, layout.elementType.block!)
     }
 }
 
@@ -170,17 +218,4 @@ struct PackedLayout: Sendable {
 
     /// `rows` rounded up to whole groups, at least one.
     func grain(rows: Int) -> Int { max(1, (rows + Self.rowsTogether - 1) / Self.rowsTogether) * Self.rowsTogether }
-}
-
-extension KernelSet {
-    /// `out[t, r]` for r in `rows`, which begin at a multiple of 16.
-    fileprivate func product(
-        _ out: UnsafeMutablePointer<Float>, _ weight: UnsafePointer<UInt8>, _ layout: PackedLayout,
-        _ x: UnsafePointer<quantized_block>, tokens: Int, rows: Range<Int>
-    ) {
-        var shape = product_shape(
-            tokens: tokens, columns: layout.columns, weight_stride: layout.rowBytes, x_stride: layout.columns,
-            out_stride: layout.rows, first_row: rows.lowerBound, end_row: rows.upperBound)
-        table.packed_product(out, weight, x, &shape, layout.elementType.block!)
-    }
 }

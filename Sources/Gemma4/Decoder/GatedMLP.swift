@@ -18,8 +18,13 @@ struct GatedMLP: Sendable {
     }
 
     /// `[rows, hiddenSize]` to `[rows, hiddenSize]`.
-    func callAsFunction(_ hidden: Tensor) -> Tensor {
-        let gateAndUp = hidden.products([gateProjection.weight, upProjection.weight])
-        return downProjection(gateAndUp[0].geluMultiplied(by: gateAndUp[1]))
+    func callAsFunction(_ hidden: Tensor) -> Tensor { Self.outputs(of: [self], [hidden])[0] }
+
+    /// What each network makes of its own rows, `[rows, hiddenSize]`: threads share the rows of all weights.
+    static func outputs(of networks: [GatedMLP], _ hidden: [Tensor]) -> [Tensor] {
+        let gateAndUp = Tensor.products(
+            zip(hidden, networks).map { ($0, [$1.gateProjection.weight, $1.upProjection.weight]) })
+        let active = gateAndUp.map { $0[0].geluMultiplied(by: $0[1]) }
+        return Tensor.products(zip(active, networks).map { ($0, [$1.downProjection.weight]) }).map { $0[0] }
     }
 }

@@ -42,11 +42,12 @@ struct MixtureOfExperts: Sendable {
     /// - Returns: `[rows, hiddenSize]`, the weighted sum of each row's experts.
     func callAsFunction(_ hidden: Tensor) -> Tensor {
         let normed = expertNorm(hidden)
+        let used = route(hidden).enumerated().filter { !$0.element.isEmpty }
+        let outputs = GatedMLP.outputs(
+            of: used.map { experts[$0.offset] }, used.map { normed.gathered($0.element.map(\.row)) })
         var result = Tensor(zeros: hidden.shape, on: hidden.device)
-        for (expert, chosen) in route(hidden).enumerated() where !chosen.isEmpty {
-            let rows = chosen.map(\.row)
-            let output = experts[expert](normed.gathered(rows))
-            result.addRows(at: rows, output.scaledRows(chosen.map(\.weight)))
+        for (output, (_, chosen)) in zip(outputs, used) {
+            result.addRows(at: chosen.map(\.row), output.scaledRows(chosen.map(\.weight)))
         }
         return result
     }
