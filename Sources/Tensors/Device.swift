@@ -6,6 +6,7 @@ public final class Device: Sendable {
     /// The kernels of OpenBLAS, which is set up by the first device.
     public let blasCore: BLASCore
     let buffers = BufferPool()
+    let packedMemory = PackedMemory()
 
     /// - Parameters:
     ///   - threadCount: threads that share one operation; by default as many as the machine has cores.

@@ -1,3 +1,5 @@
+import Synchronization
+
 #if canImport(Glibc)
     import Glibc
 #elseif canImport(Musl)
@@ -6,27 +8,49 @@
     import Darwin
 #endif
 
-/// Memory of a packed weight, in huge pages where the system has them: reading gigabytes for every token would
-/// otherwise look up a page every 4 KB.
-///
-/// `@unchecked Sendable`: written by the initialiser of `Weight` only, before anyone else sees it.
-final class PackedMemory: @unchecked Sendable {
+/// Memory of packed weights, one after the other in huge pages where the system has them: reading gigabytes for every
+/// token would otherwise look up a page every 4 KB, and a model has many weights smaller than a huge page.
+final class PackedMemory: Sendable {
+    /// Only what is used of it becomes resident.
+    private static let slabByteCount = 256 << 20
     private static let hugePage = 2 << 20
 
-    let start: UnsafeMutableRawPointer
-    private let byteCount: Int
+    /// Bytes that one weight has for itself; the slab lives as long as any of its weights.
+    struct Bytes {
+        let start: UnsafeMutableRawPointer
+        let byteCount: Int
+        let owner: Slab
 
-    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
-
-    init(byteCount: Int) {
-        self.byteCount = byteCount
-        let isLarge = byteCount >= Self.hugePage
-        start = .allocate(byteCount: byteCount, alignment: isLarge ? Self.hugePage : BufferPool.alignment)
-        #if os(Linux)
-            // The tail, smaller than a huge page, stays in small ones.
-            if isLarge { madvise(start, byteCount / Self.hugePage * Self.hugePage, Int32(MADV_HUGEPAGE)) }
-        #endif
+        var buffer: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
     }
 
-    deinit { start.deallocate() }
+    /// `@unchecked Sendable`: each weight's bytes are written by its initialiser only, before anyone else sees them.
+    final class Slab: @unchecked Sendable {
+        fileprivate let start: UnsafeMutableRawPointer
+        fileprivate let byteCount: Int
+
+        fileprivate init(byteCount: Int) {
+            self.byteCount = byteCount
+            start = .allocate(byteCount: byteCount, alignment: hugePage)
+            #if os(Linux)
+                madvise(start, byteCount, Int32(MADV_HUGEPAGE))
+            #endif
+        }
+
+        deinit { start.deallocate() }
+    }
+
+    private let current = Mutex<(slab: Slab, used: Int)?>(nil)
+
+    func take(_ byteCount: Int) -> Bytes {
+        current.withLock { current in
+            if current.map({ $0.used + byteCount > $0.slab.byteCount }) ?? true {
+                let pages = (byteCount + Self.hugePage - 1) / Self.hugePage
+                current = (Slab(byteCount: max(Self.slabByteCount, pages * Self.hugePage)), 0)
+            }
+            let (slab, used) = current!
+            current!.used += (byteCount + BufferPool.alignment - 1) / BufferPool.alignment * BufferPool.alignment
+            return Bytes(start: slab.start + used, byteCount: byteCount, owner: slab)
+        }
+    }
 }

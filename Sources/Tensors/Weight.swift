@@ -39,16 +39,16 @@ public struct Weight: Sendable {
         }
         isCopied = true
         let layout = PackedLayout(rows: rows, columns: columns, elementType: elementType)
-        let memory = PackedMemory(byteCount: layout.byteCount)
+        let memory = tensor.device.packedMemory.take(layout.byteCount)
         Self.fill(memory, layout, from: tensor, packed: isPacked)
         form =
             isPacked
-            ? .packed(Storage(mapped: memory.bytes, owner: memory, on: tensor.device), layout)
-            : .plain(Tensor(mapped: memory.bytes, owner: memory, tensor.shape, elementType, on: tensor.device))
+            ? .packed(Storage(mapped: memory.buffer, owner: memory.owner, on: tensor.device), layout)
+            : .plain(Tensor(mapped: memory.buffer, owner: memory.owner, tensor.shape, elementType, on: tensor.device))
     }
 
     /// Rounds groups of rows where their type differs, and interleaves them if they are to be packed.
-    private static func fill(_ memory: PackedMemory, _ layout: PackedLayout, from tensor: Tensor, packed: Bool) {
+    private static func fill(_ memory: PackedMemory.Bytes, _ layout: PackedLayout, from tensor: Tensor, packed: Bool) {
         let target = memory.start.assumingMemoryBound(to: UInt8.self)
         let (columns, rowBytes) = (layout.columns, layout.rowBytes)
         let isRounded = layout.elementType != tensor.elementType
@@ -115,7 +115,9 @@ extension Tensor {
         }
         let results = operands.map { x, weights in
             weights.map { weight in
-                if case .plain(let tensor) = weight.form { x.product(tensor) } else {
+                if case .plain(let tensor) = weight.form {
+                    x.product(tensor)
+                } else {
                     Tensor(uninitialized: [x.rows, weight.rows], on: x.device)
                 }
             }

@@ -87,6 +87,9 @@ public struct Checkpoint: WeightSource {
         self.entries = entries
     }
 
+    /// Tensors up to this size are copied: the one page that is touched where they lie may be of megabytes.
+    private static let copiedByteCount = 64 << 10
+
     public func tensor(_ name: String, _ shape: Shape, on device: Device) throws(CheckpointError) -> Tensor? {
         guard let entry = entries[name] else { return nil }
         guard entry.shape == shape.dimensions else {
@@ -103,9 +106,12 @@ public struct Checkpoint: WeightSource {
             return Tensor(mapped: halves.bytes, owner: halves, shape, entry.elementType, on: device)
         }
         let bytes = entry.bytes
-        guard bytes.count > 0, Int(bitPattern: bytes.baseAddress) % entry.elementType.alignment == 0 else {
+        let isAligned = Int(bitPattern: bytes.baseAddress) % entry.elementType.alignment == 0
+        guard bytes.count > Self.copiedByteCount, isAligned else {
             // Some writers do not pad their header, and the kernels want elements at whole addresses.
-            let copy = OwnedBytes(count: bytes.count) { $0.copyMemory(from: bytes) }
+            let copy = OwnedBytes(count: bytes.count) { copy in
+                if bytes.isEmpty || !entry.file.read(bytes, into: copy.baseAddress!) { copy.copyMemory(from: bytes) }
+            }
             return Tensor(mapped: copy.bytes, owner: copy, shape, entry.elementType, on: device)
         }
         return Tensor(mapped: bytes, owner: entry.file, shape, entry.elementType, on: device)

@@ -187,7 +187,8 @@ extension KernelSet {
     fileprivate func quantized(_ x: [Float]) -> (values: [Int8], scales: [Float], sums: [Int32]) {
         var blocks = [quantized_block](repeating: quantized_block(), count: x.count / 32)
         table.quantize(&blocks, x, x.count)
-        let values = blocks.flatMap { block in withUnsafeBytes(of: block.values) { Array($0.bindMemory(to: Int8.self)) } }
+        let values = blocks.flatMap { block in withUnsafeBytes(of: block.values) { Array($0.bindMemory(to: Int8.self)) }
+        }
         let sums = blocks.flatMap { [$0.minus_sums.0, $0.minus_sums.1, $0.minus_sums.2] }
         return (values, blocks.map(\.scale), sums)
     }
