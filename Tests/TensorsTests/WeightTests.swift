@@ -106,6 +106,38 @@ private let eps = 0x1p-24
         #expect(product(3..<14, threads: 2) == Array(expected[3 * rows..<14 * rows]))
     }
 
+    /// Several tensors at once, with packed weights and others: each result is the one that its pair has alone.
+    @Test func multipliesSeveralAtOnce() {
+        let device = Device(threadCount: 2)
+        var numbers = SeededNumbers(seed: 9)
+        func weight(_ rows: Int, _ columns: Int, _ type: ElementType?) -> Weight {
+            Weight(
+                Tensor(numbers.floats(rows * columns), [rows, columns], on: device), activations: .int8, roundedTo: type
+            )
+        }
+        let operands: [(x: Tensor, weights: [Weight])] = [
+            (Tensor(numbers.floats(3 * 64), [3, 64], on: device), [weight(50, 64, .q4_0), weight(7, 64, nil)]),
+            (Tensor(numbers.floats(256), [1, 256], on: device), [weight(33, 256, .q6_K), weight(1, 256, .q8_0)]),
+            (Tensor(numbers.floats(2 * 10), [2, 10], on: device), [weight(5, 10, nil)]),
+        ]
+        let found = Tensor.products(operands)
+        for ((x, weights), results) in zip(operands, found) {
+            #expect(results.map { $0.toArray() } == weights.map { x.product($0).toArray() })
+        }
+    }
+
+    /// Weights lie apart, at whole cache lines, also those for which a new slab is needed.
+    @Test func weightsShareMemory() {
+        let memory = PackedMemory()
+        let taken = [1, 63, 4096, 300 << 20, 200 << 20, 100 << 20, 5].map { memory.take($0) }
+        let ranges = taken.map { UInt(bitPattern: $0.start)..<UInt(bitPattern: $0.start) + UInt($0.byteCount) }
+        for (index, range) in ranges.enumerated() {
+            #expect(range.lowerBound % 64 == 0)
+            #expect(ranges[..<index].allSatisfy { !$0.overlaps(range) })
+        }
+        #expect(taken[0].owner === taken[2].owner && taken[2].owner !== taken[3].owner)
+    }
+
     /// What cannot be packed, or shall not be, is multiplied as a tensor.
     @Test(arguments: BlockTests.goldens)
     func leavesOthersAsTheyAre(golden: BlockTests.Golden) {
