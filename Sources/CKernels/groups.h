@@ -53,6 +53,12 @@ INLINE vb load_bytes(const uint8_t *b) {
     return v;
 }
 
+/// 255 where bit i is set, else 0: cheaper than a shift by a number that is not known to the compiler.
+INLINE vb where_bit(vb bytes, size_t i) {
+    const vb bit = (vb)(uint8_t)(1 << i);
+    return (vb)((bytes & bit) == bit);
+}
+
 INLINE vi load_small(const uint8_t *b) {
     vb1 v;
     memcpy(&v, b, sizeof v);
@@ -162,7 +168,7 @@ INLINE void q3_K_group(group *g, size_t part, const uint8_t *b, size_t i) {
     g->scales[part] = load_f16((const uint16_t *)b + first, LANES) * __builtin_convertvector(scale - 32, vf);
     UNROLL for (size_t j = 0; j < 4; j++) {
         vb low = load_bytes(weights + 64 * (4 * stretch + j)) >> (uint8_t)(2 * quarter) & 3;
-        g->weights[j][part] = low | (load_bytes(third + 64 * (4 * (stretch % 2) + j)) >> (uint8_t)(nth / 2) & 1) << 2;
+        g->weights[j][part] = low | (where_bit(load_bytes(third + 64 * (4 * (stretch % 2) + j)), nth / 2) & 4);
     }
 }
 
@@ -195,7 +201,7 @@ INLINE void scaled_group(group *g, size_t part, const uint8_t *b, size_t i, int 
     UNROLL for (size_t j = 0; j < 8; j++) {
         vb nibbles = load_bytes(low + 64 * (8 * (i / 2) + j));
         g->weights[j][part] = i % 2 ? nibbles >> 4 : nibbles & 15;
-        if (has_fifth) g->weights[j][part] |= (load_bytes(fifth + 64 * j) >> (uint8_t)i & 1) << 4;
+        if (has_fifth) g->weights[j][part] |= where_bit(load_bytes(fifth + 64 * j), i) & 16;
     }
 }
 
