@@ -217,21 +217,16 @@ INLINE void read_group(group *g, const uint8_t *b, size_t i, block_type type) {
     }
 }
 
-INLINE size_t length_of(block_type type) {
+/// Weights of a block, and its bytes.
+typedef struct {
+    size_t length, bytes;
+} block_size;
+
+INLINE block_size size_of(block_type type) {
     switch (type) {
-#define LENGTH(name, length, bytes) \
-    case BLOCK_##name: return length;
-        BLOCK_TYPES(LENGTH)
-#undef LENGTH
+#define SIZE(name, length, bytes) \
+    case BLOCK_##name: return (block_size){length, bytes};
+        BLOCK_TYPES(SIZE)
+#undef SIZE
     }
 }
-
-INLINE size_t bytes_of(block_type type) {
-    switch (type) {
-#define BYTES(name, length, bytes) \
-    case BLOCK_##name: return bytes;
-        BLOCK_TYPES(BYTES)
-#undef BYTES
-    }
-}
-

@@ -67,7 +67,8 @@ INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size
         UNROLL for (size_t i = 0; i < 4; i++) acc[t][i] = vdupq_n_s32(is_signed ? 0 : minus_sum(x, t) * f.offset);
     UNROLL for (size_t j = 0; j < f.columns / 4; j += 4) {
         int8x16_t values[PACKED_TOKENS];
-        UNROLL for (size_t t = 0; t < tokens; t++) values[t] = vld1q_s8(x.blocks[t * x.stride].values + x.first + 4 * j);
+        UNROLL for (size_t t = 0; t < tokens; t++)
+            values[t] = vld1q_s8(x.blocks[t * x.stride].values + x.first + 4 * j);
 #define ADD_FOUR(lane)                                                                                          \
     UNROLL for (size_t i = 0; i < 4; i++) {                                                                     \
         uint8x16_t w = vld1q_u8((const uint8_t *)g->weights[j + lane] + 16 * i);                                \
@@ -181,11 +182,11 @@ INLINE void add_group(vf sums[][PARTS], const group *g, activations x, size_t to
 }
 
 /// Runs the statement with `part` and `n` for the parts of 16 rows that hold the first `rows`, and how many each holds.
-#define FOR_PARTS(rows, statement)                                 \
-    UNROLL for (size_t part = 0; part < PARTS; part++)             \
-        if (part * LANES < rows) {                                 \
+#define FOR_PARTS(rows, statement)                                              \
+    UNROLL for (size_t part = 0; part < PARTS; part++)                          \
+        if (part * LANES < rows) {                                              \
             size_t left = rows - part * LANES, n = left < LANES ? left : LANES; \
-            statement;                                             \
+            statement;                                                          \
         }
 
 /// How far ahead of its use a weight is asked for, in bytes.  In small portions between the products: a whole block of
@@ -195,10 +196,10 @@ INLINE void add_group(vf sums[][PARTS], const group *g, activations x, size_t to
 /// The first `rows` of 16 rows times one token.
 INLINE void packed_row(float *out, const uint8_t *weight, const quantized_block *x, size_t columns, size_t rows,
                        block_type type) {
-    const size_t length = length_of(type), groups = length / format_of(type).columns;
-    const size_t together = groups < 4 ? groups : 4, share = 16 * bytes_of(type) / groups;
+    const size_t length = size_of(type).length, groups = length / format_of(type).columns;
+    const size_t together = groups < 4 ? groups : 4, share = 16 * size_of(type).bytes / groups;
     vf sums[1][PARTS] = {0};
-    for (size_t c = 0; c < columns; c += length, weight += 16 * bytes_of(type))
+    for (size_t c = 0; c < columns; c += length, weight += 16 * size_of(type).bytes)
         for (size_t first = 0; first < groups; first += together)
             UNROLL for (size_t i = first; i < first + together; i++) {
                 group g;
@@ -216,13 +217,13 @@ INLINE void packed_row(float *out, const uint8_t *weight, const quantized_block 
 /// The first `rows` of 16 rows times `tokens` tokens, over `count` groups; added to `out` unless they are the first.
 INLINE void packed_tile(float *out, size_t out_stride, const group *groups, size_t count, const quantized_block *x,
                         size_t x_stride, size_t rows, size_t tokens, int is_first, block_type type) {
-    const size_t together = length_of(type) / format_of(type).columns;
+    const size_t together = size_of(type).length / format_of(type).columns;
     vf sums[PACKED_TOKENS][PARTS] = {0};
     if (!is_first)
         UNROLL for (size_t t = 0; t < tokens; t++)
             FOR_PARTS(rows, sums[t][part] = load(out + t * out_stride + part * LANES, n));
     for (size_t i = 0; i < count; i++) {
-        size_t c = i / together * length_of(type) + column_of(i % together, type);
+        size_t c = i / together * size_of(type).length + column_of(i % together, type);
         add_group(sums, groups + i, activations_at(x, x_stride, c, type), tokens, type);
     }
     UNROLL for (size_t t = 0; t < tokens; t++)
@@ -232,13 +233,13 @@ INLINE void packed_tile(float *out, size_t out_stride, const group *groups, size
 /// The rows times several tokens, a stretch of columns at a time.
 INLINE void packed_tiles(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *s,
                          block_type type) {
-    const size_t length = length_of(type), per_block = length / format_of(type).columns, x_stride = s->columns / 32;
+    const size_t length = size_of(type).length, per_block = length / format_of(type).columns, x_stride = s->columns / 32;
     group groups[GROUPS];
     for (size_t c = 0; c < s->columns; c += GROUPS / per_block * length)
         for (size_t r = s->first_row; r < s->end_row; r += 16) {
-            const uint8_t *b = weight + r * s->weight_stride + c / length * 16 * bytes_of(type);
+            const uint8_t *b = weight + r * s->weight_stride + c / length * 16 * size_of(type).bytes;
             size_t count = 0;
-            for (; count < GROUPS && c + count / per_block * length < s->columns; b += 16 * bytes_of(type))
+            for (; count < GROUPS && c + count / per_block * length < s->columns; b += 16 * size_of(type).bytes)
                 for (size_t i = 0; i < per_block; i++) read_group(groups + count++, b, i, type);
             for (size_t t = 0, taken; t < s->tokens; t += taken) {
                 float *tile = out + t * s->out_stride + r;
