@@ -161,4 +161,39 @@ static void weighted_rows(float *out, size_t out_stride, const float *probabilit
                 out[t * out_stride + c] += probability[t * probability_stride + j] * value[j * value_stride + c];
 }
 
+static void attend(float *state, float *scores, const float *queries, const float *keys, const float *values,
+                   const attention_shape *s) {
+    for (size_t r = 0; r < s->rows; r++) {
+        float *sums = state + r, *maximum = sums + s->size * PANEL_ROWS, *total = maximum + PANEL_ROWS;
+        float largest = *maximum;
+        for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
+            float score = 0;
+            for (size_t c = 0; c < s->size; c++) score += queries[c * PANEL_ROWS + r] * keys[j * s->stride + c];
+            scores[j * PANEL_ROWS + r] = score;
+            if (score > largest) largest = score;
+        }
+        const float shift = largest > -INFINITY ? largest : 0, factor = expf(*maximum - shift);
+        *maximum = largest;
+        *total *= factor;
+        for (size_t c = 0; c < s->size; c++) sums[c * PANEL_ROWS] *= factor;
+        for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
+            const float weight = expf(scores[j * PANEL_ROWS + r] - shift);
+            *total += weight;
+            for (size_t c = 0; c < s->size; c++) sums[c * PANEL_ROWS] += weight * values[j * s->stride + c];
+        }
+    }
+}
+
+static void join_softmax(float *state, const float *other, size_t size) {
+    for (size_t r = 0; r < PANEL_ROWS; r++) {
+        float *maximum = state + size * PANEL_ROWS + r;
+        const float theirs = other[size * PANEL_ROWS + r], largest = theirs > *maximum ? theirs : *maximum;
+        const float shift = largest > -INFINITY ? largest : 0;
+        const float keep = expf(*maximum - shift), take = expf(theirs - shift);
+        for (size_t c = 0; c < size + 2; c++)
+            state[c * PANEL_ROWS + r] = keep * state[c * PANEL_ROWS + r] + take * other[c * PANEL_ROWS + r];
+        *maximum = largest;
+    }
+}
+
 const kernel_set scalar_kernels = KERNELS("scalar");

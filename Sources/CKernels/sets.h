@@ -21,6 +21,7 @@ extern const kernel_set neon_kernels, neon_dotprod_kernels;
         .rotate = rotate, .widen_bf16 = widen_bf16, .widen_f16 = widen_f16, .narrow_f16 = narrow_f16, \
         .decode = decode, .f32_product = f32_product, .bf16_product = bf16_product, .f16_product = f16_product, \
         .quantize = quantize, .packed_product = packed_product, .weighted_rows = weighted_rows, \
+        .attend = attend, .join_softmax = join_softmax, \
     }
 
 #endif

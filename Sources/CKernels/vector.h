@@ -16,11 +16,19 @@ typedef _Float16 vf16 __attribute__((ext_vector_type(LANES)));
 /// The first `n` elements at `x`, 0 < n <= LANES; the other lanes are 0.
 INLINE vf load(const float *x, size_t n) {
     vf v = 0;
-    memcpy(&v, x, n == LANES ? sizeof v : n * sizeof *x);
+    if (n == LANES)
+        memcpy(&v, x, sizeof v);  // one instruction; any other count is a call
+    else
+        memcpy(&v, x, n * sizeof *x);
     return v;
 }
 
-INLINE void store(float *out, vf v, size_t n) { memcpy(out, &v, n == LANES ? sizeof v : n * sizeof *out); }
+INLINE void store(float *out, vf v, size_t n) {
+    if (n == LANES)
+        memcpy(out, &v, sizeof v);
+    else
+        memcpy(out, &v, n * sizeof *out);
+}
 
 INLINE vf load_bf16(const uint16_t *x, size_t n) {
     vu16 v = 0;
@@ -69,8 +77,16 @@ INLINE float sum_lanes(vf v) {
 
 // MARK: Elementary functions
 
+/// q of e^r = 1 + r + r^2 q(r), |r| <= ln 2 / 2: minimax of degree 4, relative error 2^-27.
+INLINE vf exponential_tail(vf r) {
+    vf q = fma_vf(r, (vf)0.00139411236f, (vf)0.00836318079f);
+    q = fma_vf(q, r, (vf)0.0416663736f);
+    q = fma_vf(q, r, (vf)0.166665763f);
+    return fma_vf(q, r, (vf)0.5f);
+}
+
 /// e^x within 2 ulp; 0 under the smallest subnormal, infinity over the range, NaN of NaN.
-/// e^x = 2^n e^r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q the minimax polynomial of degree 4 (relative error 2^-27).
+/// e^x = 2^n e^r, |r| <= ln 2 / 2.
 INLINE vf exponential(vf x) {
     x = x > 89.0f ? (vf)89.0f : x;
     x = x < -104.0f ? (vf)-104.0f : x;
@@ -79,11 +95,7 @@ INLINE vf exponential(vf x) {
     vf n = shifted - round;
     vf r = fma_vf(n, (vf)-0.693145752f, x);    // ln 2 in two parts; the first times n is exact
     r = fma_vf(n, (vf)-1.42860677e-6f, r);
-    vf q = fma_vf(r, (vf)0.00139411236f, (vf)0.00836318079f);
-    q = fma_vf(q, r, (vf)0.0416663736f);
-    q = fma_vf(q, r, (vf)0.166665763f);
-    q = fma_vf(q, r, (vf)0.5f);
-    vf e = fma_vf(q * r, r, r) + 1.0f;
+    vf e = fma_vf(exponential_tail(r) * r, r, r) + 1.0f;
     vi power = (vi)shifted - (vi)round, half = power >> 1;  // 2^n in two factors: the product may be subnormal
     return e * (vf)((half + 127) << 23) * (vf)((power - half + 127) << 23);
 }
@@ -316,6 +328,8 @@ static void weighted_rows(float *out, size_t out_stride, const float *probabilit
     }
 }
 
+#include "panels.h"
+#include "attention.h"
 #include "packed.h"
 
 const kernel_set SET = KERNELS(ISA);

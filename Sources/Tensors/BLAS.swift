@@ -23,17 +23,4 @@ enum BLAS {
             blasint(xStride),
             weight, blasint(weightStride), 0, out, blasint(outStride))
     }
-
-    /// out[t, c] += Σ_j p[t, j] · value[j, c]
-    static func addWeightedRows(
-        _ out: UnsafeMutablePointer<Float>, outStride: Int, _ p: UnsafePointer<Float>, pStride: Int,
-        _ value: UnsafePointer<Float>, valueStride: Int, tokens: Int, keys: Int, columns: Int
-    ) {
-        callers.wait()
-        defer { callers.signal() }
-        cblas_sgemm(
-            CblasRowMajor, CblasNoTrans, CblasNoTrans, blasint(tokens), blasint(columns), blasint(keys), 1, p,
-            blasint(pStride),
-            value, blasint(valueStride), 1, out, blasint(outStride))
-    }
 }

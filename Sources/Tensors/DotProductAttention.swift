@@ -6,7 +6,10 @@ public struct KeyValueSegment: Sendable {
     public let keys, values: Tensor
 
     public init(firstPosition: Int, keys: Tensor, values: Tensor) {
-        precondition(keys.shape == values.shape, "KeyValueSegment: keys \(keys.shape), values \(values.shape)")
+        precondition(
+            keys.shape == values.shape && keys.elementType == values.elementType,
+            "KeyValueSegment: keys \(keys.shape) of \(keys.elementType), values \(values.shape) of \(values.elementType)"
+        )
         self.firstPosition = firstPosition
         self.keys = keys
         self.values = values
@@ -18,11 +21,10 @@ public struct KeyValueSegment: Sendable {
 extension Tensor {
     /// softmax(queries · keysᵀ) · values over the positions that each query sees; scores are not scaled.
     ///
-    /// Tiles of queries meet tiles of keys, with the running maximum and sum of online softmax (Milakov and
-    /// Gimelshein, 2018), so the score matrix is never built. Query head h reads key-value head ⌊h / (H / G)⌋. Where
-    /// few tiles meet many keys, as in decoding, the keys are split, and the parts joined by the same rule. How the work
-    /// is cut depends on the shapes and the ranges alone, not on the number of threads. Keys and values that are not f32 are
-    /// widened tile by tile.
+    /// Panels of queries meet tiles of keys, with the running maximum and sum of online softmax (Milakov and
+    /// Gimelshein, 2018), so the score matrix is never built; tiles are copied as f32. Query head h reads key-value head
+    /// ⌊h / (H / G)⌋. Blocks of positions have a softmax of their own, and are joined one after the other: whichever
+    /// threads take them, and whatever the other queries are, a query's result is the same to the last bit.
     ///
     /// - Parameters:
     ///   - segments: keys and values by position; every visible position lies in exactly one.
@@ -31,25 +33,21 @@ extension Tensor {
     public func attending(to segments: [KeyValueSegment], visible: [Range<Int>]) -> Tensor {
         precondition(visible.count == shape[0], "attending: \(visible.count) ranges for \(shape[0]) queries")
         let result = Tensor(uninitialized: shape, on: device)
-        let attention = DotProductAttention(self, segments, visible)
-        attention.run(into: result.mutableFloats, on: device)
+        DotProductAttention(self, segments, visible).run(into: result.mutableFloats)
         return result
     }
 }
 
 /// The operands of one attention; valid while the tensors they were taken from live.
+///
+/// The rows of a key-value head are (query, head of the group): a panel has some of those that share it.
 private struct DotProductAttention {
-    private static let tileRows = 256, tileKeys = 256
-    /// So many parts are enough for the threads; so many keys are worth a part.
-    private static let enoughParts = 16, partKeys = 128
-    /// Up to so many rows our kernel multiplies faster than OpenBLAS, which packs the keys.
-    private static let streamedRows = 16
-
     let queries: UnsafePointer<Float>
     let segments: [KeyValueSegment]
     let visible: [Range<Int>]
     let heads, size, keyValueHeads: Int
-    let kernels: kernel_set
+    let device: Device
+    private let kernels: kernel_set
 
     init(_ queries: Tensor, _ segments: [KeyValueSegment], _ visible: [Range<Int>]) {
         let (heads, size, keyValueHeads) = (queries.shape[1], queries.shape[2], segments[0].keys.shape[1])
@@ -61,213 +59,189 @@ private struct DotProductAttention {
         self.queries = queries.floats
         self.visible = visible
         self.segments = segments
+        device = queries.device
         kernels = queries.device.kernels.table
     }
 
-    /// Rows are (query, head of the group): those that share a key-value head.
-    var group: Int { heads / keyValueHeads }
+    private var group: Int { heads / keyValueHeads }
+    private var rowCount: Int { visible.count * group }
+    private var rowShape: grouped_rows { grouped_rows(group: group, group_stride: heads * size, size: size) }
 
-    func run(into out: UnsafeMutablePointer<Float>, on device: Device) {
-        let tileQueries = max(1, Self.tileRows / group)
-        let tiles = (visible.count + tileQueries - 1) / tileQueries * keyValueHeads
-        let rows = min(tileQueries, visible.count) * group
-        let seen = union(of: 0..<visible.count)
-        let parts = max(1, min(Self.enoughParts / max(1, tiles), (seen.count + Self.partKeys - 1) / Self.partKeys))
-        let keysPerPart = (seen.count + parts - 1) / parts
+    /// Positions p with the same ⌊p / blockKeys⌋ have a softmax of their own: few enough that threads find work, many enough
+    /// that joining costs little.
+    private var blockKeys: Int { max(128, size / 2) }
+    /// Keys that are copied at once: with the values, as f32, they lie in the second-level cache, beside the panels.
+    private var tileKeys: Int { min(blockKeys, max(16, 16_384 / size)) }
+    /// A cache line more than a key has: lines a power of two apart would share a few sets of the first-level cache.
+    private var keyStride: Int { (size + 15) / 16 * 16 + 16 }
+    private var panelCount: Int { size * panelRows }
+    private var stateCount: Int { (size + 2) * panelRows }
 
-        func tile(_ index: Int) -> (queries: Range<Int>, keyValueHead: Int) {
-            let first = index / keyValueHeads * tileQueries
-            return (first..<min(visible.count, first + tileQueries), index % keyValueHeads)
+    /// Some rows of one key-value head, as panels.
+    private struct Item {
+        let rows: Range<Int>
+        let keyValueHead: Int
+
+        var panels: Int { (rows.count + panelRows - 1) / panelRows }
+
+        func panel(_ index: Int) -> Range<Int> {
+            let first = rows.lowerBound + index * panelRows
+            return first..<min(first + panelRows, rows.upperBound)
         }
-        let stateCount = PartialSoftmax.count(rows: rows, size: size)
-        let isNarrow = segments.contains { $0.keys.elementType != .float32 || $0.values.elementType != .float32 }
-        let scratchCount = rows * (size + Self.tileKeys) + (isNarrow ? 2 * Self.tileKeys * size : 0)
-        device.withScratch(tiles * (parts > 1 ? parts * stateCount : 0)) { states in
-            device.parallelFor(tiles * parts, scratch: stateCount + scratchCount) { item, scratch in
-                let (queries, head) = tile(item / parts)
-                let whole = union(of: queries)
-                let first = seen.lowerBound + item % parts * keysPerPart
-                let state = PartialSoftmax(
-                    parts > 1 ? states + item * stateCount : scratch, rows: queries.count * group, size: size)
-                attend(
-                    state, queries, head, parts > 1 ? whole.clamped(to: first..<first + keysPerPart) : whole,
-                    scratch + stateCount)
-                if parts == 1 { write([state], queries, head, into: out) }
-            }
-            if parts > 1 {
-                device.threads.parallelFor(tiles) { range in
-                    let (queries, head) = tile(range.lowerBound)
-                    let joined = (0..<parts).map {
-                        PartialSoftmax(
-                            states + (range.lowerBound * parts + $0) * stateCount, rows: queries.count * group,
-                            size: size)
-                    }
-                    write(joined, queries, head, into: out)
+    }
+
+    func run(into out: UnsafeMutablePointer<Float>) {
+        // As many rows together as stay in the second-level cache with their sums, unless threads would find no work.
+        let enough = 4 * device.threads.count
+        var rowsTogether = max(1, 32_768 / panelCount) * panelRows
+        func itemCount() -> Int { (rowCount + rowsTogether - 1) / rowsTogether * keyValueHeads }
+        while rowsTogether > panelRows && itemCount() < enough { rowsTogether -= panelRows }
+        let items = itemCount()
+        func item(_ index: Int) -> Item {
+            let first = index / keyValueHeads * rowsTogether
+            return Item(rows: first..<min(rowCount, first + rowsTogether), keyValueHead: index % keyValueHeads)
+        }
+
+        let states = (min(rowsTogether, rowCount) + panelRows - 1) / panelRows * stateCount
+        let scratchCount = states + tileKeys * (panelRows + 2 * keyStride)
+        let seen = seen(by: 0..<rowCount)
+        let blocks = seen.lowerBound / blockKeys..<(seen.upperBound - 1) / blockKeys + 1
+        guard items < enough && items * blocks.count * states <= 1 << 24 else {
+            device.parallelFor(items, scratch: 2 * states + scratchCount) { index, scratch in
+                let (item, joined) = (item(index), scratch + states)
+                clear(joined, item)
+                for block in blocks where sees(item.rows, positions(of: block)) {
+                    attend(scratch, item, positions(of: block), scratch + 2 * states)
+                    join(joined, scratch, item)
                 }
+                write(joined, item, into: out)
             }
-        }
-    }
-
-    private func union(of queries: Range<Int>) -> Range<Int> {
-        var (low, high) = (Int.max, Int.min)
-        for query in queries {
-            low = min(low, visible[query].lowerBound)
-            high = max(high, visible[query].upperBound)
-        }
-        return low < high ? low..<high : 0..<0
-    }
-
-    /// The softmax of some queries over `positions`.
-    /// - Parameter scratch: `[rows, size + tileKeys]`, and `[2, tileKeys, size]` for keys and values that are not f32.
-    private func attend(
-        _ state: PartialSoftmax, _ queries: Range<Int>, _ keyValueHead: Int, _ positions: Range<Int>,
-        _ scratch: UnsafeMutablePointer<Float>
-    ) {
-        let (packed, scores) = (scratch, scratch + state.rows * size)
-        let wideKeys = scores + state.rows * Self.tileKeys
-        for (row, query) in queries.enumerated() {
-            (packed + row * group * size).update(
-                from: self.queries + (query * heads + keyValueHead * group) * size, count: group * size)
-        }
-        state.clear()
-        for segment in segments {
-            let within = positions.clamped(to: segment.positions)
-            for first in stride(from: within.lowerBound, to: within.upperBound, by: Self.tileKeys) {
-                let keys = first..<min(within.upperBound, first + Self.tileKeys)
-                // Only the queries from the first to the last that sees one of these keys.
-                guard let start = queries.first(where: { visible[$0].overlaps(keys) }),
-                    let last = queries.last(where: { visible[$0].overlaps(keys) })
-                else { continue }
-                let rows = (start - queries.lowerBound) * group..<(last + 1 - queries.lowerBound) * group
-                let place = keys.lowerBound - segment.firstPosition..<keys.upperBound - segment.firstPosition
-                multiply(
-                    scores, head(keyValueHead, of: segment.keys, place, wideKeys), packed + rows.lowerBound * size,
-                    rows: rows.count, keys: keys.count)
-                for row in rows {
-                    let mine = visible[queries.lowerBound + row / group].clamped(to: keys)
-                    state.weigh(
-                        scores + (row - rows.lowerBound) * Self.tileKeys, keys.count,
-                        mine.lowerBound - first..<mine.upperBound - first, row: row, kernels)
-                }
-                weigh(
-                    state.sums + rows.lowerBound * size, scores,
-                    head(keyValueHead, of: segment.values, place, wideKeys + Self.tileKeys * size), rows: rows.count,
-                    keys: keys.count)
-            }
-        }
-    }
-
-    /// Vectors of `size` numbers, `stride` apart.
-    private struct Vectors {
-        let start: UnsafePointer<Float>
-        let stride: Int
-    }
-
-    /// One head of `tensor` at some of its positions: where it lies, or widened into `scratch`, `[positions, size]`.
-    private func head(
-        _ head: Int, of tensor: Tensor, _ positions: Range<Int>, _ scratch: UnsafeMutablePointer<Float>
-    ) -> Vectors {
-        let (first, stride) = ((positions.lowerBound * keyValueHeads + head) * size, keyValueHeads * size)
-        if tensor.elementType == .float32 { return Vectors(start: tensor.floats + first, stride: stride) }
-        if keyValueHeads == 1 {
-            tensor.widen(into: scratch, from: first, count: positions.count * size)
-        } else {
-            for index in 0..<positions.count {
-                tensor.widen(into: scratch + index * size, from: first + index * stride, count: size)
-            }
-        }
-        return Vectors(start: scratch, stride: size)
-    }
-
-    /// scores[row, key] = x[row] · k[key]
-    private func multiply(
-        _ scores: UnsafeMutablePointer<Float>, _ k: Vectors, _ x: UnsafePointer<Float>, rows: Int, keys: Int
-    ) {
-        if rows <= Self.streamedRows {
-            var walk = product_shape(
-                tokens: rows, columns: size, weight_stride: k.stride, x_stride: size, out_stride: Self.tileKeys,
-                first_row: 0, end_row: keys)
-            kernels.f32_product(scores, k.start, x, &walk)
-        } else {
-            BLAS.product(
-                scores, outStride: Self.tileKeys, k.start, weightStride: k.stride, x, xStride: size, tokens: rows,
-                rows: keys, columns: size)
-        }
-    }
-
-    /// sums[row] += Σ_key weights[row, key] · v[key]
-    private func weigh(
-        _ sums: UnsafeMutablePointer<Float>, _ weights: UnsafePointer<Float>, _ v: Vectors, rows: Int, keys: Int
-    ) {
-        if rows <= Self.streamedRows {
-            kernels.weighted_rows(sums, size, weights, Self.tileKeys, v.start, v.stride, rows, keys, size)
-        } else {
-            BLAS.addWeightedRows(
-                sums, outStride: size, weights, pStride: Self.tileKeys, v.start, valueStride: v.stride, tokens: rows,
-                keys: keys, columns: size)
-        }
-    }
-
-    /// Joins the parts of some queries: out = Σ_p e^(m_p − m) · sums_p / Σ_p e^(m_p − m) · total_p, m the largest m_p.
-    private func write(
-        _ parts: [PartialSoftmax], _ queries: Range<Int>, _ keyValueHead: Int, into out: UnsafeMutablePointer<Float>
-    ) {
-        for row in 0..<queries.count * group {
-            let target = out + ((queries.lowerBound + row / group) * heads + keyValueHead * group + row % group) * size
-            let largest = parts.reduce(-Float.infinity) { max($0, $1.maxima[row]) }
-            let total = parts.reduce(Float(0)) { $0 + $1.totals[row] * kernels.exponential($1.maxima[row] - largest) }
-            target.update(repeating: 0, count: size)
-            for part in parts {
-                var factor = kernels.exponential(part.maxima[row] - largest) / total
-                kernels.weighted_rows(target, size, &factor, 1, part.sums + row * size, size, 1, 1, size)
-            }
-        }
-    }
-}
-
-/// The softmax of some rows of scores so far, times the values.
-private struct PartialSoftmax {
-    let rows, size: Int
-    let sums: UnsafeMutablePointer<Float>  // [rows, size]: Σ_j e^(score_j − maximum) · value_j
-    let maxima, totals: UnsafeMutablePointer<Float>  // [rows]: the largest score, and Σ_j e^(score_j − maximum)
-
-    static func count(rows: Int, size: Int) -> Int { rows * (size + 2) }
-
-    init(_ memory: UnsafeMutablePointer<Float>, rows: Int, size: Int) {
-        (self.rows, self.size) = (rows, size)
-        (sums, maxima, totals) = (memory, memory + rows * size, memory + rows * (size + 1))
-    }
-
-    func clear() {
-        sums.update(repeating: 0, count: rows * size)
-        maxima.update(repeating: -.infinity, count: rows)
-        totals.update(repeating: 0, count: rows)
-    }
-
-    /// Makes of `count` scores of a row their weights, 0 outside of `seen`; what the row has so far shrinks to fit.
-    func weigh(
-        _ scores: UnsafeMutablePointer<Float>, _ count: Int, _ seen: Range<Int>, row: Int, _ kernels: kernel_set
-    ) {
-        guard !seen.isEmpty else {
-            scores.update(repeating: 0, count: count)
             return
         }
-        let largest = max(maxima[row], kernels.maximum(scores + seen.lowerBound, seen.count))
-        if largest > maxima[row] {
-            let factor = kernels.exponential(maxima[row] - largest)
-            totals[row] *= factor
-            kernels.scale(sums + row * size, sums + row * size, factor, size)
-            maxima[row] = largest
+        device.withScratch(items * blocks.count * states) { all in
+            device.parallelFor(items * blocks.count, scratch: scratchCount) { index, scratch in
+                let block = blocks.lowerBound + index % blocks.count
+                attend(all + index * states, item(index / blocks.count), positions(of: block), scratch)
+            }
+            device.threads.parallelFor(items) { range in
+                let (item, joined) = (item(range.lowerBound), all + range.lowerBound * blocks.count * states)
+                for index in 1..<max(1, blocks.count) { join(joined, joined + index * states, item) }
+                write(joined, item, into: out)
+            }
         }
-        scores.update(repeating: 0, count: seen.lowerBound)
-        totals[row] += kernels.exponentials(scores + seen.lowerBound, scores + seen.lowerBound, largest, seen.count)
-        (scores + seen.upperBound).update(repeating: 0, count: count - seen.upperBound)
+    }
+
+    private func positions(of block: Int) -> Range<Int> { block * blockKeys..<(block + 1) * blockKeys }
+
+    private func ranges(of rows: Range<Int>) -> ArraySlice<Range<Int>> {
+        visible[rows.lowerBound / group...(rows.upperBound - 1) / group]
+    }
+
+    /// From the first to the last position that one of the rows sees.
+    private func seen(by rows: Range<Int>) -> Range<Int> {
+        let ranges = ranges(of: rows)
+        return ranges.lazy.map(\.lowerBound).min()!..<ranges.lazy.map(\.upperBound).max()!
+    }
+
+    private func sees(_ rows: Range<Int>, _ positions: Range<Int>) -> Bool {
+        ranges(of: rows).contains { $0.overlaps(positions) }
+    }
+
+    private func clear(_ states: UnsafeMutablePointer<Float>, _ item: Item) {
+        for state in stride(from: states, to: states + item.panels * stateCount, by: stateCount) {
+            state.update(repeating: 0, count: stateCount)
+            (state + panelCount).update(repeating: -.infinity, count: panelRows)
+        }
+    }
+
+    /// The softmax of an item's rows over `positions`.
+    /// - Parameter scratch: room for queries, `[panels, size, panelRows]`, scores, `[tileKeys, panelRows]`, keys and values,
+    ///   `[tileKeys, keyStride]` each.
+    private func attend(
+        _ states: UnsafeMutablePointer<Float>, _ item: Item, _ positions: Range<Int>,
+        _ scratch: UnsafeMutablePointer<Float>
+    ) {
+        let scores = scratch + item.panels * panelCount
+        let keys = scores + tileKeys * panelRows
+        let values = keys + tileKeys * keyStride
+        clear(states, item)
+        for panel in 0..<item.panels {
+            let rows = item.panel(panel)
+            interleave(
+                scratch + panel * panelCount, queries + item.keyValueHead * group * size, rowShape, rows.lowerBound,
+                rows.count)
+        }
+        let seen = seen(by: item.rows)
+        for first in stride(from: positions.lowerBound, to: positions.upperBound, by: tileKeys) {
+            let tile = (first..<min(first + tileKeys, positions.upperBound)).clamped(to: seen)
+            guard sees(item.rows, tile) else { continue }
+            copy(tile, item.keyValueHead, keys, values)
+            for panel in 0..<item.panels {
+                guard var shape = shape(of: item.panel(panel), tile) else { continue }
+                kernels.attend(
+                    states + panel * stateCount, scores, scratch + panel * panelCount, keys, values, &shape)
+            }
+        }
+    }
+
+    /// What the rows of a panel see of a tile of keys; nil if nothing.
+    private func shape(of rows: Range<Int>, _ tile: Range<Int>) -> attention_shape? {
+        guard sees(rows, tile) else { return nil }
+        var shape = attention_shape()
+        (shape.rows, shape.size, shape.keys, shape.stride) = (rows.count, size, tile.count, keyStride)
+        withUnsafeMutableBytes(of: &shape.first_seen) { first in
+            withUnsafeMutableBytes(of: &shape.end_seen) { end in
+                let (first, end) = (first.bindMemory(to: Int32.self), end.bindMemory(to: Int32.self))
+                for (lane, row) in rows.enumerated() {
+                    let seen = visible[row / group].clamped(to: tile)
+                    first[lane] = Int32(seen.lowerBound - tile.lowerBound)
+                    end[lane] = Int32(seen.upperBound - tile.lowerBound)
+                }
+            }
+        }
+        return shape
+    }
+
+    /// Copies one head's keys and values of some positions, as f32, `keyStride` apart; what no segment has becomes 0.
+    private func copy(
+        _ tile: Range<Int>, _ head: Int, _ keys: UnsafeMutablePointer<Float>, _ values: UnsafeMutablePointer<Float>
+    ) {
+        var missing = tile.count
+        for segment in segments {
+            let present = tile.clamped(to: segment.positions)
+            missing -= present.count
+            for position in present {
+                let (row, first) = (
+                    (position - tile.lowerBound) * keyStride,
+                    ((position - segment.firstPosition) * keyValueHeads + head) * size
+                )
+                segment.keys.widen(into: keys + row, from: first, count: size)
+                segment.values.widen(into: values + row, from: first, count: size)
+            }
+        }
+        guard missing > 0 else { return }
+        for position in tile where !segments.contains(where: { $0.positions.contains(position) }) {
+            let row = (position - tile.lowerBound) * keyStride
+            (keys + row).update(repeating: 0, count: size)
+            (values + row).update(repeating: 0, count: size)
+        }
+    }
+
+    private func join(_ states: UnsafeMutablePointer<Float>, _ other: UnsafePointer<Float>, _ item: Item) {
+        for offset in stride(from: 0, to: item.panels * stateCount, by: stateCount) {
+            kernels.join_softmax(states + offset, other + offset, size)
+        }
+    }
+
+    /// Writes the sums of an item's rows, divided by their totals.
+    private func write(_ states: UnsafePointer<Float>, _ item: Item, into out: UnsafeMutablePointer<Float>) {
+        for panel in 0..<item.panels {
+            let (state, rows) = (states + panel * stateCount, item.panel(panel))
+            deinterleave(
+                out + item.keyValueHead * group * size, state, state + panelCount + panelRows, rowShape,
+                rows.lowerBound, rows.count)
+        }
     }
 }
 
-extension kernel_set {
-    fileprivate func exponential(_ x: Float) -> Float {
-        var (value, result): (Float, Float) = (x, 0)
-        return exponentials(&result, &value, 0, 1)
-    }
-}
+private let panelRows = Int(PANEL_ROWS)

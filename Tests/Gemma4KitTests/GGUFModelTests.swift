@@ -99,9 +99,11 @@ struct GGUFModelTests {
         let exact = try logits(open(.float32), chunk: 60)
         // Activations are rounded to 1/254 of their block's largest: measured 0.9885 on E2B, 0.9988 on 31B.
         #expect(expected != exact && cosine(expected, exact) > 0.98, "\(cosine(expected, exact))")
-        // Attention adds in another order, and what lay near the middle between two bytes falls to the other: measured
-        // 0.99987 on 31B.
-        #expect(cosine(try logits(one, chunk: 7), expected) > 0.9995)
+        // Nor with how a prompt is cut, except that bf16 weights of the model go to OpenBLAS for more than 32 tokens: what
+        // lay near the middle between two bytes falls to the other. Measured 0.9976 on E2B, 0.9998 on 31B.
+        let cut = try logits(one, chunk: 30)
+        for chunk in [7, 16] { #expect(try logits(three, chunk: chunk) == cut) }
+        #expect(cosine(cut, expected) > 0.995, "\(cosine(cut, expected))")
     }
 
     private func cosine(_ a: [Float], _ b: [Float]) -> Double {

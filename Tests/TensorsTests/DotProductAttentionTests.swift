@@ -70,6 +70,27 @@ import Testing
         for threads in [2, 5] { #expect(attend(test, Device(threadCount: threads)) == one) }
     }
 
+    /// Nor on which other queries come with it, nor on how positions are cut into segments.
+    @Test(arguments: cases, KernelSet.available)
+    func dependsOnItsQueryAndWhatItSeesAlone(test: Case, set: KernelSet) {
+        let device = Device(threadCount: 2, kernels: set)
+        let (all, width) = (attend(test, device), test.heads.queries * test.size)
+        for chunk in [1, 7] where test.queries > 1 {
+            for first in stride(from: 0, to: test.queries, by: chunk * 4) {
+                let some = first..<min(first + chunk, test.queries)
+                #expect(
+                    attend(test, device, queries: some) == Array(all[some.lowerBound * width..<some.upperBound * width])
+                )
+            }
+        }
+        let pieces = test.positions.flatMap { positions in
+            stride(from: positions.lowerBound, to: positions.upperBound, by: 77).map {
+                $0..<min($0 + 77, positions.upperBound)
+            }
+        }
+        #expect(attend(test, device, positions: pieces) == all)
+    }
+
     /// Scores far beyond the range of e^x: the running maximum keeps them in.
     @Test func largeScores() {
         let device = Device(threadCount: 2)
@@ -90,10 +111,14 @@ import Testing
         )
     }
 
-    private func attend(_ test: Case, _ device: Device, _ type: ElementType = .float32) -> [Float] {
+    private func attend(
+        _ test: Case, _ device: Device, _ type: ElementType = .float32, queries: Range<Int>? = nil,
+        positions: [Range<Int>]? = nil
+    ) -> [Float] {
         let (q, k, v) = operands(test)
-        let width = test.heads.keyValues * test.size
-        let segments = test.positions.map { range in
+        let queries = queries ?? 0..<test.queries
+        let (width, queryWidth) = (test.heads.keyValues * test.size, test.heads.queries * test.size)
+        let segments = (positions ?? test.positions).map { range in
             func part(_ all: [Float]) -> Tensor {
                 let shape: Shape = [range.count, test.heads.keyValues, test.size]
                 var stored = Tensor(zeros: shape, type, on: device)
@@ -104,8 +129,9 @@ import Testing
             }
             return KeyValueSegment(firstPosition: range.lowerBound, keys: part(k), values: part(v))
         }
-        return Tensor(q, [test.queries, test.heads.queries, test.size], on: device)
-            .attending(to: segments, visible: test.visible).toArray()
+        let some = Array(q[queries.lowerBound * queryWidth..<queries.upperBound * queryWidth])
+        return Tensor(some, [queries.count, test.heads.queries, test.size], on: device)
+            .attending(to: segments, visible: Array(test.visible[queries])).toArray()
     }
 
     private func definition(_ test: Case) -> [Float] { definition(test, operands(test)) }

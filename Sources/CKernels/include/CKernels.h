@@ -22,6 +22,28 @@ typedef struct {
     size_t end_row;        ///< one past the last; columns of out outside the range are left untouched
 } product_shape;
 
+/// Rows of a panel: they lie next to each other, `[elements][PANEL_ROWS]`, whatever the instruction set.
+#define PANEL_ROWS 16
+
+/// Rows of a matrix in groups: row r begins at r / group * group_stride + r % group * size.
+typedef struct {
+    size_t group, group_stride, size;
+} grouped_rows;
+
+/// A panel of rows `first` to `first + count`, at most PANEL_ROWS, of x; the other rows are 0.
+void interleave(float *panel, const float *x, grouped_rows shape, size_t first, size_t count);
+/// Writes the rows of a panel, each divided by its divisor, over rows `first` to `first + count` of out.
+void deinterleave(float *out, const float *panel, const float *divisors, grouped_rows shape, size_t first, size_t count);
+
+/// A panel of queries, and keys and values for it.
+typedef struct {
+    size_t rows;    ///< of the panel that count, at most PANEL_ROWS
+    size_t size;    ///< elements of a query, a key and a value
+    size_t keys;
+    size_t stride;  ///< elements from one key to the next, and from one value to the next, >= size
+    int32_t first_seen[PANEL_ROWS], end_seen[PANEL_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
+} attention_shape;
+
 /// Types of GGUF whose weights lie in blocks with common scales: X(name, weights of a block, bytes of a block).
 #define BLOCK_TYPES(X)                                                                                \
     X(q4_0, 32, 18) X(q4_1, 32, 20) X(q5_0, 32, 22) X(q5_1, 32, 24) X(q8_0, 32, 34)                   \
@@ -118,6 +140,17 @@ typedef struct {
     /// out[t, c] += sum over j of probability[t, j] * value[j, c], for t < tokens, j < keys, c < columns.
     void (*weighted_rows)(float *out, size_t out_stride, const float *probability, size_t probability_stride,
                           const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns);
+
+    /// Softmax attention of a panel of queries to some more keys.  `state`, `[size + 2][PANEL_ROWS]`, holds for each row the
+    /// sums of its values so far, its largest score M and the total of its weights; at first 0, -infinity and 0.
+    /// With score_j = sum over c of query[c] * key_j[c] for the keys j that the row sees, M' = max(M, score_j), and
+    /// weight_j = e^(score_j - M'): sums = e^(M - M') sums + sum of weight_j * value_j; the total likewise, of weights alone.
+    /// `scores` is room for `[keys][PANEL_ROWS]`.  Where all of a row's scores err by d, its weights err by d + 3 eps of
+    /// themselves; a score by (size + 1) eps * sum|query * key|, sums by (keys + 3) eps * sum|weight * value| more.
+    void (*attend)(float *state, float *scores, const float *queries, const float *keys, const float *values,
+                   const attention_shape *shape);
+    /// Adds what other keys gave to the same rows.
+    void (*join_softmax)(float *state, const float *other, size_t size);
 } kernel_set;
 
 /// What decides which kernels suit the CPU, as far as the operating system supports it.

@@ -1,0 +1,97 @@
+// Attention of a panel of queries, with the running maximum and sum of online softmax (Milakov and Gimelshein, 2018).
+
+/// What vector v of a panel has so far: its sums follow from `sums` on, element for element.
+typedef struct {
+    float *sums, *maximum, *total;
+} softmax_vector;
+
+INLINE softmax_vector softmax_vector_at(float *state, size_t size, size_t v) {
+    float *sums = state + v * LANES;
+    return (softmax_vector){sums, sums + size * PANEL_ROWS, sums + (size + 1) * PANEL_ROWS};
+}
+
+INLINE void scale_sums(softmax_vector s, size_t size, vf factor) {
+    if (__builtin_reduce_and(factor == 1.0f)) return;
+    for (size_t c = 0; c < size; c++) {
+        float *sum = s.sums + c * PANEL_ROWS;
+        store(sum, load(sum, LANES) * factor, LANES);
+    }
+}
+
+/// What turns e^(x - old maximum) into e^(x - largest); `shift` is the largest, or 0 where there is none yet.
+INLINE vf finite_or_zero(vf largest) { return largest > -INFINITY ? largest : (vf)0.0f; }
+
+/// e^x of x <= 0 within 2 ulp, and 0 under the smallest normal number; NaN of NaN.  See exponential, of which this is half.
+INLINE vf exponential_of_negative(vf x) {
+    const vf round = 12582912.0f;
+    vf shifted = fma_vf(x, (vf)1.44269504f, round), n = shifted - round;
+    vf r = fma_vf(n, (vf)-1.42860677e-6f, fma_vf(n, (vf)-0.693145752f, x));
+    vf e = fma_vf(exponential_tail(r) * r, r, r) + 1.0f;
+    vi power = ((vi)shifted - (vi)round + 127) << 23;
+    return x < -87.0f ? (vf)0.0f : e * (vf)power;
+}
+
+/// -infinity in place of the scores that a query does not see.
+INLINE void hide_scores(float *scores, const attention_shape *s, size_t v) {
+    vi first, end;
+    memcpy(&first, s->first_seen + v * LANES, sizeof first);
+    memcpy(&end, s->end_seen + v * LANES, sizeof end);
+    for (size_t j = 0; j < s->keys; j++) {
+        vi key = (vi)(int32_t)j, seen = (key >= first) & (key < end);
+        vf score = load(scores + j * PANEL_ROWS, LANES);
+        store(scores + j * PANEL_ROWS, seen ? score : (vf)-INFINITY, LANES);
+    }
+}
+
+/// Makes of the scores their weights; what the rows have so far shrinks to fit.
+INLINE void weigh_scores(softmax_vector state, float *scores, const attention_shape *s) {
+    const vf before = load(state.maximum, LANES);
+    vf largest = before;
+    for (size_t j = 0; j < s->keys; j++) {
+        vf score = load(scores + j * PANEL_ROWS, LANES);
+        largest = score > largest ? score : largest;
+    }
+    const vf shift = finite_or_zero(largest), factor = exponential(before - shift);
+    vf total = 0;
+    for (size_t j = 0; j < s->keys; j++) {
+        vf weight = exponential_of_negative(load(scores + j * PANEL_ROWS, LANES) - shift);
+        store(scores + j * PANEL_ROWS, weight, LANES);
+        total += weight;
+    }
+    store(state.total, fma_vf(load(state.total, LANES), factor, total), LANES);
+    store(state.maximum, largest, LANES);
+    scale_sums(state, s->size, factor);
+}
+
+INLINE void attend_vectors(float *state, float *scores, const float *queries, const float *keys, const float *values,
+                           const attention_shape *s, size_t vectors) {
+    bool hidden = false;
+    for (size_t r = 0; r < s->rows; r++) hidden |= s->first_seen[r] > 0 || s->end_seen[r] < (int64_t)s->keys;
+    multiply_panel(scores, (matrix){keys, s->stride, 1}, queries, s->keys, s->size, false, vectors);
+    for (size_t v = 0; v < vectors; v++) {
+        if (hidden) hide_scores(scores + v * LANES, s, v);
+        weigh_scores(softmax_vector_at(state, s->size, v), scores + v * LANES, s);
+    }
+    multiply_panel(state, (matrix){values, 1, s->stride}, scores, s->size, s->keys, true, vectors);
+}
+
+static void attend(float *state, float *scores, const float *queries, const float *keys, const float *values,
+                   const attention_shape *s) {
+    if (s->rows <= LANES)
+        attend_vectors(state, scores, queries, keys, values, s, 1);
+    else
+        attend_vectors(state, scores, queries, keys, values, s, PANEL_VECTORS);
+}
+
+static void join_softmax(float *state, const float *other, size_t size) {
+    for (size_t v = 0; v < PANEL_VECTORS; v++) {
+        softmax_vector mine = softmax_vector_at(state, size, v), theirs = softmax_vector_at((float *)other, size, v);
+        vf a = load(mine.maximum, LANES), b = load(theirs.maximum, LANES), largest = a > b ? a : b;
+        vf shift = finite_or_zero(largest), keep = exponential(a - shift), take = exponential(b - shift);
+        for (size_t c = 0; c < size + 2; c++) {  // the total lies two elements behind the sums
+            float *sum = mine.sums + c * PANEL_ROWS;
+            store(sum, fma_vf(load(theirs.sums + c * PANEL_ROWS, LANES), take, load(sum, LANES) * keep), LANES);
+        }
+        store(mine.maximum, largest, LANES);
+    }
+}
