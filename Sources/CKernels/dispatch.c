@@ -6,6 +6,8 @@
 #include <cpuid.h>
 #elif defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 uint32_t cpu_features(void) {
@@ -25,8 +27,14 @@ uint32_t cpu_features(void) {
     features |= CPU_NEON;
 #if defined(__APPLE__)
     features |= CPU_DOT_PRODUCT;
+    int has_i8mm = 0;
+    size_t size = sizeof has_i8mm;
+    if (!sysctlbyname("hw.optional.arm.FEAT_I8MM", &has_i8mm, &size, NULL, 0) && has_i8mm) features |= CPU_I8MM;
 #elif defined(__linux__) && defined(HWCAP_ASIMDDP)
     if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) features |= CPU_DOT_PRODUCT;
+#if defined(HWCAP2_I8MM)
+    if (getauxval(AT_HWCAP2) & HWCAP2_I8MM) features |= CPU_I8MM;
+#endif
 #endif
 #endif
     return features;
@@ -45,6 +53,7 @@ static const candidate candidates[] = {  // fastest first
     {&avx512_kernels, CPU_AVX512 | CPU_AVX2},
     {&avx2_kernels, CPU_AVX2},
 #elif defined(__aarch64__)
+    {&neon_i8mm_kernels, CPU_I8MM | CPU_DOT_PRODUCT},
     {&neon_dotprod_kernels, CPU_DOT_PRODUCT},
     {&neon_kernels, CPU_NEON},
 #endif

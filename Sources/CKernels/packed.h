@@ -59,8 +59,46 @@ INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size
                 sums[t][part] = add_four(sums[t][part], g->weights[j][part], four(x, t, j));
 }
 #elif defined(DOT_PRODUCT)
+#if defined(MATRIX_PRODUCT)
+/// The same for pairs of rows and pairs of tokens, eight columns at a time.
+INLINE void multiply_pairs(vi sums[][PARTS], const group *g, activations x, group_format f) {
+    const int is_signed = f.highest > 127;
+    int32x4_t acc[PACKED_TOKENS / 2][8];  // of rows r and r + 1 and tokens t and t + 1: (r, t), (r, t + 1), (r + 1, t), …
+    memset(acc, 0, sizeof acc);
+    UNROLL for (size_t j = 0; j < f.columns / 4; j += 2) {
+        int8x16_t values[PACKED_TOKENS / 2];
+        UNROLL for (size_t pair = 0; pair < PACKED_TOKENS / 2; pair++)
+            values[pair] = vcombine_s8(vld1_s8(x.blocks[2 * pair * x.stride].values + x.first + 4 * j),
+                                       vld1_s8(x.blocks[(2 * pair + 1) * x.stride].values + x.first + 4 * j));
+        UNROLL for (size_t i = 0; i < 4; i++) {
+            uint32x4_t first = vld1q_u32((const uint32_t *)g->weights[j] + 4 * i);
+            uint32x4_t next = vld1q_u32((const uint32_t *)g->weights[j + 1] + 4 * i);
+            uint8x16_t flip = vdupq_n_u8(is_signed ? 128 : 0);
+            uint8x16_t rows[2] = {veorq_u8(vreinterpretq_u8_u32(vzip1q_u32(first, next)), flip),
+                                  veorq_u8(vreinterpretq_u8_u32(vzip2q_u32(first, next)), flip)};
+            UNROLL for (size_t pair = 0; pair < PACKED_TOKENS / 2; pair++)
+                UNROLL for (size_t half = 0; half < 2; half++)
+                    acc[pair][2 * i + half] =
+                        vmmlaq_s32(acc[pair][2 * i + half], vreinterpretq_s8_u8(rows[half]), values[pair]);
+        }
+    }
+    UNROLL for (size_t t = 0; t < PACKED_TOKENS; t++) {
+        int32x4_t four_rows[4];
+        UNROLL for (size_t i = 0; i < 4; i++) {
+            int32x4_t low = acc[t / 2][2 * i], high = acc[t / 2][2 * i + 1];
+            four_rows[i] = vaddq_s32(t % 2 ? vuzp2q_s32(low, high) : vuzp1q_s32(low, high),
+                                     vdupq_n_s32(is_signed ? 0 : minus_sum(x, t) * f.offset));
+        }
+        memcpy(sums[t], four_rows, sizeof four_rows);
+    }
+}
+#endif
+
 /// Bytes of 8 bits are read as signed numbers: they count from their offset.
 INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size_t tokens, group_format f) {
+#if defined(MATRIX_PRODUCT)
+    if (tokens == PACKED_TOKENS) return multiply_pairs(sums, g, x, f);
+#endif
     const int is_signed = f.highest > 127;
     int32x4_t acc[PACKED_TOKENS][4];  // four rows each
     UNROLL for (size_t t = 0; t < tokens; t++)

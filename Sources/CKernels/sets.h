@@ -8,7 +8,7 @@ extern const kernel_set scalar_kernels;
 #if defined(__x86_64__)
 extern const kernel_set avx2_kernels, avxvnni_kernels, avx512_kernels, avx512vnni_kernels;
 #elif defined(__aarch64__)
-extern const kernel_set neon_kernels, neon_dotprod_kernels;
+extern const kernel_set neon_kernels, neon_dotprod_kernels, neon_i8mm_kernels;
 #endif
 
 /// The kernels that a file defines under their names.

@@ -15,7 +15,7 @@ public struct KernelSet: @unchecked Sendable, CustomStringConvertible {
 
     public static var best: KernelSet { available[0] }
 
-    /// "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neon-dotprod".
+    /// "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neon-dotprod", "neon-i8mm".
     public var name: String { String(cString: table.isa) }
     public var description: String { name }
 }

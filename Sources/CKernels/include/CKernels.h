@@ -162,6 +162,7 @@ enum {
     CPU_AVX512_VNNI = 16,  ///< AVX-512 VNNI
     CPU_AVX_VNNI = 32,     ///< VNNI of 256 bits, with or without AVX-512
     CPU_DOT_PRODUCT = 64,  ///< NEON's products of bytes
+    CPU_I8MM = 128,        ///< NEON's products of matrices of bytes
 };
 uint32_t cpu_features(void);
 
