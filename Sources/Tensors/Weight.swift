@@ -128,19 +128,47 @@ extension Tensor {
             var products: [PackedProduct] = []
             for (((x, weights), results), blocks) in zip(packed, blocks) {
                 for (weight, result) in zip(weights, results) {
-                    guard case .packed(let storage, let layout) = weight.form else { continue }
-                    products.append(
-                        PackedProduct(
-                            out: result.mutableFloats, weight: storage.start.assumingMemoryBound(to: UInt8.self),
-                            layout: layout, x: blocks, tokens: x.rows, rows: 0..<layout.rows))
+                    if let product = PackedProduct(weight, blocks, tokens: x.rows, out: result) {
+                        products.append(product)
+                    }
                 }
             }
-            // Pieces of weights that stay in a core's cache while all tokens pass, and several for each thread.
-            let byteCount = products.reduce(0) { $0 + $1.layout.byteCount }
-            let bytes = min(1 << 18, byteCount / (4 * device.threads.count))
-            let pieces = products.flatMap { $0.pieces(bytes: bytes) }
+            let bytes = PackedProduct.pieceBytes(products, device)
+            let pieces = products.flatMap { $0.pieces(rows: $0.layout.grain(bytes: bytes)) }
             device.threads.parallelFor(pieces.count) { range in
                 for index in range { pieces[index].run(device.kernels) }
+            }
+        }
+        return results
+    }
+
+    /// GELU(x · gateᵀ) ⊙ (x · upᵀ) of several tensors, each with a pair of weights of equal shape. Of many tokens the products
+    /// with packed weights meet in the cache, and only the result is written; those of one token lie there anyway.
+    public static func gatedProducts(_ operands: [(x: Tensor, gate: Weight, up: Weight)]) -> [Tensor] {
+        guard let device = operands.first?.x.device, operands.contains(where: { $0.x.rows > 1 }),
+            operands.allSatisfy({ $0.gate.isPacked && $0.up.isPacked })
+        else {
+            return products(operands.map { ($0, [$1, $2]) }).map { $0[0].geluMultiplied(by: $0[1]) }
+        }
+        let results = operands.map { x, gate, up in
+            precondition(
+                gate.columns == x.columns && up.columns == x.columns && gate.rows == up.rows,
+                "gatedProducts: \(x.shape), gate [\(gate.rows), \(gate.columns)], up [\(up.rows), \(up.columns)]")
+            return Tensor(uninitialized: [x.rows, gate.rows], on: x.device)
+        }
+        withQuantizedBlocks(operands.map(\.x)) { blocks in
+            let pairs = zip(zip(operands, results), blocks).map { operand, blocks in
+                let ((x, gate, up), result) = operand
+                return [gate, up].map { PackedProduct($0, blocks, tokens: x.rows, out: result)! }
+            }
+            let bytes = PackedProduct.pieceBytes(pairs.flatMap { $0 }, device)
+            let pieces = pairs.flatMap { pair in
+                // Both products of all tokens, 256 KB at most, stay in the second-level cache.
+                let rows = min(pair[0].layout.grain(bytes: bytes / 2), max(1, 2_048 / max(1, pair[0].tokens)) * 16)
+                return zip(pair[0].pieces(rows: rows), pair[1].pieces(rows: rows)).map { ($0, $1) }
+            }
+            device.threads.parallelFor(pieces.count) { range in
+                for index in range { PackedProduct.runGated(pieces[index].0, pieces[index].1, device) }
             }
         }
         return results
@@ -173,29 +201,59 @@ extension Tensor {
 
 /// Some rows of a packed weight times activations of 8 bits.
 private struct PackedProduct {
-    let out: UnsafeMutablePointer<Float>
     let weight: UnsafePointer<UInt8>
     let layout: PackedLayout
     let x: UnsafePointer<quantized_block>
     let tokens: Int
-    var rows: Range<Int>  // begins at a multiple of 16
+    private var rows: Range<Int>  // begins at a multiple of 16
+    private var out: UnsafeMutablePointer<Float>  // token 0 of the first of the rows
+    private var outStride: Int
 
-    /// Pieces whose weights have about `bytes` bytes.
-    func pieces(bytes: Int) -> [PackedProduct] {
-        let grain = layout.grain(bytes: bytes)
-        return stride(from: 0, to: layout.rows, by: grain).map { first in
+    /// All rows of a weight; nil if it is not packed.
+    init?(_ weight: Weight, _ x: UnsafePointer<quantized_block>, tokens: Int, out: Tensor) {
+        guard case .packed(let storage, let layout) = weight.form else { return nil }
+        self.weight = UnsafePointer(storage.start.assumingMemoryBound(to: UInt8.self))
+        (self.layout, self.x, self.tokens, rows) = (layout, x, tokens, 0..<layout.rows)
+        (self.out, outStride) = (out.mutableFloats, layout.rows)
+    }
+
+    /// Pieces of weights that stay in a core's cache while all tokens pass, and several for each thread.
+    static func pieceBytes(_ products: [PackedProduct], _ device: Device) -> Int {
+        min(1 << 18, products.reduce(0) { $0 + $1.layout.byteCount } / (4 * device.threads.count))
+    }
+
+    /// Pieces of so many rows, a multiple of 16.
+    func pieces(rows grain: Int) -> [PackedProduct] {
+        stride(from: 0, to: layout.rows, by: grain).map { first in
             var piece = self
             piece.rows = first..<min(first + grain, layout.rows)
+            piece.out = out + first
             return piece
         }
     }
 
-    /// `out[t, r]` for r in `rows`.
     func run(_ kernels: KernelSet) {
         var shape = product_shape(
             tokens: tokens, columns: layout.columns, weight_stride: layout.rowBytes, x_stride: layout.columns,
-            out_stride: layout.rows, first_row: rows.lowerBound, end_row: rows.upperBound)
-        kernels.table.packed_product(out, weight, x, &shape, layout.elementType.block!)
+            out_stride: outStride, first_row: 0, end_row: rows.count)
+        kernels.table.packed_product(
+            out, weight + rows.lowerBound * layout.rowBytes, x, &shape, layout.elementType.block!)
+    }
+
+    /// GELU(gate) ⊙ up, where both have the same rows.
+    static func runGated(_ gate: PackedProduct, _ up: PackedProduct, _ device: Device) {
+        let (tokens, rows) = (gate.tokens, gate.rows.count)
+        device.withScratch(2 * tokens * rows) { scratch in
+            for (product, target) in [(gate, scratch), (up, scratch + tokens * rows)] {
+                var product = product
+                (product.out, product.outStride) = (target, rows)
+                product.run(device.kernels)
+            }
+            for token in 0..<tokens {
+                device.kernels.table.gelu_multiply(
+                    gate.out + token * gate.outStride, scratch + token * rows, scratch + (tokens + token) * rows, rows)
+            }
+        }
     }
 }
 

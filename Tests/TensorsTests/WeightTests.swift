@@ -126,6 +126,26 @@ private let eps = 0x1p-24
         }
     }
 
+    /// GELU(gate) ⊙ up is the same to the last bit where the products meet in the cache, in pieces, and where they do not.
+    @Test func multipliesGatesAtOnce() {
+        var numbers = SeededNumbers(seed: 31)
+        let device = Device(threadCount: 3)
+        let operands = [(1, 40), (130, 40), (7, 1000)].flatMap { tokens, rows in
+            [ElementType.q4_0, .q8_0, nil].map { type in
+                func weight() -> Weight {
+                    Weight(
+                        Tensor(numbers.floats(rows * 96), [rows, 96], on: device), activations: .int8, roundedTo: type)
+                }
+                return (x: Tensor(numbers.floats(tokens * 96), [tokens, 96], on: device), gate: weight(), up: weight())
+            }
+        }
+        for some in [operands, operands.filter(\.gate.isPacked), [operands[0]], [operands[3]]] {
+            for (found, (x, gate, up)) in zip(Tensor.gatedProducts(some), some) {
+                #expect(found.toArray() == x.product(gate).geluMultiplied(by: x.product(up)).toArray())
+            }
+        }
+    }
+
     /// Weights lie apart, at whole cache lines, also those for which a new slab is needed.
     @Test func weightsShareMemory() {
         let memory = PackedMemory()

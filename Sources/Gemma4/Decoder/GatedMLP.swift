@@ -22,9 +22,8 @@ struct GatedMLP: Sendable {
 
     /// What each network makes of its own rows, `[rows, hiddenSize]`: threads share the rows of all weights.
     static func outputs(of networks: [GatedMLP], _ hidden: [Tensor]) -> [Tensor] {
-        let gateAndUp = Tensor.products(
-            zip(hidden, networks).map { ($0, [$1.gateProjection.weight, $1.upProjection.weight]) })
-        let active = gateAndUp.map { $0[0].geluMultiplied(by: $0[1]) }
+        let active = Tensor.gatedProducts(
+            zip(hidden, networks).map { ($0, $1.gateProjection.weight, $1.upProjection.weight) })
         return Tensor.products(zip(active, networks).map { ($0, [$1.downProjection.weight]) }).map { $0[0] }
     }
 }
