@@ -18,10 +18,10 @@ INLINE void scale_sums(softmax_vector s, size_t size, vf factor) {
     }
 }
 
-/// What turns e^(x - old maximum) into e^(x - largest); `shift` is the largest, or 0 where there is none yet.
+/// What is taken from the scores: the largest, or 0 where there is none yet.
 INLINE vf finite_or_zero(vf largest) { return largest > -INFINITY ? largest : (vf)0.0f; }
 
-/// e^x of x <= 0 within 2 ulp, and 0 under the smallest normal number; NaN of NaN.  See exponential, of which this is half.
+/// e^x of x <= 0 within 2 ulp, and 0 below e^-87, where numbers cease to be normal; NaN of NaN.  See exponential.
 INLINE vf exponential_of_negative(vf x) {
     const vf round = 12582912.0f;
     vf shifted = fma_vf(x, (vf)1.44269504f, round), n = shifted - round;
