@@ -110,6 +110,7 @@ private struct DotProductAttention {
             device.parallelFor(items, scratch: 2 * states + scratchCount) { index, scratch in
                 let (item, joined) = (item(index), scratch + states)
                 clear(joined, item)
+                interleaveQueries(of: item, scratch + 2 * states)
                 for block in blocks where sees(item.rows, positions(of: block)) {
                     attend(scratch, item, positions(of: block), scratch + 2 * states)
                     join(joined, scratch, item)
@@ -120,8 +121,9 @@ private struct DotProductAttention {
         }
         device.withScratch(items * blocks.count * states) { all in
             device.parallelFor(items * blocks.count, scratch: scratchCount) { index, scratch in
-                let block = blocks.lowerBound + index % blocks.count
-                attend(all + index * states, item(index / blocks.count), positions(of: block), scratch)
+                let (item, block) = (item(index / blocks.count), blocks.lowerBound + index % blocks.count)
+                interleaveQueries(of: item, scratch)
+                attend(all + index * states, item, positions(of: block), scratch)
             }
             device.threads.parallelFor(items) { range in
                 let (item, joined) = (item(range.lowerBound), all + range.lowerBound * blocks.count * states)
@@ -154,8 +156,18 @@ private struct DotProductAttention {
         }
     }
 
+    /// - Parameter panels: becomes `[panels, size, panelRows]`.
+    private func interleaveQueries(of item: Item, _ panels: UnsafeMutablePointer<Float>) {
+        for panel in 0..<item.panels {
+            let rows = item.panel(panel)
+            interleave(
+                panels + panel * panelCount, queries + item.keyValueHead * group * size, rowShape, rows.lowerBound,
+                rows.count)
+        }
+    }
+
     /// The softmax of an item's rows over `positions`.
-    /// - Parameter scratch: room for queries, `[panels, size, panelRows]`, scores, `[tileKeys, panelRows]`, keys and values,
+    /// - Parameter scratch: the queries, interleaved; then room for scores, `[tileKeys, panelRows]`, keys and values,
     ///   `[tileKeys, keyStride]` each.
     private func attend(
         _ states: UnsafeMutablePointer<Float>, _ item: Item, _ positions: Range<Int>,
@@ -165,12 +177,6 @@ private struct DotProductAttention {
         let keys = scores + tileKeys * panelRows
         let values = keys + tileKeys * keyStride
         clear(states, item)
-        for panel in 0..<item.panels {
-            let rows = item.panel(panel)
-            interleave(
-                scratch + panel * panelCount, queries + item.keyValueHead * group * size, rowShape, rows.lowerBound,
-                rows.count)
-        }
         let seen = seen(by: item.rows)
         for first in stride(from: positions.lowerBound, to: positions.upperBound, by: tileKeys) {
             let tile = (first..<min(first + tileKeys, positions.upperBound)).clamped(to: seen)

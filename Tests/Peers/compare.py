@@ -31,12 +31,12 @@ def time_mistral_rs(model: str, quant: str, prompt: int, generated: int) -> dict
 
     start = time.perf_counter()
     which = Which.MultimodalPlain(model_id=os.path.abspath(model), arch=MultimodalArchitecture.Gemma4)
-    # Prompts differ, since it keeps what it has read.
     runner = Runner(which=which, in_situ_quant=quant.upper().replace("_K", "K"), max_seqs=1, prefix_cache_n=0)
     load = time.perf_counter() - start
     rng = random.Random(0)
     usages = []
     for _ in range(4):
+        # Another text each time: it could keep what it has read.
         text = " ".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(prompt))
         message = {"role": "user", "content": text}
         request = ChatCompletionRequest(

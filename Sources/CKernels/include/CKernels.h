@@ -145,8 +145,9 @@ typedef struct {
     /// sums of its values so far, its largest score M and the total of its weights; at first 0, -infinity and 0.
     /// With score_j = sum over c of query[c] * key_j[c] for the keys j that the row sees, M' = max(M, score_j), and
     /// weight_j = e^(score_j - M'): sums = e^(M - M') sums + sum of weight_j * value_j; the total likewise, of weights alone.
-    /// `scores` is room for `[keys][PANEL_ROWS]`.  Where all of a row's scores err by d, its weights err by d + 3 eps of
-    /// themselves; a score by (size + 1) eps * sum|query * key|, sums by (keys + 3) eps * sum|weight * value| more.
+    /// `scores` is room for `[keys][PANEL_ROWS]`.  A score errs by (size + 1) eps * sum|query * key|; where a row's scores
+    /// err by d, a weight errs by 2 d + (4 + |score - M'|) eps of itself, and is 0 under e^-87; the sums err by
+    /// (keys + 3) eps * sum|weight * value| more.
     void (*attend)(float *state, float *scores, const float *queries, const float *keys, const float *values,
                    const attention_shape *shape);
     /// Adds what other keys gave to the same rows.

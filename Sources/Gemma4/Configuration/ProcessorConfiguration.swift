@@ -61,7 +61,7 @@ public struct ProcessorConfiguration: Sendable, Hashable {
 }
 
 extension MelSpectrogram.Configuration {
-    /// Keys that are absent keep the reference's defaults. What is not implemented, `MelSpectrogram` refuses.
+    /// Keys that are absent keep the reference's defaults.
     init(_ object: ConfigurationObject) throws(CheckpointError) {
         self.init()
         samplingRate = try object.integerIfPresent("sampling_rate", in: 1...1_000_000) ?? samplingRate
