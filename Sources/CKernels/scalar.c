@@ -153,12 +153,10 @@ static void packed_product(float *out, const uint8_t *weight, const quantized_bl
 #undef PACKED
 }
 
-static void weighted_rows(float *out, size_t out_stride, const float *probability, size_t probability_stride,
-                          const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns) {
-    for (size_t t = 0; t < tokens; t++)
-        for (size_t j = 0; j < keys; j++)
-            for (size_t c = 0; c < columns; c++)
-                out[t * out_stride + c] += probability[t * probability_stride + j] * value[j * value_stride + c];
+static void weighted_rows(float *out, const float *weights, const float *rows, size_t stride, size_t count,
+                          size_t columns) {
+    for (size_t j = 0; j < count; j++)
+        for (size_t c = 0; c < columns; c++) out[c] += weights[j] * rows[j * stride + c];
 }
 
 static void attend(float *state, float *scores, const float *queries, const float *keys, const float *values,

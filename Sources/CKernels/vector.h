@@ -279,53 +279,23 @@ PRODUCT(f32_product, float, load)
 PRODUCT(bf16_product, uint16_t, load_bf16)
 PRODUCT(f16_product, uint16_t, load_f16)
 
-/// Keys whose values are read together: a strip of columns at a time, so that they stay in the first-level cache.
-#define BLOCK_KEYS 16
-
-typedef struct {
-    float *out;
-    const float *probability, *value;
-    size_t out_stride, probability_stride, value_stride, keys;
-} value_block;
-
-/// `n` columns, at most LANES, or `vectors` times LANES, of `tokens` rows.
-INLINE void weigh(value_block b, size_t tokens, size_t vectors, size_t n) {
-    vf sums[BLOCK_TOKENS][4];
-    UNROLL for (size_t t = 0; t < tokens; t++)
-        UNROLL for (size_t v = 0; v < vectors; v++) sums[t][v] = load(b.out + t * b.out_stride + v * LANES, n);
-    for (size_t j = 0; j < b.keys; j++) {
-        vf value[4];
-        UNROLL for (size_t v = 0; v < vectors; v++) value[v] = load(b.value + j * b.value_stride + v * LANES, n);
-        UNROLL for (size_t t = 0; t < tokens; t++) {
-            vf p = b.probability[t * b.probability_stride + j];
-            UNROLL for (size_t v = 0; v < vectors; v++) sums[t][v] = fma_vf(p, value[v], sums[t][v]);
-        }
-    }
-    UNROLL for (size_t t = 0; t < tokens; t++)
-        UNROLL for (size_t v = 0; v < vectors; v++) store(b.out + t * b.out_stride + v * LANES, sums[t][v], n);
+/// `vectors` times LANES columns, or one vector of `n`.
+INLINE void weigh(float *out, const float *weights, const float *rows, size_t stride, size_t count, size_t vectors,
+                  size_t n) {
+    vf sums[4];
+    UNROLL for (size_t v = 0; v < vectors; v++) sums[v] = load(out + v * LANES, n);
+    for (size_t j = 0; j < count; j++)
+        UNROLL for (size_t v = 0; v < vectors; v++)
+            sums[v] = fma_vf((vf)weights[j], load(rows + j * stride + v * LANES, n), sums[v]);
+    UNROLL for (size_t v = 0; v < vectors; v++) store(out + v * LANES, sums[v], n);
 }
 
-INLINE void weigh_columns(value_block b, size_t tokens, size_t columns) {
+static void weighted_rows(float *out, const float *weights, const float *rows, size_t stride, size_t count,
+                          size_t columns) {
     size_t c = 0;
-    for (; c + 4 * LANES <= columns; c += 4 * LANES, b.out += 4 * LANES, b.value += 4 * LANES)
-        weigh(b, tokens, 4, LANES);
-    for (; c < columns; c += LANES, b.out += LANES, b.value += LANES)
-        weigh(b, tokens, 1, columns - c < LANES ? columns - c : LANES);
-}
-
-static void weighted_rows(float *out, size_t out_stride, const float *probability, size_t probability_stride,
-                          const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns) {
-    for (size_t j = 0; j < keys; j += BLOCK_KEYS) {
-        value_block b = {out, probability + j, value + j * value_stride, out_stride, probability_stride, value_stride,
-                         keys - j < BLOCK_KEYS ? keys - j : BLOCK_KEYS};
-        size_t t = 0;
-        for (; t + BLOCK_TOKENS <= tokens; t += BLOCK_TOKENS) {
-            weigh_columns(b, BLOCK_TOKENS, columns);
-            b.out += BLOCK_TOKENS * out_stride;
-            b.probability += BLOCK_TOKENS * probability_stride;
-        }
-        for (; t < tokens; t++, b.out += out_stride, b.probability += probability_stride) weigh_columns(b, 1, columns);
-    }
+    for (; c + 4 * LANES <= columns; c += 4 * LANES) weigh(out + c, weights, rows + c, stride, count, 4, LANES);
+    for (; c < columns; c += LANES)
+        weigh(out + c, weights, rows + c, stride, count, 1, columns - c < LANES ? columns - c : LANES);
 }
 
 #include "panels.h"

@@ -36,8 +36,7 @@ extension Tensor {
                         kernels.soft_cap(scores, scores, cap, seen)
                         let total = kernels.exponentials(scores, scores, kernels.maximum(scores, seen), seen)
                         kernels.scale(scores, scores, 1 / total, seen)
-                        kernels.weighted_rows(
-                            out + t * width + head, width, scores, seen, v + first + head, width, 1, seen, size)
+                        kernels.weighted_rows(out + t * width + head, scores, v + first + head, width, seen, size)
                     }
                 }
             }

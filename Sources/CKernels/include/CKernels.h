@@ -137,9 +137,9 @@ typedef struct {
     void (*packed_product)(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *shape,
                            block_type type);
 
-    /// out[t, c] += sum over j of probability[t, j] * value[j, c], for t < tokens, j < keys, c < columns.
-    void (*weighted_rows)(float *out, size_t out_stride, const float *probability, size_t probability_stride,
-                          const float *value, size_t value_stride, size_t tokens, size_t keys, size_t columns);
+    /// out[c] += sum over j of weights[j] * rows[j, c], for j < count, c < columns; a row begins `stride` after the last.
+    void (*weighted_rows)(float *out, const float *weights, const float *rows, size_t stride, size_t count,
+                          size_t columns);
 
     /// Softmax attention of a panel of queries to some more keys.  `state`, `[size + 2][PANEL_ROWS]`, holds for each row the
     /// sums of its values so far, its largest score M and the total of its weights; at first 0, -infinity and 0.
