@@ -41,10 +41,9 @@ struct Generator {
         var hidden = try read(prompt, options, &statistics)
         for count in 1...max(1, maxTokens) {
             let logits = pipeline.model.logits(hidden)
-            let values = logits.toArray()
-            let token = sampler.choose(values, after: context)
-            let logprob = logits.logProbabilities(of: [token])[0]
-            guard logprob.isFinite else { throw pipeline.notFinite() }
+            guard let token = sampler.choose(logits.toArray(), after: context),
+                case let logprob = logits.logProbabilities(of: [token])[0], logprob.isFinite
+            else { throw pipeline.notFinite() }
             context.append(token)
             let isStop = pipeline.stopTokens.contains(token)
             let repetition = isStop ? nil : loops?.append(token)

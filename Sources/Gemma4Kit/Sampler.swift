@@ -23,7 +23,8 @@ struct Sampler: Sendable {
     /// - Parameters:
     ///   - logits: of the whole vocabulary.
     ///   - context: the tokens of the sequence so far, for the repetition penalty.
-    mutating func choose(_ logits: [Float], after context: [Int]) -> Int {
+    /// - Returns: nil if nothing can be chosen, since no logit is a number above −∞.
+    mutating func choose(_ logits: [Float], after context: [Int]) -> Int? {
         var logits = logits
         if options.repetitionPenalty != 1 {
             for token in Set(context) where logits.indices.contains(token) {
@@ -87,14 +88,14 @@ struct Sampler: Sendable {
         return tokens.filter { logits[$0] >= greatest[0] }
     }
 
-    private mutating func draw(_ candidates: [(token: Int, odds: Double)]) -> Int {
+    private mutating func draw(_ candidates: [(token: Int, odds: Double)]) -> Int? {
         let total = candidates.reduce(0) { $0 + $1.odds }
         var left = Double.random(in: 0..<1, using: &random) * total
         for candidate in candidates {
             left -= candidate.odds
             if left < 0 { return candidate.token }
         }
-        return candidates[candidates.count - 1].token
+        return candidates.last?.token
     }
 }
 

@@ -40,7 +40,11 @@ func anyElementTypeAndAnyNumberOfShards(golden: GoldenCase, form: (type: Resaved
     let expected = CheckpointError(
         .notFinite, file: file.path, place: name, expected: "finite numbers", found: "NaN or infinity",
         remedy: "The file is damaged, or was converted wrongly: download it again.")
-    await #expect(throws: expected) { try await pipeline.generate([ChatMessage(.user, "one")]).answer() }
+    for sampling in [SamplingOptions.greedy, SamplingOptions(temperature: 1)] {
+        await #expect(throws: expected) {
+            try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling)).answer()
+        }
+    }
     await #expect(throws: expected) { try await pipeline.score(pipeline.prompt(text: "one two")) }
 }
 

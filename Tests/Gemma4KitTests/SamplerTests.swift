@@ -14,6 +14,12 @@ private func candidates(_ options: SamplingOptions) -> [Int] { Sampler(options).
     #expect(sampler.choose([0, 3, 3], after: []) == 1)
 }
 
+@Test func nothingIsDrawnFromNoNumbers() {
+    var sampler = Sampler(.init(temperature: 1))
+    #expect(sampler.choose([.nan, .nan], after: []) == nil)
+    #expect(sampler.choose([-.infinity, .nan, 0], after: []) == 2)
+}
+
 @Test func truncationKeepsWhatTransformersKeeps() {
     #expect(candidates(.init(temperature: 1)) == [1, 3, 2, 0, 4])
     #expect(candidates(.init(temperature: 1, topK: 2)) == [1, 3])
@@ -45,7 +51,7 @@ private func candidates(_ options: SamplingOptions) -> [Int] { Sampler(options).
 @Test func drawsFollowTheOddsAndTheSeed() {
     func draws(_ seed: UInt64) -> [Int] {
         var sampler = Sampler(.init(temperature: 1, seed: seed))
-        return (0..<4000).map { _ in sampler.choose(logits, after: []) }
+        return (0..<4000).compactMap { _ in sampler.choose(logits, after: []) }
     }
     #expect(draws(1) == draws(1))
     #expect(draws(1) != draws(2))
