@@ -42,8 +42,7 @@ public struct Gemma4Model: Sendable {
         towerActivations: Activations = .float32, keyValueType: ElementType? = nil
     ) throws {
         self.configuration = configuration
-        var matrices = weights
-        matrices.activations = activations
+        let matrices = weights.multiplied(by: activations)
         device = weights.device
         let text = configuration.textConfig
         let untied =

@@ -9,7 +9,7 @@ struct Generate: AsyncParsableCommand {
         discussion: """
             Samples as generation_config.json says, unless a flag says otherwise.
 
-            Example: gemma4 generate --model gemma-4-E2B-it --image photo.jpg "What?"
+            Example: gemma4 generate --image photo.jpg "What is in the picture?"
             """)
 
     @Argument(help: ArgumentHelp("What to say; - is standard input.", valueName: "prompt"))

@@ -16,8 +16,7 @@ public protocol WeightSource: Sendable {
 /// A place in the tree of weights: `weights["self_attn"]["q_proj"].tensor("weight", [rows, columns])`.
 public struct WeightScope: Sendable {
     public let device: Device
-    /// What the weights at this place are multiplied by.
-    public var activations = Activations.float32
+    private var activations = Activations.float32
     private let source: any WeightSource
     private let roundedTo: @Sendable (_ name: String) -> ElementType?
     private var path = ""  // empty, or ends with a dot
@@ -38,6 +37,13 @@ public struct WeightScope: Sendable {
     public subscript(_ name: String) -> WeightScope {
         var scope = self
         scope.path += "\(name)."
+        return scope
+    }
+
+    /// The same place, whose weights, and those below, are multiplied by `activations`; at the root it is f32.
+    public func multiplied(by activations: Activations) -> WeightScope {
+        var scope = self
+        scope.activations = activations
         return scope
     }
 

@@ -36,9 +36,8 @@ struct AudioAttention: Sendable {
             Array(repeatElement(perDimension, count: configuration.numAttentionHeads).joined()), [hiddenSize],
             on: weights.device)
         keyScale = Float(log(1 + M_E) / M_LN2)
-        var exact = weights["relative_k_proj"]
-        exact.activations = .float32
-        relativeKeys = try Linear(hiddenSize, hiddenSize, exact)(
+        let relativeProjection = weights["relative_k_proj"].multiplied(by: .float32)
+        relativeKeys = try Linear(hiddenSize, hiddenSize, relativeProjection)(
             Self.distanceEmbeddings(configuration, on: weights.device)
         ).split(heads: configuration.numAttentionHeads)
     }

@@ -19,9 +19,8 @@ struct AudioTower: Sendable {
     init(_ configuration: AudioConfiguration, _ weights: WeightScope, activations: Activations = .float32) throws {
         let outputSize = configuration.outputProjDims
         subsampling = try SubsampleConvolution(configuration, weights["subsample_conv_projection"])
-        var encoder = weights["layers"]
-        encoder.activations = activations
-        layers = try (0..<configuration.numHiddenLayers).map { try ConformerLayer(configuration, encoder[$0]) }
+        let layerWeights = weights["layers"].multiplied(by: activations)
+        layers = try (0..<configuration.numHiddenLayers).map { try ConformerLayer(configuration, layerWeights[$0]) }
         outputProjection = try Linear(configuration.hiddenSize, outputSize, weights["output_proj"])
         outputBias = try weights["output_proj"].tensor("bias", [outputSize]).widened()
     }

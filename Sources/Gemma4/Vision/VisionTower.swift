@@ -23,11 +23,8 @@ struct VisionTower: Sendable {
         self.configuration = configuration
         device = weights.device
         patchEmbedder = try PatchEmbedder(configuration, weights["patch_embedder"])
-        var encoder = weights["encoder"]
-        encoder.activations = activations
-        layers = try (0..<configuration.numHiddenLayers).map { index in
-            try VisionLayer(configuration, encoder["layers"][index])
-        }
+        let layerWeights = weights["encoder"]["layers"].multiplied(by: activations)
+        layers = try (0..<configuration.numHiddenLayers).map { try VisionLayer(configuration, layerWeights[$0]) }
         pooler = try VisionPooler(configuration, weights)
     }
 
