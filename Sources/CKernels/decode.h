@@ -128,8 +128,6 @@ static inline void decode_q6_K(float *out, const uint8_t *b) {
     }
 }
 
-static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-
 /// f16 d; u8 q[16], each the number of one of 16 values
 static inline void decode_iq4_nl(float *out, const uint8_t *b) {
     float d = f16_at(b);

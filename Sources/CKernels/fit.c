@@ -4,56 +4,73 @@
 #include <math.h>
 #include <string.h>
 
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
+
 typedef float v16 __attribute__((ext_vector_type(16)));
-typedef float v32 __attribute__((ext_vector_type(32)));
 
 #define ATTEMPTS 25
 
 /// To the nearest integers, for magnitudes under 2^22; rintf is a call where SSE4.1 may be missing.
 #define NEAREST(v) (((v) + 12582912.0f) - 12582912.0f)
 
-/// The sum of the lanes of an expression, whose type is one of these vectors: halves of halves.
-#define SUM(v)                                                  \
-    ({                                                          \
-        __typeof__(v) lanes = (v);                              \
-        sum((float *)&lanes, sizeof lanes / sizeof(float));     \
-    })
-
-static inline __attribute__((always_inline)) float sum(float *lanes, size_t count) {
-#pragma clang loop unroll(full)
-    for (size_t half = count / 2; half > 0; half /= 2)
-#pragma clang loop unroll(full)
-        for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+INLINE float sum(float *lanes) {
+    UNROLL for (size_t half = 8; half > 0; half /= 2)
+        UNROLL for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
     return lanes[0];
 }
 
-float fit_signed_scale(const float *x) {
-    v16 values;
-    memcpy(&values, x, sizeof values);
+/// The sum of the lanes: halves of halves.  (A vector as argument would warn where registers are narrower.)
+#define SUM(v)                \
+    ({                        \
+        v16 lanes = (v);      \
+        sum((float *)&lanes); \
+    })
+
+#define CLAMPED(v, low, high)                              \
+    ({                                                     \
+        v16 some = (v);                                    \
+        some = some > (high) ? (v16)(float)(high) : some;  \
+        some < (low) ? (v16)(float)(low) : some;           \
+    })
+
+INLINE float of_largest_magnitude(const float *x, size_t count) {
     float extreme = 0;
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < count; i++)
         if (fabsf(x[i]) > fabsf(extreme)) extreme = x[i];
-    if (extreme == 0) return 0;
-    // For given integers q the error is the least for s = sum(x q) / sum(q^2): sum(x^2) - sum(x q)^2 / sum(q^2).
-    float best = -1, scale = 0;
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        v16 q = NEAREST(values * (-(32 + 0.1f * (float)(attempt - ATTEMPTS / 2)) / extreme));
-        q = q > 31.0f ? (v16)31.0f : q;
-        q = q < -32.0f ? (v16)-32.0f : q;
-        float q2 = SUM(q * q), xq = SUM(values * q);
-        if (q2 > 0 && xq * xq > best * q2) {
-            best = xq * xq / q2;
-            scale = xq / q2;
-        }
-    }
-    return scale;
+    return extreme;
 }
 
-void fit_scale_and_minimum(const float *x, float *scale, float *minimum) {
-    v32 values;
+/// The least squares of x - scale * q: sum(x^2) - sum(x q)^2 / sum(q^2) at scale = sum(x q) / sum(q^2).
+typedef struct {
+    float gain, scale;
+} fitted;
+
+INLINE void take_better(fitted *best, float q2, float xq) {
+    if (q2 > 0 && xq * xq > best->gain * q2) *best = (fitted){xq * xq / q2, xq / q2};
+}
+
+float fit_signed_scale(const float *x, float half) {
+    v16 values;
     memcpy(&values, x, sizeof values);
+    const float extreme = of_largest_magnitude(x, 16);
+    if (extreme == 0) return 0;
+    fitted best = {-1, 0};
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        v16 q = NEAREST(values * (-(half + 0.1f * (float)(attempt - ATTEMPTS / 2)) / extreme));
+        q = CLAMPED(q, -half, half - 1);
+        take_better(&best, SUM(q * q), SUM(values * q));
+    }
+    return best.scale;
+}
+
+/// For 16 times `parts` numbers.
+INLINE void scale_and_minimum(const float *x, size_t parts, float highest, float *scale, float *minimum) {
+    const float count = 16 * (float)parts;
+    v16 values[2], sums = 0;
+    memcpy(values, x, parts * sizeof *values);
     float low = 0, high = 0, best = INFINITY;
-    for (int i = 0; i < 32; i++) {
+    for (size_t i = 0; i < 16 * parts; i++) {
         low = fminf(low, x[i]);
         high = fmaxf(high, x[i]);
     }
@@ -61,14 +78,21 @@ void fit_scale_and_minimum(const float *x, float *scale, float *minimum) {
     *scale = 0;
     *minimum = -low;
     if (high == low) return;
-    float x1 = SUM(values);
+    UNROLL for (size_t p = 0; p < parts; p++) sums += values[p];
+    const float x1 = SUM(sums);
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        v32 q = NEAREST((values - low) * ((13.4f + 0.1f * (float)attempt) / (high - low)));
-        q = q > 15.0f ? (v32)15.0f : q;
-        float q1 = SUM(q), q2 = SUM(q * q), xq = SUM(values * q), determinant = 32 * q2 - q1 * q1;
+        v16 q1s = 0, q2s = 0, xqs = 0, errors = 0;
+        UNROLL for (size_t p = 0; p < parts; p++) {
+            v16 q = NEAREST((values[p] - low) * ((highest - 1.6f + 0.1f * (float)attempt) / (high - low)));
+            q = CLAMPED(q, 0, highest);
+            q1s += q;
+            q2s += q * q;
+            xqs += values[p] * q;
+        }
+        const float q1 = SUM(q1s), q2 = SUM(q2s), xq = SUM(xqs), determinant = count * q2 - q1 * q1;
         float s = 0, m = 0;
         if (determinant > 0) {
-            s = (32 * xq - x1 * q1) / determinant;
+            s = (count * xq - x1 * q1) / determinant;
             m = (q1 * xq - q2 * x1) / determinant;
         }
         if (determinant <= 0 || m < 0) {
@@ -76,15 +100,52 @@ void fit_scale_and_minimum(const float *x, float *scale, float *minimum) {
             m = 0;
         }
         if (!(s > 0)) continue;
-        v32 rounded = NEAREST((values + m) / s);
-        rounded = rounded > 15.0f ? (v32)15.0f : rounded;
-        rounded = rounded < 0.0f ? (v32)0.0f : rounded;
-        v32 differences = rounded * s - m - values;
-        float error = SUM(differences * differences);
+        UNROLL for (size_t p = 0; p < parts; p++) {
+            v16 differences = CLAMPED(NEAREST((values[p] + m) / s), 0, highest) * s - m - values[p];
+            errors += differences * differences;
+        }
+        const float error = SUM(errors);
         if (error < best) {
             best = error;
             *scale = s;
             *minimum = m;
         }
     }
+}
+
+void fit_scale_and_minimum(const float *x, size_t count, float highest, float *scale, float *minimum) {
+    if (count == 16)
+        scale_and_minimum(x, 1, highest, scale, minimum);
+    else
+        scale_and_minimum(x, 2, highest, scale, minimum);
+}
+
+/// Halfway from each value to the next.
+INLINE float iq4_limit(size_t number) { return 0.5f * (float)(iq4_values[number] + iq4_values[number + 1]); }
+
+float fit_iq4_scale(const float *x) {
+    v16 values[2];
+    memcpy(values, x, sizeof values);
+    const float extreme = of_largest_magnitude(x, 32);
+    if (extreme == 0) return 0;
+    fitted best = {-1, 0};
+    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const float inverse = (float)(iq4_values[0] + attempt - ATTEMPTS / 2) / extreme;
+        v16 q2s = 0, xqs = 0;
+        UNROLL for (size_t p = 0; p < 2; p++) {
+            v16 q = (float)iq4_values[0];
+            UNROLL for (size_t i = 0; i < 15; i++)
+                q = values[p] * inverse > iq4_limit(i) ? (v16)(float)iq4_values[i + 1] : q;
+            q2s += q * q;
+            xqs += values[p] * q;
+        }
+        take_better(&best, SUM(q2s), SUM(xqs));
+    }
+    return best.scale;
+}
+
+uint8_t nearest_iq4(float value) {
+    uint8_t number = 0;
+    while (number < 15 && value > iq4_limit(number)) number++;
+    return number;
 }

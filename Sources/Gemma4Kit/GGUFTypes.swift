@@ -48,9 +48,14 @@ public struct GGUFTypes: Sendable {
         case .q8_0: 7
         case .q5_0: 8
         case .q5_1: 9
+        case .q2_K: 10
+        case .q3_K: 11
         case .q4_K: 14
+        case .q5_K: 16
         case .q6_K: 18
-        default: 32
+        case .iq4_nl: 25
+        case .iq4_xs: 30
+        case .bfloat16, nil: 32
         }
     }
 }

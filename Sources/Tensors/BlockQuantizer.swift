@@ -2,17 +2,16 @@ import CKernels
 
 /// Numbers into the blocks of GGUF.
 ///
-/// The types of 32 weights give the bytes that the Python package gguf gives. For q4_K and q6_K the format leaves the choice
-/// of scales open: several are tried, each is fitted by least squares, and the one with the smallest squared error is taken.
+/// q8_0 to q4_0 give the bytes that the Python package gguf gives. For the others the format leaves the choice of scales
+/// open: several are tried, each is fitted by least squares, and the one with the smallest squared error is taken.
 public enum BlockQuantizer {
-    /// Types that can be written.
-    public static let types: [ElementType] = [.q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .q4_K, .q6_K]
+    /// Types that can be written: all of blocks.
+    public static let types = ElementType.allCases.filter { $0.blockLength > 1 }
 
     /// - Parameters:
     ///   - values: whole rows. A block with a number that is none, or infinite, decodes to NaN.
-    ///   - type: one of `types`, or a float type, to which values are rounded.
+    ///   - type: a float type rounds the values.
     public static func encode(_ values: [Float], as type: ElementType, on threads: ThreadPool) -> [UInt8] {
-        precondition(type.blockLength == 1 || types.contains(type), "encode: \(type)")
         let (length, size) = (type.blockLength, type.blockByteCount)
         let blocks = values.count / length
         return [UInt8](unsafeUninitializedCapacity: blocks * size) { bytes, count in
@@ -57,9 +56,13 @@ public enum BlockQuantizer {
         case .q5_0: centred(x, bits: 5, out)
         case .q4_1: fromLowest(x, bits: 4, out)
         case .q5_1: fromLowest(x, bits: 5, out)
+        case .iq4_nl: iq4_nl(x, out)
+        case .q2_K: q2_K(x, out)
+        case .q3_K: q3_K(x, out)
         case .q4_K: q4_K(x, out)
+        case .q5_K: q5_K(x, out)
         case .q6_K: q6_K(x, out)
-        default: preconditionFailure("encode: \(type)")
+        case .iq4_xs: iq4_xs(x, out)
         }
     }
 
@@ -111,74 +114,24 @@ public enum BlockQuantizer {
         if bits == 5 { store(fifth, out) }
     }
 
-    // MARK: Blocks of 256
-
-    private static func q4_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
-        let groups = (0..<8).map { UnsafeBufferPointer(rebasing: x[32 * $0..<32 * $0 + 32]) }
-        let fits = groups.map { group in
-            var fit = (scale: Float(0), minimum: Float(0))
-            fit_scale_and_minimum(group.baseAddress!, &fit.scale, &fit.minimum)
-            return fit
-        }
-        let (scale, inverse) = sharedScale(fits.map(\.scale).max()!, steps: 63)
-        let (minimum, inverseMinimum) = sharedScale(fits.map(\.minimum).max()!, steps: 63)
+    /// iq4_nl: the numbers of the nearest of sixteen values.
+    private static func iq4_nl(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
+        let scale = Float(Float16(fit_iq4_scale(x.baseAddress!)))
+        let inverse = inverse(scale)
         store(Float16(scale).bitPattern, out)
-        store(Float16(minimum).bitPattern, out + 2)
-        let packed = out + 4
-        packed.update(repeating: 0, count: 12)
-        let nibbles = out + 16
-        nibbles.update(repeating: 0, count: 128)
-        for (index, group) in groups.enumerated() {
-            let s = min(63, UInt8((fits[index].scale * inverse).rounded()))
-            let m = min(63, UInt8((fits[index].minimum * inverseMinimum).rounded()))
-            if index < 4 {
-                packed[index] |= s
-                packed[index + 4] |= m
-            } else {
-                packed[index + 4] = s & 15 | (m & 15) << 4
-                packed[index - 4] |= (s >> 4) << 6
-                packed[index] |= (m >> 4) << 6
-            }
-            let (step, offset) = (scale * Float(s), minimum * Float(m))
-            for (place, value) in group.enumerated() where step > 0 {
-                let quantum = UInt8(max(0, min(15, ((value + offset) / step).rounded())))
-                nibbles[32 * (index / 2) + place] |= index % 2 == 0 ? quantum : quantum << 4
-            }
-        }
+        storeNibbles(x.map { nearest_iq4($0 * inverse) }, apart: 16, out + 2)
     }
 
-    private static func q6_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
-        let groups = (0..<16).map { UnsafeBufferPointer(rebasing: x[16 * $0..<16 * $0 + 16]) }
-        let fits = groups.map { fit_signed_scale($0.baseAddress!) }
-        let (scale, inverse) = sharedScale(fits.map(abs).max()!, steps: 127)
-        store(Float16(scale).bitPattern, out + 208)
-        var quanta = [UInt8](repeating: 32, count: 256)
-        for (index, group) in groups.enumerated() {
-            let s = Int8(max(-127, min(127, (fits[index] * inverse).rounded())))
-            out[192 + index] = UInt8(bitPattern: s)
-            let step = scale * Float(s)
-            for (place, value) in group.enumerated() where step != 0 {
-                quanta[16 * index + place] = UInt8(32 + Int(max(-32, min(31, (value / step).rounded()))))
-            }
+    /// Numbers of 4 bits, i beside i + `apart`.
+    static func storeNibbles(_ numbers: [UInt8], apart: Int, _ out: UnsafeMutablePointer<UInt8>) {
+        for index in 0..<numbers.count / 2 {
+            let first = index / apart * 2 * apart + index % apart
+            out[index] = numbers[first] | numbers[first + apart] << 4
         }
-        for half in 0..<2 {
-            for place in 0..<32 {
-                let q = (0..<4).map { quanta[128 * half + 32 * $0 + place] }
-                out[64 * half + place] = q[0] & 15 | (q[2] & 15) << 4
-                out[64 * half + 32 + place] = q[1] & 15 | (q[3] & 15) << 4
-                out[128 + 32 * half + place] = q[0] >> 4 | (q[1] >> 4) << 2 | (q[2] >> 4) << 4 | (q[3] >> 4) << 6
-            }
-        }
-    }
-
-    /// The scale of scales as it is stored, and its inverse.
-    private static func sharedScale(_ largest: Float, steps: Float) -> (scale: Float, inverse: Float) {
-        let scale = Float(Float16(largest / steps))
-        return (scale, scale > 0 ? 1 / scale : 0)
     }
 
     /// 1 / scale; 0 where there is none, as for numbers that f16 rounds to 0 anyway.
-    private static func inverse(_ scale: Float) -> Float {
+    static func inverse(_ scale: Float) -> Float {
         let inverse = 1 / scale
         return inverse.isFinite ? inverse : 0
     }
@@ -193,7 +146,7 @@ public enum BlockQuantizer {
         return UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
     }
 
-    private static func store(_ bits: some FixedWidthInteger, _ out: UnsafeMutablePointer<UInt8>) {
+    static func store(_ bits: some FixedWidthInteger, _ out: UnsafeMutablePointer<UInt8>) {
         withUnsafeBytes(of: bits.littleEndian) {
             UnsafeMutableRawPointer(out).copyMemory(from: $0.baseAddress!, byteCount: $0.count)
         }

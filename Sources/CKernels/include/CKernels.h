@@ -66,10 +66,18 @@ typedef struct {
 /// Below, 127 / x may overflow.
 #define QUANTIZED_LEAST 0x1p-100f
 
-/// The scale, of either sign, for which scale * q with q of -32…31 is nearest to 16 numbers.
-float fit_signed_scale(const float *x);
-/// The scale and the minimum, neither negative, for which scale * q - minimum with q of 0…15 is nearest to 32 numbers.
-void fit_scale_and_minimum(const float *x, float *scale, float *minimum);
+/// The scale, of either sign, for which scale * q with q of -half…half - 1 is nearest to 16 numbers.
+float fit_signed_scale(const float *x, float half);
+/// The scale and the minimum, neither negative, for which scale * q - minimum with q of 0…highest is nearest to `count`
+/// numbers, 16 or 32.
+void fit_scale_and_minimum(const float *x, size_t count, float highest, float *scale, float *minimum);
+
+/// What the numbers 0…15 of iq4_nl and iq4_xs stand for.
+static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+/// The scale, of either sign, for which scale * value with one of iq4_values each is nearest to 32 numbers.
+float fit_iq4_scale(const float *x);
+/// The number whose value is nearest.
+uint8_t nearest_iq4(float value);
 
 /// 16 rows of `columns` weights as the kernels want them: each block's units of 1, 2 or 4 bytes take turns.  `rows`, at
 /// most 16, lie `row_bytes` apart; missing ones become 0.

@@ -1,4 +1,4 @@
-"""Writes quantized.json: what the package gguf makes of given numbers, and how far llama.cpp's K types lie from them.
+"""Writes quantized.json: what the package gguf makes of given numbers, and how far llama.cpp's types of 256 and of tables lie from them.
 
     python make_quantized.py    # needs gguf==0.19, numpy, llama-cpp-python==0.3.36 (its libggml-base quantises)
 
@@ -48,7 +48,7 @@ result = {}
 for name in ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]:
     data = gguf.quants.quantize(x, gguf.GGMLQuantizationType[name]).tobytes()
     result[name] = {"hash": fnv(data), "first": data[:36].hex()}
-for name in ["Q4_K", "Q6_K"]:
+for name in ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]:
     kind = gguf.GGMLQuantizationType[name]
     back = gguf.quants.dequantize(llama_cpp_quantized(x, kind), kind).reshape(-1)
     result[name] = {"rms": float(np.sqrt(np.mean((back - x) ** 2)))}
