@@ -107,7 +107,7 @@ struct Bench: ParsableCommand {
     }
 
     private var title: String {
-        let name = model ?? "\(synthetic!), made-up \(precision.quant?.rawValue ?? "bf16") weights"
+        let name = model ?? "\(synthetic!), made-up \(precision.quant?.argument ?? "bf16") weights"
         return precision.towerPrecision == .fp32 ? name : "\(name), towers in 8 bits"
     }
 
@@ -135,7 +135,7 @@ struct Bench: ParsableCommand {
         let available = Self.availableBytes
         guard needed + 1_000_000_000 < available else {
             throw ValidationError(
-                "\(synthetic!) in \(precision.quant?.rawValue ?? "bf16") needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "
+                "\(synthetic!) in \(precision.quant?.argument ?? "bf16") needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "
                     + "\(Self.gigabytes(available)) GB are available.")
         }
         let weights = SyntheticWeights { elementTypes[$0] ?? .bfloat16 }

@@ -68,10 +68,8 @@ struct ModelOptions: ParsableArguments {
 
 /// What may be rounded for speed.
 struct PrecisionOptions: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(
-            "Round weights as they are read.", valueName: "type"))
-    var quant: BlockType?
+    @Option(help: ArgumentHelp("Round weights as they are read; types: see quantize.", valueName: "type"))
+    var quant: ElementType?
 
     @Option(help: ArgumentHelp("Of the picture and sound encoders.", valueName: "p"))
     var towerPrecision = TowerPrecision.fp32
@@ -80,11 +78,14 @@ struct PrecisionOptions: ParsableArguments {
         help: ArgumentHelp(
             "Keys and values of past tokens; default: f16 beside weights in blocks, else f32.", valueName: "type",
             visibility: .hidden))
-    var kvCache: KeyValueType?
+    var kvCache: ElementType?
 
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
-    enum KeyValueType: String, ExpressibleByArgument, CaseIterable { case f32, f16, q8_0 }
-    enum BlockType: String, ExpressibleByArgument, CaseIterable { case q8_0, q6_k, q5_1, q5_0, q4_k, q4_1, q4_0 }
+
+    func validate() throws {
+        try quant?.validate("--quant", among: BlockQuantizer.types)
+        try kvCache?.validate("--kv-cache", among: [.float32, .float16, .q8_0])
+    }
 
     func open(_ source: ModelSource, threads: Int?) throws -> Gemma4Pipeline {
         try Gemma4Pipeline(source, threadCount: threads, precision: precision)
@@ -92,8 +93,8 @@ struct PrecisionOptions: ParsableArguments {
 
     var precision: Precision {
         var precision = Precision()
-        precision.quantization = quant.flatMap { WeightType(rawValue: $0.rawValue)?.elementType }
-        precision.keyValueType = kvCache.flatMap { WeightType(rawValue: $0.rawValue)?.elementType }
+        precision.quantization = quant
+        precision.keyValueType = kvCache
         precision.towerActivations = towerPrecision == .int8 ? .int8 : .float32
         return precision
     }

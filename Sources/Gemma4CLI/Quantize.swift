@@ -19,17 +19,19 @@ struct Quantize: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("Where to write.", valueName: "file.gguf"))
     var output: String
 
-    @Option(help: ArgumentHelp("Of the layers: \(WeightType.list).", valueName: "type"))
-    var type = WeightType.q8_0
+    @Option(
+        help: ArgumentHelp(
+            "Of the layers: \(ElementType.list(BlockQuantizer.types)), f32, bf16 or f16.", valueName: "type"))
+    var type = ElementType.q8_0
 
     @Option(help: ArgumentHelp("Of embedding and head; default: q6_k under 6 bits.", valueName: "type"))
-    var headType: WeightType?
+    var headType: ElementType?
 
     @Option(help: ArgumentHelp("Of E2B's and E4B's per-layer table; default: the layers'.", valueName: "type"))
-    var pleType: WeightType?
+    var pleType: ElementType?
 
     @Option(help: ArgumentHelp("Of the towers: q8_0, f16, bf16 or f32.", valueName: "type"))
-    var towerType: WeightType?
+    var towerType: ElementType?
 
     @Option(
         help: ArgumentHelp(
@@ -41,9 +43,8 @@ struct Quantize: AsyncParsableCommand {
         guard output.lowercased().hasSuffix(".gguf") else {
             throw ValidationError("-o: expected a name that ends in .gguf, found \(output)")
         }
-        if let towerType, !WeightType.forTowers.contains(towerType) {
-            throw ValidationError("--tower-type: expected q8_0, f16, bf16 or f32, since speech is lost in fewer bits")
-        }
+        try towerType?.validate(
+            "--tower-type", among: [.q8_0, .float16, .bfloat16, .float32], ": speech is lost in fewer bits than 8")
     }
 
     func run() async throws {
@@ -52,9 +53,7 @@ struct Quantize: AsyncParsableCommand {
             throw ValidationError("\(source): expected a directory as published; a .gguf file has lost bits already")
         }
         let export = try GGUFExport(contentsOf: directory)
-        let types = GGUFTypes(
-            layers: type.elementType, head: headType?.elementType, perLayerTable: pleType?.elementType,
-            towers: towerType?.elementType)
+        let types = GGUFTypes(layers: type, head: headType, perLayerTable: pleType, towers: towerType)
         let projector = export.files.contains(.projector) ? projectorPath : nil
         for (file, path) in [(GGUFExport.File.text, output), (.projector, projector)] {
             guard let path else { continue }
@@ -102,28 +101,5 @@ struct Quantize: AsyncParsableCommand {
             }
         }
         return comparison
-    }
-}
-
-/// Names of element types as users of GGUF know them.
-enum WeightType: String, ExpressibleByArgument, CaseIterable {
-    case q8_0, q6_k, q5_1, q5_0, q4_k, q4_1, q4_0, f32, f16, bf16
-
-    static let forTowers: [WeightType] = [.q8_0, .f16, .bf16, .f32]
-    static var list: String { allCases.map(\.rawValue).joined(separator: ", ") }
-
-    var elementType: ElementType {
-        switch self {
-        case .q8_0: .q8_0
-        case .q6_k: .q6_K
-        case .q5_1: .q5_1
-        case .q5_0: .q5_0
-        case .q4_k: .q4_K
-        case .q4_1: .q4_1
-        case .q4_0: .q4_0
-        case .f32: .float32
-        case .f16: .float16
-        case .bf16: .bfloat16
-        }
     }
 }
