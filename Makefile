@@ -39,8 +39,8 @@ $(PEERS)/installed: Tests/Peers/requirements.txt
 	$(PEERS)/bin/pip install --quiet -r $<
 	touch $@
 
-bench-peers: model-given build $(PEERS)/installed    ## time llama.cpp and us in turn: make bench-peers MODEL=file.gguf (builds llama.cpp at first)
-	$(PEERS)/bin/python Tests/Peers/compare.py $(MODEL) --program $(GEMMA4)
+bench-peers: model-given build $(PEERS)/installed    ## time llama.cpp and us in turn: make bench-peers MODEL=file.gguf [MMPROJ=towers.gguf] (builds llama.cpp at first)
+	$(PEERS)/bin/python Tests/Peers/compare.py $(MODEL) $(if $(MMPROJ),--mmproj $(MMPROJ)) --program $(GEMMA4)
 
 agree-peers: model-given build $(PEERS)/installed    ## compare llama.cpp's log-probabilities and answers with ours: make agree-peers MODEL=file.gguf
 	$(PEERS)/bin/python Tests/Peers/agree.py $(MODEL) --program $(GEMMA4)
