@@ -1,8 +1,8 @@
 // Products of quantised weights with activations of 8 bits: sums of bytes, which are exact, times scales.
 //
-// Four columns of LANES rows are one vector, which meets the same four activations in every lane.  One token takes each
-// group of columns as it is read, in registers; several take the groups of a stretch of columns from the cache, a tile
-// of tokens at a time.
+// Four columns of LANES rows are one vector, which meets the same four activations in every lane.  Few tokens take each
+// group of columns as it is read, in registers; many take the groups of a stretch of columns from the cache, a tile of
+// tokens at a time.
 //
 // Every sum is made group after group by the same operations wherever its row and token lie, so results do not depend
 // on how callers cut their rows and tokens.
@@ -231,12 +231,18 @@ INLINE void add_group(vf sums[][PARTS], const group *g, activations x, size_t to
 /// 256 columns at once makes them wait.
 #define AHEAD 2048
 
-/// The first `rows` of 16 rows times one token.
-INLINE void packed_row(float *out, const uint8_t *weight, const quantized_block *x, size_t columns, size_t rows,
-                       block_type type) {
+/// At most so many tokens take the groups as they are read, four of them at a time: the second time the bytes come from the
+/// cache.
+#define FEW_TOKENS (LANES == 16 ? 7 : 8)
+
+/// The first `rows` of 16 rows times `tokens` tokens.
+INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, const quantized_block *x, size_t columns,
+                        size_t rows, size_t tokens, block_type type) {
     const size_t length = size_of(type).length, groups = length / format_of(type).columns;
-    const size_t together = groups < 4 ? groups : 4, share = 16 * size_of(type).bytes / groups;
-    vf sums[1][PARTS] = {0};
+    const size_t share = 16 * size_of(type).bytes / groups;
+    // Groups that are unrolled: those of 32 columns and several tokens have too many numbers for the registers.
+    const size_t most = tokens == 1 || format_of(type).columns == 16 ? 4 : 1, together = groups < most ? groups : most;
+    vf sums[PACKED_TOKENS][PARTS] = {0};
     for (size_t c = 0; c < columns; c += length, weight += 16 * size_of(type).bytes)
         for (size_t first = 0; first < groups; first += together)
             UNROLL for (size_t i = first; i < first + together; i++) {
@@ -244,9 +250,10 @@ INLINE void packed_row(float *out, const uint8_t *weight, const quantized_block 
                 UNROLL for (size_t ahead = 0; ahead < share; ahead += 64)
                     __builtin_prefetch(weight + i * share + AHEAD + ahead);
                 read_group(&g, weight, i, type);
-                add_group(sums, &g, activations_at(x, 0, c + column_of(i, type), type), 1, type);
+                add_group(sums, &g, activations_at(x, columns / 32, c + column_of(i, type), type), tokens, type);
             }
-    FOR_PARTS(rows, store(out + part * LANES, sums[0][part], n));
+    UNROLL for (size_t t = 0; t < tokens; t++)
+        FOR_PARTS(rows, store(out + t * out_stride + part * LANES, sums[t][part], n));
 }
 
 /// Groups that lie unpacked at once, 40 KB.
@@ -294,10 +301,20 @@ INLINE void packed_tiles(float *out, const uint8_t *weight, const quantized_bloc
 
 INLINE void packed_type(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *s,
                         block_type type) {
-    if (s->tokens > 1) return packed_tiles(out, weight, x, s, type);
+    if (s->tokens > FEW_TOKENS) return packed_tiles(out, weight, x, s, type);
     for (size_t r = s->first_row; r < s->end_row; r += 16) {
         const size_t rows = s->end_row - r < 16 ? s->end_row - r : 16;
-        packed_row(out + r, weight + r * s->weight_stride, x, s->columns, rows, type);
+        for (size_t t = 0, taken; t < s->tokens; t += taken) {
+            float *first = out + t * s->out_stride + r;
+            const uint8_t *b = weight + r * s->weight_stride;
+            const quantized_block *some = x + t * (s->columns / 32);
+            taken = s->tokens - t >= 4 ? 4 : s->tokens - t >= 2 ? 2 : 1;
+            switch (taken) {
+                case 1: packed_rows(first, s->out_stride, b, some, s->columns, rows, 1, type); break;
+                case 2: packed_rows(first, s->out_stride, b, some, s->columns, rows, 2, type); break;
+                case 4: packed_rows(first, s->out_stride, b, some, s->columns, rows, 4, type); break;
+            }
+        }
     }
 }
 
