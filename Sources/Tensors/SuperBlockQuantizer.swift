@@ -113,9 +113,9 @@ extension BlockQuantizer {
             let fits = stride(from: 0, to: 256, by: 16).map { fit_signed_scale(x.baseAddress! + $0, half) }
             let (shared, scales) = signedSteps(fits, bits: scaleBits)
             (self.shared, self.scales) = (shared, scales)
+            let inverses = scales.map { inverse(shared * Float($0)) }
             quanta = (0..<256).map { index in
-                let quantum = (x[index] * inverse(shared * Float(scales[index / 16]))).rounded()
-                return UInt8(half + max(-half, min(half - 1, quantum)))
+                UInt8(half + max(-half, min(half - 1, (x[index] * inverses[index / 16]).rounded())))
             }
         }
     }
