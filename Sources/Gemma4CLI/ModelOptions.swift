@@ -68,7 +68,9 @@ struct ModelOptions: ParsableArguments {
 
 /// What may be rounded for speed.
 struct PrecisionOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Round weights as they are read; types: see quantize.", valueName: "type"))
+    @Option(
+        help: ArgumentHelp("Round weights as they are read; types: see quantize.", valueName: "type"),
+        transform: { try ElementType($0, among: BlockQuantizer.types) })
     var quant: ElementType?
 
     @Option(help: ArgumentHelp("Of the picture and sound encoders.", valueName: "p"))
@@ -77,15 +79,11 @@ struct PrecisionOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Keys and values of past tokens; default: f16 beside weights in blocks, else f32.", valueName: "type",
-            visibility: .hidden))
+            visibility: .hidden),
+        transform: { try ElementType($0, among: [.float32, .float16, .q8_0]) })
     var kvCache: ElementType?
 
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
-
-    func validate() throws {
-        try quant?.validate("--quant", among: BlockQuantizer.types)
-        try kvCache?.validate("--kv-cache", among: [.float32, .float16, .q8_0])
-    }
 
     func open(_ source: ModelSource, threads: Int?) throws -> Gemma4Pipeline {
         try Gemma4Pipeline(source, threadCount: threads, precision: precision)

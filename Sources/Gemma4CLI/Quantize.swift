@@ -21,16 +21,24 @@ struct Quantize: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Of the layers: \(ElementType.list(BlockQuantizer.types)), f32, bf16 or f16.", valueName: "type"))
+            "Of the layers: \(ElementType.list(BlockQuantizer.types)), f32, bf16 or f16; default: q8_0.",
+            valueName: "type"),
+        transform: { try ElementType($0) })
     var type = ElementType.q8_0
 
-    @Option(help: ArgumentHelp("Of embedding and head; default: q6_k under 6 bits.", valueName: "type"))
+    @Option(
+        help: ArgumentHelp("Of embedding and head; default: q6_k under 6 bits.", valueName: "type"),
+        transform: { try ElementType($0) })
     var headType: ElementType?
 
-    @Option(help: ArgumentHelp("Of E2B's and E4B's per-layer table; default: the layers'.", valueName: "type"))
+    @Option(
+        help: ArgumentHelp("Of E2B's and E4B's per-layer table; default: the layers'.", valueName: "type"),
+        transform: { try ElementType($0) })
     var pleType: ElementType?
 
-    @Option(help: ArgumentHelp("Of the towers: q8_0, f16, bf16 or f32.", valueName: "type"))
+    @Option(
+        help: ArgumentHelp("Of the towers: q8_0, f16, bf16 or f32; speech is lost in fewer bits.", valueName: "type"),
+        transform: { try ElementType($0, among: [.q8_0, .float16, .bfloat16, .float32]) })
     var towerType: ElementType?
 
     @Option(
@@ -43,8 +51,6 @@ struct Quantize: AsyncParsableCommand {
         guard output.lowercased().hasSuffix(".gguf") else {
             throw ValidationError("-o: expected a name that ends in .gguf, found \(output)")
         }
-        try towerType?.validate(
-            "--tower-type", among: [.q8_0, .float16, .bfloat16, .float32], ": speech is lost in fewer bits than 8")
     }
 
     func run() async throws {

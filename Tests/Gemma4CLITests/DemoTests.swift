@@ -87,8 +87,8 @@ import Testing
 
     // MARK: Fewer bits
 
-    /// Every form that `quantize` writes still does both jobs. 8 bits say the same; with fewer a word may be another.
-    @Test(arguments: ["q8_0", "q6_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl"])
+    /// Every form of 4 bits or more still does both jobs. 8 bits say the same; with fewer a word may be another.
+    @Test(arguments: ["q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs"])
     func quantisedFormsStillHearAndSee(type: String) async throws {
         let directory = try TemporaryDirectory()
         let file = "\(directory.path)/demo.gguf"
@@ -136,12 +136,15 @@ import Testing
         let noCache = try await Program("generate", "--kv-cache", "q4_0", "a").run()
         #expect(noCache.status == 64 && noCache.messages.contains("--kv-cache"))
         let noBlocks = try await Program("generate", "--quant", "f16", "a").run()
-        #expect(noBlocks.status == 64 && noBlocks.messages.contains("--quant: expected q4_0, "))
+        #expect(
+            noBlocks.status == 64
+                && noBlocks.messages.contains("'f16' is invalid for '--quant <type>': expected q4_0, "))
     }
 
     @Test(arguments: [
-        (["Models"], "-o: expected a name that ends in .gguf"), (["--type", "q1_k"], "'q1_k' is invalid"),
-        (["--tower-type", "q4_0"], "--tower-type: expected q8_0, f16, bf16, f32, found q4_0: speech is lost"),
+        (["Models"], "-o: expected a name that ends in .gguf"),
+        (["--type", "q1_k"], "'q1_k' is invalid for '--type <type>': expected f32, "),
+        (["--tower-type", "q4_0"], "'q4_0' is invalid for '--tower-type <type>': expected q8_0, f16, bf16, f32"),
         (["--verify", "/nowhere.txt"], "/nowhere.txt: cannot be read"),
     ])
     func quantizeNamesMistakes(arguments: [String], message: String) async throws {

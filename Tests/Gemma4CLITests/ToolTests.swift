@@ -206,7 +206,10 @@ func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, f
 }
 
 @Test(arguments: [
-    (["--synthetic", "E2B", "--quant", "f16"], "--quant: expected q4_0, q4_1, q5_0, q5_1, q8_0, q2_k"),
+    (
+        ["--synthetic", "E2B", "--quant", "f16"],
+        "'f16' is invalid for '--quant <type>': expected q4_0, q4_1, q5_0, q5_1, q8_0, q2_k"
+    ),
     (["--synthetic", "E2B", "--image-tokens", "71"], "--image-tokens: expected some of 70,140,280,560,1120, found 71"),
     (["--synthetic", "E2B", "--depth", "1,x"], "--depth: expected counts of tokens such as 0,4096, found x"),
 ])
