@@ -192,7 +192,11 @@ struct Bench: ParsableCommand {
                 + "\(number(result.machineReadGigabytesPerSecond)) GB/s (memory) |",
         ]
         for depth in result.depths {
-            lines.append("| write after \(depth.depth) tokens | \(number(depth.decodeTokensPerSecond, 2)) tokens/s | |")
+            let (first, rate) = (result.depths[0], depth.decodeTokensPerSecond)
+            let ratio = "\(share(rate, of: first.decodeTokensPerSecond)) of that after \(first.depth) "
+            lines.append(
+                "| write after \(depth.depth) tokens | \(number(rate, 2)) tokens/s | "
+                    + "\(depth.depth == first.depth ? "" : ratio)|")
         }
         for image in result.images {
             lines.append("| picture, \(image.softTokens) soft tokens | \(number(image.seconds, 2)) s | |")

@@ -80,10 +80,11 @@ public struct Benchmark: Sendable {
         result.prefillGigaflopsPerSecond =
             2 * Double(work.parametersPerPromptToken) * result.prefillTokensPerSecond / 1e9
 
-        for depth in depths {
-            report("\(generatedTokens) tokens written after \(depth)")
-            result.depths.append(
-                .init(depth: depth, decodeTokensPerSecond: Double(generatedTokens) / (try decodeSeconds(model, depth))))
+        if !depths.isEmpty {
+            report("\(generatedTokens) tokens written after \(depths.map { "\($0)" }.joined(separator: " and "))")
+            result.depths = zip(depths, try decodeSeconds(model)).map { depth, seconds in
+                .init(depth: depth, decodeTokensPerSecond: Double(generatedTokens) / seconds)
+            }
         }
         if let vision = model.configuration.visionConfig {
             for budget in imageBudgets {
@@ -127,7 +128,9 @@ public struct Benchmark: Sendable {
             let start = clock.now
             try read(randomTokens(promptTokens, model), model, cache)
             let prefill = start.duration(to: clock.now).inSeconds
-            let decode = try clock.measure { try write(model, cache) }.inSeconds
+            let decode = try clock.measure {
+                for token in randomTokens(generatedTokens, model) { try write(token, model, cache) }
+            }.inSeconds
             guard round > 0 else { continue }
             prefills.append(prefill)
             decodes.append(decode)
@@ -135,14 +138,24 @@ public struct Benchmark: Sendable {
         return (prefills, decodes)
     }
 
-    /// Median of the seconds that writing all tokens takes after so many others.
-    private func decodeSeconds(_ model: Gemma4Model, _ depth: Int) throws -> Double {
-        try Self.middle(
-            (0...repeats).map { _ in
-                let cache = model.makeCache(chunkLength: Generator.chunkLength)
-                if depth > 0 { try read(randomTokens(depth, model), model, cache) }
-                return try ContinuousClock().measure { try write(model, cache) }.inSeconds
-            })
+    /// For each depth the median of the seconds that writing all tokens takes. The depths take turns token by token, so
+    /// that each has its share of a machine's better and worse moments; what one round has written precedes the next.
+    private func decodeSeconds(_ model: Gemma4Model) throws -> [Double] {
+        let caches = try depths.map { depth in
+            let cache = model.makeCache(chunkLength: Generator.chunkLength)
+            if depth > 0 { try read(randomTokens(depth, model), model, cache) }
+            return cache
+        }
+        let rounds = try (0...repeats).map { _ in
+            var seconds = [Double](repeating: 0, count: depths.count)
+            for token in randomTokens(generatedTokens, model) {
+                for (index, cache) in caches.enumerated() {
+                    seconds[index] += try ContinuousClock().measure { try write(token, model, cache) }.inSeconds
+                }
+            }
+            return seconds
+        }
+        return depths.indices.map { depth in Self.middle(rounds.dropFirst().map { $0[depth] }) }
     }
 
     private func read(_ tokens: [Int], _ model: Gemma4Model, _ cache: KVCache) throws {
@@ -155,10 +168,8 @@ public struct Benchmark: Sendable {
         }
     }
 
-    private func write(_ model: Gemma4Model, _ cache: KVCache) throws {
-        for token in randomTokens(generatedTokens, model) {
-            _ = model.logits(try model([.init(tokens: [token], wantedRows: [0], cache: cache)])[0])
-        }
+    private func write(_ token: Int, _ model: Gemma4Model, _ cache: KVCache) throws {
+        _ = model.logits(try model([.init(tokens: [token], wantedRows: [0], cache: cache)])[0])
     }
 
     private func randomTokens(_ count: Int, _ model: Gemma4Model) -> [Int] {
