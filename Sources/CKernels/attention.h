@@ -43,24 +43,25 @@ INLINE void hide_scores(float *scores, const attention_shape *s, size_t v) {
     }
 }
 
-/// Makes of the scores their weights; what the rows have so far shrinks to fit.
-INLINE void weigh_scores(softmax_vector state, float *scores, const attention_shape *s) {
-    const vf before = load(state.maximum, LANES);
+/// Makes of the scores their weights, and takes them up in maximum and total.
+/// - Returns: what the sums of the rows have to be multiplied by.
+INLINE vf weigh_scores(float *maximum, float *total, float *scores, const attention_shape *s) {
+    const vf before = load(maximum, LANES);
     vf largest = before;
     for (size_t j = 0; j < s->keys; j++) {
         vf score = load(scores + j * PANEL_ROWS, LANES);
         largest = score > largest ? score : largest;
     }
     const vf shift = finite_or_zero(largest), factor = exponential(before - shift);
-    vf total = 0;
+    vf weights = 0;
     for (size_t j = 0; j < s->keys; j++) {
         vf weight = exponential_of_negative(load(scores + j * PANEL_ROWS, LANES) - shift);
         store(scores + j * PANEL_ROWS, weight, LANES);
-        total += weight;
+        weights += weight;
     }
-    store(state.total, fma_vf(load(state.total, LANES), factor, total), LANES);
-    store(state.maximum, largest, LANES);
-    scale_sums(state, s->size, factor);
+    store(total, fma_vf(load(total, LANES), factor, weights), LANES);
+    store(maximum, largest, LANES);
+    return factor;
 }
 
 INLINE void attend_vectors(float *state, float *scores, const float *queries, const float *keys, const float *values,
@@ -70,7 +71,8 @@ INLINE void attend_vectors(float *state, float *scores, const float *queries, co
     multiply_panel(scores, (matrix){keys, s->stride, 1}, queries, s->keys, s->size, false, vectors);
     for (size_t v = 0; v < vectors; v++) {
         if (hidden) hide_scores(scores + v * LANES, s, v);
-        weigh_scores(softmax_vector_at(state, s->size, v), scores + v * LANES, s);
+        softmax_vector rows = softmax_vector_at(state, s->size, v);
+        scale_sums(rows, s->size, weigh_scores(rows.maximum, rows.total, scores + v * LANES, s));
     }
     multiply_panel(state, (matrix){values, 1, s->stride}, scores, s->size, s->keys, true, vectors);
 }
@@ -83,15 +85,24 @@ static void attend(float *state, float *scores, const float *queries, const floa
         attend_vectors(state, scores, queries, keys, values, s, PANEL_VECTORS);
 }
 
+/// Joins maximum and total with those of other keys; sums are to become keep * mine + take * theirs.
+INLINE void join_totals(float *maximum, float *total, const float *their_maximum, const float *their_total, vf *keep,
+                        vf *take) {
+    vf a = load(maximum, LANES), b = load(their_maximum, LANES), largest = a > b ? a : b;
+    vf shift = finite_or_zero(largest);
+    *keep = exponential(a - shift), *take = exponential(b - shift);
+    store(maximum, largest, LANES);
+    store(total, fma_vf(load(their_total, LANES), *take, load(total, LANES) * *keep), LANES);
+}
+
 static void join_softmax(float *state, const float *other, size_t size) {
     for (size_t v = 0; v < PANEL_VECTORS; v++) {
         softmax_vector mine = softmax_vector_at(state, size, v), theirs = softmax_vector_at((float *)other, size, v);
-        vf a = load(mine.maximum, LANES), b = load(theirs.maximum, LANES), largest = a > b ? a : b;
-        vf shift = finite_or_zero(largest), keep = exponential(a - shift), take = exponential(b - shift);
-        for (size_t c = 0; c < size + 2; c++) {  // the total lies two elements behind the sums
+        vf keep, take;
+        join_totals(mine.maximum, mine.total, theirs.maximum, theirs.total, &keep, &take);
+        for (size_t c = 0; c < size; c++) {
             float *sum = mine.sums + c * PANEL_ROWS;
             store(sum, fma_vf(load(theirs.sums + c * PANEL_ROWS, LANES), take, load(sum, LANES) * keep), LANES);
         }
-        store(mine.maximum, largest, LANES);
     }
 }

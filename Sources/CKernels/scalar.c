@@ -194,4 +194,53 @@ static void join_softmax(float *state, const float *other, size_t size) {
     }
 }
 
+static void widen_keys(float *out, size_t stride, const uint16_t *keys, size_t size) {
+    for (size_t k = 0; k < KEYS_TOGETHER; k++)
+        for (size_t c = 0; c < size; c++) widen_f16(out + k * stride + c, keys + c * KEYS_TOGETHER + k, 1);
+}
+
+static void attend_f16(float *state, float *scores, const float *queries, const uint16_t *const *keys,
+                       const uint16_t *const *values, const attention_shape *s) {
+    for (size_t r = 0; r < s->rows; r++) {
+        float *sums = state + r * s->size, *maximum = state + s->rows * s->size + r, *total = maximum + PANEL_ROWS;
+        float largest = *maximum;
+        for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
+            float score = 0;
+            for (size_t c = 0; c < s->size; c++) {
+                float key;
+                widen_f16(&key, keys[j / KEYS_TOGETHER] + c * KEYS_TOGETHER + j % KEYS_TOGETHER, 1);
+                score += queries[r * s->size + c] * key;
+            }
+            scores[j * PANEL_ROWS + r] = score;
+            if (score > largest) largest = score;
+        }
+        const float shift = largest > -INFINITY ? largest : 0, factor = expf(*maximum - shift);
+        *maximum = largest;
+        *total *= factor;
+        for (size_t c = 0; c < s->size; c++) sums[c] *= factor;
+        for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
+            const float weight = expf(scores[j * PANEL_ROWS + r] - shift);
+            *total += weight;
+            for (size_t c = 0; c < s->size; c++) {
+                float value;
+                widen_f16(&value, values[j / KEYS_TOGETHER] + j % KEYS_TOGETHER * s->stride + c, 1);
+                sums[c] += weight * value;
+            }
+        }
+    }
+}
+
+static void join_rows(float *state, const float *other, size_t size, size_t rows) {
+    for (size_t r = 0; r < rows; r++) {
+        float *maximum = state + rows * size + r, *total = maximum + PANEL_ROWS;
+        const float *theirs = other + rows * size + r;
+        const float largest = *theirs > *maximum ? *theirs : *maximum, shift = largest > -INFINITY ? largest : 0;
+        const float keep = expf(*maximum - shift), take = expf(*theirs - shift);
+        for (size_t c = 0; c < size; c++)
+            state[r * size + c] = keep * state[r * size + c] + take * other[r * size + c];
+        *total = keep * *total + take * theirs[PANEL_ROWS];
+        *maximum = largest;
+    }
+}
+
 const kernel_set scalar_kernels = KERNELS("scalar");

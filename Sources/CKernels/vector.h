@@ -300,6 +300,7 @@ static void weighted_rows(float *out, const float *weights, const float *rows, s
 
 #include "panels.h"
 #include "attention.h"
+#include "attention_f16.h"
 #include "packed.h"
 
 const kernel_set SET = KERNELS(ISA);

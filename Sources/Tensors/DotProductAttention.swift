@@ -1,30 +1,13 @@
 import CKernels
 
-/// Keys and values of consecutive positions, `[positions, keyValueHeads, headDimension]` each, of any element type.
-public struct KeyValueSegment: Sendable {
-    public let firstPosition: Int
-    public let keys, values: Tensor
-
-    public init(firstPosition: Int, keys: Tensor, values: Tensor) {
-        precondition(
-            keys.shape == values.shape && keys.elementType == values.elementType,
-            "KeyValueSegment: keys \(keys.shape) of \(keys.elementType), values \(values.shape) of \(values.elementType)"
-        )
-        self.firstPosition = firstPosition
-        self.keys = keys
-        self.values = values
-    }
-
-    fileprivate var positions: Range<Int> { firstPosition..<firstPosition + keys.shape[0] }
-}
-
 extension Tensor {
     /// softmax(queries · keysᵀ) · values over the positions that each query sees; scores are not scaled.
     ///
     /// Panels of queries meet tiles of keys, with the running maximum and sum of online softmax (Milakov and
-    /// Gimelshein, 2018), so the score matrix is never built; tiles are copied as f32. Query head h reads key-value head
-    /// ⌊h / (H / G)⌋. Blocks of positions have a softmax of their own, and are joined one after the other: whichever
-    /// threads take them, and whatever the other queries are, a query's result is the same to the last bit.
+    /// Gimelshein, 2018), so the score matrix is never built; tiles are copied as f32, but rows of a few queries meet
+    /// interleaved keys and their values where they lie. Query head h reads key-value head ⌊h / (H / G)⌋. Blocks of positions
+    /// have a softmax of their own, and are joined one after the other: whichever threads take them, and whatever the
+    /// other queries are, a query's result is the same to the last bit.
     ///
     /// - Parameters:
     ///   - segments: keys and values by position; every visible position lies in exactly one.
@@ -46,16 +29,19 @@ private struct DotProductAttention {
     let segments: [KeyValueSegment]
     let visible: [Range<Int>]
     let heads, size, keyValueHeads: Int
+    /// Whether the rows, which one panel has room for, meet keys and values where they lie.
+    let readsInPlace: Bool
     let device: Device
     private let kernels: kernel_set
 
     init(_ queries: Tensor, _ segments: [KeyValueSegment], _ visible: [Range<Int>]) {
-        let (heads, size, keyValueHeads) = (queries.shape[1], queries.shape[2], segments[0].keys.shape[1])
+        let (heads, size, keyValueHeads) = (queries.shape[1], queries.shape[2], segments[0].rowShape[1])
         precondition(
             heads % keyValueHeads == 0
-                && segments.allSatisfy { $0.keys.shape == [$0.keys.shape[0], keyValueHeads, size] },
-            "attending: queries \(queries.shape) to keys \(segments.map(\.keys.shape))")
+                && segments.allSatisfy { $0.rowShape == [$0.rowShape[0], keyValueHeads, size] },
+            "attending: queries \(queries.shape) to keys \(segments.map(\.rowShape))")
         (self.heads, self.size, self.keyValueHeads) = (heads, size, keyValueHeads)
+        readsInPlace = visible.count * (heads / keyValueHeads) <= panelRows && segments.allSatisfy(\.isInterleaved)
         self.queries = queries.floats
         self.visible = visible
         self.segments = segments
@@ -69,13 +55,15 @@ private struct DotProductAttention {
 
     /// Positions p with the same ⌊p / blockKeys⌋ have a softmax of their own: few enough that threads find work, many enough
     /// that joining costs little.
-    private var blockKeys: Int { max(128, size / 2) }
+    private var blockKeys: Int { max(128, size / 2 / keysTogether * keysTogether) }
     /// Keys that are copied at once: with the values, as f32, they lie in the second-level cache, beside the panels.
-    private var tileKeys: Int { min(blockKeys, max(16, 16_384 / size)) }
+    private var tileKeys: Int { min(blockKeys, max(1, 16_384 / size / keysTogether) * keysTogether) }
     /// A cache line more than a key has: lines a power of two apart would share a few sets of the first-level cache.
     private var keyStride: Int { (size + 15) / 16 * 16 + 16 }
     private var panelCount: Int { size * panelRows }
     private var stateCount: Int { (size + 2) * panelRows }
+    /// Elements of a state before maximum and total.
+    private var sumCount: Int { size * (readsInPlace ? rowCount : panelRows) }
 
     /// Some rows of one key-value head, as panels.
     private struct Item {
@@ -110,7 +98,7 @@ private struct DotProductAttention {
             device.parallelFor(items, scratch: 2 * states + scratchCount) { index, scratch in
                 let (item, joined) = (item(index), scratch + states)
                 clear(joined, item)
-                interleaveQueries(of: item, scratch + 2 * states)
+                arrangeQueries(of: item, scratch + 2 * states)
                 for block in blocks where sees(item.rows, positions(of: block)) {
                     attend(scratch, item, positions(of: block), scratch + 2 * states)
                     join(joined, scratch, item)
@@ -122,7 +110,7 @@ private struct DotProductAttention {
         device.withScratch(items * blocks.count * states) { all in
             device.parallelFor(items * blocks.count, scratch: scratchCount) { index, scratch in
                 let (item, block) = (item(index / blocks.count), blocks.lowerBound + index % blocks.count)
-                interleaveQueries(of: item, scratch)
+                arrangeQueries(of: item, scratch)
                 attend(all + index * states, item, positions(of: block), scratch)
             }
             device.threads.parallelFor(items) { range in
@@ -131,6 +119,11 @@ private struct DotProductAttention {
                 write(joined, item, into: out)
             }
         }
+    }
+
+    /// Where a row begins among the queries, and in the result.
+    private func offset(of row: Int, _ keyValueHead: Int) -> Int {
+        (row / group * heads + keyValueHead * group + row % group) * size
     }
 
     private func positions(of block: Int) -> Range<Int> { block * blockKeys..<(block + 1) * blockKeys }
@@ -152,12 +145,18 @@ private struct DotProductAttention {
     private func clear(_ states: UnsafeMutablePointer<Float>, _ item: Item) {
         for state in stride(from: states, to: states + item.panels * stateCount, by: stateCount) {
             state.update(repeating: 0, count: stateCount)
-            (state + panelCount).update(repeating: -.infinity, count: panelRows)
+            (state + sumCount).update(repeating: -.infinity, count: panelRows)
         }
     }
 
-    /// - Parameter panels: becomes `[panels, size, panelRows]`.
-    private func interleaveQueries(of item: Item, _ panels: UnsafeMutablePointer<Float>) {
+    /// - Parameter panels: becomes `[panels, size, panelRows]`; where keys are read in place, `[rows, size]`.
+    private func arrangeQueries(of item: Item, _ panels: UnsafeMutablePointer<Float>) {
+        if readsInPlace {
+            for row in item.rows {
+                (panels + row * size).update(from: queries + offset(of: row, item.keyValueHead), count: size)
+            }
+            return
+        }
         for panel in 0..<item.panels {
             let rows = item.panel(panel)
             interleave(
@@ -167,7 +166,7 @@ private struct DotProductAttention {
     }
 
     /// The softmax of an item's rows over `positions`.
-    /// - Parameter scratch: the queries, interleaved; then room for scores, `[tileKeys, panelRows]`, keys and values,
+    /// - Parameter scratch: the queries, arranged; then room for scores, `[tileKeys, panelRows]`, keys and values,
     ///   `[tileKeys, keyStride]` each.
     private func attend(
         _ states: UnsafeMutablePointer<Float>, _ item: Item, _ positions: Range<Int>,
@@ -179,14 +178,44 @@ private struct DotProductAttention {
         clear(states, item)
         let seen = seen(by: item.rows)
         for first in stride(from: positions.lowerBound, to: positions.upperBound, by: tileKeys) {
-            let tile = (first..<min(first + tileKeys, positions.upperBound)).clamped(to: seen)
+            let start = max(first, seen.lowerBound / keysTogether * keysTogether)
+            let tile = start..<max(start, min(first + tileKeys, positions.upperBound, seen.upperBound))
             guard sees(item.rows, tile) else { continue }
+            if readsInPlace {
+                attendInPlace(states, item, tile, queries: scratch, scores: scores)
+                continue
+            }
             copy(tile, item.keyValueHead, keys, values)
             for panel in 0..<item.panels {
                 guard var shape = shape(of: item.panel(panel), tile) else { continue }
                 kernels.attend(
                     states + panel * stateCount, scores, scratch + panel * panelCount, keys, values, &shape)
             }
+        }
+    }
+
+    /// The same where the keys and values of a tile lie.
+    private func attendInPlace(
+        _ state: UnsafeMutablePointer<Float>, _ item: Item, _ tile: Range<Int>, queries: UnsafePointer<Float>,
+        scores: UnsafeMutablePointer<Float>
+    ) {
+        let blocks = (tile.count + keysTogether - 1) / keysTogether
+        withUnsafeTemporaryAllocation(of: UnsafePointer<UInt16>?.self, capacity: 2 * blocks) { pointers in
+            for index in 0..<blocks {
+                let first = tile.lowerBound + index * keysTogether
+                let mine = (first..<first + keysTogether).clamped(to: tile)
+                // Any block does for positions that nobody sees.
+                let segment = segments.first { $0.positions.overlaps(mine) }
+                let (keys, values) =
+                    segment?.block(at: first, head: item.keyValueHead)
+                    ?? segments[0].block(at: segments[0].start, head: item.keyValueHead)
+                pointers.initializeElement(at: index, to: keys)
+                pointers.initializeElement(at: blocks + index, to: values)
+            }
+            guard var shape = shape(of: item.rows, tile) else { return }
+            shape.stride = keyValueHeads * size
+            kernels.attend_f16(
+                state, scores, queries, pointers.baseAddress!, pointers.baseAddress! + blocks, &shape)
         }
     }
 
@@ -219,10 +248,17 @@ private struct DotProductAttention {
             for position in present {
                 let (row, first) = (
                     (position - tile.lowerBound) * keyStride,
-                    ((position - segment.firstPosition) * keyValueHeads + head) * size
+                    ((position - segment.start) * keyValueHeads + head) * size
                 )
-                segment.keys.widen(into: keys + row, from: first, count: size)
+                if !segment.isInterleaved { segment.keys.widen(into: keys + row, from: first, count: size) }
                 segment.values.widen(into: values + row, from: first, count: size)
+            }
+            guard segment.isInterleaved, !present.isEmpty else { continue }
+            let firstBlock = present.lowerBound / keysTogether * keysTogether
+            for block in stride(from: firstBlock, to: present.upperBound, by: keysTogether) {
+                kernels.widen_keys(
+                    keys + (block - tile.lowerBound) * keyStride, keyStride, segment.block(at: block, head: head).keys,
+                    size)
             }
         }
         guard missing > 0 else { return }
@@ -234,6 +270,7 @@ private struct DotProductAttention {
     }
 
     private func join(_ states: UnsafeMutablePointer<Float>, _ other: UnsafePointer<Float>, _ item: Item) {
+        if readsInPlace { return kernels.join_rows(states, other, size, item.rows.count) }
         for offset in stride(from: 0, to: item.panels * stateCount, by: stateCount) {
             kernels.join_softmax(states + offset, other + offset, size)
         }
@@ -241,6 +278,13 @@ private struct DotProductAttention {
 
     /// Writes the sums of an item's rows, divided by their totals.
     private func write(_ states: UnsafePointer<Float>, _ item: Item, into out: UnsafeMutablePointer<Float>) {
+        if readsInPlace {
+            let totals = states + sumCount + panelRows
+            for row in item.rows {
+                kernels.scale(out + offset(of: row, item.keyValueHead), states + row * size, 1 / totals[row], size)
+            }
+            return
+        }
         for panel in 0..<item.panels {
             let (state, rows) = (states + panel * stateCount, item.panel(panel))
             deinterleave(
@@ -251,3 +295,4 @@ private struct DotProductAttention {
 }
 
 private let panelRows = Int(PANEL_ROWS)
+private let keysTogether = KeyValueSegment.keysTogether

@@ -84,7 +84,7 @@ extension Tensor {
         return result
     }
 
-    private mutating func makeUnique() {
+    mutating func makeUnique() {
         guard !holdsOnlyReference() else { return }
         let copy = Tensor(uninitialized: shape, elementType, on: device)
         copy.storage.start.copyMemory(from: bytes, byteCount: elementType.byteCount(shape.count))

@@ -91,6 +91,23 @@ import Testing
         #expect(attend(test, device, positions: pieces) == all)
     }
 
+    /// Interleaved keys give the same bits as rows: of many queries, which copy them, and of few, which read them where they lie;
+    /// with other positions' keys and values in the rest of the blocks.
+    @Test(arguments: cases, KernelSet.available)
+    func keysMayLieInterleaved(test: Case, set: KernelSet) {
+        let device = Device(threadCount: 2, kernels: set)
+        let (all, width) = (attend(test, device, .float16), test.heads.queries * test.size)
+        #expect(attend(test, device, .float16, interleaved: true) == all)
+        for chunk in [1, 3, 16] where test.queries > chunk {
+            for first in stride(from: 0, to: test.queries, by: chunk * 4) {
+                let some = first..<min(first + chunk, test.queries)
+                #expect(
+                    attend(test, device, .float16, queries: some, interleaved: true)
+                        == Array(all[some.lowerBound * width..<some.upperBound * width]))
+            }
+        }
+    }
+
     /// Scores far beyond the range of e^x: the running maximum keeps them in.
     @Test func largeScores() {
         let device = Device(threadCount: 2)
@@ -113,12 +130,13 @@ import Testing
 
     private func attend(
         _ test: Case, _ device: Device, _ type: ElementType = .float32, queries: Range<Int>? = nil,
-        positions: [Range<Int>]? = nil
+        positions: [Range<Int>]? = nil, interleaved: Bool = false
     ) -> [Float] {
         let (q, k, v) = operands(test)
         let queries = queries ?? 0..<test.queries
         let (width, queryWidth) = (test.heads.keyValues * test.size, test.heads.queries * test.size)
         let segments = (positions ?? test.positions).map { range in
+            if interleaved { return interleavedSegment(test, device, range, k, v) }
             func part(_ all: [Float]) -> Tensor {
                 let shape: Shape = [range.count, test.heads.keyValues, test.size]
                 var stored = Tensor(zeros: shape, type, on: device)
@@ -132,6 +150,36 @@ import Testing
         let some = Array(q[queries.lowerBound * queryWidth..<queries.upperBound * queryWidth])
         return Tensor(some, [queries.count, test.heads.queries, test.size], on: device)
             .attending(to: segments, visible: Array(test.visible[queries])).toArray()
+    }
+
+    /// The positions of `range`, but cut between blocks where others precede or follow.
+    private func interleavedSegment(
+        _ test: Case, _ device: Device, _ range: Range<Int>, _ k: [Float], _ v: [Float]
+    ) -> KeyValueSegment {
+        let (together, width) = (KeyValueSegment.keysTogether, test.heads.keyValues * test.size)
+        func cut(_ bound: Int) -> Int {
+            let isInside =
+                test.positions.contains { $0.lowerBound == bound }
+                && test.positions.contains { $0.upperBound == bound }
+            return isInside ? bound / together * together : bound
+        }
+        let range = cut(range.lowerBound)..<cut(range.upperBound)
+        let start = range.lowerBound / together * together
+        let blocks = (range.upperBound - start + together - 1) / together
+        let shape: Shape = [blocks * together, test.heads.keyValues, test.size]
+        let other = Tensor([Float](repeating: 1000, count: shape.count), shape, on: device)
+        func part(_ all: [Float]) -> Tensor {
+            let some = Array(all[range.lowerBound * width..<range.upperBound * width])
+            return Tensor(some, shape.withFirst(range.count), on: device)
+        }
+        var keys = Tensor.interleavedKeys(
+            blocks: blocks, heads: test.heads.keyValues, size: test.size, on: device)
+        keys.interleaveKeys(from: 0, other)
+        keys.interleaveKeys(from: range.lowerBound - start, part(k))
+        var values = Tensor(zeros: shape, .float16, on: device)
+        values.replaceRows(from: 0, with: other)
+        values.replaceRows(from: range.lowerBound - start, with: part(v))
+        return KeyValueSegment(positions: range, interleavedKeys: keys, values: values)
     }
 
     private func definition(_ test: Case) -> [Float] { definition(test, operands(test)) }

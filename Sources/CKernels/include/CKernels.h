@@ -25,6 +25,9 @@ typedef struct {
 /// Rows of a panel: they lie next to each other, `[elements][PANEL_ROWS]`, whatever the instruction set.
 #define PANEL_ROWS 16
 
+/// Keys of f16 lie interleaved in the cache, `[elements][KEYS_TOGETHER]` for that many positions.
+#define KEYS_TOGETHER 16
+
 /// Rows of a matrix in groups: row r begins at r / group * group_stride + r % group * size.
 typedef struct {
     size_t group, group_stride, size;
@@ -160,6 +163,18 @@ typedef struct {
                    const attention_shape *shape);
     /// Adds what other keys gave to the same rows.
     void (*join_softmax)(float *state, const float *other, size_t size);
+
+    /// The same as attend, to the last bit, for queries `[rows][size]` and keys and values of f16 where they lie:
+    /// KEYS_TOGETHER positions begin at each of `keys`, interleaved, and of `values`, `stride` apart; of the last ones only
+    /// some count.  `state` is `[rows][size]` sums, then maximum and total, `[PANEL_ROWS]` each; `scores` is room for
+    /// `[keys, rounded up to KEYS_TOGETHER][PANEL_ROWS]`.  Where memory goes on with keys of other positions,
+    /// KEYS_TOGETHER * stride elements after the last, these are fetched meanwhile.
+    void (*attend_f16)(float *state, float *scores, const float *queries, const uint16_t *const *keys,
+                       const uint16_t *const *values, const attention_shape *shape);
+    /// Adds what other keys gave to the same rows of attend_f16.
+    void (*join_rows)(float *state, const float *other, size_t size, size_t rows);
+    /// Interleaved keys of f16 as rows of f32, `stride` apart.
+    void (*widen_keys)(float *out, size_t stride, const uint16_t *keys, size_t size);
 } kernel_set;
 
 /// What decides which kernels suit the CPU, as far as the operating system supports it.

@@ -43,16 +43,24 @@ public final class KVCache {
     func advance(by count: Int) { length += count }
 }
 
-/// The slots of one layer. With a capacity, position p lies in slot p mod capacity; without, pages are added.
+/// The slots of one layer. With a capacity, position p lies in slot p mod capacity; without, pages are added. Keys of f16
+/// lie interleaved, so that slots and positions are in blocks alike.
 private struct LayerCache {
     private static let pageLength = 512
+    private static let keysTogether = KeyValueSegment.keysTogether
 
-    let capacity: Int?
+    let capacity: Int?  // a multiple of `keysTogether`
     let elementType: ElementType
     private var pages: [(keys: Tensor, values: Tensor)] = []
     private var end = 0
 
-    init(capacity: Int?, elementType: ElementType) { (self.capacity, self.elementType) = (capacity, elementType) }
+    /// - Parameter capacity: the least; nil: no end.
+    init(capacity: Int?, elementType: ElementType) {
+        self.capacity = capacity.map { ($0 + Self.keysTogether - 1) / Self.keysTogether * Self.keysTogether }
+        self.elementType = elementType
+    }
+
+    private var isInterleaved: Bool { elementType == .float16 }
 
     private var slotsPerPage: Int { capacity ?? Self.pageLength }
 
@@ -63,31 +71,49 @@ private struct LayerCache {
             let slot = capacity.map { (position + written) % $0 } ?? (position + written)
             let (page, first) = (slot / slotsPerPage, slot % slotsPerPage)
             if page == pages.count {
-                let shape = keys.shape.withFirst(slotsPerPage)
-                func page() -> Tensor { Tensor(zeros: shape, elementType, on: keys.device) }
-                pages.append((page(), page()))
+                pages.append(makePage(keys.shape[1], keys.shape[2], on: keys.device))
             }
             let taken = min(count - written, slotsPerPage - first)
-            pages[page].keys.replaceRows(from: first, with: keys[written..<written + taken])
+            if isInterleaved {
+                pages[page].keys.interleaveKeys(from: first, keys[written..<written + taken])
+            } else {
+                pages[page].keys.replaceRows(from: first, with: keys[written..<written + taken])
+            }
             pages[page].values.replaceRows(from: first, with: values[written..<written + taken])
             written += taken
         }
         end = position + count
     }
 
+    private func makePage(_ heads: Int, _ size: Int, on device: Device) -> (keys: Tensor, values: Tensor) {
+        func rows() -> Tensor { Tensor(zeros: [slotsPerPage, heads, size], elementType, on: device) }
+        guard isInterleaved else { return (rows(), rows()) }
+        let blocks = slotsPerPage / Self.keysTogether
+        return (Tensor.interleavedKeys(blocks: blocks, heads: heads, size: size, on: device), rows())
+    }
+
     var segments: [KeyValueSegment] {
         if let capacity, end > capacity {
-            let (keys, values) = pages[0]
             let cut = end % capacity  // the oldest position's slot
-            let oldest = KeyValueSegment(
-                firstPosition: end - capacity, keys: keys[cut..<capacity], values: values[cut..<capacity])
-            if cut == 0 { return [oldest] }
-            return [oldest, KeyValueSegment(firstPosition: end - cut, keys: keys[0..<cut], values: values[0..<cut])]
+            let oldest = segment(end - capacity..<end - cut, page: 0, slots: cut..<capacity)
+            return cut == 0 ? [oldest] : [oldest, segment(end - cut..<end, page: 0, slots: 0..<cut)]
         }
-        return pages.enumerated().map { index, page in
+        return pages.indices.map { index in
             let first = index * slotsPerPage
-            let count = min(slotsPerPage, end - first)
-            return KeyValueSegment(firstPosition: first, keys: page.keys[0..<count], values: page.values[0..<count])
+            let positions = first..<min(first + slotsPerPage, end)
+            return segment(positions, page: index, slots: 0..<positions.count)
         }
+    }
+
+    private func segment(_ positions: Range<Int>, page: Int, slots: Range<Int>) -> KeyValueSegment {
+        let (keys, values) = pages[page]
+        guard isInterleaved else {
+            return KeyValueSegment(firstPosition: positions.lowerBound, keys: keys[slots], values: values[slots])
+        }
+        let together = Self.keysTogether
+        let blocks = slots.lowerBound / together..<(slots.upperBound + together - 1) / together
+        return KeyValueSegment(
+            positions: positions, interleavedKeys: keys[blocks],
+            values: values[blocks.lowerBound * together..<blocks.upperBound * together])
     }
 }

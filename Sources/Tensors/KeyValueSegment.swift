@@ -1,0 +1,84 @@
+import CKernels
+
+/// Keys and values of consecutive positions, for one or more key-value heads.
+///
+/// Either as rows, `[positions, keyValueHeads, headDimension]` each, of any element type; or with keys of f16
+/// interleaved, which attention of few queries reads where they lie: `[blocks, keyValueHeads, headDimension, 16]`, where
+/// position p has place p mod 16 of its block, and values of f16 as rows, 16 for each block.
+public struct KeyValueSegment: Sendable {
+    /// Positions whose keys lie next to each other.
+    public static let keysTogether = Int(KEYS_TOGETHER)
+
+    /// What of it counts. The first and the last block may hold other positions' keys beside.
+    let positions: Range<Int>
+    let keys, values: Tensor
+    let isInterleaved: Bool
+    /// The position of the first row of values.
+    let start: Int
+
+    /// - Parameter firstPosition: of the rows of `keys` and `values`.
+    public init(firstPosition: Int, keys: Tensor, values: Tensor) {
+        precondition(
+            keys.shape == values.shape && keys.elementType == values.elementType,
+            "KeyValueSegment: keys \(keys.shape) of \(keys.elementType), values \(values.shape) of \(values.elementType)"
+        )
+        positions = firstPosition..<firstPosition + keys.shape[0]
+        (self.keys, self.values, isInterleaved, start) = (keys, values, false, firstPosition)
+    }
+
+    /// Blocks of 16 positions, of which the first has `positions.lowerBound`. Segments meet only between blocks.
+    public init(positions: Range<Int>, interleavedKeys keys: Tensor, values: Tensor) {
+        let start = positions.lowerBound / Self.keysTogether * Self.keysTogether
+        let (heads, size, slots) = (keys.shape[1], keys.shape[2], keys.shape[0] * Self.keysTogether)
+        precondition(
+            keys.shape == [keys.shape[0], heads, size, Self.keysTogether] && values.shape == [slots, heads, size]
+                && keys.elementType == .float16 && values.elementType == .float16
+                && positions.upperBound <= start + slots,
+            "KeyValueSegment: positions \(positions), keys \(keys.shape), values \(values.shape)")
+        (self.positions, self.keys, self.values, isInterleaved, self.start) = (positions, keys, values, true, start)
+    }
+
+    /// `[positions, keyValueHeads, headDimension]` of what the keys would be as rows.
+    var rowShape: Shape { values.shape }
+
+    /// One head's keys of the block that begins at `position`, `[headDimension, 16]`, and its values.
+    func block(at position: Int, head: Int) -> (keys: UnsafePointer<UInt16>, values: UnsafePointer<UInt16>) {
+        let (heads, size) = (values.shape[1], values.shape[2])
+        let blocks = (position - start) / Self.keysTogether
+        return (
+            keys.bytes.assumingMemoryBound(to: UInt16.self) + (blocks * heads + head) * size * Self.keysTogether,
+            values.bytes.assumingMemoryBound(to: UInt16.self) + (blocks * Self.keysTogether * heads + head) * size
+        )
+    }
+}
+
+extension Tensor {
+    /// Room for interleaved keys of so many blocks of 16 positions, `[blocks, keyValueHeads, headDimension, 16]`.
+    public static func interleavedKeys(blocks: Int, heads: Int, size: Int, on device: Device) -> Tensor {
+        Tensor(zeros: [blocks, heads, size, KeyValueSegment.keysTogether], .float16, on: device)
+    }
+
+    /// Writes keys, f32 `[positions, keyValueHeads, headDimension]`, rounded to f16, into an interleaved tensor; the first takes
+    /// place `first`. In place unless the bytes are shared.
+    public mutating func interleaveKeys(from first: Int, _ keys: Tensor) {
+        let together = KeyValueSegment.keysTogether
+        let (count, width) = (keys.shape[0], keys.shape[1] * keys.shape[2])
+        precondition(
+            elementType == .float16 && shape == [shape[0], keys.shape[1], keys.shape[2], together] && first >= 0
+                && first + count <= shape[0] * together,
+            "interleaveKeys: \(keys.shape) at \(first) of \(shape)")
+        makeUnique()
+        let out = UnsafeMutableRawPointer(mutating: bytes).assumingMemoryBound(to: UInt16.self)
+        let values = keys.floats
+        device.withScratch((width + 1) / 2) { scratch in
+            scratch.withMemoryRebound(to: UInt16.self, capacity: width) { rounded in
+                for index in 0..<count {
+                    let (block, place) = ((first + index) / together, (first + index) % together)
+                    device.kernels.table.narrow_f16(rounded, values + index * width, width)
+                    let target = out + block * width * together + place
+                    for element in 0..<width { target[element * together] = rounded[element] }
+                }
+            }
+        }
+    }
+}
