@@ -43,7 +43,7 @@ public final class ThreadPool: Sendable {
 /// `@unchecked Sendable`: `body` and `pieces` are written only by the caller that holds `taken`, before the gate opens
 /// and after the last worker left; everything else is atomic or under `sleep`.
 final class Crew: @unchecked Sendable {
-    private static let spinNanoseconds: UInt64 = 50_000
+    private static let spinNanoseconds: UInt64 = 200_000
 
     /// One word, so that joining and closing cannot miss each other: the operation's number, whether it is open to
     /// join, and how many workers are in it.
