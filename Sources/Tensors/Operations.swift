@@ -57,17 +57,19 @@ extension Tensor {
         }
     }
 
-    /// self[indices[i]] += rows[i] along the first axis, in the order given.
-    public mutating func addRows(at indices: [Int], _ rows: Tensor) {
+    /// self[indices[i]] += weights[i] · rows[i] along the first axis, in the order given.
+    public mutating func addRows(at indices: [Int], _ rows: Tensor, weights: [Float]) {
         precondition(
-            rows.shape == shape.withFirst(indices.count), "addRows: \(rows.shape) for \(indices.count) rows of \(shape)"
-        )
+            rows.shape == shape.withFirst(indices.count) && weights.count == indices.count,
+            "addRows: \(rows.shape) and \(weights.count) weights for \(indices.count) rows of \(shape)")
         makeUnique()
         let width = shape.count / max(1, shape[0])
         let (out, added) = (mutableFloats, rows.floats)
-        for (row, index) in indices.enumerated() {
-            let target = out + index * width
-            device.kernels.table.add(target, target, added + row * width, width)
+        weights.withUnsafeBufferPointer { weights in
+            for (row, index) in indices.enumerated() {
+                device.kernels.table.weighted_rows(
+                    out + index * width, weights.baseAddress! + row, added + row * width, width, 1, width)
+            }
         }
     }
 

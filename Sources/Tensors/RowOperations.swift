@@ -34,17 +34,6 @@ extension Tensor {
         }
         return result
     }
-
-    /// Row t times factors[t].
-    public func scaledRows(_ factors: [Float]) -> Tensor {
-        precondition(factors.count == rows, "scaledRows: \(factors.count) factors for \(shape)")
-        let result = Tensor(uninitialized: shape, on: device)
-        let (out, x) = (result.mutableFloats, floats)
-        for (row, factor) in factors.enumerated() {
-            device.kernels.table.scale(out + row * columns, x + row * columns, factor, columns)
-        }
-        return result
-    }
 }
 
 extension Tensor {

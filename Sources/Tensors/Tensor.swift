@@ -74,6 +74,11 @@ public struct Tensor: Sendable {
 
     var bytes: UnsafeRawPointer { UnsafeRawPointer(storage.start + byteOffset) }
 
+    /// Whether both are the same bytes in the same shape.
+    func isView(of other: Tensor) -> Bool {
+        storage === other.storage && byteOffset == other.byteOffset && shape == other.shape
+    }
+
     mutating func holdsOnlyReference() -> Bool { !storage.isMapped && isKnownUniquelyReferenced(&storage) }
 }
 

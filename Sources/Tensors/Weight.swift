@@ -174,7 +174,8 @@ extension Tensor {
         return results
     }
 
-    /// Calls `body` with the rows of each tensor in 8 bits, `[rows, columns / 32]` blocks.
+    /// Calls `body` with the rows of each tensor in 8 bits, `[rows, columns / 32]` blocks. A tensor that follows itself is
+    /// rounded once.
     private static func withQuantizedBlocks(
         _ tensors: [Tensor], _ body: ([UnsafeMutablePointer<quantized_block>]) -> Void
     ) {
@@ -184,13 +185,16 @@ extension Tensor {
         device.withScratch(count * floatsOfBlock) { scratch in
             scratch.withMemoryRebound(to: quantized_block.self, capacity: count) { all in
                 var next = all
+                var last: (x: Tensor, blocks: UnsafeMutablePointer<quantized_block>)?
                 let blocks = tensors.map { x in
+                    if let last, last.x.isView(of: x) { return last.blocks }
                     let (first, values, columns) = (next, x.floats, x.columns)
                     device.threads.parallelFor(x.rows, grain: max(1, 65_536 / columns)) { range in
                         let start = range.lowerBound * columns
                         device.kernels.table.quantize(first + start / 32, values + start, range.count * columns)
                     }
                     next += x.shape.count / 32
+                    last = (x, first)
                     return first
                 }
                 body(blocks)

@@ -37,8 +37,8 @@ import Testing
     @Test func addsRowsInOrder() {
         var tensor = Tensor([1, 1, 2, 2, 3, 3], [3, 2], on: device)
         let copy = tensor
-        tensor.addRows(at: [2, 0, 2], Tensor([1, 2, 3, 4, 5, 6], [3, 2], on: device))
-        #expect(tensor.toArray() == [4, 5, 2, 2, 9, 11])
+        tensor.addRows(at: [2, 0, 2], Tensor([1, 2, 3, 4, 5, 6], [3, 2], on: device), weights: [1, 2, 1])
+        #expect(tensor.toArray() == [7, 9, 2, 2, 9, 11])
         #expect(copy.toArray() == [1, 1, 2, 2, 3, 3])
     }
 

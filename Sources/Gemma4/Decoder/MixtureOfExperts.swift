@@ -43,11 +43,12 @@ struct MixtureOfExperts: Sendable {
     func callAsFunction(_ hidden: Tensor) -> Tensor {
         let normed = expertNorm(hidden)
         let used = route(hidden).enumerated().filter { !$0.element.isEmpty }
-        let outputs = GatedMLP.outputs(
-            of: used.map { experts[$0.offset] }, used.map { normed.gathered($0.element.map(\.row)) })
+        // Rows come in order, each once: an expert that all have chosen reads them where they are.
+        let chosen = used.map { $0.element.count == hidden.rows ? normed : normed.gathered($0.element.map(\.row)) }
+        let outputs = GatedMLP.outputs(of: used.map { experts[$0.offset] }, chosen)
         var result = Tensor(zeros: hidden.shape, on: hidden.device)
-        for (output, (_, chosen)) in zip(outputs, used) {
-            result.addRows(at: chosen.map(\.row), output.scaledRows(chosen.map(\.weight)))
+        for (output, (_, choices)) in zip(outputs, used) {
+            result.addRows(at: choices.map(\.row), output, weights: choices.map(\.weight))
         }
         return result
     }
@@ -59,16 +60,25 @@ struct MixtureOfExperts: Sendable {
         let logits = routerProjection(routerNorm(hidden)).toArray()
         var choices = [[(row: Int, weight: Float)]](repeating: [], count: count)
         for row in 0..<hidden.rows {
-            let scores = Array(logits[row * count..<(row + 1) * count])
-            let best = scores.max()!
-            let odds = scores.map { exp($0 - best) }
-            let top = scores.indices.sorted { scores[$0] != scores[$1] ? scores[$0] > scores[$1] : $0 < $1 }.prefix(
-                topKExperts)
-            let total = top.reduce(0) { $0 + odds[$1] }
-            for expert in top {
-                choices[expert].append((row, odds[expert] / total * expertScales[expert]))
+            let scores = logits[row * count..<(row + 1) * count]
+            let top = Self.largest(topKExperts, of: scores)
+            let odds = top.map { exp(scores[$0] - scores[top[0]]) }
+            let total = odds.reduce(0, +)
+            for (index, odds) in zip(top, odds) {
+                let expert = index - scores.startIndex
+                choices[expert].append((row, odds / total * expertScales[expert]))
             }
         }
         return choices
+    }
+
+    /// The indices of the `count` largest scores, the largest first; of equal ones the first.
+    private static func largest(_ count: Int, of scores: ArraySlice<Float>) -> [Int] {
+        var top: [Int] = []
+        for index in scores.indices where top.count < count || scores[index] > scores[top[count - 1]] {
+            if top.count == count { top.removeLast() }
+            top.insert(index, at: top.firstIndex { scores[$0] < scores[index] } ?? top.count)
+        }
+        return top
     }
 }
