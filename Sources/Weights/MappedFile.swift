@@ -20,11 +20,8 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
     public enum Access: Sendable {
         /// Here and there: the kernel should not read ahead (rows of an embedding table).
         case random
-        /// From front to back.
-        case sequential
-        /// Soon and all of it: the kernel starts reading now.
-        case soon
-        /// Not any more: its pages need not stay in this process. They are read again if it comes otherwise.
+        /// Not any more, since there are copies: its pages leave this process, and where file and copies are too much for
+        /// memory the system's cache too. They are read again if it comes otherwise.
         case done
     }
 
@@ -32,6 +29,8 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
     public let byteCount: Int
     private let start: UnsafeMutableRawPointer
     private let descriptor: Int32
+    /// Up to here the system's cache may keep what is done with.
+    private let cachedByteCount: Int
 
     /// - Throws: `CheckpointError` if `path` is missing, no plain file, empty, or may not be read.
     public init(_ path: String) throws(CheckpointError) {
@@ -60,6 +59,7 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
                 .notReadable, file: path, found: "cannot be mapped (\(String(cString: strerror(errno))))",
                 remedy: "Copy it to a local disk, and see whether the address space is limited (ulimit -v).")
         }
+        cachedByteCount = Self.cachedByteCount(of: byteCount, available: Self.availableBytes)
         self.path = path
         self.start = start
         self.descriptor = descriptor
@@ -78,6 +78,23 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
         return pread(descriptor, out, range.count, off_t(first - UnsafeRawPointer(start))) == range.count
     }
 
+    /// How much of a file, from its front, the system's cache has room for beside copies of all of it; a quarter of the room
+    /// is left to others. Whatever more it keeps pushes out parts that are still to be read, of a file that was in the
+    /// cache to the end all of them.
+    static func cachedByteCount(of byteCount: Int, available: Int) -> Int { max(0, available - byteCount) / 4 * 3 }
+
+    /// Memory that programs can have, the system's cache included; without end where the system does not tell.
+    private static var availableBytes: Int {
+        guard let file = fopen("/proc/meminfo", "r") else { return .max }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let words = String(cString: line).split(separator: " ")
+            if words.first == "MemAvailable:", words.count > 1, let count = Int(words[1]) { return count << 10 }
+        }
+        return .max
+    }
+
     /// The bytes of the file; valid while this object lives.
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
 
@@ -89,11 +106,14 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
         let advice =
             switch access {
             case .random: MADV_RANDOM
-            case .sequential: MADV_SEQUENTIAL
-            case .soon: MADV_WILLNEED
             case .done: MADV_DONTNEED
             }
         madvise(start + first, range.upperBound - first, Int32(advice))
+        #if os(Linux)
+            if access == .done && range.upperBound > cachedByteCount {
+                posix_fadvise(descriptor, off_t(first), off_t(range.upperBound - first), POSIX_FADV_DONTNEED)
+            }
+        #endif
     }
 }
 

@@ -6,13 +6,22 @@ import Testing
 @testable import Weights
 
 struct MappedFileTests {
+    /// Of 14 GB beside as many of copies in 23 GB, less than 7 stay in the cache; of a file that leaves room, all.
+    @Test func whatDoesNotFitBesideItsCopiesLeavesTheCache() {
+        let gigabyte = 1 << 30
+        #expect(MappedFile.cachedByteCount(of: 14 * gigabyte, available: 23 * gigabyte) / 4 * 4 == 27 * gigabyte / 4)
+        #expect(MappedFile.cachedByteCount(of: 3 * gigabyte, available: 23 * gigabyte) > 3 * gigabyte)
+        #expect(MappedFile.cachedByteCount(of: 50 * gigabyte, available: 23 * gigabyte) == 0)
+        #expect(MappedFile.cachedByteCount(of: 50 * gigabyte, available: .max) > 50 * gigabyte)
+    }
+
     @Test func mapsTheWholeFile() throws {
         let directory = try TemporaryDirectory()
         let content = (0..<10_000).map { UInt8(truncatingIfNeeded: $0) }
         let file = try MappedFile(directory.write(content, to: "a"))
         file.advise(.random, 5_000..<6_000)
-        file.advise(.sequential)
-        file.advise(.soon, 9_999..<20_000)
+        file.advise(.done, 9_999..<20_000)
+        file.advise(.random)
         #expect(file.byteCount == 10_000)
         #expect(Array(file.bytes) == content)
     }
