@@ -132,7 +132,7 @@ struct Bench: ParsableCommand {
             let type = row.shape.rank > 1 ? elementTypes[row.name]! : .bfloat16
             return sum + type.byteCount(row.shape.count)
         }
-        let available = Self.availableBytes
+        let available = MachineLimits.availableBytes
         guard needed + 1_000_000_000 < available else {
             throw ValidationError(
                 "\(synthetic!) in \(precision.quant?.argument ?? "bf16") needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "
@@ -146,14 +146,6 @@ struct Bench: ParsableCommand {
     }
 
     private static func gigabytes(_ bytes: Int) -> String { String(format: "%.1f", Double(bytes) / 1e9) }
-
-    /// What the system can give without swapping; all its memory where it does not tell.
-    private static var availableBytes: Int {
-        let info = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
-        let line = info.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
-        let kilobytes = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
-        return kilobytes.map { $0 * 1024 } ?? Int(ProcessInfo.processInfo.physicalMemory)
-    }
 
     private static func json(_ result: Benchmark.Result) throws -> String {
         let encoder = JSONEncoder()

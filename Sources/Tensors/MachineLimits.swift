@@ -7,6 +7,14 @@ public struct MachineLimits: Sendable {
     /// f32 multiplications and additions per second of OpenBLAS, all threads together, in units of 10⁹.
     public let sgemmGigaflopsPerSecond: Double
 
+    /// Memory that the system can give without swapping, its cache of files included; all of it where it does not tell.
+    public static var availableBytes: Int {
+        let info = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
+        let line = info.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
+        let kilobytes = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
+        return kilobytes.map { $0 << 10 } ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
+    }
+
     /// Measures for about half a second, on 256 MB of memory that are released again.
     public init(measuring device: Device) {
         let device = Device(threadCount: device.threads.count, kernels: device.kernels)

@@ -59,7 +59,7 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
                 .notReadable, file: path, found: "cannot be mapped (\(String(cString: strerror(errno))))",
                 remedy: "Copy it to a local disk, and see whether the address space is limited (ulimit -v).")
         }
-        cachedByteCount = Self.cachedByteCount(of: byteCount, available: Self.availableBytes)
+        cachedByteCount = Self.cachedByteCount(of: byteCount, available: MachineLimits.availableBytes)
         self.path = path
         self.start = start
         self.descriptor = descriptor
@@ -82,18 +82,6 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
     /// is left to others. Whatever more it keeps pushes out parts that are still to be read, of a file that was in the
     /// cache to the end all of them.
     static func cachedByteCount(of byteCount: Int, available: Int) -> Int { max(0, available - byteCount) / 4 * 3 }
-
-    /// Memory that programs can have, the system's cache included; without end where the system does not tell.
-    private static var availableBytes: Int {
-        guard let file = fopen("/proc/meminfo", "r") else { return .max }
-        defer { fclose(file) }
-        var line = [CChar](repeating: 0, count: 256)
-        while fgets(&line, Int32(line.count), file) != nil {
-            let words = String(cString: line).split(separator: " ")
-            if words.first == "MemAvailable:", words.count > 1, let count = Int(words[1]) { return count << 10 }
-        }
-        return .max
-    }
 
     /// The bytes of the file; valid while this object lives.
     public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
