@@ -17,22 +17,21 @@ typedef uint16_t u16x16 __attribute__((ext_vector_type(16)));
 #define UPPER_HALVES(a, b) \
     __builtin_shufflevector(a, b, 4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15, 31)
 
-/// Eight columns of interleaved keys become rows: three rounds merge columns 4, 2 and 1 apart.
+/// Columns half of all apart are merged, number for number; three rounds turn eight columns of each half into rows.
+INLINE void merge_columns(u16x16 *merged, const u16x16 *columns) {
+    UNROLL for (size_t c = 0; c < 4; c++) {
+        merged[2 * c] = LOWER_HALVES(columns[c], columns[c + 4]);
+        merged[2 * c + 1] = UPPER_HALVES(columns[c], columns[c + 4]);
+    }
+}
+
+/// Eight columns of interleaved keys become rows.
 INLINE void widen_eight_columns(float *out, size_t stride, const uint16_t *keys) {
     u16x16 a[8], b[8];
     UNROLL for (size_t c = 0; c < 8; c++) memcpy(&a[c], keys + c * KEYS_TOGETHER, sizeof a[c]);
-    UNROLL for (size_t c = 0; c < 4; c++) {
-        b[2 * c] = LOWER_HALVES(a[c], a[c + 4]);
-        b[2 * c + 1] = UPPER_HALVES(a[c], a[c + 4]);
-    }
-    UNROLL for (size_t c = 0; c < 4; c++) {
-        a[2 * c] = LOWER_HALVES(b[c], b[c + 4]);
-        a[2 * c + 1] = UPPER_HALVES(b[c], b[c + 4]);
-    }
-    UNROLL for (size_t c = 0; c < 4; c++) {
-        b[2 * c] = LOWER_HALVES(a[c], a[c + 4]);
-        b[2 * c + 1] = UPPER_HALVES(a[c], a[c + 4]);
-    }
+    merge_columns(b, a);
+    merge_columns(a, b);
+    merge_columns(b, a);
     UNROLL for (size_t k = 0; k < 8; k++) {
         uint16_t rows[16];
         memcpy(rows, &b[k], sizeof rows);

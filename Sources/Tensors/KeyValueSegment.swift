@@ -12,31 +12,34 @@ public struct KeyValueSegment: Sendable {
     /// What of it counts. The first and the last block may hold other positions' keys beside.
     let positions: Range<Int>
     let keys, values: Tensor
-    let isInterleaved: Bool
+
+    var isInterleaved: Bool { keys.shape.rank == 4 }
     /// The position of the first row of values.
-    let start: Int
+    var start: Int { isInterleaved ? Self.start(positions) : positions.lowerBound }
 
     /// - Parameter firstPosition: of the rows of `keys` and `values`.
     public init(firstPosition: Int, keys: Tensor, values: Tensor) {
         precondition(
-            keys.shape == values.shape && keys.elementType == values.elementType,
+            keys.shape == values.shape && keys.shape.rank == 3 && keys.elementType == values.elementType,
             "KeyValueSegment: keys \(keys.shape) of \(keys.elementType), values \(values.shape) of \(values.elementType)"
         )
         positions = firstPosition..<firstPosition + keys.shape[0]
-        (self.keys, self.values, isInterleaved, start) = (keys, values, false, firstPosition)
+        (self.keys, self.values) = (keys, values)
     }
 
     /// Blocks of 16 positions, of which the first has `positions.lowerBound`. Segments meet only between blocks.
     public init(positions: Range<Int>, interleavedKeys keys: Tensor, values: Tensor) {
-        let start = positions.lowerBound / Self.keysTogether * Self.keysTogether
         let (heads, size, slots) = (keys.shape[1], keys.shape[2], keys.shape[0] * Self.keysTogether)
         precondition(
             keys.shape == [keys.shape[0], heads, size, Self.keysTogether] && values.shape == [slots, heads, size]
                 && keys.elementType == .float16 && values.elementType == .float16
-                && positions.upperBound <= start + slots,
+                && positions.upperBound <= Self.start(positions) + slots,
             "KeyValueSegment: positions \(positions), keys \(keys.shape), values \(values.shape)")
-        (self.positions, self.keys, self.values, isInterleaved, self.start) = (positions, keys, values, true, start)
+        (self.positions, self.keys, self.values) = (positions, keys, values)
     }
+
+    /// Where the block of the first of `positions` begins.
+    private static func start(_ positions: Range<Int>) -> Int { positions.lowerBound / keysTogether * keysTogether }
 
     /// `[positions, keyValueHeads, headDimension]` of what the keys would be as rows.
     var rowShape: Shape { values.shape }
