@@ -10,35 +10,54 @@
 #include "groups.h"
 
 /// Tokens whose sums stay in registers.
+#if LANES == 16 && defined(VNNI)
+#define PACKED_TOKENS 12
+#else
 #define PACKED_TOKENS (LANES == 16 ? 8 : 4)
+#endif
 
 /// The 16 or 32 activations that a group meets, of several tokens.
 typedef struct {
-    const quantized_block *blocks;
-    size_t stride;        ///< blocks from one token to the next
+    const quantized_block *blocks[PACKED_TOKENS];
     size_t first, which;  ///< the first activation of a block; which of its sums
 } activations;
 
-INLINE activations activations_at(const quantized_block *x, size_t stride, size_t column, block_type type) {
+INLINE activations activations_at(const quantized_block *x, size_t stride, size_t column, size_t tokens,
+                                  block_type type) {
     const size_t half = column / 16 % 2;
-    return (activations){x + column / 32, stride, 16 * half, format_of(type).columns == 32 ? 2 : half};
+    activations some = {.first = 16 * half, .which = format_of(type).columns == 32 ? 2 : half};
+    UNROLL for (size_t t = 0; t < tokens; t++) some.blocks[t] = x + t * stride + column / 32;
+    return some;
 }
 
-INLINE int32_t minus_sum(activations x, size_t t) { return x.blocks[t * x.stride].minus_sums[x.which]; }
+/// -factor * the sum of the activations of token t.
+INLINE int32_t minus_sum(const activations *x, size_t t, int32_t factor) {
+    const int32_t of_128 = x->blocks[t]->minus_128_sums[x->which];
+    return factor == 128 ? of_128 : (of_128 >> 7) * factor;
+}
 
 /// Activations 4j to 4j + 3 of token t for every lane.
-INLINE vi four(activations x, size_t t, size_t j) {
+INLINE vi four(const activations *x, size_t t, size_t j) {
     int32_t bytes;
-    memcpy(&bytes, x.blocks[t * x.stride].values + x.first + 4 * j, sizeof bytes);
+    memcpy(&bytes, x->blocks[t]->values + x->first + 4 * j, sizeof bytes);
     return (vi)bytes;
 }
 
-// Keeps the compiler from taking the tokens one after the other, for which there are too few registers.
+// Finishes v before what follows is read: else the compiler holds numbers of all tokens, more than there are registers.
 #if defined(__x86_64__)
-#define IN_THIS_ORDER(v) __asm__ volatile("" : "+v"(v))
+#define DONE(v) __asm__ volatile("" : "+v"(v) : : "memory")
 #else
-#define IN_THIS_ORDER(v)
+#define DONE(v)
 #endif
+
+/// sum += a * b, where twelve sums stay: the compiler would write the new sum over a or b, and copy it back.
+INLINE void add_product(vf *sum, vf a, vf b) {
+#if PACKED_TOKENS == 12
+    __asm__ volatile("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b) : "memory");
+#else
+    *sum = fma_vf(a, b, *sum);
+#endif
+}
 
 // multiply_bytes: sums[t][part] = the sum of (byte - offset) * activation of the group's columns and token t.
 #if defined(VNNI)
@@ -50,9 +69,9 @@ INLINE vi add_four(vi sum, vb w, vi x4) {
 #endif
 }
 
-INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size_t tokens, group_format f) {
+INLINE void multiply_bytes(vi sums[][PARTS], const group *g, const activations *x, size_t tokens, group_format f) {
     UNROLL for (size_t t = 0; t < tokens; t++)
-        UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] = (vi)(minus_sum(x, t) * f.offset);
+        UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] = (vi)minus_sum(x, t, f.offset);
     UNROLL for (size_t j = 0; j < f.columns / 4; j++)
         UNROLL for (size_t t = 0; t < tokens; t++)
             UNROLL for (size_t part = 0; part < PARTS; part++)
@@ -61,15 +80,15 @@ INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size
 #elif defined(DOT_PRODUCT)
 #if defined(MATRIX_PRODUCT)
 /// The same for pairs of rows and pairs of tokens, eight columns at a time.
-INLINE void multiply_pairs(vi sums[][PARTS], const group *g, activations x, group_format f) {
+INLINE void multiply_pairs(vi sums[][PARTS], const group *g, const activations *x, group_format f) {
     const int is_signed = f.highest > 127;
     int32x4_t acc[PACKED_TOKENS / 2][8];  // of rows r and r + 1 and tokens t and t + 1: (r, t), (r, t + 1), (r + 1, t), …
     memset(acc, 0, sizeof acc);
     UNROLL for (size_t j = 0; j < f.columns / 4; j += 2) {
         int8x16_t values[PACKED_TOKENS / 2];
         UNROLL for (size_t pair = 0; pair < PACKED_TOKENS / 2; pair++)
-            values[pair] = vcombine_s8(vld1_s8(x.blocks[2 * pair * x.stride].values + x.first + 4 * j),
-                                       vld1_s8(x.blocks[(2 * pair + 1) * x.stride].values + x.first + 4 * j));
+            values[pair] = vcombine_s8(vld1_s8(x->blocks[2 * pair]->values + x->first + 4 * j),
+                                       vld1_s8(x->blocks[2 * pair + 1]->values + x->first + 4 * j));
         UNROLL for (size_t i = 0; i < 4; i++) {
             uint32x4_t first = vld1q_u32((const uint32_t *)g->weights[j] + 4 * i);
             uint32x4_t next = vld1q_u32((const uint32_t *)g->weights[j + 1] + 4 * i);
@@ -87,7 +106,7 @@ INLINE void multiply_pairs(vi sums[][PARTS], const group *g, activations x, grou
         UNROLL for (size_t i = 0; i < 4; i++) {
             int32x4_t low = acc[t / 2][2 * i], high = acc[t / 2][2 * i + 1];
             four_rows[i] = vaddq_s32(t % 2 ? vuzp2q_s32(low, high) : vuzp1q_s32(low, high),
-                                     vdupq_n_s32(is_signed ? 0 : minus_sum(x, t) * f.offset));
+                                     vdupq_n_s32(is_signed ? 0 : minus_sum(x, t, f.offset)));
         }
         memcpy(sums[t], four_rows, sizeof four_rows);
     }
@@ -95,18 +114,18 @@ INLINE void multiply_pairs(vi sums[][PARTS], const group *g, activations x, grou
 #endif
 
 /// Bytes of 8 bits are read as signed numbers: they count from their offset.
-INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size_t tokens, group_format f) {
+INLINE void multiply_bytes(vi sums[][PARTS], const group *g, const activations *x, size_t tokens, group_format f) {
 #if defined(MATRIX_PRODUCT)
     if (tokens == PACKED_TOKENS) return multiply_pairs(sums, g, x, f);
 #endif
     const int is_signed = f.highest > 127;
     int32x4_t acc[PACKED_TOKENS][4];  // four rows each
     UNROLL for (size_t t = 0; t < tokens; t++)
-        UNROLL for (size_t i = 0; i < 4; i++) acc[t][i] = vdupq_n_s32(is_signed ? 0 : minus_sum(x, t) * f.offset);
+        UNROLL for (size_t i = 0; i < 4; i++) acc[t][i] = vdupq_n_s32(is_signed ? 0 : minus_sum(x, t, f.offset));
     UNROLL for (size_t j = 0; j < f.columns / 4; j += 4) {
         int8x16_t values[PACKED_TOKENS];
         UNROLL for (size_t t = 0; t < tokens; t++)
-            values[t] = vld1q_s8(x.blocks[t * x.stride].values + x.first + 4 * j);
+            values[t] = vld1q_s8(x->blocks[t]->values + x->first + 4 * j);
 #define ADD_FOUR(lane)                                                                                          \
     UNROLL for (size_t i = 0; i < 4; i++) {                                                                     \
         uint8x16_t w = vld1q_u8((const uint8_t *)g->weights[j + lane] + 16 * i);                                \
@@ -139,7 +158,7 @@ typedef enum { BOTH, LOW, HIGH } nibble;
 
 /// sums[t][part] += factor * the products of the bytes, or of one nibble of each: two products are added in 16 bits,
 /// and as many of these sums as fit, before they become 32.
-INLINE void add_products(vi sums[][PARTS], const group *g, activations x, size_t tokens, size_t columns,
+INLINE void add_products(vi sums[][PARTS], const group *g, const activations *x, size_t tokens, size_t columns,
                          int32_t highest, nibble which, int16_t factor) {
     const size_t together = INT16_MAX / (2 * 127 * highest);
     UNROLL for (size_t first = 0; first < columns / 4; first += together) {
@@ -157,7 +176,7 @@ INLINE void add_products(vi sums[][PARTS], const group *g, activations x, size_t
                     bytes products = X86(maddubs_epi16)((bytes)w[part], x4);
                     pairs[t][part] = j == first ? products : X86(add_epi16)(pairs[t][part], products);
                 }
-                UNROLL for (size_t part = 0; part < PARTS; part++) IN_THIS_ORDER(pairs[t][part]);
+                UNROLL for (size_t part = 0; part < PARTS; part++) DONE(pairs[t][part]);
             }
         }
         UNROLL for (size_t t = 0; t < tokens; t++)
@@ -166,7 +185,7 @@ INLINE void add_products(vi sums[][PARTS], const group *g, activations x, size_t
     }
 }
 
-INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size_t tokens, group_format f) {
+INLINE void multiply_bytes(vi sums[][PARTS], const group *g, const activations *x, size_t tokens, group_format f) {
     UNROLL for (size_t t = 0; t < tokens; t++)
         UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] = 0;
     if (f.highest > 127 && tokens == 1) {  // the signs go to the activations
@@ -186,36 +205,36 @@ INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size
     }
     if (f.offset)
         UNROLL for (size_t t = 0; t < tokens; t++)
-            UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] += (vi)minus_sum(x, t) * f.offset;
+            UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] += (vi)minus_sum(x, t, f.offset);
 }
 #else
-INLINE void multiply_bytes(vi sums[][PARTS], const group *g, activations x, size_t tokens, group_format f) {
+INLINE void multiply_bytes(vi sums[][PARTS], const group *g, const activations *x, size_t tokens, group_format f) {
     UNROLL for (size_t t = 0; t < tokens; t++)
         UNROLL for (size_t part = 0; part < PARTS; part++) {
-            sums[t][part] = (vi)(minus_sum(x, t) * f.offset);
+            sums[t][part] = (vi)minus_sum(x, t, f.offset);
             UNROLL for (size_t j = 0; j < f.columns / 4; j++)
                 UNROLL for (size_t lane = 0; lane < LANES; lane++)
                     UNROLL for (size_t k = 0; k < 4; k++)
                         sums[t][part][lane] += g->weights[j][part][4 * lane + k] *
-                                               x.blocks[t * x.stride].values[x.first + 4 * j + k];
+                                               x->blocks[t]->values[x->first + 4 * j + k];
         }
 }
 #endif
 
 /// sums[t][part] += the products of a group with the activations of `tokens` tokens.
-INLINE void add_group(vf sums[][PARTS], const group *g, activations x, size_t tokens, block_type type) {
-    const group_format f = format_of(type);
+INLINE void add_group(vf sums[][PARTS], const group *g, const activations *x, size_t tokens, group_format f) {
     vi products[PACKED_TOKENS][PARTS];
     multiply_bytes(products, g, x, tokens, f);
     UNROLL for (size_t t = 0; t < tokens; t++) {
-        const float scale = x.blocks[t * x.stride].scale;
-        const vf minus = (vf)(scale * (float)minus_sum(x, t));
+        const float scale = x->blocks[t]->scale;
+        const vf minus = (vf)(f.columns == 32 ? x->blocks[t]->minus_sum : scale * (float)minus_sum(x, t, 1));
         UNROLL for (size_t part = 0; part < PARTS; part++) {
             vf product = __builtin_convertvector(products[t][part], vf);
-            if (f.has_minimum) sums[t][part] = fma_vf(g->minima[part], minus, sums[t][part]);
-            sums[t][part] = fma_vf(product, g->scales[part] * scale, sums[t][part]);
+            if (f.has_minimum) add_product(&sums[t][part], g->minima[part], minus);
+            add_product(&sums[t][part], product, g->scales[part] * scale);
         }
-        UNROLL for (size_t part = 0; part < PARTS; part++) IN_THIS_ORDER(sums[t][part]);
+        if (PACKED_TOKENS < 12)
+            UNROLL for (size_t part = 0; part < PARTS; part++) DONE(sums[t][part]);
     }
 }
 
@@ -250,7 +269,8 @@ INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, co
                 UNROLL for (size_t ahead = 0; ahead < share; ahead += 64)
                     __builtin_prefetch(weight + i * share + AHEAD + ahead);
                 read_group(&g, weight, i, type);
-                add_group(sums, &g, activations_at(x, columns / 32, c + column_of(i, type), type), tokens, type);
+                const activations some = activations_at(x, columns / 32, c + column_of(i, type), tokens, type);
+                add_group(sums, &g, &some, tokens, format_of(type));
             }
     UNROLL for (size_t t = 0; t < tokens; t++)
         FOR_PARTS(rows, store(out + t * out_stride + part * LANES, sums[t][part], n));
@@ -259,17 +279,49 @@ INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, co
 /// Groups that lie unpacked at once, 40 KB.
 #define GROUPS 64
 
+/// The format of groups that lie unpacked.  With VNNI bytes count from 128, so that products begin with the sums of the
+/// activations as they are stored.
+INLINE group_format tile_format(block_type type) {
+    group_format f = format_of(type);
+#if defined(VNNI)
+    if (f.offset) f.offset = 128;
+#endif
+    return f;
+}
+
+INLINE void read_tile_group(group *g, const uint8_t *b, size_t i, block_type type) {
+    read_group(g, b, i, type);
+    const int32_t raised = tile_format(type).offset - format_of(type).offset;
+    if (raised)
+        UNROLL for (size_t j = 0; j < format_of(type).columns / 4; j++)
+            UNROLL for (size_t part = 0; part < PARTS; part++) g->weights[j][part] += (vb)(uint8_t)raised;
+}
+
+/// The same activations 32 columns on.  An address of its own for each token: one with an index takes a step more.
+INLINE void go_on(activations *x, size_t tokens) {
+    UNROLL for (size_t t = 0; t < tokens; t++) {
+        x->blocks[t]++;
+        __asm__ volatile("" : "+r"(x->blocks[t]));
+    }
+}
+
 /// The first `rows` of 16 rows times `tokens` tokens, over `count` groups; added to `out` unless they are the first.
 INLINE void packed_tile(float *out, size_t out_stride, const group *groups, size_t count, const quantized_block *x,
                         size_t x_stride, size_t rows, size_t tokens, int is_first, block_type type) {
-    const size_t together = size_of(type).length / format_of(type).columns;
+    const group_format f = tile_format(type);
+    const size_t together = size_of(type).length / f.columns;
     vf sums[PACKED_TOKENS][PARTS] = {0};
     if (!is_first)
         UNROLL for (size_t t = 0; t < tokens; t++)
             FOR_PARTS(rows, sums[t][part] = load(out + t * out_stride + part * LANES, n));
+    activations some = activations_at(x, x_stride, 0, tokens, type);
     for (size_t i = 0; i < count; i++) {
-        size_t c = i / together * size_of(type).length + column_of(i % together, type);
-        add_group(sums, groups + i, activations_at(x, x_stride, c, type), tokens, type);
+        if (f.columns == 16) {
+            size_t c = i / together * size_of(type).length + column_of(i % together, type);
+            some = activations_at(x, x_stride, c, tokens, type);
+        }
+        add_group(sums, groups + i, &some, tokens, f);
+        if (f.columns == 32) go_on(&some, tokens);
     }
     UNROLL for (size_t t = 0; t < tokens; t++)
         FOR_PARTS(rows, store(out + t * out_stride + part * LANES, sums[t][part], n));
@@ -285,16 +337,18 @@ INLINE void packed_tiles(float *out, const uint8_t *weight, const quantized_bloc
             const uint8_t *b = weight + r * s->weight_stride + c / length * 16 * size_of(type).bytes;
             size_t count = 0;
             for (; count < GROUPS && c + count / per_block * length < s->columns; b += 16 * size_of(type).bytes)
-                for (size_t i = 0; i < per_block; i++) read_group(groups + count++, b, i, type);
+                for (size_t i = 0; i < per_block; i++) read_tile_group(groups + count++, b, i, type);
             for (size_t t = 0, taken; t < s->tokens; t += taken) {
                 float *tile = out + t * s->out_stride + r;
                 const quantized_block *first = x + t * x_stride + c / 32;
-                const size_t rows = s->end_row - r < 16 ? s->end_row - r : 16;
-                taken = s->tokens - t < PACKED_TOKENS ? 1 : PACKED_TOKENS;
-                if (taken == 1)
-                    packed_tile(tile, s->out_stride, groups, count, first, x_stride, rows, 1, c == 0, type);
-                else
+                const size_t rows = s->end_row - r < 16 ? s->end_row - r : 16, left = s->tokens - t;
+                taken = left >= PACKED_TOKENS ? PACKED_TOKENS : left >= 4 ? 4 : 1;
+                if (taken == PACKED_TOKENS)
                     packed_tile(tile, s->out_stride, groups, count, first, x_stride, rows, PACKED_TOKENS, c == 0, type);
+                else if (taken == 4)
+                    packed_tile(tile, s->out_stride, groups, count, first, x_stride, rows, 4, c == 0, type);
+                else
+                    packed_tile(tile, s->out_stride, groups, count, first, x_stride, rows, 1, c == 0, type);
             }
         }
 }
@@ -349,8 +403,9 @@ static void quantize(quantized_block *out, const float *x, size_t count) {
             memcpy(out->values + i, &narrow, sizeof narrow);
             sums[i / 16] -= rounded;
         }
-        out->minus_sums[0] = __builtin_reduce_add(sums[0]);
-        out->minus_sums[1] = __builtin_reduce_add(sums[1]);
-        out->minus_sums[2] = out->minus_sums[0] + out->minus_sums[1];
+        out->minus_128_sums[0] = 128 * __builtin_reduce_add(sums[0]);
+        out->minus_128_sums[1] = 128 * __builtin_reduce_add(sums[1]);
+        out->minus_128_sums[2] = out->minus_128_sums[0] + out->minus_128_sums[1];
+        out->minus_sum = out->scale * (float)(out->minus_128_sums[2] / 128);
     }
 }

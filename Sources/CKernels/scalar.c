@@ -119,13 +119,14 @@ static void quantize(quantized_block *out, const float *x, size_t count) {
         if (peak < QUANTIZED_LEAST) peak = 0;
         float inverse = peak > 0 ? 127 / peak : 0;
         out->scale = peak / 127 + none;
-        int32_t *sums = out->minus_sums;
+        int32_t *sums = out->minus_128_sums;
         sums[0] = sums[1] = 0;
         for (size_t i = 0; i < 32; i++) {
             out->values[i] = none == 0 ? (int8_t)rintf(x[c + i] * inverse) : 0;
-            sums[i / 16] -= out->values[i];
+            sums[i / 16] -= 128 * out->values[i];
         }
         sums[2] = sums[0] + sums[1];
+        out->minus_sum = out->scale * (float)(sums[2] / 128);
     }
 }
 

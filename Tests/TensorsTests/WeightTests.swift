@@ -18,7 +18,7 @@ private let eps = 0x1p-24
         for index in 32..<64 { x[index] *= 1e30 }
         for index in 64..<96 { x[index] = 0 }
         for index in 96..<128 { x[index] *= 0x1p-130 }
-        let (values, scales, sums) = set.quantized(x)
+        let (values, scales, sums, minusSums) = set.quantized(x)
         for index in x.indices where scales[index / 32] != 0 {
             let scale = Double(scales[index / 32])
             let error = abs(Double(x[index]) - Double(values[index]) * scale)
@@ -31,7 +31,8 @@ private let eps = 0x1p-24
         for block in scales.indices {
             for (part, range) in [0..<16, 16..<32, 0..<32].enumerated() {
                 let sum = range.reduce(0) { $0 + Int(values[block * 32 + $1]) }
-                #expect(Int(sums[block * 3 + part]) == -sum)
+                #expect(Int(sums[block * 3 + part]) == -128 * sum)
+                if range.count == 32 { #expect(minusSums[block] == scales[block] * Float(-sum)) }
             }
         }
     }
@@ -62,7 +63,7 @@ private let eps = 0x1p-24
             var numbers = SeededNumbers(seed: UInt64(rows))
             let x = numbers.floats(tokens * columns)
             let found = Tensor(x, [tokens, columns], on: device).product(weight).toArray()
-            let (values, scales, _) = set.quantized(x)
+            let (values, scales, _, _) = set.quantized(x)
             let numbersOfWeight = plain.toArray().map(Double.init)
             let magnitudes = Self.magnitudes(golden, rows: rows, on: device)
             for token in 0..<tokens {
@@ -238,12 +239,12 @@ private let eps = 0x1p-24
 }
 
 extension KernelSet {
-    fileprivate func quantized(_ x: [Float]) -> (values: [Int8], scales: [Float], sums: [Int32]) {
+    fileprivate func quantized(_ x: [Float]) -> (values: [Int8], scales: [Float], sums: [Int32], minusSums: [Float]) {
         var blocks = [quantized_block](repeating: quantized_block(), count: x.count / 32)
         table.quantize(&blocks, x, x.count)
         let values = blocks.flatMap { block in withUnsafeBytes(of: block.values) { Array($0.bindMemory(to: Int8.self)) }
         }
-        let sums = blocks.flatMap { [$0.minus_sums.0, $0.minus_sums.1, $0.minus_sums.2] }
-        return (values, blocks.map(\.scale), sums)
+        let sums = blocks.flatMap { [$0.minus_128_sums.0, $0.minus_128_sums.1, $0.minus_128_sums.2] }
+        return (values, blocks.map(\.scale), sums, blocks.map(\.minus_sum))
     }
 }

@@ -61,9 +61,9 @@ typedef enum {
 
 /// 32 activations in 8 bits: x[c] is about values[c] * scale.
 typedef struct {
-    float scale;
-    int32_t minus_sums[3];  ///< minus the sums of the first 16 values, the other 16, and all 32
-    int8_t values[32];      ///< -127 to 127
+    float scale, minus_sum;     ///< minus_sum: scale * minus the sum of values
+    int32_t minus_128_sums[3];  ///< -128 times the sums of the first 16 values, the other 16, and all 32
+    int8_t values[32];          ///< -127 to 127
 } quantized_block;
 
 /// Below, 127 / x may overflow.
