@@ -22,11 +22,11 @@ typedef struct {
     size_t first, which;  ///< the first activation of a block; which of its sums
 } activations;
 
-INLINE activations activations_at(const quantized_block *x, size_t stride, size_t column, size_t tokens,
-                                  block_type type) {
+/// What the group meets that begins at `column`, of tokens whose columns begin at `blocks`.
+INLINE activations activations_at(const quantized_block *const *blocks, size_t column, size_t tokens, block_type type) {
     const size_t half = column / 16 % 2;
     activations some = {.first = 16 * half, .which = format_of(type).columns == 32 ? 2 : half};
-    UNROLL for (size_t t = 0; t < tokens; t++) some.blocks[t] = x + t * stride + column / 32;
+    UNROLL for (size_t t = 0; t < tokens; t++) some.blocks[t] = blocks[t] + column / 32;
     return some;
 }
 
@@ -262,6 +262,8 @@ INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, co
     // Groups that are unrolled: those of 32 columns and several tokens have too many numbers for the registers.
     const size_t most = tokens == 1 || format_of(type).columns == 16 ? 4 : 1, together = groups < most ? groups : most;
     vf sums[PACKED_TOKENS][PARTS] = {0};
+    const quantized_block *blocks[PACKED_TOKENS];
+    UNROLL for (size_t t = 0; t < tokens; t++) blocks[t] = x + t * (columns / 32);
     for (size_t c = 0; c < columns; c += length, weight += 16 * size_of(type).bytes)
         for (size_t first = 0; first < groups; first += together)
             UNROLL for (size_t i = first; i < first + together; i++) {
@@ -269,7 +271,7 @@ INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, co
                 UNROLL for (size_t ahead = 0; ahead < share; ahead += 64)
                     __builtin_prefetch(weight + i * share + AHEAD + ahead);
                 read_group(&g, weight, i, type);
-                const activations some = activations_at(x, columns / 32, c + column_of(i, type), tokens, type);
+                const activations some = activations_at(blocks, c + column_of(i, type), tokens, type);
                 add_group(sums, &g, &some, tokens, format_of(type));
             }
     UNROLL for (size_t t = 0; t < tokens; t++)
@@ -297,32 +299,51 @@ INLINE void read_tile_group(group *g, const uint8_t *b, size_t i, block_type typ
             UNROLL for (size_t part = 0; part < PARTS; part++) g->weights[j][part] += (vb)(uint8_t)raised;
 }
 
-/// The same activations 32 columns on.  An address of its own for each token: one with an index takes a step more.
-INLINE void go_on(activations *x, size_t tokens) {
-    UNROLL for (size_t t = 0; t < tokens; t++) {
-        x->blocks[t]++;
-        __asm__ volatile("" : "+r"(x->blocks[t]));
+/// sums += the groups, whose columns go on in order after every `stretch` of them.
+INLINE void add_groups(vf sums[][PARTS], const group *groups, size_t count, const quantized_block *x, size_t x_stride,
+                       size_t tokens, size_t stretch, block_type type) {
+    const group_format f = tile_format(type);
+    const quantized_block *blocks[PACKED_TOKENS];
+    UNROLL for (size_t t = 0; t < tokens; t++) blocks[t] = x + t * x_stride;
+    for (size_t i = 0; i < count; i += stretch) {
+        UNROLL for (size_t k = 0; k < stretch; k++) {
+            const activations some = activations_at(blocks, column_of(k, type), tokens, type);
+            add_group(sums, groups + i + k, &some, tokens, f);
+        }
+        // An address of its own for each token: one with an index takes a step more.
+        UNROLL for (size_t t = 0; t < tokens; t++) {
+            blocks[t] += stretch * f.columns / 32;
+            __asm__ volatile("" : "+r"(blocks[t]));
+        }
+    }
+}
+
+/// The same, each group at its column: there are too few registers for eight groups at once.
+INLINE void add_groups_by_index(vf sums[][PARTS], const group *groups, size_t count, const quantized_block *x,
+                                size_t x_stride, size_t tokens, block_type type) {
+    const size_t together = size_of(type).length / format_of(type).columns;
+    const quantized_block *blocks[PACKED_TOKENS];
+    UNROLL for (size_t t = 0; t < tokens; t++) blocks[t] = x + t * x_stride;
+    for (size_t i = 0; i < count; i++) {
+        const size_t c = i / together * size_of(type).length + column_of(i % together, type);
+        const activations some = activations_at(blocks, c, tokens, type);
+        add_group(sums, groups + i, &some, tokens, tile_format(type));
     }
 }
 
 /// The first `rows` of 16 rows times `tokens` tokens, over `count` groups; added to `out` unless they are the first.
 INLINE void packed_tile(float *out, size_t out_stride, const group *groups, size_t count, const quantized_block *x,
                         size_t x_stride, size_t rows, size_t tokens, int is_first, block_type type) {
-    const group_format f = tile_format(type);
-    const size_t together = size_of(type).length / f.columns;
     vf sums[PACKED_TOKENS][PARTS] = {0};
     if (!is_first)
         UNROLL for (size_t t = 0; t < tokens; t++)
             FOR_PARTS(rows, sums[t][part] = load(out + t * out_stride + part * LANES, n));
-    activations some = activations_at(x, x_stride, 0, tokens, type);
-    for (size_t i = 0; i < count; i++) {
-        if (f.columns == 16) {
-            size_t c = i / together * size_of(type).length + column_of(i % together, type);
-            some = activations_at(x, x_stride, c, tokens, type);
-        }
-        add_group(sums, groups + i, &some, tokens, f);
-        if (f.columns == 32) go_on(&some, tokens);
-    }
+    if (format_of(type).columns == 32)
+        add_groups(sums, groups, count, x, x_stride, tokens, 1, type);
+    else if (PACKED_TOKENS == 12)
+        add_groups(sums, groups, count, x, x_stride, tokens, 8, type);
+    else
+        add_groups_by_index(sums, groups, count, x, x_stride, tokens, type);
     UNROLL for (size_t t = 0; t < tokens; t++)
         FOR_PARTS(rows, store(out + t * out_stride + part * LANES, sums[t][part], n));
 }
