@@ -13,72 +13,24 @@ typedef struct {
 #define ROWS 16
 #define RUNS 14
 
-/// The runs in the order in which the kernels read them.
-INLINE size_t runs_of(block_type type, run runs[RUNS]) {
-    size_t n = 0;
-    switch (type) {
-        case BLOCK_q4_0:
-        case BLOCK_iq4_nl:
-            runs[n++] = (run){0, 2, 1};
-            runs[n++] = (run){2, 4, 4};
-            break;
-        case BLOCK_q4_1:
-            runs[n++] = (run){0, 2, 2};
-            runs[n++] = (run){4, 4, 4};
-            break;
-        case BLOCK_q5_0:
-            runs[n++] = (run){0, 2, 1};
-            runs[n++] = (run){2, 4, 1};
-            runs[n++] = (run){6, 4, 4};
-            break;
-        case BLOCK_q5_1:
-            runs[n++] = (run){0, 2, 2};
-            runs[n++] = (run){4, 4, 1};
-            runs[n++] = (run){8, 4, 4};
-            break;
-        case BLOCK_q2_K:
-            runs[n++] = (run){80, 2, 2};
-            runs[n++] = (run){0, 1, 16};
-            runs[n++] = (run){16, 4, 16};
-            break;
-        case BLOCK_q3_K:
-            runs[n++] = (run){108, 2, 1};
-            runs[n++] = (run){96, 1, 12};
-            runs[n++] = (run){0, 4, 8};
-            runs[n++] = (run){32, 4, 16};
-            break;
-        case BLOCK_iq4_xs:
-            runs[n++] = (run){0, 2, 1};
-            runs[n++] = (run){2, 1, 6};
-            runs[n++] = (run){8, 4, 32};
-            break;
-        case BLOCK_q8_0:
-            runs[n++] = (run){0, 2, 1};
-            runs[n++] = (run){2, 4, 8};
-            break;
-        case BLOCK_q4_K:
-            runs[n++] = (run){0, 2, 2};
-            runs[n++] = (run){4, 1, 12};
-            runs[n++] = (run){16, 4, 32};
-            break;
-        case BLOCK_q5_K:
-            runs[n++] = (run){0, 2, 2};
-            runs[n++] = (run){4, 1, 12};
-            runs[n++] = (run){16, 4, 40};
-            break;
-        case BLOCK_q6_K:
-            runs[n++] = (run){208, 2, 1};
-            runs[n++] = (run){192, 1, 16};
-            for (size_t part = 0; part < 4; part++) {
-                size_t low = 64 * (part / 2) + 16 * (part % 2), high = 128 + 32 * (part / 2) + 16 * (part % 2);
-                runs[n++] = (run){low, 4, 4};
-                runs[n++] = (run){low + 32, 4, 4};
-                runs[n++] = (run){high, 4, 4};
-            }
-            break;
-    }
-    return n;
-}
+/// The runs of each type in the order in which the kernels read them; a count of 0 ends them.
+static const run runs_of[][RUNS + 1] = {
+    [BLOCK_q4_0] = {{0, 2, 1}, {2, 4, 4}},
+    [BLOCK_q4_1] = {{0, 2, 2}, {4, 4, 4}},
+    [BLOCK_q5_0] = {{0, 2, 1}, {2, 4, 1}, {6, 4, 4}},
+    [BLOCK_q5_1] = {{0, 2, 2}, {4, 4, 1}, {8, 4, 4}},
+    [BLOCK_q8_0] = {{0, 2, 1}, {2, 4, 8}},
+    [BLOCK_q2_K] = {{80, 2, 2}, {0, 1, 16}, {16, 4, 16}},
+    [BLOCK_q3_K] = {{108, 2, 1}, {96, 1, 12}, {0, 4, 8}, {32, 4, 16}},
+    [BLOCK_q4_K] = {{0, 2, 2}, {4, 1, 12}, {16, 4, 32}},
+    [BLOCK_q5_K] = {{0, 2, 2}, {4, 1, 12}, {16, 4, 40}},
+    // For 16 columns of each quarter of 128: low bits of quarters 1 and 3, of 2 and 4, high bits of all.
+    [BLOCK_q6_K] = {{208, 2, 1}, {192, 1, 16},
+                    {0, 4, 4}, {32, 4, 4}, {128, 4, 4}, {16, 4, 4}, {48, 4, 4}, {144, 4, 4},
+                    {64, 4, 4}, {96, 4, 4}, {160, 4, 4}, {80, 4, 4}, {112, 4, 4}, {176, 4, 4}},
+    [BLOCK_iq4_nl] = {{0, 2, 1}, {2, 4, 4}},
+    [BLOCK_iq4_xs] = {{0, 2, 1}, {2, 1, 6}, {8, 4, 32}},
+};
 
 typedef uint32_t four_units __attribute__((ext_vector_type(4)));
 
@@ -101,16 +53,15 @@ INLINE void interleave_four(uint8_t *out, const uint8_t *const rows[ROWS], size_
 }
 
 INLINE void pack_block(uint8_t *out, const uint8_t *const rows[ROWS], block_type type) {
-    run runs[RUNS];
-    size_t count = runs_of(type, runs);
 #pragma clang loop unroll(full)
-    for (size_t i = 0; i < count; i++) {
-        size_t bytes = runs[i].bytes, end = runs[i].offset + bytes * runs[i].count;
-        if (bytes == 4 && runs[i].count % 4 == 0)
-            for (size_t offset = runs[i].offset; offset < end; offset += 16, out += 16 * ROWS)
+    for (size_t i = 0; i < RUNS; i++) {
+        const run r = runs_of[type][i];
+        const size_t bytes = r.bytes, end = r.offset + bytes * r.count;
+        if (bytes == 4 && r.count % 4 == 0)
+            for (size_t offset = r.offset; offset < end; offset += 16, out += 16 * ROWS)
                 interleave_four(out, rows, offset);
         else
-            for (size_t offset = runs[i].offset; offset < end; offset += bytes)
+            for (size_t offset = r.offset; offset < end; offset += bytes)
 #pragma clang loop unroll(full)
                 for (size_t row = 0; row < ROWS; row++, out += bytes) memcpy(out, rows[row] + offset, bytes);
     }
@@ -134,9 +85,7 @@ void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, si
 }
 
 void unpack(uint8_t *block, const uint8_t *packed, size_t row, block_type type) {
-    run runs[RUNS];
-    size_t count = runs_of(type, runs);
-    for (size_t i = 0; i < count; i++)
-        for (size_t unit = 0; unit < runs[i].count; unit++, packed += ROWS * runs[i].bytes)
-            memcpy(block + runs[i].offset + unit * runs[i].bytes, packed + row * runs[i].bytes, runs[i].bytes);
+    for (const run *r = runs_of[type]; r->count; r++)
+        for (size_t unit = 0; unit < r->count; unit++, packed += ROWS * r->bytes)
+            memcpy(block + r->offset + unit * r->bytes, packed + row * r->bytes, r->bytes);
 }
