@@ -14,6 +14,9 @@ struct SoundFile: ~Copyable, @unchecked Sendable {
     /// Frames that the header announces; 0 or far too many where it does not know.
     let announcedFrames: Int
 
+    /// libsndfile keeps why an opening failed in one place for all threads, and the next opening overwrites it.
+    private static let opening = NSLock()
+
     private let stream: ByteStream
     private let handle: OpaquePointer
     private var framesRead = 0
@@ -28,6 +31,8 @@ struct SoundFile: ~Copyable, @unchecked Sendable {
         defer { withExtendedLifetime(stream) {} }  // libsndfile has its address, also while it fails
         var callbacks = ByteStream.callbacks
         var info = SF_INFO()
+        Self.opening.lock()
+        defer { Self.opening.unlock() }
         let opened = sf_open_virtual(
             &callbacks, Int32(SFM_READ), &info, Unmanaged.passUnretained(stream).toOpaque())
         guard let opened else { throw Self.refusal(source) }

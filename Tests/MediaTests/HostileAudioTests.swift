@@ -1,5 +1,6 @@
 import Foundation
 import Media
+import Synchronization
 import TestSupport
 import Testing
 
@@ -82,6 +83,21 @@ import Testing
         #expect(error.code == bad.code)
         #expect(error.description.hasPrefix("bad.wav: expected ") && error.description.hasSuffix("."))
         #expect(error.description.contains(bad.says), "\(error)")
+    }
+
+    /// libsndfile keeps what went wrong in opening for all threads together.
+    @Test func threadsOpenAtOnce() {
+        let (good, bad) = (wavFile(Self.silence), wavFile(Self.silence, bits: 0))
+        let wrong = Mutex<[String]>([])
+        DispatchQueue.concurrentPerform(iterations: 60_000) { index in
+            do {
+                _ = try AudioReader(index.isMultiple(of: 2) ? good : bad)
+            } catch {
+                guard !"\(error)".contains("unimplemented format") else { return }
+                wrong.withLock { $0.append("\(error)") }
+            }
+        }
+        #expect(wrong.withLock { $0 } == [])
     }
 
     @Test func missingFilesAreNamed() throws {
