@@ -9,12 +9,15 @@
 
 #include "groups.h"
 
-/// Tokens whose sums stay in registers.
+/// Whether there are registers for twelve tokens: 32, each with a row in a lane, and no sums of 16 bits beside.
 #if LANES == 16 && defined(VNNI)
-#define PACKED_TOKENS 12
+#define MANY_REGISTERS 1
 #else
-#define PACKED_TOKENS (LANES == 16 ? 8 : 4)
+#define MANY_REGISTERS 0
 #endif
+
+/// Tokens whose sums stay in registers.
+#define PACKED_TOKENS (MANY_REGISTERS ? 12 : LANES == 16 ? 8 : 4)
 
 /// The 16 or 32 activations that a group meets, of several tokens.
 typedef struct {
@@ -50,9 +53,9 @@ INLINE vi four(const activations *x, size_t t, size_t j) {
 #define DONE(v)
 #endif
 
-/// sum += a * b, where twelve sums stay: the compiler would write the new sum over a or b, and copy it back.
+/// sum += a * b, and with many registers where sum is: the compiler would write it over a or b, and copy it back.
 INLINE void add_product(vf *sum, vf a, vf b) {
-#if PACKED_TOKENS == 12
+#if MANY_REGISTERS
     __asm__ volatile("vfmadd231ps %2, %1, %0" : "+v"(*sum) : "v"(a), "v"(b) : "memory");
 #else
     *sum = fma_vf(a, b, *sum);
@@ -233,7 +236,7 @@ INLINE void add_group(vf sums[][PARTS], const group *g, const activations *x, si
             if (f.has_minimum) add_product(&sums[t][part], g->minima[part], minus);
             add_product(&sums[t][part], product, g->scales[part] * scale);
         }
-        if (PACKED_TOKENS < 12)
+        if (!MANY_REGISTERS)
             UNROLL for (size_t part = 0; part < PARTS; part++) DONE(sums[t][part]);
     }
 }
@@ -340,7 +343,7 @@ INLINE void packed_tile(float *out, size_t out_stride, const group *groups, size
             FOR_PARTS(rows, sums[t][part] = load(out + t * out_stride + part * LANES, n));
     if (format_of(type).columns == 32)
         add_groups(sums, groups, count, x, x_stride, tokens, 1, type);
-    else if (PACKED_TOKENS == 12)
+    else if (MANY_REGISTERS)
         add_groups(sums, groups, count, x, x_stride, tokens, 8, type);
     else
         add_groups_by_index(sums, groups, count, x, x_stride, tokens, type);
