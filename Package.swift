@@ -23,9 +23,10 @@ let package = Package(
         .target(
             name: "Gemma4Kit",
             dependencies: [
-                "Gemma4", "Tokenization", "Media", "Weights", "Tensors", "JSONText",
+                "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors", "JSONText",
                 .product(name: "Logging", package: "swift-log"),
             ]),
+        .target(name: "Generation", dependencies: ["Gemma4", "Tokenization", "Tensors"]),
         .target(name: "Gemma4", dependencies: ["Weights", "Tensors", "JSONText"]),
         .target(name: "Tokenization", dependencies: ["JSONText"]),
         .target(name: "Media", dependencies: ["CImageDecoding", "CSndFile", "CSoxr"]),
@@ -59,6 +60,7 @@ let package = Package(
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"]),
         .testTarget(name: "MediaTests", dependencies: ["Media", "TestSupport"]),
         .testTarget(name: "Gemma4Tests", dependencies: ["Gemma4", "TestSupport"]),
+        .testTarget(name: "GenerationTests", dependencies: ["Generation", "TestSupport"]),
         .testTarget(name: "Gemma4KitTests", dependencies: ["Gemma4Kit", "TestSupport"]),
         .testTarget(name: "Gemma4CLITests", dependencies: ["Gemma4CLI", "TestSupport"]),
     ],

@@ -11,8 +11,8 @@ public struct Gemma4Model: Sendable {
     /// How caches store keys and values.
     public let keyValueType: ElementType
     let decoder: Decoder
-    private let vision: (tower: VisionTower, embedder: MultimodalEmbedder)?
-    private let audio: (tower: AudioTower, embedder: MultimodalEmbedder)?
+    let vision: (tower: VisionTower, embedder: MultimodalEmbedder)?
+    let audio: (tower: AudioTower, embedder: MultimodalEmbedder)?
 
     /// One sequence's share of a forward pass.
     public struct Input {
@@ -66,80 +66,56 @@ public struct Gemma4Model: Sendable {
         }
     }
 
-    /// The soft tokens of one picture.
-    ///
-    /// - Returns: `[softTokenCount, hiddenSize]`.
-    /// - Throws: `ModelInputError` if the checkpoint has no vision tower, or no positions for so long a picture.
-    public func softTokens(_ patches: ImagePatches) throws -> Tensor {
-        guard let vision else { throw ModelInputError(.noTower("image")) }
-        let values = Tensor(patches.values, [patches.count, patches.values.count / max(1, patches.count)], on: device)
-        return vision.embedder(try vision.tower(values, patches.grid))
-    }
-
-    /// The soft tokens of one recording of at most 30 s.
-    ///
-    /// - Parameter frames: log-mel frames, `[frames, 128]`, row-major.
-    /// - Returns: `[⌈frames / 4⌉, hiddenSize]`.
-    /// - Throws: `ModelInputError` if the checkpoint has no audio tower.
-    public func softTokens(melFrames frames: [Float]) throws -> Tensor {
-        guard let audio else { throw ModelInputError(.noTower("audio")) }
-        let bands = SubsampleConvolution.melBins
-        return audio.embedder(audio.tower(Tensor(frames, [frames.count / bands, bands], on: device)))
-    }
-
     /// Runs the tokens of several sequences in one pass over the weights.
     ///
-    /// - Returns: for each sequence its wanted rows after the final norm, `[wanted, hiddenSize]`; see `logits`.
+    /// - Returns: the wanted rows of all sequences in their order, after the final norm, `[wanted, hiddenSize]`; see `logits`.
     /// - Throws: `ModelInputError`; then no cache has changed.
-    public func callAsFunction(_ inputs: [Input]) throws -> [Tensor] {
+    public func callAsFunction(_ inputs: [Input]) throws -> Tensor {
         decoder(try inputs.map(decoderInput))
     }
 
     /// The logits of rows after the final norm, soft-capped: `[rows, hiddenSize]` to `[rows, vocabSize]`.
     public func logits(_ hidden: Tensor) -> Tensor { decoder.logits(hidden) }
 
-    /// An empty cache for one sequence whose passes bring at most `chunkLength` tokens each.
-    public func makeCache(chunkLength: Int) -> KVCache {
-        KVCache(decoder.plans, chunkLength: chunkLength, elementType: keyValueType)
+    /// An empty cache for one sequence.
+    public func makeCache() -> KVCache { KVCache(decoder.plans, elementType: keyValueType) }
+
+    /// Bytes that the cache of one sequence takes at most.
+    ///
+    /// - Parameter chunkLength: the most tokens that one pass brings.
+    package func cacheByteCount(positions: Int, chunkLength: Int) -> Int {
+        KVCache.byteCount(
+            decoder.plans, positions: positions, chunkLength: chunkLength, elementType: keyValueType)
     }
 
-    /// Cuts a prompt into chunks of at most `length` tokens, none through an image that looks ahead.
+    /// Whether the tokens of one image see each other in both directions, so that a pass takes images whole.
+    package var readsImagesWhole: Bool { decoder.plans.contains(where: \.seesWholeImages) }
+
+    /// Checks what a sequence is to read.
     ///
-    /// - Throws: `ModelInputError` if an image is longer than a chunk.
-    public func chunks(of tokens: [Int], length: Int) throws -> [Range<Int>] {
-        let ends = decoder.plans.contains(where: \.seesWholeImages) ? blockEnds(tokens) : tokens.indices.map { $0 + 1 }
-        var chunks: [Range<Int>] = []
-        var start = 0
-        var end = 0
-        while end < tokens.count {
-            let next = ends[end]
-            if next - start > length {
-                guard end > start else {
-                    throw ModelInputError(.imageLongerThanChunk(tokens: next - end, chunkLength: length))
-                }
-                chunks.append(start..<end)
-                start = end
-            } else {
-                end = next
-            }
+    /// - Parameters:
+    ///   - position: tokens that precede these.
+    ///   - softTokenCount: soft tokens given for the placeholders among them.
+    /// - Throws: `ModelInputError`.
+    package func check(_ tokens: [Int], at position: Int, softTokenCount: Int) throws {
+        let text = configuration.textConfig
+        if let unknown = tokens.first(where: { $0 < 0 || $0 >= text.vocabSize }) {
+            throw ModelInputError(.unknownToken(id: unknown, vocabSize: text.vocabSize))
         }
-        return start < end ? chunks + [start..<end] : chunks
+        let needed = position + tokens.count
+        guard needed <= text.maxPositionEmbeddings else {
+            throw ModelInputError(.contextLength(needed: needed, limit: text.maxPositionEmbeddings))
+        }
+        let placeholders = tokens.count(where: isPlaceholder)
+        guard placeholders == softTokenCount else {
+            throw ModelInputError(.softTokenCount(expected: placeholders, found: softTokenCount))
+        }
     }
 
     func decoderInput(_ input: Input) throws -> Decoder.Input {
         let text = configuration.textConfig
-        if let unknown = input.tokens.first(where: { $0 < 0 || $0 >= text.vocabSize }) {
-            throw ModelInputError(.unknownToken(id: unknown, vocabSize: text.vocabSize))
-        }
-        let needed = input.cache.length + input.tokens.count
-        guard needed <= text.maxPositionEmbeddings else {
-            throw ModelInputError(.contextLength(needed: needed, limit: text.maxPositionEmbeddings))
-        }
+        try check(input.tokens, at: input.cache.length, softTokenCount: input.softTokens?.shape[0] ?? 0)
         let softRows = input.tokens.indices.filter { isPlaceholder(input.tokens[$0]) }
-        let given = input.softTokens?.shape[0] ?? 0
-        guard softRows.count == given else {
-            throw ModelInputError(.softTokenCount(expected: softRows.count, found: given))
-        }
         return Decoder.Input(
             tokens: input.tokens.map { isPlaceholder($0) ? text.padTokenId : $0 }, softRows: softRows,
             softTokens: input.softTokens, blockEnds: blockEnds(input.tokens), wantedRows: input.wantedRows,
@@ -149,7 +125,7 @@ public struct Gemma4Model: Sendable {
     /// Whether a soft token stands in the place of this id.
     public func isPlaceholder(_ token: Int) -> Bool { isVisual(token) || token == configuration.audioTokenId }
 
-    private func isVisual(_ token: Int) -> Bool {
+    package func isVisual(_ token: Int) -> Bool {
         token == configuration.imageTokenId || token == configuration.videoTokenId
     }
 

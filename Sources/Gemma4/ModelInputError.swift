@@ -9,8 +9,6 @@ public struct ModelInputError: Error, Equatable, CustomStringConvertible {
         case contextLength(needed: Int, limit: Int)
         /// A kind of input that this variant has no tower for: "image", "audio".
         case noTower(String)
-        /// An image of more soft tokens than one chunk of the cache holds.
-        case imageLongerThanChunk(tokens: Int, chunkLength: Int)
         /// More patches along one side of an image than the checkpoint has positions for.
         case imageSide(patches: Int, limit: Int)
         /// No token at all.
@@ -34,8 +32,6 @@ public struct ModelInputError: Error, Equatable, CustomStringConvertible {
         case .noTower(let kind):
             "this checkpoint has no \(kind) tower and takes no \(kind) input; E2B and E4B take text, pictures and sound, "
                 + "31B and 26B-A4B text and pictures. The towers of a .gguf file are in its mmproj file"
-        case .imageLongerThanChunk(let tokens, let chunkLength):
-            "an image of \(tokens) soft tokens must be read in one piece; the cache was made for \(chunkLength)"
         case .imageSide(let patches, let limit):
             "the image is \(patches) patches long; the checkpoint has positions for \(limit). Choose a smaller budget of "
                 + "soft tokens, or cut the image"

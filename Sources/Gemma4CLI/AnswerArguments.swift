@@ -20,6 +20,6 @@ struct AnswerArguments: ParsableArguments {
     /// Greedy.
     func options(loopGuard: LoopGuard) -> GenerationOptions {
         GenerationOptions(
-            maxTokens: maxTokens ?? Self.defaultMaxTokens, loopGuard: noLoopGuard ? nil : loopGuard)
+            sampling: .greedy, maxTokens: maxTokens ?? Self.defaultMaxTokens, loopGuard: noLoopGuard ? nil : loopGuard)
     }
 }

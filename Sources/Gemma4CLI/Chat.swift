@@ -40,7 +40,7 @@ struct Chat: AsyncParsableCommand {
                 case .text(let text):
                     let progress = ProgressLine("prompt")
                     let options = sampling.options(over: SamplingOptions(pipeline.generationConfiguration), progress: progress)
-                    let answer = conversation.respond(to: text, images: images, audio: recordings, options: options)
+                    let answer = conversation.streamResponse(to: text, images: images, audio: recordings, options: options)
                     (images, recordings) = ([], [])
                     try await printer.print(answer, of: pipeline, progress: progress)
                 }

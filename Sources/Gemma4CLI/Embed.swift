@@ -1,7 +1,7 @@
 import ArgumentParser
 import Gemma4Kit
 
-struct Embed: ParsableCommand {
+struct Embed: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Save the soft tokens of a picture or a recording: what the text model sees of it.",
         usage: "gemma4 embed [<options>] (--image <file> | --audio <file>) -o <file>",
@@ -24,13 +24,13 @@ struct Embed: ParsableCommand {
 
     @OptionGroup var imageTokens: ImageTokensOption
 
-    func run() throws {
+    func run() async throws {
         guard (image == nil) != (audio == nil) else { throw ValidationError("expected one of --image and --audio") }
         let pipeline = try model.open()
         let progress = ProgressLine(image ?? audio ?? "")
         progress.begin()
         defer { progress.end() }
-        let pieces = try softTokens(pipeline)
+        let pieces = try await softTokens(pipeline)
         let width = pipeline.model.configuration.textConfig.hiddenSize
         let file = NumpyFile(pieces.flatMap { $0.toArray() }, shape: [pieces.reduce(0) { $0 + $1.shape[0] }, width])
         progress.end()
@@ -41,8 +41,8 @@ struct Embed: ParsableCommand {
         }
     }
 
-    private func softTokens(_ pipeline: Gemma4Pipeline) throws -> [Tensor] {
-        if let image { return [try pipeline.softTokens(try ImageInput(argument: image), maxTokens: imageTokens.count)] }
-        return try pipeline.softTokens(try AudioInput(argument: audio ?? StandardInput.argument))
+    private func softTokens(_ pipeline: Gemma4Pipeline) async throws -> [Tensor] {
+        if let image { return [try await pipeline.softTokens(try ImageInput(argument: image), maxTokens: imageTokens.count)] }
+        return try await pipeline.softTokens(try AudioInput(argument: audio ?? StandardInput.argument))
     }
 }

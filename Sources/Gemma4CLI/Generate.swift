@@ -78,7 +78,7 @@ struct Generate: AsyncParsableCommand {
         }
         let progress = ProgressLine("prompt")
         progress.begin()
-        let made = try pipeline.prompt(conversation.messages, media: conversation.media, options: conversation.options)
+        let made = try await pipeline.prompt(conversation.messages, media: conversation.media, options: conversation.options)
         if printPrompt {
             progress.end()
             let object: JSONValue = [
@@ -98,7 +98,7 @@ struct Generate: AsyncParsableCommand {
         var options = PromptOptions(thinking: thinking == .on, imageTokens: imageTokens.count)
         if let messages {
             let file = try MessagesFile(messages)
-            options.mediaDirectory = file.directory
+            options.resolver = .files(in: file.directory)
             return (file.messages, nil, options)
         }
         let text = prompt == StandardInput.argument ? try StandardInput.readText() : prompt ?? ""

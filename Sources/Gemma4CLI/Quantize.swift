@@ -101,7 +101,7 @@ struct Quantize: AsyncParsableCommand {
             progress.begin()
             defer { progress.end() }
             if ["txt", "md"].contains(URL(filePath: file).pathExtension.lowercased()) {
-                try comparison.add(text: text(of: file), original, quantized)
+                try await comparison.add(text: text(of: file), original, quantized)
             } else {
                 try await comparison.add(recording: AudioInput(argument: file), original, quantized)
             }

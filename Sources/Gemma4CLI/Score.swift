@@ -39,7 +39,7 @@ struct Score: AsyncParsableCommand {
         let progress = ProgressLine("scoring")
         progress.begin()
         defer { progress.end() }
-        let score = try await pipeline.score(try prompt(pipeline))
+        let score = try await pipeline.score(try await prompt(pipeline))
         progress.end()
         switch format {
         case .text:
@@ -58,16 +58,16 @@ struct Score: AsyncParsableCommand {
         }
     }
 
-    private func prompt(_ pipeline: Gemma4Pipeline) throws -> Prompt {
+    private func prompt(_ pipeline: Gemma4Pipeline) async throws -> Prompt {
         if let tokens { return Prompt(tokens: try Self.ids(tokens)) }
         if let text {
             return try pipeline.prompt(text: text == StandardInput.argument ? StandardInput.readText() : text)
         }
         let file = try MessagesFile(messages ?? StandardInput.argument)
         let options = PromptOptions(
-            imageTokens: imageTokens.count, mediaDirectory: file.directory,
+            imageTokens: imageTokens.count, resolver: .files(in: file.directory),
             addGenerationPrompt: file.messages.last?.role != .assistant)
-        return try pipeline.prompt(file.messages, options: options)
+        return try await pipeline.prompt(file.messages, options: options)
     }
 
     private static func ids(_ list: String) throws -> [Int] {

@@ -1,5 +1,6 @@
 import Foundation
 import Gemma4
+import Generation
 import Media
 import Tensors
 
@@ -124,7 +125,7 @@ public struct Benchmark: Sendable {
         var prefills: [Double] = []
         var decodes: [Double] = []
         for round in 0...repeats {
-            let cache = model.makeCache(chunkLength: Generator.chunkLength)
+            let cache = model.makeCache()
             let start = clock.now
             try read(randomTokens(promptTokens, model), model, cache)
             let prefill = start.duration(to: clock.now).inSeconds
@@ -142,7 +143,7 @@ public struct Benchmark: Sendable {
     /// that each has its share of a machine's better and worse moments; what one round has written precedes the next.
     private func decodeSeconds(_ model: Gemma4Model) throws -> [Double] {
         let caches = try depths.map { depth in
-            let cache = model.makeCache(chunkLength: Generator.chunkLength)
+            let cache = model.makeCache()
             if depth > 0 { try read(randomTokens(depth, model), model, cache) }
             return cache
         }
@@ -159,17 +160,18 @@ public struct Benchmark: Sendable {
     }
 
     private func read(_ tokens: [Int], _ model: Gemma4Model, _ cache: KVCache) throws {
-        for chunk in try model.chunks(of: tokens, length: cache.chunkLength) {
+        for first in stride(from: 0, to: tokens.count, by: 512) {
+            let chunk = first..<min(tokens.count, first + 512)
             let isLast = chunk.upperBound == tokens.count
             let hidden = try model([
                 .init(tokens: Array(tokens[chunk]), wantedRows: isLast ? [chunk.count - 1] : [], cache: cache)
             ])
-            if isLast { _ = model.logits(hidden[0]) }
+            if isLast { _ = model.logits(hidden) }
         }
     }
 
     private func write(_ token: Int, _ model: Gemma4Model, _ cache: KVCache) throws {
-        _ = model.logits(try model([.init(tokens: [token], wantedRows: [0], cache: cache)])[0])
+        _ = model.logits(try model([.init(tokens: [token], wantedRows: [0], cache: cache)]))
     }
 
     private func randomTokens(_ count: Int, _ model: Gemma4Model) -> [Int] {

@@ -1,5 +1,6 @@
 import Foundation
 @_exported import Gemma4
+@_exported import Generation
 @_exported import JSONText
 import Logging
 @_exported import Media
@@ -9,9 +10,9 @@ import Logging
 
 /// A checkpoint ready for use: model, tokenizer, chat format, processors and defaults of one directory or GGUF file.
 ///
-/// Nothing in it changes after loading: load it once and share it. Weights stay in the mapped files, so loading takes
-/// well under a second and no memory; only matrices in blocks of 4 to 8 bits are copied, to be packed for the kernels,
-/// and those that `Precision` has rounded.
+/// Load it once and share it: whatever is asked of it at the same time goes through one engine, which reads the weights
+/// once for all. Weights stay in the mapped files; only quantized matrices are copied, to be packed for the kernels, which
+/// takes from half a second to a minute for the largest.
 public struct Gemma4Pipeline: Sendable {
     public let model: Gemma4Model
     public let tokenizer: Tokenizer
@@ -20,7 +21,9 @@ public struct Gemma4Pipeline: Sendable {
     public let processorConfiguration: ProcessorConfiguration
     let melSpectrogram: MelSpectrogram
     let logger: Logger
-    private let checkpoint: Checkpoint
+    package let engine: Engine
+    /// Makes the prompts of requests, which decodes and resizes media.
+    let preparation = BlockingQueue(label: "gemma4.preparation")
 
     /// Opens a directory as published on Hugging Face, `config.json`, `model.safetensors` or its shards, `tokenizer.json`,
     /// `processor_config.json`, `generation_config.json`, `chat_template.jinja`; or a GGUF file, with the one of its towers.
@@ -30,26 +33,27 @@ public struct Gemma4Pipeline: Sendable {
     ///   - projector: the GGUF file of the towers, `mmproj`; nil takes the one beside the model, if there is exactly one.
     ///   - threadCount: threads that share one forward pass; by default as many as the machine has cores.
     ///   - precision: what may be rounded for speed.
+    ///   - limits: what its engine may take.
     ///   - logger: told what a user should know, such as an unknown chat template.
     /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
     public init(
         contentsOf url: URL, projector: URL? = nil, threadCount: Int? = nil, precision: Precision = .init(),
-        logger: Logger = Logger(label: "gemma4")
+        limits: EngineLimits? = nil, logger: Logger = Logger(label: "gemma4")
     ) throws {
         try self.init(
             ModelSource(contentsOf: url, projector: projector), threadCount: threadCount, precision: precision,
-            logger: logger)
+            limits: limits, logger: logger)
     }
 
     /// Reads the model whose files have been opened.
     ///
     /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
     public init(
-        _ source: ModelSource, threadCount: Int? = nil, precision: Precision = .init(),
+        _ source: ModelSource, threadCount: Int? = nil, precision: Precision = .init(), limits: EngineLimits? = nil,
         logger: Logger = Logger(label: "gemma4")
     ) throws {
         let configuration = try source.configuration()
-        checkpoint = try source.checkpoint(TensorTable(configuration))
+        let checkpoint = try source.checkpoint(TensorTable(configuration))
         let types = precision.roundedTypes(configuration)
         try precision.check(checkpoint, configuration)
         let weights = WeightScope(checkpoint, on: Device(threadCount: threadCount)) { types[$0] }
@@ -64,6 +68,8 @@ public struct Gemma4Pipeline: Sendable {
         chatTemplate = ChatTemplate(
             source: template, isLargeModel: configuration.textConfig.hiddenSizePerLayerInput == 0)
         self.logger = logger
+        engine = Engine(
+            model, tokenizer, Self.defaults(model, generationConfiguration, checkpoint), limits: limits ?? .init())
         if case .gguf(let text, nil) = source {
             let towers = ModelSource.projectors(beside: URL(filePath: text.path))
             if !towers.isEmpty {
@@ -85,26 +91,23 @@ public struct Gemma4Pipeline: Sendable {
     /// Most soft tokens of one picture, unless the caller says otherwise.
     public var defaultImageTokens: Int { processorConfiguration.imageMaxSoftTokens }
 
-    /// Why the model's numbers are none.
-    func notFinite() -> any Error { checkpoint.firstNotFinite() ?? ModelInputError(.notFinite) }
-
-    func sampler(_ options: SamplingOptions) -> Sampler {
+    private static func defaults(
+        _ model: Gemma4Model, _ generation: GenerationConfiguration, _ checkpoint: Checkpoint
+    ) -> Engine.AnswerDefaults {
         let configuration = model.configuration
         let media = [
             configuration.imageTokenId, configuration.videoTokenId, configuration.audioTokenId,
-            configuration.boiTokenId,
-            configuration.eoiTokenId, configuration.boaTokenId, configuration.eoaTokenId,
+            configuration.boiTokenId, configuration.eoiTokenId, configuration.boaTokenId, configuration.eoaTokenId,
         ]
-        return Sampler(
-            options, suppressed: Set(generationConfiguration.suppressTokens), media: Set(media.compactMap(\.self)))
+        let notFinite: @Sendable () -> any Error = { checkpoint.firstNotFinite() ?? ModelInputError(.notFinite) }
+        return Engine.AnswerDefaults(
+            sampling: SamplingOptions(generation), suppressed: Set(generation.suppressTokens),
+            media: Set(media.compactMap(\.self)),
+            stopTokens: Set(configuration.eosTokenIds + generation.eosTokenIds), notFinite: notFinite)
     }
 
-    /// A cache whose chunks hold the largest picture where a picture must be read in one piece.
-    func makeCache() -> KVCache {
-        let needsWholeImages = model.configuration.textConfig.layerPlans.contains(where: \.seesWholeImages)
-        let longest = needsWholeImages ? ProcessorConfiguration.softTokenBudgets.max()! : 0
-        return model.makeCache(chunkLength: max(Generator.chunkLength, longest))
-    }
+    /// What the engine does at this moment, and has done so far.
+    public var statistics: EngineStatistics { get async { await engine.statistics } }
 
     // MARK: Answers
 
@@ -112,25 +115,40 @@ public struct Gemma4Pipeline: Sendable {
     ///
     /// - Parameters:
     ///   - messages: the last one is to be answered.
-    ///   - media: the pictures and recordings that the messages name, in order; nil takes them from the files that the
-    ///     messages refer to.
+    ///   - media: the pictures and recordings that the messages name, in order; nil takes what the messages refer to:
+    ///     data URLs, and whatever the options' resolver finds.
     /// - Returns: the tokens as they come. Iterating throws `ChatError`, `PromptError`, `MediaError`,
     ///   `ImageProcessorError`, `ModelInputError` or `CancellationError`.
     public func generate(
         _ messages: [ChatMessage], media: [MediaInput]? = nil, prompt promptOptions: PromptOptions = .init(),
         options: GenerationOptions = .init()
     ) -> TokenStream {
-        Conversation(self, prompt: promptOptions).answer(messages, media: media, options: options)
+        engine.answer(options) { try await self.prompt(messages, media: media, options: promptOptions) }
     }
 
     /// Answers a prompt that has been made before.
     public func generate(_ prompt: Prompt, options: GenerationOptions = .init()) -> TokenStream {
-        Conversation(self).answer(prompt, options: options)
+        engine.answer(options) { prompt }
     }
 
-    /// A conversation of several turns, which reads every token once.
-    public func conversation(system: String? = nil, prompt options: PromptOptions = .init()) -> Conversation {
-        Conversation(self, system: system, prompt: options)
+    /// Several answers to one prompt, which is read once. Without a seed each has a fresh one; with a seed the answers have
+    /// that one and those that follow it.
+    public func generate(_ prompt: Prompt, count: Int, options: GenerationOptions = .init()) -> [TokenStream] {
+        (0..<count).map { index in
+            var options = options
+            options.sampling = options.sampling ?? SamplingOptions(generationConfiguration)
+            options.sampling!.seed = options.sampling!.seed.map { $0 &+ UInt64(index) }
+            return generate(prompt, options: options)
+        }
+    }
+
+    /// A conversation of several turns, of which each reads only what is new.
+    ///
+    /// - Parameter messages: what was said before, for example by a conversation that was saved.
+    public func conversation(
+        system: String? = nil, messages: [ChatMessage] = [], prompt options: PromptOptions = .init()
+    ) -> Conversation {
+        Conversation(self, (system.map { [ChatMessage(.system, $0)] } ?? []) + messages, prompt: options)
     }
 
     // MARK: Soft tokens
@@ -140,33 +158,48 @@ public struct Gemma4Pipeline: Sendable {
     /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
     /// - Returns: `[tokens, hiddenSize]`.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
-    public func softTokens(_ image: ImageInput, maxTokens: Int? = nil) throws -> Tensor {
-        guard let vision = model.configuration.visionConfig else { throw ModelInputError(.noTower("image")) }
-        let processor = try ImageProcessor(
-            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize,
-            maxSoftTokens: maxTokens ?? defaultImageTokens)
-        let pixels = try image.pixels()
-        return try model.softTokens(processor(width: pixels.width, height: pixels.height, rgb: pixels.rgb))
+    public func softTokens(_ image: ImageInput, maxTokens: Int? = nil) async throws -> Tensor {
+        try await softTokens(.image(image), PromptOptions(imageTokens: maxTokens))[0]
     }
 
     /// The soft tokens of one recording, for each piece of at most 30 s: 25 in a second.
     ///
     /// - Returns: `[tokens, hiddenSize]` for each piece.
     /// - Throws: `MediaError`, `PromptError`, `ModelInputError`.
-    public func softTokens(_ audio: AudioInput) throws -> [Tensor] {
+    public func softTokens(_ audio: AudioInput) async throws -> [Tensor] { try await softTokens(.audio(audio), .init()) }
+
+    private func softTokens(_ medium: MediaInput, _ options: PromptOptions) async throws -> [Tensor] {
+        let pieces = try await preparation.run { try encoderInputs(medium, options).pieces }
+        return try await encoded(pieces)
+    }
+
+    /// Sends media through their towers.
+    func encoded(_ inputs: [EncoderInput]) async throws -> [Tensor] {
+        try await engine.encode(inputs)
+        return inputs.map { $0.softTokens! }
+    }
+
+    /// Makes pixels into what the vision tower reads, at a budget of soft tokens.
+    ///
+    /// - Throws: `ModelInputError` if there is no vision tower, `ImageProcessorError` if there is no such budget.
+    func imageProcessor(maxTokens: Int?) throws -> ImageProcessor {
+        guard let vision = model.configuration.visionConfig else { throw ModelInputError(.noTower("image")) }
+        return try ImageProcessor(
+            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize,
+            maxSoftTokens: maxTokens ?? defaultImageTokens)
+    }
+
+    func encoderInput(_ pixels: Pixels, maxTokens: Int?) throws -> EncoderInput {
+        EncoderInput(
+            try imageProcessor(maxTokens: maxTokens)(width: pixels.width, height: pixels.height, rgb: pixels.rgb))
+    }
+
+    /// - Parameter samples: mono, at 16 kHz, at most 30 s.
+    func encoderInput(_ samples: [Float]) throws -> EncoderInput {
         guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
-        let samples = try audio.samples()
-        let pieces = AudioSplitter().pieces(of: samples)
-        if pieces.count > 1 {
-            logger.notice(
-                "a recording of \(samples.count / AudioReader.sampleRate) s is read in \(pieces.count) pieces of at most 30 s"
-            )
+        guard melSpectrogram.frameCount(samples: samples.count) > 0 else {
+            throw PromptError(.audioTooShort(samples: samples.count))
         }
-        return try pieces.map { piece in
-            guard melSpectrogram.frameCount(samples: piece.count) > 0 else {
-                throw PromptError(.audioTooShort(samples: piece.count))
-            }
-            return try model.softTokens(melFrames: melSpectrogram(Array(samples[piece])))
-        }
+        return EncoderInput(melFrames: try melSpectrogram(samples))
     }
 }

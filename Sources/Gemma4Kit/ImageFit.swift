@@ -17,15 +17,12 @@ extension Gemma4Pipeline {
     /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
     public func fit(_ image: ImageInput, maxTokens: Int? = nil) throws -> ImageFit {
-        guard let vision = model.configuration.visionConfig else { throw ModelInputError(.noTower("image")) }
-        let budget = maxTokens ?? defaultImageTokens
-        let processor = try ImageProcessor(
-            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: budget)
+        let processor = try imageProcessor(maxTokens: maxTokens)
         let pixels = try image.pixels()
         let seen = try processor.targetSize(width: pixels.width, height: pixels.height)
         return ImageFit(
             width: pixels.width, height: pixels.height, seenWidth: seen.width, seenHeight: seen.height,
-            softTokens: try processor.softTokenCount(width: pixels.width, height: pixels.height), budget: budget)
+            softTokens: try processor.softTokenCount(width: pixels.width, height: pixels.height), budget: processor.maxSoftTokens)
     }
 
     /// The smallest budget at which a picture is not scaled down; the largest, if it is at any.

@@ -1,31 +1,8 @@
 import Foundation
-
-/// A prompt as the model reads it: token ids, and the soft tokens of its pictures and sound.
-public struct Prompt: Sendable {
-    /// As rendered, one placeholder for each picture or recording.
-    public let text: String
-    /// After expansion: one placeholder id for each soft token.
-    public let tokens: [Int]
-    /// The soft tokens in order, `[n, hiddenSize]`; nil if there are none.
-    public let softTokens: Tensor?
-    /// The answer begins inside a thought that the prompt has opened.
-    let opensThought: Bool
-    /// Time spent on pictures and sound.
-    let encodeSeconds: Double
-
-    /// Ids as they are, without chat format.
-    public init(tokens: [Int]) {
-        (text, self.tokens, softTokens, opensThought, encodeSeconds) = ("", tokens, nil, false, 0)
-    }
-
-    fileprivate init(text: String, tokens: [Int], softTokens: Tensor?, opensThought: Bool, encodeSeconds: Double) {
-        self.text = text
-        self.tokens = tokens
-        self.softTokens = softTokens
-        self.opensThought = opensThought
-        self.encodeSeconds = encodeSeconds
-    }
-}
+import Gemma4
+import Generation
+import Media
+import Tokenization
 
 /// How a conversation becomes a prompt.
 public struct PromptOptions: Sendable {
@@ -37,29 +14,60 @@ public struct PromptOptions: Sendable {
     public var tools: [JSONValue]
     /// Most soft tokens of one picture: 70, 140, 280, 560 or 1120; nil takes the processor's configuration.
     public var imageTokens: Int?
-    /// Directory that relative paths of media start from; nil: the current one.
-    public var mediaDirectory: URL?
+    /// Opens the media that messages refer to by a path or an address; nil refuses all but data URLs, so that a message
+    /// from a stranger opens nothing.
+    public var resolver: MediaResolver?
     /// Whether the assistant speaks next.
     public var addGenerationPrompt: Bool
 
     public init(
         thinking: Bool = false, preserveThinking: Bool = false, tools: [JSONValue] = [], imageTokens: Int? = nil,
-        mediaDirectory: URL? = nil, addGenerationPrompt: Bool = true
+        resolver: MediaResolver? = nil, addGenerationPrompt: Bool = true
     ) {
         self.thinking = thinking
         self.preserveThinking = preserveThinking
         self.tools = tools
         self.imageTokens = imageTokens
-        self.mediaDirectory = mediaDirectory
+        self.resolver = resolver
         self.addGenerationPrompt = addGenerationPrompt
     }
 }
 
-/// One picture, recording or film after its tower.
-struct EncodedMedium: Sendable {
+/// Opens the media that messages refer to.
+public struct MediaResolver: Sendable {
+    private let open: @Sendable (Medium, String) throws -> MediaInput
+
+    /// - Parameter open: given the kind of medium and the reference as the message has it.
+    public init(_ open: @escaping @Sendable (Medium, String) throws -> MediaInput) { self.open = open }
+
+    /// Files of this machine, by path or `file:` URL: for messages of the machine's own user.
+    ///
+    /// - Parameter directory: where relative paths start; nil: the current directory.
+    public static func files(in directory: URL? = nil) -> MediaResolver {
+        MediaResolver { medium, reference in
+            var url = URL(filePath: reference, relativeTo: directory)
+            if reference.contains("://") {
+                guard let given = URL(string: reference), given.isFileURL else {
+                    throw PromptError(.reference(reference))
+                }
+                url = given
+            }
+            return switch medium {
+            case .audio: .audio(.file(url))
+            case .image: .image(.file(url))
+            case .video: .video(.file(url))
+            }
+        }
+    }
+
+    func callAsFunction(_ medium: Medium, _ reference: String) throws -> MediaInput { try open(medium, reference) }
+}
+
+/// What the towers read of one picture, recording or film.
+struct PreparedMedium: Sendable {
     let medium: Medium
-    /// The soft tokens of a picture, of each piece of a recording, of each frame of a film.
-    let pieces: [Tensor]
+    /// The picture, each piece of a recording, each frame of a film.
+    let pieces: [EncoderInput]
     /// The text before each frame of a film; none elsewhere.
     var labels: [String] = []
 
@@ -73,20 +81,25 @@ struct EncodedMedium: Sendable {
 }
 
 extension Gemma4Pipeline {
-    /// Makes a prompt: renders the conversation, runs its media through their towers, expands the placeholders.
+    /// Makes a prompt: renders the conversation, decodes its media, expands the placeholders. Media go through their towers
+    /// when the prompt is read.
     ///
     /// - Parameter media: as in `generate`.
     /// - Throws: `ChatError`, `PromptError`, `MediaError`, `ImageProcessorError`, `ModelInputError`.
-    public func prompt(_ messages: [ChatMessage], media: [MediaInput]? = nil, options: PromptOptions = .init()) throws
-        -> Prompt
+    public func prompt(_ messages: [ChatMessage], media: [MediaInput]? = nil, options: PromptOptions = .init())
+        async throws -> Prompt
     {
-        var encoded: [EncodedMedium] = []
-        return try prompt(messages, media: media, options: options, encoded: &encoded)
+        try await preparation.run {
+            var prepared: [PreparedMedium] = []
+            return try prompt(messages, media: media, options: options, prepared: &prepared)
+        }
     }
 
-    /// The same, for a conversation whose first media have been encoded before; new ones are added to `encoded`.
+    /// The same, for a conversation whose first media have been prepared before; new ones are added to `prepared`.
+    ///
+    /// Takes as long as its media take to decode, and blocks its thread meanwhile.
     func prompt(
-        _ messages: [ChatMessage], media: [MediaInput]?, options: PromptOptions, encoded: inout [EncodedMedium]
+        _ messages: [ChatMessage], media: [MediaInput]?, options: PromptOptions, prepared: inout [PreparedMedium]
     ) throws -> Prompt {
         let rendered = try chatTemplate.render(
             messages, tools: options.tools, thinking: options.thinking, preserveThinking: options.preserveThinking,
@@ -95,55 +108,48 @@ extension Gemma4Pipeline {
         if let media, media.count != named.count {
             throw PromptError(.mediaCount(named: named.count, given: media.count))
         }
-        let clock = ContinuousClock()
-        let start = clock.now
-        for index in encoded.count..<max(encoded.count, named.count) {
-            try Task.checkCancellation()
-            encoded.append(
-                try encode(
-                    media?[index] ?? input(named[index].medium, named[index].reference, index: index, options), options)
-            )
+        for index in prepared.count..<max(prepared.count, named.count) {
+            let input = try media?[index] ?? input(named[index].medium, named[index].reference, index: index, options)
+            prepared.append(try encoderInputs(input, options))
         }
-        for (index, (medium, _)) in named.enumerated() where encoded[index].medium != medium {
+        for (index, (medium, _)) in named.enumerated() where prepared[index].medium != medium {
             throw PromptError(.mediumKind(index: index, named: medium.rawValue))
         }
-        let encodeSeconds = start.duration(to: clock.now).inSeconds
-        let ids = try expand(rendered.pieces, encoded)
-        let used = named.count
-        let soft = encoded[..<used].flatMap(\.pieces)
-        return Prompt(
-            text: rendered.text, tokens: ids, softTokens: soft.isEmpty ? nil : .concatenated(soft),
-            opensThought: rendered.opensThought, encodeSeconds: encodeSeconds)
+        return try expand(rendered, prepared)
     }
 
-    /// The ids of a rendered conversation with its media: begin marker, placeholders and end marker of each piece. Text
+    /// The prompt of a rendered conversation with its media: begin marker, placeholders and end marker of each piece. Text
     /// before a frame belongs to the text before the film, so that byte-pair encoding sees all of it at once.
-    private func expand(_ pieces: [RenderedPrompt.Piece], _ encoded: [EncodedMedium]) throws -> [Int] {
+    func expand(_ rendered: RenderedPrompt, _ prepared: [PreparedMedium]) throws -> Prompt {
         var ids: [Int] = []
+        var media: [(positions: Range<Int>, input: EncoderInput)] = []
         var text = ""
         func endText() {
             if !text.isEmpty { ids += tokenizer.encode(text) }
             text = ""
         }
         var used = 0
-        for piece in pieces {
+        for piece in rendered.pieces {
             switch piece {
             case .control(let token):
                 endText()
                 ids.append(try id(of: token))
             case .text(let piece): text += piece
             case .medium:
-                let medium = encoded[used]
-                for (index, soft) in medium.pieces.enumerated() {
+                let medium = prepared[used]
+                let (begin, placeholder, end) = markers(medium.medium)
+                for (index, input) in medium.pieces.enumerated() {
                     if !medium.labels.isEmpty { text += medium.labels[index] }
                     endText()
-                    ids += placeholders(medium.medium, count: soft.shape[0])
+                    ids += [begin].compactMap(\.self)
+                    media.append((ids.count..<ids.count + input.softTokenCount, input))
+                    ids += [Int](repeating: placeholder, count: input.softTokenCount) + [end].compactMap(\.self)
                 }
                 used += 1
             }
         }
         endText()
-        return ids
+        return Prompt(text: rendered.text, tokens: ids, media: media, opensThought: rendered.opensThought)
     }
 
     /// Text as it is, after `<bos>`: for scoring and plain continuation.
@@ -169,40 +175,42 @@ extension Gemma4Pipeline {
             case .video: throw PromptError(.reference(String(reference.prefix(40))))
             }
         }
-        var url = URL(filePath: reference, relativeTo: options.mediaDirectory)
-        if reference.contains("://") {
-            guard let given = URL(string: reference), given.isFileURL else { throw PromptError(.reference(reference)) }
-            url = given
-        }
-        return switch medium {
-        case .audio: .audio(.file(url))
-        case .image: .image(.file(url))
-        case .video: .video(.file(url))
-        }
+        guard let resolver = options.resolver else { throw PromptError(.reference(reference)) }
+        return try resolver(medium, reference)
     }
 
-    /// Runs one picture, recording or film through its tower.
-    func encode(_ input: MediaInput, _ options: PromptOptions) throws -> EncodedMedium {
+    /// Makes one picture, recording or film into what its tower reads.
+    func encoderInputs(_ input: MediaInput, _ options: PromptOptions) throws -> PreparedMedium {
         switch input {
         case .image(let image):
-            return EncodedMedium(medium: .image, pieces: [try softTokens(image, maxTokens: options.imageTokens)])
-        case .audio(let audio): return EncodedMedium(medium: .audio, pieces: try softTokens(audio))
+            let processor = try imageProcessor(maxTokens: options.imageTokens)
+            let pixels = try image.pixels()
+            let patches = try processor(width: pixels.width, height: pixels.height, rgb: pixels.rgb)
+            return PreparedMedium(medium: .image, pieces: [EncoderInput(patches)])
+        case .audio(let audio):
+            guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
+            let samples = try audio.samples()
+            let pieces = AudioSplitter().pieces(of: samples)
+            if pieces.count > 1 {
+                logger.notice(
+                    "a recording of \(samples.count / AudioReader.sampleRate) s is read in \(pieces.count) pieces of at most 30 s"
+                )
+            }
+            return PreparedMedium(medium: .audio, pieces: try pieces.map { try encoderInput(Array(samples[$0])) })
         case .video(let video):
-            let frames = try softTokens(video)
-            let labels = frames.indices.map { EncodedMedium.label(of: $0, at: frames[$0].seconds) }
-            return EncodedMedium(medium: .video, pieces: frames.map(\.tokens), labels: labels)
+            let frames = try frames(video)
+            let labels = frames.indices.map { PreparedMedium.label(of: $0, at: frames[$0].seconds) }
+            return PreparedMedium(medium: .video, pieces: frames.map(\.input), labels: labels)
         }
     }
 
-    /// begin marker + `count` placeholders + end marker.
-    private func placeholders(_ medium: Medium, count: Int) -> [Int] {
+    /// The ids before, in the place of and after the soft tokens of a medium.
+    private func markers(_ medium: Medium) -> (begin: Int?, placeholder: Int, end: Int?) {
         let configuration = model.configuration
-        let (begin, soft, end) =
-            switch medium {
-            case .audio: (configuration.boaTokenId, configuration.audioTokenId, configuration.eoaTokenId)
-            case .image: (configuration.boiTokenId, configuration.imageTokenId, configuration.eoiTokenId)
-            case .video: (configuration.boiTokenId, configuration.videoTokenId, configuration.eoiTokenId)
-            }
-        return [begin].compactMap(\.self) + [Int](repeating: soft!, count: count) + [end].compactMap(\.self)
+        return switch medium {
+        case .audio: (configuration.boaTokenId, configuration.audioTokenId!, configuration.eoaTokenId)
+        case .image: (configuration.boiTokenId, configuration.imageTokenId!, configuration.eoiTokenId)
+        case .video: (configuration.boiTokenId, configuration.videoTokenId!, configuration.eoiTokenId)
+        }
     }
 }

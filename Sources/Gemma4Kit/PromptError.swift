@@ -24,7 +24,8 @@ public struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
         case .mediumKind(let index, let named):
             "medium \(index + 1): the message names \(Self.noun(named)), something else was given"
         case .reference(let reference):
-            "\(reference): expected the path of a file, or a file: or data: URL; other addresses are not fetched"
+            "\(reference): expected a data: URL, or the path or file: URL of a file where the caller allows those; "
+                + "other addresses are not fetched"
         case .audioTooShort(let samples):
             "the recording has \(samples) samples at 16 kHz; expected more than 160 (10 ms)"
         case .missingToken(let token):

@@ -1,5 +1,7 @@
 import Foundation
 import Gemma4
+import Generation
+import Synchronization
 import Tensors
 
 /// What fewer bits cost: a quantised model beside the one it was made from.
@@ -44,22 +46,28 @@ public struct QuantizationComparison: Sendable, CustomStringConvertible {
 
     /// Compares what both expect at every position of a text, in windows of 512 tokens.
     ///
-    /// - Throws: `ModelInputError`.
-    public mutating func add(text: String, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline) throws {
+    /// - Throws: `ModelInputError`, `CancellationError`.
+    public mutating func add(text: String, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline) async throws {
         let prompt = try original.prompt(text: text).tokens
         let (bos, tokens) = (prompt[0], Array(prompt.dropFirst()))
+        let compared = Mutex(self)
         for start in stride(from: 0, to: tokens.count, by: 511) {
-            let window = [bos] + tokens[start..<min(tokens.count, start + 511)]
-            let hidden = try [original, quantized].map { pipeline in
-                let cache = pipeline.model.makeCache(chunkLength: window.count)
-                return try pipeline.model([.init(tokens: window, wantedRows: Array(window.indices), cache: cache)])[0]
+            let window = Prompt(tokens: [bos] + tokens[start..<min(tokens.count, start + 511)])
+            let expected = Mutex<[Int: [Float]]>([:])
+            // The rows of both meet here: of the original they wait, f16 to halve them, until the other's come.
+            try await original.engine.logits(window) { positions, logits in
+                for (row, position) in positions.enumerated() {
+                    expected.withLock { $0[position] = logits[row..<row + 1].toArray() }
+                }
             }
-            for first in stride(from: 0, to: window.count, by: 32) {
-                let rows = first..<min(window.count, first + 32)
-                let logits = [original.model.logits(hidden[0][rows]), quantized.model.logits(hidden[1][rows])]
-                add(logits[0].toArray(), logits[1].toArray(), rows: rows.count)
+            try await quantized.engine.logits(window) { positions, logits in
+                for (row, position) in positions.enumerated() {
+                    let original = expected.withLock { $0.removeValue(forKey: position)! }
+                    compared.withLock { $0.add(original, logits[row..<row + 1].toArray(), rows: 1) }
+                }
             }
         }
+        self = compared.withLock { $0 }
     }
 
     private mutating func add(_ original: [Float], _ quantized: [Float], rows: Int) {

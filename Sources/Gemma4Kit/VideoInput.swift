@@ -63,18 +63,25 @@ public enum VideoInput: Sendable {
 extension Gemma4Pipeline {
     /// The soft tokens of a film, for each frame that the model sees, and when the frame is shown.
     ///
-    /// Every frame goes through the vision tower by itself, at the budget of the processor's configuration.
-    ///
     /// - Returns: `[tokens, hiddenSize]` and seconds for each frame.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
-    public func softTokens(_ video: VideoInput) throws -> [(tokens: Tensor, seconds: Double)] {
+    public func softTokens(_ video: VideoInput) async throws -> [(tokens: Tensor, seconds: Double)] {
+        let frames = try await preparation.run { try self.frames(video) }
+        return zip(try await encoded(frames.map(\.input)), frames).map { ($0, $1.seconds) }
+    }
+
+    /// What the vision tower reads of a film, frame by frame, and when each frame is shown.
+    ///
+    /// Every frame goes through the vision tower by itself, at the budget of the processor's configuration.
+    ///
+    /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
+    func frames(_ video: VideoInput) throws -> [(input: EncoderInput, seconds: Double)] {
         guard model.configuration.visionConfig != nil else { throw ModelInputError(.noTower("image")) }
         guard model.configuration.videoTokenId != nil else { throw PromptError(.missingToken("<|video|>")) }
-        var frames: [(Tensor, Double)] = []
+        var frames: [(EncoderInput, Double)] = []
         try video.read(processorConfiguration.videoNumFrames) { frame in
-            try Task.checkCancellation()
-            let tokens = try softTokens(.pixels(frame.pixels), maxTokens: processorConfiguration.videoMaxSoftTokens)
-            frames.append((tokens, frame.seconds))
+            frames.append(
+                (try encoderInput(frame.pixels, maxTokens: processorConfiguration.videoMaxSoftTokens), frame.seconds))
         }
         return frames
     }

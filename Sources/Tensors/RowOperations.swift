@@ -36,6 +36,14 @@ extension Tensor {
     }
 }
 
+/// What one row of logits says before anything is chosen from it.
+package struct LogitSummary: Sendable {
+    /// The first of the greatest logits; nil if none is greater than −∞, or if one is NaN.
+    package let likeliest: Int?
+    /// ln Σ e^x.
+    package let logSumExp: Float
+}
+
 extension Tensor {
     /// For each row of logits the natural logarithm of one token's probability.
     public func logProbabilities(of tokens: [Int]) -> [Float] {
@@ -46,15 +54,28 @@ extension Tensor {
     }
 
     /// ln Σ e^x of each row.
-    public func logSumExp() -> [Float] {
+    public func logSumExp() -> [Float] { logitSummaries().map(\.logSumExp) }
+
+    /// The likeliest token and ln Σ e^x of each row; threads share the rows.
+    package func logitSummaries() -> [LogitSummary] {
         let kernels = device.kernels.table
-        let x = floats
-        return (0..<rows).map { row in
-            let values = x + row * columns
-            let largest = kernels.maximum(values, columns)
-            var sum: Float = 0
-            device.withScratch(columns) { sum = kernels.exponentials($0, values, largest, columns) }
-            return largest + log(sum)
+        let (x, columns) = (floats, columns)
+        return Array(unsafeUninitializedCapacity: rows) { summaries, count in
+            count = rows
+            device.parallelFor(rows, scratch: columns) { row, scratch in
+                let values = x + row * columns
+                let largest = kernels.maximum(values, columns)
+                let sum = kernels.exponentials(scratch, values, largest, columns)
+                let likeliest = largest > -.infinity ? (0..<columns).first { values[$0] == largest } : nil
+                (summaries.baseAddress! + row).initialize(
+                    to: LogitSummary(likeliest: likeliest, logSumExp: largest + log(sum)))
+            }
         }
+    }
+
+    /// Single elements of a matrix.
+    package func element(_ row: Int, _ column: Int) -> Float {
+        precondition(row < rows && column < columns, "element \(row), \(column) of \(shape)")
+        return floats[row * columns + column]
     }
 }

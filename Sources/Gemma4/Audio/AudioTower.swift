@@ -27,8 +27,11 @@ struct AudioTower: Sendable {
 
     /// - Parameter frames: `[frames, 128]`, natural logarithms.
     /// - Returns: `[⌈frames / 4⌉, outputProjDims]`.
-    func callAsFunction(_ frames: Tensor) -> Tensor {
-        let hidden = layers.reduce(subsampling(frames)) { $1($0) }
-        return outputProjection(hidden).adding(row: outputBias)
+    func callAsFunction(_ frames: Tensor) -> Tensor { portions.reduce(frames) { $1($0) } }
+
+    /// The way of the frames, step by step, each taking what the one before it answers.
+    var portions: [(Tensor) -> Tensor] {
+        [{ subsampling($0) }] + layers.map { layer in { layer($0) } }
+            + [{ outputProjection($0).adding(row: outputBias) }]
     }
 }

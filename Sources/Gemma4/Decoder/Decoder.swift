@@ -53,8 +53,8 @@ struct Decoder: Sendable {
     /// others. On E2B that is after layer 14 of 35.
     ///
     /// - Parameter observe: called with every layer's output, `[rows, hiddenSize]`.
-    /// - Returns: for each sequence its wanted rows after the final norm, `[wanted, hiddenSize]`.
-    func callAsFunction(_ inputs: [Input], observe: ((_ layer: Int, _ stream: Tensor) -> Void)? = nil) -> [Tensor] {
+    /// - Returns: the wanted rows of all sequences in their order, after the final norm, `[wanted, hiddenSize]`.
+    func callAsFunction(_ inputs: [Input], observe: ((_ layer: Int, _ stream: Tensor) -> Void)? = nil) -> Tensor {
         var tokens = inputs.flatMap(\.tokens)
         var embedded = embedding(tokens)
         var parts: [Pass.Part] = []
@@ -93,8 +93,7 @@ struct Decoder: Sendable {
             observe?(layer.plan.index, stream)
         }
         for input in inputs { input.cache.advance(by: input.tokens.count) }
-        let result = norm(stream)
-        return pass.parts.map { result[$0.rows] }
+        return norm(stream)
     }
 
     /// - Parameter hidden: `[rows, hiddenSize]`, after the final norm.

@@ -34,17 +34,27 @@ struct VisionTower: Sendable {
     /// - Returns: `[grid.count / poolingKernelSize², hiddenSize]`.
     /// - Throws: `ModelInputError` if a side is longer than the table of positions.
     func callAsFunction(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
-        pooler(try encoded(patches, grid), grid)
+        try portions(grid).reduce(patches) { $1($0) }
     }
 
     /// What the last layer answers: `[grid.count, hiddenSize]`.
     func encoded(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
-        precondition(patches.rows == grid.count, "VisionTower: \(patches.shape) for \(grid)")
+        try portions(grid).dropLast().reduce(patches) { $1($0) }
+    }
+
+    /// The way of the patches, step by step, each taking what the one before it answers: patch embedder, layers, pooler.
+    ///
+    /// - Throws: `ModelInputError` if a side is longer than the table of positions.
+    func portions(_ grid: PatchGrid) throws(ModelInputError) -> [(Tensor) -> Tensor] {
         let longest = max(grid.columns, grid.rows)
         guard longest <= configuration.positionEmbeddingSize else {
             throw ModelInputError(.imageSide(patches: longest, limit: configuration.positionEmbeddingSize))
         }
         let angles = AxialAngles(configuration, grid, on: device)
-        return layers.reduce(patchEmbedder(patches, grid)) { hidden, layer in layer(hidden, angles) }
+        let start = { (patches: Tensor) in
+            precondition(patches.rows == grid.count, "VisionTower: \(patches.shape) for \(grid)")
+            return patchEmbedder(patches, grid)
+        }
+        return [start] + layers.map { layer in { layer($0, angles) } } + [{ pooler($0, grid) }]
     }
 }

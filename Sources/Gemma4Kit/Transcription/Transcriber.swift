@@ -1,15 +1,23 @@
+import Dispatch
 import Foundation
+import Gemma4
+import Generation
+import Media
+import Synchronization
+import Tokenization
 
-/// Reads one recording, cuts it into pieces, has each answered and joins the answers.
+/// Reads one recording, cuts it into pieces, has several answered at once and joins the answers in order.
 ///
 /// An actor on a queue of its own: reading a pipe waits, and must not do so on a thread of Swift's pool.
 actor Transcriber {
     private let pipeline: Gemma4Pipeline
     private let options: TranscriptionOptions
     private let instruction: SpeechInstruction
-    private let executor = ForwardExecutor()
+    private let executor = ReadingExecutor()
     private var report = TranscriptReport()
     private var channels: [Channel] = []
+    /// Pieces that have been asked about, in order.
+    private var pending: [Question] = []
     private var isStopped = false
 
     nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
@@ -30,10 +38,23 @@ actor Transcriber {
         var held: TranscriptSegment?
     }
 
+    /// A piece, and what becomes the answer about it.
+    private struct Question {
+        let piece: SpeechPiece
+        let channel: Int
+        /// Nil if the work was stopped meanwhile.
+        let answer: Task<Answer?, any Error>
+        let isAnswered: AnsweredFlag
+    }
+
+    private final class AnsweredFlag: Sendable { let value = Atomic(false) }
+
     /// A recording that turns out damaged on the way is heard up to there before the error is thrown.
     func run(_ audio: AudioInput, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
         let source = try audio.open(options.channels)
         let segmentation = options.segmentation ?? (audio.isLive ? .live : .init())
+        let ahead = audio.isLive ? 0 : max(1, options.parallelPieces) - 1
+        defer { for question in pending { question.answer.cancel() } }
         var excerpt = Excerpt(offset: options.offsetInSeconds, duration: options.durationInSeconds)
         let end = source.announcedDurationInSeconds.map(excerpt.end)
         var damage: (any Error)?
@@ -47,13 +68,23 @@ actor Transcriber {
             }
             for (index, samples) in excerpt.take(block).enumerated() {
                 channels[index].read += samples.count
-                try await hear(channels[index].segmenter.append(samples), index, end, yield)
+                for piece in channels[index].segmenter.append(samples) {
+                    ask(about: piece, index, end, yield)
+                    try await takeAnswers(leaving: ahead, yield)
+                }
+            }
+            while pending.first?.isAnswered.value.load(ordering: .acquiring) == true {
+                try await takeAnswers(leaving: pending.count - 1, yield)
             }
         }
-        for index in channels.indices {
-            if !isStopped { try await hear(channels[index].segmenter.finish(), index, end, yield) }
-            if let held = channels[index].held { release(held, yield) }
+        for index in channels.indices where !isStopped {
+            for piece in channels[index].segmenter.finish() {
+                ask(about: piece, index, end, yield)
+                try await takeAnswers(leaving: ahead, yield)
+            }
         }
+        try await takeAnswers(leaving: 0, yield)
+        for channel in channels { if let held = channel.held { release(held, yield) } }
         guard isStopped || channels.contains(where: { $0.read > 0 }) else { throw damage ?? nothing(audio, source) }
         balance()
         yield(.end(report))
@@ -76,29 +107,43 @@ actor Transcriber {
 
     // MARK: Pieces
 
-    private func hear(
-        _ pieces: [SpeechPiece], _ channel: Int, _ end: Double?, _ yield: @Sendable (TranscriptEvent) -> Void
-    ) async throws {
-        for piece in pieces {
-            yield(.progress(at: time(piece.speech.lowerBound), of: end))
-            guard let answer = try await answer(about: piece) else { return }
+    private func ask(
+        about piece: SpeechPiece, _ channel: Int, _ end: Double?, _ yield: @Sendable (TranscriptEvent) -> Void
+    ) {
+        guard !mustStop else { return }
+        yield(.progress(at: time(piece.speech.lowerBound), of: end))
+        let isAnswered = AnsweredFlag()
+        let answer = Task { [pipeline, options, instruction] () -> Answer? in
+            defer { isAnswered.value.store(true, ordering: .releasing) }
+            do {
+                return try await instruction.answer(about: piece, pipeline, options.generation)
+            } catch is CancellationError where options.stop?.isSet == true {
+                return nil
+            }
+        }
+        options.stop?.onSet { answer.cancel() }
+        pending.append(Question(piece: piece, channel: channel, answer: answer, isAnswered: isAnswered))
+    }
+
+    /// Waits for answers in the order of their pieces until at most `count` are open.
+    private func takeAnswers(leaving count: Int, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
+        while pending.count > count, !isStopped {
+            let question = pending[0]
+            let answer = try await withTaskCancellationHandler {
+                try await question.answer.value
+            } onCancel: {
+                question.answer.cancel()
+            }
+            guard let answer else {
+                isStopped = true
+                return
+            }
+            pending.removeFirst()
+            let (piece, channel) = (question.piece, question.channel)
             channels[channel].heard += piece.range.count - piece.overlap
             channels[channel].heardThrough = piece.range.upperBound
             join(segment(piece, answer, channel), piece, channel, yield)
         }
-    }
-
-    /// - Returns: nil if the work was stopped before or meanwhile.
-    private func answer(about piece: SpeechPiece) async throws -> Answer? {
-        guard !mustStop else { return nil }
-        let message = ChatMessage(.user, parts: [.text(instruction.text), .audio()])
-        let sound = AudioInput.samples(piece.samples, sampleRate: AudioReader.sampleRate)
-        var answer = Answer()
-        for try await token in pipeline.generate([message], media: [.audio(sound)], options: options.generation) {
-            if mustStop { return nil }
-            answer.append(token)
-        }
-        return answer
     }
 
     private func segment(_ piece: SpeechPiece, _ answer: Answer, _ channel: Int) -> TranscriptSegment {
@@ -106,7 +151,7 @@ actor Transcriber {
         return TranscriptSegment(
             start: time(piece.speech.lowerBound), end: time(piece.speech.upperBound), text: translated ?? heard,
             heard: translated == nil ? nil : heard, channel: options.channels == .split ? channel : nil, answer: answer,
-            noSpeech: 1 - piece.speechShare)
+            noSpeech: 1 - piece.speechShare, isUnanswered: piece.speechShare > 0 && answer.isBlank)
     }
 
     // MARK: Segments
@@ -138,6 +183,7 @@ actor Transcriber {
             report.statistics += finish.statistics
             report.cutSegments += finish.reason == .length ? 1 : 0
             report.repeatingSegments += finish.reason == .repetition ? 1 : 0
+            report.unansweredSegments += segment.isUnanswered ? 1 : 0
         }
         yield(.segment(segment))
     }
@@ -162,6 +208,49 @@ actor Transcriber {
 
     /// Of a sample of the excerpt, in the recording.
     private func time(_ sample: Int) -> Double { options.offsetInSeconds + seconds(sample) }
+}
+
+extension SpeechInstruction {
+    /// Asks what is said in a piece. Where speech was detected and the model writes nothing, it is asked once more, with half
+    /// a second of silence before the piece: what it hears at all can depend on where a recording is cut.
+    fileprivate func answer(
+        about piece: SpeechPiece, _ pipeline: Gemma4Pipeline, _ options: GenerationOptions
+    ) async throws -> Answer {
+        let answer = try await answer(about: piece.samples, pipeline, options)
+        guard answer.isBlank, piece.speechShare > 0 else { return answer }
+        let silence = [Float](repeating: 0, count: AudioReader.sampleRate / 2)
+        let samples = (silence + piece.samples).prefix(AudioSplitter.modelLimit)
+        return try await self.answer(about: Array(samples), pipeline, options)
+    }
+
+    /// - Parameter samples: mono, at 16 kHz, at most 30 s.
+    private func answer(
+        about samples: [Float], _ pipeline: Gemma4Pipeline, _ options: GenerationOptions
+    ) async throws -> Answer {
+        let message = ChatMessage(.user, parts: [.text(text), .audio()])
+        var options = options
+        options.keepsCache = false
+        return try await pipeline.engine.answer(options) {
+            try await pipeline.preparation.run {
+                var media = [PreparedMedium(medium: .audio, pieces: [try pipeline.encoderInput(samples)])]
+                return try pipeline.prompt([message], media: nil, options: .init(), prepared: &media)
+            }
+        }.answer()
+    }
+}
+
+extension Answer {
+    fileprivate var isBlank: Bool { text.allSatisfy(\.isWhitespace) }
+}
+
+/// Runs a transcriber on a queue of its own.
+private final class ReadingExecutor: SerialExecutor {
+    private let queue = DispatchQueue(label: "gemma4.transcriber")
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
+    }
 }
 
 /// The part of a recording between two times.

@@ -1,3 +1,4 @@
+import Generation
 /// What was said in one piece of a recording.
 public struct TranscriptSegment: Sendable {
     /// In seconds of the recording.
@@ -12,6 +13,8 @@ public struct TranscriptSegment: Sendable {
     public let answer: Answer
     /// The share of the piece in which no speech was detected.
     public let noSpeech: Double
+    /// Whether speech was detected, but the model wrote nothing, also when asked again.
+    public let isUnanswered: Bool
 
     /// The mean of the answer's log-probabilities.
     public var averageLogprob: Double {
@@ -38,6 +41,8 @@ public struct TranscriptReport: Sendable, Equatable {
     /// Segments whose answer was cut at the most tokens, and that went round in a circle.
     public internal(set) var cutSegments = 0
     public internal(set) var repeatingSegments = 0
+    /// Segments in which speech was detected, but for which the model wrote nothing.
+    public internal(set) var unansweredSegments = 0
     public internal(set) var statistics = GenerationStatistics()
 
     /// Neither heard nor left out: 0, unless something is wrong.
@@ -57,28 +62,10 @@ public enum TranscriptEvent: Sendable {
     case end(TranscriptReport)
 }
 
-/// A transcript as it comes. Ending the iteration early cancels the rest.
-public struct TranscriptStream: AsyncSequence, Sendable {
-    private let stream: AsyncThrowingStream<TranscriptEvent, any Error>
+/// A transcript as it comes. Leaving the loop ends the work.
+public typealias TranscriptStream = ResultStream<TranscriptEvent>
 
-    init(_ produce: @escaping @Sendable (_ yield: @escaping @Sendable (TranscriptEvent) -> Void) async throws -> Void) {
-        stream = AsyncThrowingStream { continuation in
-            let task = Task {
-                do {
-                    try await produce { continuation.yield($0) }
-                    continuation.finish()
-                } catch {
-                    continuation.finish(throwing: error)
-                }
-            }
-            continuation.onTermination = { _ in task.cancel() }
-        }
-    }
-
-    public func makeAsyncIterator() -> AsyncThrowingStream<TranscriptEvent, any Error>.Iterator {
-        stream.makeAsyncIterator()
-    }
-
+extension ResultStream where Element == TranscriptEvent {
     /// Waits for the whole transcript.
     public func transcript() async throws -> Transcript {
         var transcript = Transcript()

@@ -19,6 +19,9 @@ public struct TranscriptionOptions: Sendable {
     public var segmentation: SpeechSegmenter.Options?
     /// How the answer about each piece is made.
     public var generation: GenerationOptions
+    /// Pieces of the recording that are asked about at once; the transcript is the same for every number. Live sound is
+    /// answered piece by piece.
+    public var parallelPieces: Int
     /// Ends the work early, with what there is.
     public var stop: StopSignal?
 
@@ -26,7 +29,8 @@ public struct TranscriptionOptions: Sendable {
         language: Language? = nil, translation: Language? = nil, hint: String? = nil, instruction: String? = nil,
         channels: AudioChannels = .mix, offsetInSeconds: Double = 0, durationInSeconds: Double? = nil,
         segmentation: SpeechSegmenter.Options? = nil,
-        generation: GenerationOptions = .init(loopGuard: .transcript), stop: StopSignal? = nil
+        generation: GenerationOptions = .init(sampling: .greedy, loopGuard: .transcript), parallelPieces: Int = 8,
+        stop: StopSignal? = nil
     ) {
         self.language = language
         self.translation = translation
@@ -37,16 +41,33 @@ public struct TranscriptionOptions: Sendable {
         self.durationInSeconds = durationInSeconds
         self.segmentation = segmentation
         self.generation = generation
+        self.parallelPieces = parallelPieces
         self.stop = stop
     }
 }
 
-/// A wish to stop, which anyone may set, a signal handler's queue say.
+/// A wish to stop, which anyone may set, for example the queue of a signal handler.
 public final class StopSignal: Sendable {
-    private let flag = Atomic(false)
+    private let state = Mutex((isSet: false, handlers: [@Sendable () -> Void]()))
 
     public init() {}
 
-    public var isSet: Bool { flag.load(ordering: .relaxed) }
-    public func set() { flag.store(true, ordering: .relaxed) }
+    public var isSet: Bool { state.withLock { $0.isSet } }
+
+    public func set() {
+        let handlers = state.withLock { state in
+            defer { state = (true, []) }
+            return state.handlers
+        }
+        for handler in handlers { handler() }
+    }
+
+    /// Calls `body` once it is set; at once if it is.
+    func onSet(_ body: @escaping @Sendable () -> Void) {
+        let isSet = state.withLock { state in
+            if !state.isSet { state.handlers.append(body) }
+            return state.isSet
+        }
+        if isSet { body() }
+    }
 }

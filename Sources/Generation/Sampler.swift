@@ -1,10 +1,12 @@
 import Foundation
 
-/// Chooses tokens from logits.
+/// Chooses the tokens of one sequence from logits.
 ///
 /// Order, as in transformers' `GenerationMixin._get_logits_processor`: repetition penalty, suppressed tokens,
-/// temperature, top-k, top-p, min-p.
-struct Sampler: Sendable {
+/// temperature, top-k, top-p, min-p. OpenAI's penalties and the bias come after the repetition penalty.
+///
+/// A value: a copy is the state to go back to.
+package struct Sampler: Sendable {
     let options: SamplingOptions
     /// Never chosen: `suppress_tokens` of the file.
     let suppressed: Set<Int>
@@ -12,38 +14,63 @@ struct Sampler: Sendable {
     /// taken as the reference takes it, by the file's list alone.
     let media: Set<Int>
     private var random: SplitMix64
+    private let prompt: Set<Int>
+    /// How often the answer holds each token.
+    private var counts: [Int: Int] = [:]
 
-    init(_ options: SamplingOptions, suppressed: Set<Int> = [], media: Set<Int> = []) {
+    /// - Parameter prompt: the ids before the answer, for the repetition penalty.
+    package init(
+        _ options: SamplingOptions, prompt: [Int] = [], suppressed: Set<Int> = [], media: Set<Int> = []
+    ) {
         self.options = options
         self.suppressed = suppressed
         self.media = media
+        self.prompt = options.repetitionPenalty == 1 ? [] : Set(prompt)
         random = SplitMix64(state: options.seed ?? .random(in: 0 ... .max))
     }
 
+    /// Whether the likeliest token is chosen as it stands, so that logits need not be copied.
+    var isPlain: Bool {
+        options.temperature <= 0 && options.repetitionPenalty == 1 && options.presencePenalty == 0
+            && options.frequencyPenalty == 0 && options.logitBias.isEmpty
+    }
+
+    /// Takes a token into the sequence.
+    mutating func accept(_ token: Int) { counts[token, default: 0] += 1 }
+
     /// - Parameters:
     ///   - logits: of the whole vocabulary.
-    ///   - context: the tokens of the sequence so far, for the repetition penalty.
-    /// - Returns: nil if nothing can be chosen, since no logit is a number above −∞.
-    mutating func choose(_ logits: [Float], after context: [Int]) -> Int? {
+    ///   - allowed: the only tokens that may be chosen; nil: all.
+    /// - Returns: nil if nothing can be chosen, because no logit is greater than −∞.
+    package mutating func choose(_ logits: [Float], allowed: TokenMask? = nil) -> Int? {
         var logits = logits
         if options.repetitionPenalty != 1 {
-            for token in Set(context) where logits.indices.contains(token) {
+            for token in prompt.union(counts.keys) where logits.indices.contains(token) {
                 logits[token] =
                     logits[token] > 0
                     ? logits[token] / options.repetitionPenalty : logits[token] * options.repetitionPenalty
             }
         }
+        if options.presencePenalty != 0 || options.frequencyPenalty != 0 {
+            for (token, count) in counts where logits.indices.contains(token) {
+                logits[token] -= options.presencePenalty + options.frequencyPenalty * Float(count)
+            }
+        }
+        for (token, bias) in options.logitBias where logits.indices.contains(token) { logits[token] += bias }
         for token in suppressed where logits.indices.contains(token) { logits[token] = -.infinity }
+        if let allowed {
+            for token in logits.indices where !allowed.contains(token) { logits[token] = -.infinity }
+        }
         guard options.temperature > 0 else { return Self.likeliest(logits) }
         for token in media where logits.indices.contains(token) { logits[token] = -.infinity }
         return draw(candidates(logits))
     }
 
-    /// The first of the largest logits.
-    static func likeliest(_ logits: [Float]) -> Int {
-        var best = 0
-        for index in logits.indices where logits[index] > logits[best] { best = index }
-        return best
+    /// The first of the largest logits; nil if none is greater than −∞.
+    static func likeliest(_ logits: [Float]) -> Int? {
+        var best: (index: Int?, value: Float) = (nil, -.infinity)
+        for index in logits.indices where logits[index] > best.value { best = (index, logits[index]) }
+        return best.index
     }
 
     /// The tokens that may be chosen with their odds, likeliest first.
@@ -100,10 +127,12 @@ struct Sampler: Sendable {
 }
 
 /// A small generator with a seed, of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
-struct SplitMix64: RandomNumberGenerator, Sendable {
+package struct SplitMix64: RandomNumberGenerator, Sendable {
     var state: UInt64
 
-    mutating func next() -> UInt64 {
+    package init(state: UInt64) { self.state = state }
+
+    package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var z = state
         z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9

@@ -12,18 +12,27 @@ public struct SamplingOptions: Sendable, Equatable {
     public var minP: Float?
     /// Divides the positive and multiplies the negative logits of tokens that the sequence already holds; 1 does nothing.
     public var repetitionPenalty: Float
+    /// Taken off the logits of tokens that the answer already holds; 0 does nothing. As in OpenAI's interface.
+    public var presencePenalty: Float
+    /// Taken off a token's logit for each time that the answer already holds it; 0 does nothing.
+    public var frequencyPenalty: Float
+    /// Added to the logits of these tokens; −∞ forbids one.
+    public var logitBias: [Int: Float]
     /// The same seed gives the same tokens; nil takes a fresh one.
     public var seed: UInt64?
 
     public init(
         temperature: Float = 0, topK: Int? = nil, topP: Float? = nil, minP: Float? = nil, repetitionPenalty: Float = 1,
-        seed: UInt64? = nil
+        presencePenalty: Float = 0, frequencyPenalty: Float = 0, logitBias: [Int: Float] = [:], seed: UInt64? = nil
     ) {
         self.temperature = temperature
         self.topK = topK
         self.topP = topP
         self.minP = minP
         self.repetitionPenalty = repetitionPenalty
+        self.presencePenalty = presencePenalty
+        self.frequencyPenalty = frequencyPenalty
+        self.logitBias = logitBias
         self.seed = seed
     }
 

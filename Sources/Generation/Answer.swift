@@ -6,6 +6,8 @@ public struct GeneratedToken: Sendable {
     /// Natural logarithm of its probability under the model's own logits: after the soft cap, before suppression,
     /// penalties, temperature and truncation.
     public let logprob: Float
+    /// The likeliest tokens at this place with their log-probabilities, likeliest first; as many as were asked for.
+    public let topLogprobs: [(id: Int, logprob: Float)]
     /// Answer, thought, tool call, or control token: what its text belongs to.
     public let kind: ResponseParser.Kind
     /// The text that this token completes: whole characters only, so at times empty.
@@ -27,7 +29,7 @@ public struct GeneratedToken: Sendable {
 
 /// Why an answer ended.
 public enum FinishReason: String, Sendable, Codable {
-    /// The model ended it with a stop token, which is the last one.
+    /// The model ended it with a stop token, which is the last one, or it came to a stop string.
     case stop
     /// As many tokens as were asked for, or as the context holds.
     case length
@@ -35,28 +37,10 @@ public enum FinishReason: String, Sendable, Codable {
     case repetition
 }
 
-/// The tokens of one answer as they come. Ending the iteration early cancels the rest.
-public struct TokenStream: AsyncSequence, Sendable {
-    private let stream: AsyncThrowingStream<GeneratedToken, any Error>
+/// The tokens of one answer as they come. Leaving the loop ends the answer.
+public typealias TokenStream = ResultStream<GeneratedToken>
 
-    init(_ produce: @escaping @Sendable (_ yield: @escaping @Sendable (GeneratedToken) -> Void) async throws -> Void) {
-        stream = AsyncThrowingStream { continuation in
-            let task = Task {
-                do {
-                    try await produce { continuation.yield($0) }
-                    continuation.finish()
-                } catch {
-                    continuation.finish(throwing: error)
-                }
-            }
-            continuation.onTermination = { _ in task.cancel() }
-        }
-    }
-
-    public func makeAsyncIterator() -> AsyncThrowingStream<GeneratedToken, any Error>.Iterator {
-        stream.makeAsyncIterator()
-    }
-
+extension ResultStream where Element == GeneratedToken {
     /// Waits for the whole answer.
     public func answer() async throws -> Answer {
         var answer = Answer()
@@ -70,6 +54,8 @@ public struct Answer: Sendable {
     /// The generated ids, the stop token included when one ended it.
     public private(set) var tokens: [Int] = []
     public private(set) var logprobs: [Float] = []
+    /// For each token the likeliest at its place; empty unless they were asked for.
+    public private(set) var topLogprobs: [[(id: Int, logprob: Float)]] = []
     public private(set) var text = ""
     public private(set) var thoughts = ""
     public private(set) var finish: GeneratedToken.Finish?
@@ -95,6 +81,7 @@ public struct Answer: Sendable {
     public mutating func append(_ token: GeneratedToken) {
         tokens.append(token.id)
         logprobs.append(token.logprob)
+        topLogprobs.append(token.topLogprobs)
         switch token.kind {
         case .answer: text += token.text
         case .thought: thoughts += token.text

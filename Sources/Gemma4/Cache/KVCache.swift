@@ -1,0 +1,171 @@
+import Tensors
+
+/// Keys and values of one sequence, in pages of positions for each layer that owns some.
+///
+/// Keys are stored after norm and RoPE, values after norm, rounded to the cache's element type. Sliding layers drop the
+/// pages that have left the window, but for the last `undoablePositions` positions, which can be taken back. A fork
+/// shares pages until one side writes to them.
+///
+/// A class, since several sequences go through one forward pass, each with its own cache; a cache belongs to one
+/// sequence at a time.
+public final class KVCache {
+    /// Positions that can be taken back at any time, the window of sliding layers notwithstanding.
+    package static let undoablePositions = 128
+
+    /// Positions written so far: the next token's position.
+    public private(set) var length = 0
+    private var layers: [LayerCache?]
+
+    /// - Parameter elementType: f32, f16, or a block type, which heads that fill no whole blocks replace by f32.
+    init(_ plans: [LayerPlan], elementType: ElementType) {
+        layers = plans.map { $0.ownsKeyValues ? LayerCache($0, elementType) : nil }
+    }
+
+    private init(length: Int, layers: [LayerCache?]) {
+        (self.length, self.layers) = (length, layers)
+    }
+
+    /// Bytes that a cache of so many positions takes at most, while a pass brings up to `chunkLength` of them.
+    package static func byteCount(
+        _ plans: [LayerPlan], positions: Int, chunkLength: Int, elementType: ElementType
+    ) -> Int {
+        plans.lazy.filter(\.ownsKeyValues).reduce(0) {
+            $0 + LayerCache($1, elementType).byteCount(positions: positions, chunkLength: chunkLength)
+        }
+    }
+
+    /// Writes keys and values, `[tokens, keyValueHeads, headDimension]` each, at the positions from `length` on.
+    func write(_ keys: Tensor, _ values: Tensor, layer: Int) {
+        layers[layer]!.write(keys, values, at: length)
+    }
+
+    /// What `layer` holds, the tokens of this pass included: each position in one segment, oldest first.
+    func segments(layer: Int) -> [KeyValueSegment] { layers[layer]!.segments }
+
+    /// Ends a pass in which every layer has written `count` positions.
+    func advance(by count: Int) {
+        length += count
+        for index in layers.indices { layers[index]?.dropUnseen(before: length) }
+    }
+
+    // MARK: Going back, sharing
+
+    /// The fewest positions that `truncate` can leave, other than none: sliding layers must still hold the window before.
+    package var shortestTruncation: Int { layers.lazy.compactMap { $0?.shortestTruncation }.max() ?? 0 }
+
+    /// Takes back the positions from `newLength` on, as if they had never been written.
+    ///
+    /// - Returns: false, with nothing changed, if a sliding layer has dropped what the token at `newLength` would see.
+    package func truncate(to newLength: Int) -> Bool {
+        precondition(0...length ~= newLength, "KVCache: truncating \(length) positions to \(newLength)")
+        guard newLength == length || newLength == 0 || newLength >= shortestTruncation else { return false }
+        for index in layers.indices { layers[index]?.truncate(to: newLength) }
+        length = newLength
+        return true
+    }
+
+    /// A cache of the same content. Both share pages; whoever writes to one copies it first.
+    package func fork() -> KVCache { KVCache(length: length, layers: layers) }
+
+    /// Adds its pages with their bytes: of caches that share pages each counts once.
+    package func addPages(to pages: inout [ObjectIdentifier: Int]) {
+        for page in layers.lazy.compactMap({ $0?.pages }).joined() { pages[page.identity] = page.byteCount }
+    }
+
+    // MARK: Bytes
+
+    /// The pages of each layer that owns some, in order, and the index of the first of each.
+    var pages: [(first: Int, pages: [KeyValuePage])] {
+        layers.compactMap { $0.map { ($0.firstPage, $0.pages) } }
+    }
+
+    /// Takes the content of a snapshot, whose pages are handed over layer by layer.
+    func restore(length: Int, _ pageCounts: [(first: Int, count: Int)], on device: Device, read: (inout KeyValuePage) throws -> Void)
+        rethrows
+    {
+        var counts = pageCounts.makeIterator()
+        for index in layers.indices {
+            guard layers[index] != nil, let (first, count) = counts.next() else { continue }
+            try layers[index]!.restore(first: first, count: count, end: length, on: device, read: read)
+        }
+        self.length = length
+    }
+}
+
+/// The pages of one layer: position p is in place p mod pageLength of page ⌊p / pageLength⌋.
+private struct LayerCache {
+    private let heads, size, pageLength: Int
+    private let window: Int?
+    private let elementType: ElementType
+    /// Page `firstPage` and those that follow it.
+    private(set) var pages: [KeyValuePage] = []
+    private(set) var firstPage = 0
+    private var end = 0
+
+    init(_ plan: LayerPlan, _ type: ElementType) {
+        (heads, size, window) = (plan.numKeyValueHeads, plan.headDimension, plan.window)
+        elementType = plan.headDimension.isMultiple(of: type.blockLength) ? type : .float32
+        // Short where pages are dropped as the window moves on, long where there may be hundreds.
+        pageLength = plan.window == nil ? 512 : 128
+    }
+
+    func byteCount(positions: Int, chunkLength: Int) -> Int {
+        let kept = window.map { $0 - 1 + KVCache.undoablePositions + chunkLength + pageLength } ?? positions
+        let pageCount = (min(kept, positions) + pageLength - 1) / pageLength
+        return pageCount * KeyValuePage.byteCount(length: pageLength, heads: heads, size: size, elementType)
+    }
+
+    mutating func write(_ keys: Tensor, _ values: Tensor, at position: Int) {
+        let count = keys.shape[0]
+        var written = 0
+        while written < count {
+            let (page, place) = (position + written).quotientAndRemainder(dividingBy: pageLength)
+            let taken = min(count - written, pageLength - place)
+            if page - firstPage == pages.count { pages.append(makePage(on: keys.device)) }
+            pages[page - firstPage].write(
+                keys[written..<written + taken], values[written..<written + taken], at: place)
+            written += taken
+        }
+        end = position + count
+    }
+
+    private func makePage(on device: Device) -> KeyValuePage {
+        KeyValuePage(length: pageLength, heads: heads, size: size, elementType, on: device)
+    }
+
+    var segments: [KeyValueSegment] {
+        pages.indices.map { index in
+            let first = (firstPage + index) * pageLength
+            return pages[index].segment(firstPosition: first, count: min(pageLength, end - first))
+        }
+    }
+
+    /// Drops the pages that no token from `position - undoablePositions` on sees.
+    mutating func dropUnseen(before position: Int) {
+        guard let window else { return }
+        let seen = max(0, position - KVCache.undoablePositions - window + 1) / pageLength
+        guard seen > firstPage else { return }
+        pages.removeFirst(min(pages.count, seen - firstPage))
+        firstPage = seen
+    }
+
+    var shortestTruncation: Int { window.map { firstPage == 0 ? 0 : firstPage * pageLength + $0 - 1 } ?? 0 }
+
+    mutating func truncate(to length: Int) {
+        if length == 0 { (pages, firstPage) = ([], 0) }
+        end = length
+        let needed = (length + pageLength - 1) / pageLength - firstPage
+        pages.removeLast(max(0, pages.count - needed))
+    }
+
+    mutating func restore(
+        first: Int, count: Int, end: Int, on device: Device, read: (inout KeyValuePage) throws -> Void
+    ) rethrows {
+        (pages, firstPage, self.end) = ([], first, end)
+        for _ in 0..<count {
+            var page = makePage(on: device)
+            try read(&page)
+            pages.append(page)
+        }
+    }
+}

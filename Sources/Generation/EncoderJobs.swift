@@ -1,0 +1,84 @@
+import Gemma4
+import Tensors
+
+/// The media that wait for their towers, first come first served, and the soft tokens of those that were there lately.
+struct EncoderJobs {
+    /// Most bytes of soft tokens that are kept for media that come again.
+    private let byteLimit: Int
+    private var queue: [(input: EncoderInput, job: EncoderJob?)] = []
+    private var kept: [ContentHash: (softTokens: Tensor, lastUse: Int)] = [:]
+    private var clock = 0
+    private(set) var hits = 0
+
+    init(byteLimit: Int) { self.byteLimit = byteLimit }
+
+    var isEmpty: Bool { queue.isEmpty }
+    var waiting: Int { queue.count }
+    var byteCount: Int { kept.values.reduce(0) { $0 + $1.softTokens.shape.count * 4 } }
+
+    /// Puts a medium in line, unless its soft tokens are there or on their way.
+    mutating func add(_ input: EncoderInput) {
+        clock += 1
+        guard input.softTokens == nil else { return }
+        if let found = kept[input.hash] {
+            hits += 1
+            kept[input.hash]!.lastUse = clock
+            return input.finish(found.softTokens)
+        }
+        if queue.contains(where: { $0.input === input }) { return }
+        queue.append((input, nil))
+    }
+
+    /// Takes media out of the line that nobody waits for any more.
+    mutating func keep(where isWanted: (EncoderInput) -> Bool) { queue.removeAll { !isWanted($0.input) } }
+
+    /// Runs one portion of the first job.
+    ///
+    /// - Returns: the medium, if that was its last portion.
+    /// - Throws: `ModelInputError` with the medium taken out of the line.
+    mutating func advance(_ model: Gemma4Model) throws -> EncoderInput? {
+        let input = queue[0].input
+        // Another prompt may have brought the same content meanwhile.
+        if let found = kept[input.hash] {
+            hits += 1
+            queue.removeFirst()
+            input.finish(found.softTokens)
+            return input
+        }
+        do {
+            var job = try queue[0].job ?? model.encoderJob(input.content!)
+            queue[0].job = nil  // so that the job's tensors have one owner
+            guard let softTokens = job.advance() else {
+                queue[0].job = job
+                return nil
+            }
+            queue.removeFirst()
+            keep(softTokens, of: input.hash)
+            input.finish(softTokens)
+            return input
+        } catch {
+            queue.removeFirst()
+            throw error
+        }
+    }
+
+    /// The first in line.
+    var current: EncoderInput? { queue.first?.input }
+
+    private mutating func keep(_ softTokens: Tensor, of hash: ContentHash) {
+        clock += 1
+        kept[hash] = (softTokens, clock)
+        while byteCount > byteLimit, let oldest = kept.min(by: { $0.value.lastUse < $1.value.lastUse }) {
+            kept[oldest.key] = nil
+        }
+    }
+}
+
+extension Gemma4Model {
+    fileprivate func encoderJob(_ content: EncoderInput.Content) throws -> EncoderJob {
+        switch content {
+        case .image(let patches): try encoderJob(patches)
+        case .sound(let frames): try encoderJob(melFrames: frames)
+        }
+    }
+}

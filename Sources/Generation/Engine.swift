@@ -1,0 +1,422 @@
+import Dispatch
+import Gemma4
+import Tensors
+import Tokenization
+
+/// Runs the passes of one model, for all who want something of it at once.
+///
+/// One step is one pass over the weights: the next token of every running answer, and a slice of the prompts that wait.
+/// Sequences join and leave between steps. Pictures and sound go through their towers in portions between the passes.
+/// What one sequence gets does not depend on its neighbors.
+package actor Engine {
+    package nonisolated let model: Gemma4Model
+    private nonisolated let tokenizer: Tokenizer?
+    private nonisolated let executor = EngineExecutor()
+    private let defaults: AnswerDefaults
+    private let limits: EngineLimits
+    private let planner: PassPlanner
+
+    private var waiting: [Work] = []
+    private var running: [Work] = []
+    private var prefixes = PrefixCache()
+    private var encoders: EncoderJobs
+    private var costs = StepCosts()
+    private var totals = EngineStatistics()
+    private var isStepping = false
+    private var arrivals = 0
+
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+    /// What holds for every answer of a model unless its options say otherwise.
+    package struct AnswerDefaults: Sendable {
+        let sampling: SamplingOptions
+        let suppressed, media, stopTokens: Set<Int>
+        /// The error to throw when the model's results are NaN or infinite. May take seconds.
+        let notFinite: @Sendable () -> any Error
+
+        package init(
+            sampling: SamplingOptions, suppressed: Set<Int>, media: Set<Int>, stopTokens: Set<Int>,
+            notFinite: @escaping @Sendable () -> any Error
+        ) {
+            (self.sampling, self.suppressed, self.media) = (sampling, suppressed, media)
+            (self.stopTokens, self.notFinite) = (stopTokens, notFinite)
+        }
+    }
+
+    /// - Parameter tokenizer: makes ids into text; nil leaves the texts of all tokens empty.
+    package init(
+        _ model: Gemma4Model, _ tokenizer: Tokenizer?, _ defaults: AnswerDefaults, limits: EngineLimits = .init()
+    ) {
+        (self.model, self.tokenizer, self.defaults, self.limits) = (model, tokenizer, defaults, limits)
+        planner = PassPlanner(bound: limits.stepBound)
+        encoders = EncoderJobs(byteLimit: limits.mediaBytes)
+    }
+
+    // MARK: Requests
+
+    /// Answers a prompt.
+    ///
+    /// - Parameters:
+    ///   - prepare: makes the prompt, on a thread where it may wait.
+    ///   - onEnd: called when the answer is over, before the stream ends.
+    /// - Returns: the tokens as they come. Iterating throws what `prepare` throws, `ModelInputError`, `EngineError`,
+    ///   `CancellationError`, and `CheckpointError` if weights are not finite.
+    package nonisolated func answer(
+        _ options: GenerationOptions, onEnd: (@Sendable (Swift.Result<Answer, any Error>) -> Void)? = nil,
+        preparing prepare: @escaping @Sendable () async throws -> Prompt
+    ) -> TokenStream {
+        let (stream, channel) = TokenStream.make()
+        let work = Work(.answer(options, channel, onEnd: onEnd))
+        channel.onRoom { self.perform { $0.wake() } }
+        let preparation = Task {
+            do {
+                let prompt = try await prepare()
+                self.perform { $0.add(work, prompt) }
+            } catch {
+                self.perform { $0.end(work, .failure(error)) }
+            }
+        }
+        channel.onCancel {
+            preparation.cancel()
+            self.perform { $0.cancel(work) }
+        }
+        return stream
+    }
+
+    /// Hands out the logits after every token of a prompt.
+    ///
+    /// - Parameter each: given positions and their logits, `[positions, vocabSize]`, at most 64 at a time in order, on the
+    ///   engine's thread.
+    /// - Throws: `ModelInputError`, `EngineError`, `CancellationError`, what `each` throws.
+    package nonisolated func logits(
+        _ prompt: Prompt, each: @escaping @Sendable (Range<Int>, Tensor) throws -> Void
+    ) async throws {
+        try await finished { end in
+            let work = Work(.logits(each, end))
+            self.perform { $0.add(work, prompt) }
+            return work
+        }
+    }
+
+    /// Sends media through their towers, after which they have their soft tokens.
+    ///
+    /// - Throws: `ModelInputError`, `CancellationError`.
+    package nonisolated func encode(_ inputs: [EncoderInput]) async throws {
+        guard inputs.contains(where: { $0.softTokens == nil }) else { return }
+        try await finished { end in
+            let work = Work(.encoding(inputs, end))
+            self.perform { $0.encode(work, inputs) }
+            return work
+        }
+    }
+
+    /// Waits for the end of a work that begins with `begin`.
+    private nonisolated func finished(
+        _ begin: @escaping @Sendable (@escaping @Sendable (Swift.Result<Void, any Error>) -> Void) -> Work
+    ) async throws {
+        let (stream, channel) = ResultStream<Never>.make()
+        let work = begin { result in
+            switch result {
+            case .success: channel.finish()
+            case .failure(let error): channel.finish(throwing: error)
+            }
+        }
+        channel.onCancel { self.perform { $0.cancel(work) } }
+        for try await _ in stream {}
+        try Task.checkCancellation()
+    }
+
+    package var statistics: EngineStatistics {
+        var statistics = totals
+        (statistics.running, statistics.waiting) = (running.count, waiting.count)
+        statistics.encoding = encoders.waiting
+        statistics.admittedBytes = admittedBytes
+        (statistics.keptBytes, statistics.keptMediaBytes) = (prefixes.byteCount, encoders.byteCount)
+        statistics.mediaHits = encoders.hits
+        return statistics
+    }
+
+    /// Calls `body` between two steps.
+    private nonisolated func perform(_ body: @escaping @Sendable (isolated Engine) -> Void) {
+        executor.queue.async { self.assumeIsolated(body) }
+    }
+
+    // MARK: Coming and going
+
+    private func add(_ work: Work, _ prompt: Prompt) {
+        guard !work.isOver else { return }
+        arrivals += 1
+        work.begin(prompt, id: arrivals)
+        do {
+            try admissible(work)
+            waiting.append(work)
+            wake()
+        } catch {
+            end(work, .failure(error))
+        }
+    }
+
+    private func encode(_ work: Work, _ inputs: [EncoderInput]) {
+        guard !work.isOver else { return }
+        arrivals += 1
+        work.begin(Prompt(tokens: []), id: arrivals)
+        for input in inputs { encoders.add(input) }
+        guard !work.isEncoded else { return end(work, .success(())) }
+        running.append(work)
+        wake()
+    }
+
+    /// Prepares a work for the queue.
+    ///
+    /// - Throws: why it can never run, or not now.
+    private func admissible(_ work: Work) throws {
+        let prompt = work.prompt
+        let context = model.configuration.textConfig.maxPositionEmbeddings
+        guard !prompt.tokens.isEmpty else { throw ModelInputError(.emptyPrompt) }
+        try model.check(
+            prompt.tokens, at: 0, softTokenCount: prompt.media.reduce(0) { $0 + $1.input.softTokenCount })
+        var positions = prompt.tokens.count
+        if case .answer(let options, _, _) = work.goal {
+            let room = context - prompt.tokens.count
+            guard room > 0 else {
+                throw ModelInputError(.contextLength(needed: prompt.tokens.count + 1, limit: context))
+            }
+            let maxTokens = min(options.maxTokens, room)
+            positions += maxTokens
+            work.sequence = Sequence(
+                prompt, options, tokenizer,
+                sampler: Sampler(
+                    options.sampling ?? defaults.sampling, prompt: prompt.tokens, suppressed: defaults.suppressed,
+                    media: defaults.media),
+                maxTokens: maxTokens, stopTokens: defaults.stopTokens)
+        }
+        work.byteCount = model.cacheByteCount(positions: positions, chunkLength: planner.chunkLength)
+        guard work.byteCount <= limits.memoryBytes else {
+            throw EngineError(.memory(needed: work.byteCount, budget: limits.memoryBytes))
+        }
+        guard waiting.count < limits.waitingSequences else { throw EngineError(.busy(waiting: waiting.count)) }
+    }
+
+    private var admittedBytes: Int { running.reduce(0) { $0 + $1.byteCount } }
+
+    /// Lets sequences in, first come first served, as far as memory goes. One whose prompt begins like one that is being
+    /// read waits until it can share that; it holds up nobody.
+    private func admit() {
+        var index = 0
+        while index < waiting.count, running.count < limits.runningSequences {
+            let work = waiting[index]
+            guard admittedBytes + work.byteCount <= limits.memoryBytes else { return }
+            if case .answer = work.goal {
+                let match = prefixes.match(
+                    work.prompt.units,
+                    others: running.compactMap { other in other.cache.map { (other.units, $0) } }
+                ) { floor($0, in: work.prompt) }
+                var isDeferred = false
+                for other in running {
+                    guard let shared = other.unitsToShare(with: work, beyond: match.common) else { continue }
+                    other.keepCheckpoint(at: floor(shared, in: other.prompt))
+                    isDeferred = true
+                }
+                if isDeferred {
+                    index += 1
+                    continue
+                }
+                work.start(match, model.makeCache)
+            } else {
+                work.start(.init(common: 0, cache: nil), model.makeCache)
+            }
+            waiting.remove(at: index)
+            running.append(work)
+            prefixes.shrink(to: limits.memoryBytes - admittedBytes)
+            for (positions, input) in work.prompt.media where positions.upperBound > work.read { encoders.add(input) }
+        }
+    }
+
+    /// The greatest position up to `position` at which a slice may begin.
+    private func floor(_ position: Int, in prompt: Prompt) -> Int {
+        guard model.readsImagesWhole else { return position }
+        let cut = prompt.media.first { $0.positions.contains(position) && $0.positions.lowerBound < position }
+        guard let cut, model.isVisual(prompt.tokens[position]) else { return position }
+        return cut.positions.lowerBound
+    }
+
+    private func cancel(_ work: Work) { end(work, .failure(CancellationError())) }
+
+    /// - Parameter notFinite: whether the model's results are NaN or infinite: then the reason is looked for elsewhere.
+    private func end(_ work: Work, _ result: Swift.Result<Void, any Error>, notFinite: Bool = false) {
+        guard !work.isOver else { return }
+        work.isOver = true
+        totals.ended += 1
+        running.removeAll { $0 === work }
+        waiting.removeAll { $0 === work }
+        encoders.keep { input in running.contains { $0.wants(input) } }
+        if !notFinite, work.keepsCache, let cache = work.cache, cache.length > 0 {
+            prefixes.insert(Array(work.units), cache)
+            prefixes.shrink(to: limits.memoryBytes - admittedBytes)
+        }
+        work.cache = nil
+        guard notFinite else { return work.finish(result) }
+        DispatchQueue.global().async { [defaults] in work.finish(.failure(defaults.notFinite())) }
+    }
+
+    // MARK: Steps
+
+    /// Runs steps until nothing is left to do; between two of them comes what has been asked of the engine meanwhile.
+    private func wake() {
+        guard !isStepping else { return }
+        isStepping = true
+        perform { $0.stepAndContinue() }
+    }
+
+    private func stepAndContinue() {
+        isStepping = false
+        let clock = ContinuousClock()
+        let start = clock.now
+        admit()
+        let decoding = running.filter { $0.nextToken != nil && !$0.isReaderBehind }
+        let prompts = running.compactMap { work in work.slices(readsImagesWhole: model.readsImagesWhole) }
+        guard !decoding.isEmpty || !prompts.isEmpty || !encoders.isEmpty else { return }
+        let plan = planner.plan(
+            isDecoding: !decoding.isEmpty, prompts: prompts, hasEncoderJob: !encoders.isEmpty,
+            costs: costs.estimate(rows: decoding.count))
+        encode(portions: plan.portions)
+        pass(decoding, plan.slices)
+        totals.steps += 1
+        totals.busySeconds += start.duration(to: clock.now).inSeconds
+        wake()
+    }
+
+    private func encode(portions: Int) {
+        let clock = ContinuousClock()
+        for _ in 0..<portions {
+            guard let input = encoders.current else { return }
+            let owners = running.filter { $0.wants(input) }
+            do {
+                var finished: EncoderInput?
+                let seconds = try clock.measure { finished = try encoders.advance(model) }.inSeconds
+                costs.portion(seconds)
+                owners.first?.sequence?.statistics.encodeSeconds += seconds
+                guard finished != nil else { continue }
+                for work in owners where work.isEncoded { end(work, .success(())) }
+            } catch {
+                for work in owners { end(work, .failure(error)) }
+            }
+        }
+    }
+
+    /// One pass over the weights: the next token of `decoding`, and slices of prompts.
+    private func pass(_ decoding: [Work], _ slices: [PassPlanner.Slice]) {
+        let pad = model.configuration.textConfig.padTokenId
+        var inputs = decoding.map { work in
+            // A generated id that stands for media is read as the pad token, as in the reference.
+            let token = work.nextToken!
+            return Gemma4Model.Input(
+                tokens: [model.isPlaceholder(token) ? pad : token], wantedRows: [0], cache: work.cache!)
+        }
+        let read = slices.compactMap { slice in running.first { $0.id == slice.id }.map { ($0, slice.count) } }
+        // Rows that lead to tokens come first, so that they have one product with the head.
+        let answering = read.filter { !$0.0.wantsEveryRow }
+        let scoring = read.filter { $0.0.wantsEveryRow }
+        for (work, count) in answering + scoring {
+            let isLast = work.read + count == work.prompt.tokens.count
+            inputs.append(work.input(count, wanted: work.wantsEveryRow ? 0..<count : isLast ? count - 1..<count : 0..<0))
+        }
+        guard !inputs.isEmpty else { return }
+        let clock = ContinuousClock()
+        let start = clock.now
+        let hidden: Tensor
+        do { hidden = try model(inputs) } catch {
+            // Every prompt has been checked on arrival: this is the engine's own mistake.
+            for work in decoding + read.map(\.0) { end(work, .failure(error)) }
+            return
+        }
+        for (work, count) in read { work.advance(count, checkpoint: &prefixes) }
+        totals.promptTokens += read.reduce(0) { $0 + $1.1 }
+        let choosing = decoding + answering.lazy.map(\.0).filter { $0.isRead }
+        if !choosing.isEmpty { choose(choosing, model.logits(hidden[0..<choosing.count])) }
+        handOut(scoring, hidden[choosing.count..<hidden.rows])
+        costs.pass(
+            start.duration(to: clock.now).inSeconds, decoding: decoding.count, promptTokens: read.reduce(0) { $0 + $1.1 })
+    }
+
+    /// Gives every sequence its next token.
+    ///
+    /// - Parameter logits: a row for each work.
+    private func choose(_ works: [Work], _ logits: Tensor) {
+        let summaries = logits.logitSummaries()
+        var tokens = [Int?](repeating: nil, count: works.count)
+        tokens.withUnsafeMutableBufferPointer { tokens in
+            model.device.threads.parallelFor(works.count) { range in
+                for index in range {
+                    tokens[index] = works[index].sequence!.choose(likeliest: summaries[index].likeliest) {
+                        logits[index..<index + 1].toArray()
+                    }
+                }
+            }
+        }
+        for (index, work) in works.enumerated() {
+            guard let token = tokens[index] else {
+                end(work, .failure(ModelInputError(.notFinite)), notFinite: true)
+                continue
+            }
+            let logprob = logits.element(index, token) - summaries[index].logSumExp
+            guard logprob.isFinite else {
+                end(work, .failure(ModelInputError(.notFinite)), notFinite: true)
+                continue
+            }
+            let top = work.topLogprobs > 0 ? logits[index..<index + 1].toArray().largest(work.topLogprobs) : []
+            totals.generatedTokens += 1
+            if work.nextToken == nil { totals.timeToFirstToken = work.secondsSinceArrival }
+            if work.accept(token, logprob: logprob, top: top.map { ($0.index, $0.value - summaries[index].logSumExp) }) {
+                end(work, .success(()))
+            }
+        }
+    }
+
+    /// Hands out the logits of every row, a few rows at a time: all rows of a slice would take hundreds of megabytes.
+    private func handOut(_ works: [(Work, Int)], _ hidden: Tensor) {
+        var first = 0
+        for (work, count) in works {
+            defer { first += count }
+            guard case .logits(let each, _) = work.goal else { continue }
+            do {
+                for row in stride(from: 0, to: count, by: 64) {
+                    let rows = row..<min(count, row + 64)
+                    let position = work.read - count + row
+                    try each(
+                        position..<position + rows.count,
+                        model.logits(hidden[first + rows.lowerBound..<first + rows.upperBound]))
+                }
+                if work.isRead { end(work, .success(())) }
+            } catch let error as ModelInputError where error.code == .notFinite {
+                end(work, .failure(error), notFinite: true)
+            } catch {
+                end(work, .failure(error))
+            }
+        }
+    }
+}
+
+extension [Float] {
+    /// The greatest values with their indices, greatest first; of equal ones the first.
+    fileprivate func largest(_ count: Int) -> [(index: Int, value: Float)] {
+        var largest: [(index: Int, value: Float)] = []
+        for (index, value) in enumerated() where largest.count < count || value > largest[largest.count - 1].value {
+            if largest.count == count { largest.removeLast() }
+            largest.insert((index, value), at: largest.firstIndex { $0.value < value } ?? largest.count)
+        }
+        return largest
+    }
+}
+
+/// Runs the engine on a queue of its own, so that a pass never occupies a thread of Swift's pool.
+private final class EngineExecutor: SerialExecutor {
+    let queue = DispatchQueue(label: "gemma4.engine")
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        queue.async { job.runSynchronously(on: self.asUnownedSerialExecutor()) }
+    }
+
+    func checkIsolated() { dispatchPrecondition(condition: .onQueue(queue)) }
+}

@@ -1,0 +1,36 @@
+/// How an answer is made.
+public struct GenerationOptions: Sendable {
+    /// How tokens are chosen; nil: as the model's `generation_config.json` says.
+    public var sampling: SamplingOptions?
+    /// The answer ends after so many tokens at the latest.
+    public var maxTokens: Int
+    /// Strings that end the answer; they are not part of it.
+    public var stop: [String]
+    /// How many of the likeliest tokens are reported at each place.
+    public var topLogprobs: Int
+    /// Ends an answer that repeats itself without end; nil lets it go on.
+    public var loopGuard: LoopGuard?
+    /// Called while the prompt is read: tokens read so far, tokens in all.
+    public var onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)?
+
+    /// Restricts the tokens that may be chosen.
+    package var constraint: (any TokenConstraint)?
+    /// The tokens of the answer, whatever the model would choose; what follows them it chooses itself.
+    package var forcedTokens: [Int] = []
+    /// Whether stop tokens end the answer.
+    package var endsAtStopTokens = true
+    /// Whether keys and values are kept for a later prompt that begins in the same way.
+    package var keepsCache = true
+
+    public init(
+        sampling: SamplingOptions? = nil, maxTokens: Int = 1024, stop: [String] = [], topLogprobs: Int = 0,
+        loopGuard: LoopGuard? = .init(), onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)? = nil
+    ) {
+        self.sampling = sampling
+        self.maxTokens = maxTokens
+        self.stop = stop
+        self.topLogprobs = topLogprobs
+        self.loopGuard = loopGuard
+        self.onPrefill = onPrefill
+    }
+}

@@ -1,0 +1,74 @@
+/// Decides what the next step of the engine does. A pure function: it knows no clock, no model and no cache.
+///
+/// Every running answer gets its next token in each step, unless its reader is behind. Prompts and towers share what
+/// time is left up to the bound, each in the order of arrival.
+struct PassPlanner {
+    /// The longest step, as a multiple of the time that the running answers alone would take.
+    var bound = 3.0
+    /// Most tokens of prompts in one step.
+    var chunkLength = 512
+    /// Seconds of tower work in a step that nobody waits for.
+    var idlePortionSeconds = 0.25
+
+    /// A prompt that is not yet read, and could be read further now.
+    struct Prompt: Equatable {
+        let id: Int
+        /// Where the next slice may end: numbers of tokens from here, ascending, of which the last is all that can be read
+        /// now. Between two of them lies a stretch that must be read whole, such as a picture.
+        let cuts: [Cut]
+
+        /// A stretch that may be cut anywhere between `lowerBound` and `upperBound`, both included.
+        typealias Cut = ClosedRange<Int>
+    }
+
+    struct Slice: Equatable {
+        let id: Int
+        let count: Int
+    }
+
+    /// What things take on this machine, as measured so far.
+    struct Costs: Equatable {
+        /// Seconds of a step that only decodes.
+        var decodeSeconds: Double
+        /// Seconds that one token of a prompt adds to a step.
+        var promptTokenSeconds: Double
+        /// Seconds of one portion of a tower.
+        var portionSeconds: Double
+    }
+
+    struct Plan: Equatable {
+        var slices: [Slice] = []
+        /// Portions of the tower job that is first in line.
+        var portions = 0
+    }
+
+    /// - Parameters:
+    ///   - isDecoding: whether any answer takes its next token in this step.
+    ///   - prompts: in order of arrival.
+    ///   - hasEncoderJob: whether a medium is to be encoded.
+    func plan(isDecoding: Bool, prompts: [Prompt], hasEncoderJob: Bool, costs: Costs) -> Plan {
+        var plan = Plan()
+        var tokens = chunkLength
+        if isDecoding {
+            let spare = (bound - 1) * costs.decodeSeconds / (hasEncoderJob && !prompts.isEmpty ? 2 : 1)
+            tokens = min(chunkLength, Int(spare / costs.promptTokenSeconds))
+            if hasEncoderJob { plan.portions = max(1, Int(spare / costs.portionSeconds)) }
+        } else if hasEncoderJob {
+            plan.portions = max(1, Int(idlePortionSeconds / costs.portionSeconds))
+        }
+        for prompt in prompts {
+            // The first in line always moves on, even by a stretch that is longer than there is time for.
+            guard let count = Self.longest(prompt.cuts, within: tokens, isFirst: plan.slices.isEmpty) else { break }
+            plan.slices.append(Slice(id: prompt.id, count: count))
+            tokens -= count
+            if tokens <= 0 { break }
+        }
+        return plan
+    }
+
+    /// The longest slice of at most `limit` tokens; the shortest there is for the first in line; else nil.
+    private static func longest(_ cuts: [Prompt.Cut], within limit: Int, isFirst: Bool) -> Int? {
+        let fitting = cuts.last { $0.lowerBound <= limit }.map { min($0.upperBound, limit) }
+        return fitting ?? (isFirst ? cuts.first.map(\.lowerBound) : nil)
+    }
+}

@@ -1,0 +1,78 @@
+import Gemma4
+
+/// Keys and values of ended sequences and of shared beginnings, for prompts that begin in the same way. The least
+/// recently used go first.
+struct PrefixCache {
+    private struct Entry {
+        let units: [PromptUnit]
+        let cache: KVCache
+        var lastUse: Int
+    }
+
+    private var entries: [Entry] = []
+    private var clock = 0
+
+    /// A beginning of a prompt that is in some cache.
+    struct Match {
+        /// Units that are equal; the cache may hold fewer of them in usable form.
+        let common: Int
+        /// The keys and values of the first `cache.length` units; nil if none can be used.
+        let cache: KVCache?
+
+        var usable: Int { cache?.length ?? 0 }
+    }
+
+    /// Bytes of all pages, those that entries share counted once.
+    var byteCount: Int {
+        var pages: [ObjectIdentifier: Int] = [:]
+        for entry in entries { entry.cache.addPages(to: &pages) }
+        return pages.values.reduce(0, +)
+    }
+
+    /// The longest usable beginning of `units`, all but the last of them at most, since a sequence starts from the result
+    /// of its last token.
+    ///
+    /// - Parameters:
+    ///   - others: caches of running sequences with the units that they hold.
+    ///   - floor: the greatest position at most as great as the given one at which a slice of the prompt may begin.
+    mutating func match(
+        _ units: [PromptUnit], others: [(units: ArraySlice<PromptUnit>, cache: KVCache)], floor: (Int) -> Int
+    ) -> Match {
+        clock += 1
+        var (common, usable, donor, used) = (0, 0, KVCache?.none, Int?.none)
+        func consider(_ candidate: some Collection<PromptUnit>, _ cache: KVCache) -> Bool {
+            let equal = units.commonPrefixCount(candidate)
+            common = max(common, floor(equal))
+            let length = floor(min(equal, cache.length, units.count - 1))
+            guard length > usable, length == cache.length || length >= cache.shortestTruncation else { return false }
+            (usable, donor) = (length, cache)
+            return true
+        }
+        for (index, entry) in entries.enumerated() where consider(entry.units, entry.cache) { used = index }
+        for other in others where consider(other.units, other.cache) { used = nil }
+        if let used { entries[used].lastUse = clock }
+        let fork = donor?.fork()
+        _ = fork?.truncate(to: usable)
+        return Match(common: common, cache: fork)
+    }
+
+    /// Keeps a cache. Entries that it makes superfluous, since it can be cut back to each of them, are dropped.
+    ///
+    /// - Parameter units: as many as `cache` holds positions.
+    mutating func insert(_ units: [PromptUnit], _ cache: KVCache) {
+        guard !units.isEmpty else { return }
+        precondition(units.count == cache.length, "PrefixCache: \(units.count) units, \(cache.length) positions")
+        clock += 1
+        entries.removeAll {
+            $0.units.count <= units.count && $0.units.count >= cache.shortestTruncation && units.starts(with: $0.units)
+        }
+        entries.append(Entry(units: units, cache: cache, lastUse: clock))
+    }
+
+    /// Drops the least recently used entries until at most `byteCount` bytes are left.
+    mutating func shrink(to byteCount: Int) {
+        while !entries.isEmpty, self.byteCount > byteCount {
+            entries.remove(at: entries.indices.min { entries[$0].lastUse < entries[$1].lastUse }!)
+        }
+    }
+}

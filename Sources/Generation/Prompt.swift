@@ -1,0 +1,52 @@
+import Gemma4
+
+/// A prompt as the model reads it: token ids, and the media whose soft tokens stand at the placeholders.
+public struct Prompt: Sendable {
+    /// As rendered, one placeholder for each picture or recording; empty for plain ids.
+    public let text: String
+    /// After expansion: one placeholder id for each soft token.
+    public let tokens: [Int]
+    /// The answer begins inside a thought that the prompt has opened.
+    package let opensThought: Bool
+    /// The media in order, with the positions of their placeholders.
+    package let media: [(positions: Range<Int>, input: EncoderInput)]
+    /// What each position is.
+    package let units: [PromptUnit]
+
+    /// Ids as they are, without chat format.
+    public init(tokens: [Int]) {
+        self.init(text: "", tokens: tokens, media: [], opensThought: false)
+    }
+
+    /// - Parameter media: ascending, each with as many placeholders in `tokens` as it has soft tokens.
+    package init(
+        text: String, tokens: [Int], media: [(positions: Range<Int>, input: EncoderInput)], opensThought: Bool
+    ) {
+        (self.text, self.tokens, self.media, self.opensThought) = (text, tokens, media, opensThought)
+        var units = tokens.map(PromptUnit.token)
+        for (positions, input) in media {
+            for position in positions {
+                units[position] = .softToken(input.hash, index: position - positions.lowerBound)
+            }
+        }
+        self.units = units
+    }
+
+    /// The same prompt with other ids from `position` on, none of them of a medium.
+    package func replacingTokens(_ range: Range<Int>, with ids: [Int]) -> Prompt {
+        let shift = ids.count - range.count
+        let media = media.map { medium in
+            medium.positions.lowerBound < range.lowerBound
+                ? medium
+                : (medium.positions.lowerBound + shift..<medium.positions.upperBound + shift, medium.input)
+        }
+        return Prompt(
+            text: text, tokens: tokens[..<range.lowerBound] + ids + tokens[range.upperBound...], media: media,
+            opensThought: opensThought)
+    }
+
+    /// The media whose placeholders begin in these positions.
+    func media(in positions: Range<Int>) -> [(positions: Range<Int>, input: EncoderInput)] {
+        media.filter { $0.positions.overlaps(positions) }
+    }
+}

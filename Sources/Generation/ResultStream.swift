@@ -1,0 +1,98 @@
+import Synchronization
+
+/// Results as they come. Leaving the loop, or cancelling the task that runs it, ends the work behind it.
+///
+/// For one loop: a second iteration finds what the first has left.
+public struct ResultStream<Element: Sendable>: AsyncSequence, Sendable {
+    private let stream: AsyncThrowingStream<Element, any Error>
+    private let backlog: Backlog
+
+    /// A stream, and the end at which results are put into it.
+    static func make() -> (stream: ResultStream, channel: ResultChannel<Element>) {
+        let backlog = Backlog()
+        let (stream, continuation) = AsyncThrowingStream.makeStream(of: Element.self)
+        return (ResultStream(stream: stream, backlog: backlog), ResultChannel(continuation, backlog))
+    }
+
+    private init(stream: AsyncThrowingStream<Element, any Error>, backlog: Backlog) {
+        (self.stream, self.backlog) = (stream, backlog)
+    }
+
+    /// The results of `produce`, which runs in a task of its own.
+    package init(
+        _ produce: @escaping @Sendable (_ yield: @escaping @Sendable (Element) -> Void) async throws -> Void
+    ) {
+        let (stream, channel) = Self.make()
+        let task = Task {
+            do {
+                try await produce { channel.yield($0) }
+                channel.finish()
+            } catch {
+                channel.finish(throwing: error)
+            }
+        }
+        channel.onCancel { task.cancel() }
+        self = stream
+    }
+
+    public struct Iterator: AsyncIteratorProtocol {
+        fileprivate var base: AsyncThrowingStream<Element, any Error>.Iterator
+        fileprivate let backlog: Backlog
+
+        public mutating func next() async throws -> Element? {
+            let element = try await base.next()
+            if element != nil { backlog.take() }
+            return element
+        }
+    }
+
+    public func makeAsyncIterator() -> Iterator { Iterator(base: stream.makeAsyncIterator(), backlog: backlog) }
+}
+
+/// Where the results of a stream are put.
+package struct ResultChannel<Element: Sendable>: Sendable {
+    private let continuation: AsyncThrowingStream<Element, any Error>.Continuation
+    private let backlog: Backlog
+
+    fileprivate init(_ continuation: AsyncThrowingStream<Element, any Error>.Continuation, _ backlog: Backlog) {
+        (self.continuation, self.backlog) = (continuation, backlog)
+    }
+
+    /// Whether the reader has left so many results untaken that producing more should wait.
+    var isFull: Bool { backlog.isFull }
+
+    func yield(_ element: Element) {
+        backlog.add()
+        continuation.yield(element)
+    }
+
+    func finish(throwing error: (any Error)? = nil) { continuation.finish(throwing: error) }
+
+    /// - Parameter body: called when the reader leaves before the end.
+    func onCancel(_ body: @escaping @Sendable () -> Void) {
+        continuation.onTermination = { if case .cancelled = $0 { body() } }
+    }
+
+    /// - Parameter body: called when a full channel has room again.
+    func onRoom(_ body: @escaping @Sendable () -> Void) { backlog.onRoom(body) }
+}
+
+/// How many results wait for their reader.
+private final class Backlog: Sendable {
+    /// A reader may be so many results behind.
+    private static let limit = 256
+
+    private let waiting = Atomic(0)
+    private let room = Mutex<(@Sendable () -> Void)?>(nil)
+
+    var isFull: Bool { waiting.load(ordering: .acquiring) >= Self.limit }
+
+    func add() { waiting.add(1, ordering: .acquiringAndReleasing) }
+
+    func take() {
+        let before = waiting.subtract(1, ordering: .acquiringAndReleasing).oldValue
+        if before == Self.limit { room.withLock { $0 }?() }
+    }
+
+    func onRoom(_ body: @escaping @Sendable () -> Void) { room.withLock { $0 = body } }
+}

@@ -1,0 +1,66 @@
+import Gemma4
+import Tokenization
+
+/// One answer in the making, as a value: given the logits of its last position it says what comes next.
+struct Sequence: Sendable {
+    let prompt: Prompt
+    let options: GenerationOptions
+    private(set) var generated: [Int] = []
+    var statistics = GenerationStatistics()
+    private var sampler: Sampler
+    private var reader: AnswerReader?
+    private var loops: LoopDetector?
+    private var constraint: (any TokenConstraint)?
+    private let maxTokens: Int
+    private let stopTokens: Set<Int>
+
+    /// - Parameters:
+    ///   - maxTokens: the most tokens for which the context has room.
+    ///   - stopTokens: ids that end the answer.
+    init(
+        _ prompt: Prompt, _ options: GenerationOptions, _ tokenizer: Tokenizer?, sampler: Sampler, maxTokens: Int,
+        stopTokens: Set<Int>
+    ) {
+        (self.prompt, self.options, self.sampler, self.maxTokens) = (prompt, options, sampler, max(1, maxTokens))
+        self.stopTokens = options.endsAtStopTokens ? stopTokens : []
+        reader = tokenizer.map {
+            AnswerReader($0, opensThought: prompt.opensThought, stop: options.stop)
+        }
+        loops = options.loopGuard.map(LoopDetector.init)
+        constraint = options.constraint
+    }
+
+    /// Whether the likeliest token is chosen as it stands; then `choose` need not see the logits.
+    var isPlain: Bool { sampler.isPlain && sampler.suppressed.isEmpty && constraint == nil }
+
+    /// - Parameters:
+    ///   - likeliest: the token of the greatest logit.
+    ///   - logits: all of them.
+    /// - Returns: the next token; nil if nothing can be chosen.
+    mutating func choose(likeliest: Int?, _ logits: () -> [Float]) -> Int? {
+        if generated.count < options.forcedTokens.count { return options.forcedTokens[generated.count] }
+        if isPlain { return likeliest }
+        return sampler.choose(logits(), allowed: constraint?.allowed())
+    }
+
+    /// Takes the chosen token.
+    ///
+    /// - Returns: what the reader gets; with `finish` if the answer is over.
+    mutating func accept(_ token: Int, logprob: Float, top: [(id: Int, logprob: Float)]) -> GeneratedToken {
+        generated.append(token)
+        sampler.accept(token)
+        constraint?.accept(token)
+        statistics.generatedTokens = generated.count
+        let isStop = stopTokens.contains(token)
+        let repetition = isStop ? nil : loops?.append(token)
+        let isLast = isStop || generated.count >= maxTokens || repetition != nil
+        let (kind, text, isStopped) = reader?.read(token, isLast: isLast) ?? (.answer, "", false)
+        let reason: FinishReason = isStop || isStopped ? .stop : repetition != nil ? .repetition : .length
+        let finish = GeneratedToken.Finish(
+            reason: reason, repetition: repetition, statistics: statistics, promptTokens: prompt.tokens,
+            toolCalls: reader?.toolCalls ?? [])
+        return GeneratedToken(
+            id: token, logprob: logprob, topLogprobs: top, kind: kind, text: text,
+            finish: isLast || isStopped ? finish : nil)
+    }
+}
