@@ -5,6 +5,8 @@ struct AnswerPrinter {
     let format: OutputFormat
     /// Where to; nil shows nothing.
     var output: ByteSink? = .standardOutput
+    /// Where to write what is no answer: warnings, thoughts, log-probabilities.
+    var errors = ByteSink.standardError
     /// What an object in JSON has beside the answer.
     var extra: [JSONValue.Member] = []
     /// Lists the log-probability of every token on standard error after a text.
@@ -29,7 +31,7 @@ struct AnswerPrinter {
         let label = isLabelled ? file.map { "\($0): " } ?? "" : ""
         var answer = Answer()
         var text = TextLine(label: label, output: output)
-        var thoughts = DimmedText(isShown: showsThoughts && ByteSink.standardError.isTerminal)
+        var thoughts = DimmedText(isShown: showsThoughts && errors.isTerminal, errors)
         for try await token in stream {
             answer.append(token)
             if !streamsToTerminal { progress.show(written: answer.tokens.count) }
@@ -52,7 +54,7 @@ struct AnswerPrinter {
         case .text:
             for call in answer.finish?.toolCalls ?? [] { try text.writeLine(Self.object(call).json) }
             try text.end()
-            if showsLogprobs { Self.list(answer, pipeline.tokenizer) }
+            if showsLogprobs { list(answer, pipeline.tokenizer) }
             warn(answer, label)
         }
         return answer
@@ -66,7 +68,7 @@ struct AnswerPrinter {
             case .repetition: "the answer went round in a circle and was ended; --no-loop-guard lets it go on"
             case .length, .stop, nil: nil
             }
-        if let warning { ByteSink.standardError.report("warning: \(label)\(warning)") }
+        if let warning { errors.report("warning: \(label)\(warning)") }
     }
 
     // MARK: JSON
@@ -106,9 +108,9 @@ struct AnswerPrinter {
 
     // MARK: Log-probabilities
 
-    private static func list(_ answer: Answer, _ tokenizer: Tokenizer) {
+    private func list(_ answer: Answer, _ tokenizer: Tokenizer) {
         for (token, logprob) in zip(answer.tokens, answer.logprobs) {
-            try? ByteSink.standardError.write(TokenRow(token, logprob, tokenizer).text)
+            try? errors.write(TokenRow(token, logprob, tokenizer).text)
         }
     }
 }
@@ -141,18 +143,19 @@ private struct TextLine {
 /// Text on standard error that stands back.
 private struct DimmedText {
     let isShown: Bool
+    private let errors: ByteSink
     private var isOpen = false
 
-    init(isShown: Bool) { self.isShown = isShown }
+    init(isShown: Bool, _ errors: ByteSink) { (self.isShown, self.errors) = (isShown, errors) }
 
     mutating func write(_ text: String) {
         guard isShown else { return }
         isOpen = true
-        try? ByteSink.standardError.write("\u{1b}[2m\(text)\u{1b}[0m")
+        try? errors.write("\u{1b}[2m\(text)\u{1b}[0m")
     }
 
     mutating func end() {
-        if isOpen { try? ByteSink.standardError.write("\n") }
+        if isOpen { try? errors.write("\n") }
         isOpen = false
     }
 }

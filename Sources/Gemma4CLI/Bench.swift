@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Gemma4Kit
 
-struct Bench: ParsableCommand {
+struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measure a model on this machine.",
         discussion: """
@@ -25,6 +25,12 @@ struct Bench: ParsableCommand {
 
     @Option(help: ArgumentHelp("Also write after so many tokens: 0,4096.", valueName: "counts"))
     var depth: String?
+
+    @Option(help: ArgumentHelp("Also write so many answers at once: 1,2,4,8,16.", valueName: "counts"))
+    var parallel: String?
+
+    @Option(help: ArgumentHelp("Also transcribe made-up sound, a piece at a time and eight at once.", valueName: "s"))
+    var transcribe: Double?
 
     @Option(help: ArgumentHelp("Picture to read; default: a made-up one.", valueName: "file"))
     var image: String?
@@ -56,6 +62,13 @@ struct Bench: ParsableCommand {
         try Self.counts(depth, "--depth: expected counts of tokens such as 0,4096")
     }
 
+    private func parallelCounts() throws -> [Int] {
+        let expected = "--parallel: expected counts of answers such as 1,2,4,8"
+        let counts = try Self.counts(parallel, expected)
+        guard counts.allSatisfy({ (1...256).contains($0) }) else { throw ValidationError("\(expected), found \(parallel!)") }
+        return counts
+    }
+
     private func imageBudgets() throws -> [Int]? {
         let budgets = ProcessorConfiguration.softTokenBudgets
         let expected = "--image-tokens: expected some of \(budgets.map(String.init).joined(separator: ","))"
@@ -76,14 +89,17 @@ struct Bench: ParsableCommand {
         guard promptTokens > 0, generatedTokens > 0, repeats > 0, threads ?? 1 > 0 else {
             throw ValidationError("--prompt-tokens, --generated-tokens, --repeats and --threads must be positive.")
         }
-        _ = (try depths(), try imageBudgets())
+        _ = (try depths(), try imageBudgets(), try parallelCounts())
+        if let transcribe, !(transcribe > 0 && transcribe <= 36_000) {
+            throw ValidationError("--transcribe: expected more than 0 and at most 36000 seconds, found \(transcribe)")
+        }
         if let synthetic, !ModelsDirectory.variants.contains(synthetic) {
             throw ValidationError(
                 "--synthetic \(synthetic): expected one of \(ModelsDirectory.variants.joined(separator: ", ")).")
         }
     }
 
-    func run() throws {
+    func run() async throws {
         let clock = ContinuousClock()
         let start = clock.now
         let loaded = try load()
@@ -96,8 +112,19 @@ struct Bench: ParsableCommand {
         benchmark.imageBudgets = try imageBudgets() ?? benchmark.imageBudgets
         benchmark.image = try image.map { try ImageInput(argument: $0) }
         benchmark.audio = try audio.map { try AudioInput(argument: $0) }
-        let result = try benchmark.run(loaded, loadSeconds: loadSeconds) {
-            FileHandle.standardError.write(Data("measuring \($0)\n".utf8))
+        func report(_ what: String) { FileHandle.standardError.write(Data("measuring \(what)\n".utf8)) }
+        var result = try benchmark.run(loaded, loadSeconds: loadSeconds, report: report)
+        let counts = try parallelCounts()
+        if !counts.isEmpty {
+            result.parallel = try await benchmark.decodeTogether(
+                loaded, counts: counts, prefillGigaflopsPerSecond: result.prefillGigaflopsPerSecond, report: report)
+        }
+        if let transcribe {
+            for pieces in [1, 8] {
+                report("\(transcribe) s transcribed, \(pieces) pieces at once")
+                result.transcriptions.append(
+                    try await benchmark.transcribe(loaded, seconds: transcribe, parallelPieces: pieces))
+            }
         }
         switch format {
         case .json: print(try Self.json(result))
@@ -167,6 +194,8 @@ struct Bench: ParsableCommand {
         rows += result.depths.map { ("decode_tokens_per_second_after_\($0.depth)", $0.decodeTokensPerSecond) }
         rows += result.images.map { ("image_seconds_\($0.softTokens)", $0.seconds) }
         if let audio = result.audio { rows.append(("audio_seconds", audio.seconds)) }
+        rows += result.parallel.map { ("tokens_per_second_of_\($0.sequences)", $0.tokensPerSecond) }
+        rows += result.transcriptions.map { ("transcription_seconds_of_\($0.parallelPieces)", $0.seconds) }
         return (["measure,value"] + rows.map { "\($0.0),\(String(format: "%.6g", $0.1))" }).joined(separator: "\n")
     }
 
@@ -197,6 +226,18 @@ struct Bench: ParsableCommand {
             lines.append(
                 "| \(number(audio.recordingSeconds)) s of sound | \(number(audio.seconds, 2)) s | real-time factor \(number(audio.realTimeFactor, 3)) |"
             )
+        }
+        for parallel in result.parallel {
+            lines.append(
+                "| \(parallel.sequences) answers at once | \(number(parallel.tokensPerSecond)) tokens/s, "
+                    + "\(number(parallel.tokensPerSecondEach)) each | \(share(parallel.share, of: 1)) of "
+                    + "\(number(parallel.limitTokensPerSecond)) tokens/s |")
+        }
+        for transcription in result.transcriptions {
+            let pieces = transcription.parallelPieces == 1 ? "a piece at a time" : "\(transcription.parallelPieces) pieces at once"
+            lines.append(
+                "| \(number(transcription.recordingSeconds, 0)) s transcribed, \(pieces) | "
+                    + "\(number(transcription.seconds, 1)) s | real-time factor \(number(transcription.realTimeFactor, 3)) |")
         }
         lines.append("| most memory resident | \(gigabytes(result.peakResidentBytes)) GB | |")
         return lines.joined(separator: "\n")

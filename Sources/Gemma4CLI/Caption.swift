@@ -45,6 +45,7 @@ struct Caption: AsyncParsableCommand {
     @Flag(help: "Say what size the model saw and what it cost.")
     var explain = false
 
+    @OptionGroup var parallel: ParallelOption
     @OptionGroup var sampling: SamplingArguments
 
     func validate() throws {
@@ -68,10 +69,10 @@ struct Caption: AsyncParsableCommand {
         }
         let pipeline = try model.open()
         guard pipeline.model.configuration.visionConfig != nil else { throw ModelInputError(.noTower("image")) }
-        var printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)
-        if let results { printer.output = results.sink }
-        if sidecar { printer.output = nil }
-        try await FileAnswers.each(inputs.map(\.name)) { index, progress in
+        try await FileAnswers.each(inputs.map(\.name), parallel: parallel.count) { index, progress, turn in
+            var printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)
+            printer.errors = printer.errors.inTurn(turn)
+            printer.output = sidecar ? nil : (results?.sink ?? .standardOutput).inTurn(turn)
             try await caption(inputs[index], pipeline, printer, isLabelled: all.count > 1, progress)
         }
     }
@@ -80,8 +81,9 @@ struct Caption: AsyncParsableCommand {
         _ input: InputFile, _ pipeline: Gemma4Pipeline, _ printer: AnswerPrinter, isLabelled: Bool,
         _ progress: ProgressLine
     ) async throws {
-        let options = sampling.options(over: .greedy, progress: progress)
+        var options = sampling.options(over: .greedy, progress: progress)
         var printer = printer
+        options.keepsCache = false
         var fit: ImageFit?
         let stream: TokenStream
         if input.isFilm {
@@ -103,7 +105,7 @@ struct Caption: AsyncParsableCommand {
         if sidecar { try OutputFile(input.sidecar).replace(with: Array((answer.text + "\n").utf8)) }
         if let fit, format == .text {
             let tokens = "prompt \(answer.finish?.promptTokens.count ?? 0), answer \(answer.tokens.count) tokens"
-            ByteSink.standardError.report("\(input.name): \(fit); \(tokens)")
+            printer.errors.report("\(input.name): \(fit); \(tokens)")
         }
     }
 

@@ -1,24 +1,50 @@
 import ArgumentParser
 import Gemma4Kit
 
-/// Work on each of several files in turn. One that fails is reported, and the others are done all the same.
+/// Work on several files, some of them at once. One that fails is reported, and the others are done all the same.
 enum FileAnswers {
+    /// - Parameters:
+    ///   - parallel: files that are worked on at once. What they write comes in the order of the files.
+    ///   - work: writes to sinks in the turn that it is given.
     /// - Throws: `ExitCode` of the first failure, after the last file; `CommandError` at once if results cannot be
     ///   written.
-    static func each(_ files: [String], _ work: (_ index: Int, _ progress: ProgressLine) async throws -> Void)
-        async throws
-    {
+    static func each(
+        _ files: [String], parallel: Int,
+        _ work: @escaping @Sendable (_ index: Int, _ progress: ProgressLine, _ turn: Turn) async throws -> Void
+    ) async throws {
+        let turns = files.map { _ in Turn() }
         var failure: ExitStatus?
-        for (index, file) in files.enumerated() {
-            do {
-                try await work(index, ProgressLine(file, index, of: files.count))
-            } catch let error as CommandError where error.isAboutOutput {
-                throw error
-            } catch {
-                guard let status = ExitStatus(error) else { throw error }
-                let namesItsFile = error is MediaError || error is CommandError
-                ByteSink.standardError.report(namesItsFile ? "\(error)" : "\(file): \(error)")
-                failure = failure ?? status
+        try await withThrowingTaskGroup(of: (Int, (any Error)?).self) { group in
+            func add(_ index: Int) {
+                let turn = turns[index]
+                let progress = ProgressLine(files[index], index, of: files.count, turn)
+                group.addTask {
+                    do {
+                        try await work(index, progress, turn)
+                        return (index, nil)
+                    } catch {
+                        return (index, error)
+                    }
+                }
+            }
+            for index in files.indices.prefix(max(1, parallel)) { add(index) }
+            var ended: [Int: (any Error)?] = [:]
+            var current = 0
+            try turns.first?.begin()
+            while let (index, error) = try await group.next() {
+                if index + max(1, parallel) < files.count { add(index + max(1, parallel)) }
+                if let error = error as? CommandError, error.isAboutOutput { throw error }
+                ended[index] = .some(error)
+                while let error = ended.removeValue(forKey: current) {
+                    if let error {
+                        guard let status = ExitStatus(error) else { throw error }
+                        let namesItsFile = error is MediaError || error is CommandError
+                        ByteSink.standardError.report(namesItsFile ? "\(error)" : "\(files[current]): \(error)")
+                        failure = failure ?? status
+                    }
+                    current += 1
+                    if current < files.count { try turns[current].begin() }
+                }
             }
         }
         if let failure { throw ExitCode(failure.rawValue) }
@@ -30,4 +56,23 @@ enum FileAnswers {
             throw ValidationError("standard input (-) can be read only once")
         }
     }
+}
+
+/// How many answers are made at once.
+struct ParallelOption: ParsableArguments {
+    /// Weights are read from memory once for all answers of a step; beyond some eight the cores are the limit.
+    private static let auto = 8
+
+    @Option(
+        help: ArgumentHelp(
+            "Pieces and files worked on at once; the texts are the same for every number.", valueName: "auto|n"))
+    var parallel = "auto"
+
+    func validate() throws {
+        guard parallel == "auto" || Int(parallel).map({ (1...64).contains($0) }) == true else {
+            throw ValidationError("--parallel: expected auto or 1 to 64, found \(parallel)")
+        }
+    }
+
+    var count: Int { Int(parallel) ?? Self.auto }
 }

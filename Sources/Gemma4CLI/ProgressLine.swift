@@ -8,16 +8,19 @@ final class ProgressLine: Sendable {
 
     private let title: String
     private let isOpen: Mutex<Bool>
+    /// Nothing is shown before this comes.
+    private let turn: Turn?
 
     /// - Parameter title: what is being read.
-    init(_ title: String) {
+    init(_ title: String, _ turn: Turn? = nil) {
         self.title = title
+        self.turn = turn
         isOpen = Mutex(ByteSink.standardError.isTerminal)
     }
 
     /// The same for one of several files.
-    convenience init(_ file: String, _ index: Int, of count: Int) {
-        self.init(count > 1 ? "\(file) (\(index + 1) of \(count))" : file)
+    convenience init(_ file: String, _ index: Int, of count: Int, _ turn: Turn) {
+        self.init(count > 1 ? "\(file) (\(index + 1) of \(count))" : file, turn)
     }
 
     /// Says that the work has begun.
@@ -48,20 +51,22 @@ final class ProgressLine: Sendable {
 
     /// Takes the line away until something is shown again.
     func erase() {
-        isOpen.withLock { if $0 { try? ByteSink.standardError.write(Self.eraseLine) } }
+        isOpen.withLock { if $0, isItsTurn { try? ByteSink.standardError.write(Self.eraseLine) } }
     }
 
     /// Takes the line away for good.
     func end() {
         isOpen.withLock { isOpen in
-            if isOpen { try? ByteSink.standardError.write(Self.eraseLine) }
+            if isOpen, isItsTurn { try? ByteSink.standardError.write(Self.eraseLine) }
             isOpen = false
         }
     }
 
+    private var isItsTurn: Bool { turn?.isOpen ?? true }
+
     private func show(_ state: String) {
         isOpen.withLock { isOpen in
-            if isOpen { try? ByteSink.standardError.write("\(Self.eraseLine)\(title) \(state)") }
+            if isOpen, isItsTurn { try? ByteSink.standardError.write("\(Self.eraseLine)\(title) \(state)") }
         }
     }
 }

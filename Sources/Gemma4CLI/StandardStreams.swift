@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A file descriptor that takes bytes, unbuffered: a token shows as soon as it is there.
 struct ByteSink: Sendable {
@@ -7,12 +8,28 @@ struct ByteSink: Sendable {
 
     let descriptor: Int32
     let name: String
+    /// What is written waits until this comes; nil: it does not wait.
+    private(set) var turn: Turn?
+
+    init(descriptor: Int32, name: String) { (self.descriptor, self.name) = (descriptor, name) }
+
+    /// The same, but what is written waits for `turn`.
+    func inTurn(_ turn: Turn) -> ByteSink {
+        var sink = self
+        sink.turn = turn
+        return sink
+    }
 
     var isTerminal: Bool { isatty(descriptor) == 1 }
 
     /// - Throws: `CommandError` with the system's reason.
     func write(_ bytes: some Collection<UInt8>) throws(CommandError) {
         let bytes = Array(bytes)
+        if let turn, turn.holds(bytes, for: self) { return }
+        try writeNow(bytes)
+    }
+
+    fileprivate func writeNow(_ bytes: [UInt8]) throws(CommandError) {
         var written = 0
         while written < bytes.count {
             let count = bytes[written...].withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
@@ -28,6 +45,38 @@ struct ByteSink: Sendable {
 
     /// A message in a line of its own, over what a progress line left there. Nobody is left to tell if it cannot be shown.
     func report(_ message: String) { try? write("\(isTerminal ? ProgressLine.eraseLine : "")gemma4: \(message)\n") }
+}
+
+/// The order of what several files, worked on at once, have to say: what one writes before its turn comes is held back.
+final class Turn: Sendable {
+    private let state = Mutex((isOpen: false, held: [(ByteSink, [UInt8])]()))
+
+    /// Whether it has come: what is written now shows at once.
+    var isOpen: Bool { state.withLock { $0.isOpen } }
+
+    /// Writes what has been held back, and from now on holds back nothing.
+    ///
+    /// - Throws: `CommandError` if it cannot be written.
+    func begin() throws(CommandError) {
+        let result = state.withLock { state -> Result<Void, CommandError> in
+            state.isOpen = true
+            defer { state.held = [] }
+            do throws(CommandError) {
+                for (sink, bytes) in state.held { try sink.writeNow(bytes) }
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+    }
+
+    fileprivate func holds(_ bytes: [UInt8], for sink: ByteSink) -> Bool {
+        state.withLock { state in
+            if !state.isOpen { state.held.append((sink, bytes)) }
+            return !state.isOpen
+        }
+    }
 }
 
 /// What "-" stands for among the inputs.

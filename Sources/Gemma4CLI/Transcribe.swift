@@ -18,6 +18,7 @@ struct Transcribe: AsyncParsableCommand {
     @OptionGroup var model: ModelOptions
     @OptionGroup var results: TranscriptArguments
     @OptionGroup var speech: SpeechArguments
+    @OptionGroup var parallel: ParallelOption
 
     @Option(help: ArgumentHelp("Tell the model this instead of Google's words.", valueName: "text"))
     var instruction: String?
@@ -29,6 +30,7 @@ struct Transcribe: AsyncParsableCommand {
         try results.check(inputs)
         let pipeline = try model.open()
         var options = speech.options()
+        options.parallelPieces = parallel.count
         options.instruction = instruction
         try await Transcription(pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options)
             .run()

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Synchronization
 
 /// Transcribes or translates recordings in turn, and writes what becomes of them.
 struct Transcription {
@@ -13,47 +14,51 @@ struct Transcription {
     /// - Throws: `ExitCode` of the first failure, or 75 if it was stopped; `CommandError` if results cannot be written.
     func run() async throws {
         guard pipeline.model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
-        var wasStopped = false
-        try await FileAnswers.each(inputs.map(\.name)) { index, progress in
-            guard !wasStopped else {
-                return ByteSink.standardError.report("\(inputs[index].name): not begun")
+        let wasStopped = Mutex(false)
+        try await FileAnswers.each(inputs.map(\.name), parallel: options.parallelPieces) { index, progress, turn in
+            let errors = ByteSink.standardError.inTurn(turn)
+            guard options.stop?.isSet != true else { return errors.report("\(inputs[index].name): not begun") }
+            if try await transcribe(inputs[index], progress, .standardOutput.inTurn(turn), errors) {
+                wasStopped.withLock { $0 = true }
             }
-            wasStopped = try await transcribe(inputs[index], progress)
         }
-        if wasStopped { throw ExitCode(ExitStatus.stopped.rawValue) }
+        if wasStopped.withLock({ $0 }) { throw ExitCode(ExitStatus.stopped.rawValue) }
     }
 
     /// Writes what there is also where the recording turns out to be damaged.
     ///
     /// - Returns: whether it was stopped.
-    private func transcribe(_ input: InputFile, _ progress: ProgressLine) async throws -> Bool {
+    private func transcribe(
+        _ input: InputFile, _ progress: ProgressLine, _ output: ByteSink, _ errors: ByteSink
+    ) async throws -> Bool {
         defer { progress.end() }
         progress.begin()
         let printer = results.path(input, .txt, isAlone: inputs.count == 1) == nil ? results.formats[0] : nil
         var transcript = Transcript()
         do {
-            try await listen(input, printer, progress, &transcript)
+            try await listen(input, printer, progress, output, &transcript)
         } catch {
             progress.end()
             if !transcript.segments.isEmpty {
-                try write(transcript, input, nil)
-                Self.report(transcript.report, input.name)
+                try write(transcript, input, nil, output)
+                Self.report(transcript.report, input.name, errors)
             }
             throw error
         }
         progress.end()
-        let answer = try await ask(about: transcript, printer)
-        try write(transcript, input, answer)
-        Self.report(transcript.report, input.name)
+        let answer = try await ask(about: transcript, printer, output)
+        try write(transcript, input, answer, output)
+        Self.report(transcript.report, input.name, errors)
         return transcript.report.stoppedAt != nil || options.stop?.isSet == true
     }
 
     private func listen(
-        _ input: InputFile, _ printer: TranscriptFormat?, _ progress: ProgressLine, _ transcript: inout Transcript
+        _ input: InputFile, _ printer: TranscriptFormat?, _ progress: ProgressLine, _ output: ByteSink,
+        _ transcript: inout Transcript
     ) async throws {
         let label = inputs.count > 1 ? "\(input.name): " : ""
         var writer = TranscriptWriter(printer ?? .txt)
-        if let printer, printer.isStreamable { try ByteSink.standardOutput.write(writer.begin) }
+        if let printer, printer.isStreamable { try output.write(writer.begin) }
         for try await event in pipeline.transcribe(try speech.audio(input), options: options) {
             transcript.append(event)
             switch event {
@@ -62,28 +67,28 @@ struct Transcription {
                 guard let printer, printer.isStreamable else { continue }
                 let text = writer.write(segment)
                 progress.erase()
-                if !text.isEmpty { try ByteSink.standardOutput.write(printer == .txt ? label + text : text) }
+                if !text.isEmpty { try output.write(printer == .txt ? label + text : text) }
             case .end: break
             }
         }
     }
 
     /// Answers `--then`, on standard output if a text is written there.
-    private func ask(about transcript: Transcript, _ printer: TranscriptFormat?) async throws -> String? {
+    private func ask(about transcript: Transcript, _ printer: TranscriptFormat?, _ output: ByteSink) async throws -> String? {
         guard let prompt = results.then, options.stop?.isSet != true else { return nil }
-        if printer == .txt { try ByteSink.standardOutput.write("\n") }
+        if printer == .txt { try output.write("\n") }
         var answer = Answer()
         let message = ChatMessage(.user, "\(prompt)\n\n\(transcript.text)")
         for try await token in pipeline.generate([message], options: speech.answer.options(loopGuard: .init())) {
             if options.stop?.isSet == true { break }
             answer.append(token)
-            if printer == .txt, token.kind == .answer { try ByteSink.standardOutput.write(token.text) }
+            if printer == .txt, token.kind == .answer { try output.write(token.text) }
         }
-        if printer == .txt { try ByteSink.standardOutput.write("\n") }
+        if printer == .txt { try output.write("\n") }
         return answer.text
     }
 
-    private func write(_ transcript: Transcript, _ input: InputFile, _ answer: String?) throws {
+    private func write(_ transcript: Transcript, _ input: InputFile, _ answer: String?, _ output: ByteSink) throws {
         var context = TranscriptContext(options, file: inputs.count > 1 ? input.name : nil)
         if let prompt = results.then, let answer { context.question = (prompt, answer) }
         for format in results.formats {
@@ -92,31 +97,35 @@ struct Transcription {
             if let path = results.path(input, format, isAlone: inputs.count == 1) {
                 try OutputFile(path).replaceInFolders(with: Array(text.utf8))
             } else if !format.isStreamable {
-                try ByteSink.standardOutput.write(text)
+                try output.write(text)
             }
         }
     }
 
     // MARK: What became of every second
 
-    private static func report(_ report: TranscriptReport, _ file: String) {
+    private static func report(_ report: TranscriptReport, _ file: String, _ errors: ByteSink) {
         func seconds(_ value: Double) -> String { String(format: "%.1f s", value) }
         var parts = [
             "heard \(seconds(report.heard))", "skipped \(seconds(report.skipped))", "lost \(seconds(report.lost))",
         ]
         if report.channels > 1 { parts.append("in \(report.channels) channels") }
-        ByteSink.standardError.report("\(file): \(parts.joined(separator: ", "))")
+        errors.report("\(file): \(parts.joined(separator: ", "))")
         if report.repeatingSegments > 0 {
-            ByteSink.standardError.report(
+            errors.report(
                 "warning: \(file): \(count(report.repeatingSegments)) repeated itself and was cut to one round; --no-loop-guard shows all"
             )
         }
         if report.cutSegments > 0 {
-            ByteSink.standardError.report(
+            errors.report(
                 "warning: \(file): \(count(report.cutSegments)) was cut off; --max-tokens makes room")
         }
+        if report.unansweredSegments > 0 {
+            errors.report(
+                "warning: \(file): in \(count(report.unansweredSegments)) speech was heard, but the model wrote nothing")
+        }
         if let stoppedAt = report.stoppedAt {
-            ByteSink.standardError.report(
+            errors.report(
                 "\(file): stopped at \(seconds(stoppedAt)); to go on: --offset \(String(format: "%.2f", stoppedAt))")
         }
     }

@@ -25,6 +25,7 @@ struct Translate: AsyncParsableCommand {
     @OptionGroup var model: ModelOptions
     @OptionGroup var results: TranscriptArguments
     @OptionGroup var speech: SpeechArguments
+    @OptionGroup var parallel: ParallelOption
 
     func validate() throws {
         try FileAnswers.validate(files)
@@ -42,6 +43,7 @@ struct Translate: AsyncParsableCommand {
         try results.check(inputs)
         let pipeline = try model.open()
         var options = speech.options()
+        options.parallelPieces = parallel.count
         options.translation = to
         try await Transcription(pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options)
             .run()

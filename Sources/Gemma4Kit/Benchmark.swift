@@ -37,6 +37,8 @@ public struct Benchmark: Sendable {
         public var prefillGigaflopsPerSecond = 0.0
         public var images: [Image] = []
         public var audio: Audio?
+        public var parallel: [Parallel] = []
+        public var transcriptions: [Transcription] = []
         public var peakResidentBytes = 0
         public var machineReadGigabytesPerSecond = 0.0
         public var machineSgemmGigaflopsPerSecond = 0.0
@@ -174,8 +176,8 @@ public struct Benchmark: Sendable {
         _ = model.logits(try model([.init(tokens: [token], wantedRows: [0], cache: cache)]))
     }
 
-    private func randomTokens(_ count: Int, _ model: Gemma4Model) -> [Int] {
-        var random = SplitMix64(state: 0)
+    func randomTokens(_ count: Int, _ model: Gemma4Model, seed: UInt64 = 0) -> [Int] {
+        var random = SplitMix64(state: seed)
         let vocabulary = model.configuration.textConfig.vocabSize
         return (0..<count).map { _ -> Int in
             var token = Int.random(in: 0..<vocabulary, using: &random)
@@ -190,14 +192,14 @@ public struct Benchmark: Sendable {
         return Self.middle(try (0..<repeats).map { _ in try clock.measure(body).inSeconds })
     }
 
-    private static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+    static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
     private static func picture(width: Int, height: Int) throws(MediaError) -> Pixels {
         let rgb = (0..<width * height * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 16) }
         return try Pixels(width: width, height: height, rgb: rgb)
     }
 
-    private static func sound(count: Int) -> [Float] {
+    static func sound(count: Int) -> [Float] {
         (0..<count).map { Float(sin(Double($0) * 0.05) * sin(Double($0) * 0.0007)) * 0.5 }
     }
 

@@ -147,7 +147,9 @@ extension Prompt {
             }
             func end(_ ids: [Int]) -> Int { ids[start...].firstIndex(where: tokenizer.specialTokens.contains) ?? ids.count }
             let (mine, theirs) = (start..<end(prompt.tokens), start..<end(earlier))
-            guard tokenizer.decode(Array(prompt.tokens[mine])) == tokenizer.decode(Array(earlier[theirs])) else { break }
+            guard !mine.isEmpty, !theirs.isEmpty,
+                tokenizer.decode(Array(prompt.tokens[mine])) == tokenizer.decode(Array(earlier[theirs]))
+            else { break }
             prompt = prompt.replacingTokens(mine, with: Array(earlier[theirs]))
             index = theirs.upperBound
         }

@@ -20,7 +20,7 @@ extension Gemma4Pipeline {
     ///
     /// - Parameter source: its language; nil if it is not known.
     public func translate(
-        _ text: String, from source: Language? = nil, to target: Language, options: GenerationOptions = .init()
+        _ text: String, from source: Language? = nil, to target: Language, options: GenerationOptions = .init(sampling: .greedy)
     ) -> TokenStream {
         let from = source.map { " from \($0.name)" } ?? ""
         let instruction = "Translate the following text\(from) into \(target.name). Only output the translation."
@@ -32,7 +32,7 @@ extension Gemma4Pipeline {
     /// - Parameter imageTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
     public func caption(
         _ image: ImageInput, instruction: String = captionInstruction, imageTokens: Int? = nil,
-        options: GenerationOptions = .init()
+        options: GenerationOptions = .init(sampling: .greedy)
     ) -> TokenStream {
         let message = ChatMessage(.user, parts: [.image(), .text(instruction)])
         return generate(
@@ -41,7 +41,8 @@ extension Gemma4Pipeline {
 
     /// Describes a film. (The label is there because `.file` would fit either input.)
     public func caption(
-        video: VideoInput, instruction: String = videoInstruction, options: GenerationOptions = .init()
+        video: VideoInput, instruction: String = videoInstruction,
+        options: GenerationOptions = .init(sampling: .greedy)
     ) -> TokenStream {
         let message = ChatMessage(.user, parts: [.video(), .text(instruction)])
         return generate([message], media: [.video(video)], options: options)

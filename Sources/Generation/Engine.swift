@@ -48,7 +48,7 @@ package actor Engine {
         _ model: Gemma4Model, _ tokenizer: Tokenizer?, _ defaults: AnswerDefaults, limits: EngineLimits = .init()
     ) {
         (self.model, self.tokenizer, self.defaults, self.limits) = (model, tokenizer, defaults, limits)
-        planner = PassPlanner(bound: limits.stepBound)
+        planner = PassPlanner(bound: limits.stepBound, chunkLength: max(1, limits.promptTokensPerStep))
         encoders = EncoderJobs(byteLimit: limits.mediaBytes)
     }
 

@@ -10,18 +10,21 @@ public struct EngineLimits: Sendable {
     public var runningSequences: Int
     /// Sequences that wait at once; more are refused.
     public var waitingSequences: Int
+    /// Tokens of prompts that one step reads at most.
+    public var promptTokensPerStep: Int
     /// The longest step, as a multiple of what the running answers alone would take.
     public var stepBound: Double
 
     /// - Parameter memoryBytes: nil takes half of what the machine, or the control group, can give.
     public init(
         memoryBytes: Int? = nil, mediaBytes: Int = 256 << 20, runningSequences: Int = 16,
-        waitingSequences: Int = 4096, stepBound: Double = 3
+        waitingSequences: Int = 4096, promptTokensPerStep: Int = 512, stepBound: Double = 3
     ) {
         self.memoryBytes = memoryBytes ?? MachineLimits.availableBytes / 2
         self.mediaBytes = mediaBytes
         self.runningSequences = runningSequences
         self.waitingSequences = waitingSequences
+        self.promptTokensPerStep = promptTokensPerStep
         self.stepBound = stepBound
     }
 }

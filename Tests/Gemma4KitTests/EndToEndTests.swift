@@ -13,7 +13,7 @@ private func messages(_ golden: GoldenCase) throws -> [ChatMessage] {
 
 private func promptOptions(_ golden: GoldenCase) -> PromptOptions {
     PromptOptions(
-        thinking: golden.thinking, mediaDirectory: URL(filePath: golden.messagesFile).deletingLastPathComponent())
+        thinking: golden.thinking, resolver: .files(in: URL(filePath: golden.messagesFile).deletingLastPathComponent()))
 }
 
 /// From the conversation and its files to the answer: prompt, ids, tokens, text and reason are transformers'.
@@ -21,16 +21,14 @@ private func promptOptions(_ golden: GoldenCase) -> PromptOptions {
 func answersAsTransformersDoes(golden: GoldenCase) async throws {
     let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: golden.checkpoint))
     let options = promptOptions(golden)
-    let prompt = try pipeline.prompt(messages(golden), options: options)
+    let prompt = try await pipeline.prompt(messages(golden), options: options)
     #expect(prompt.text == golden.prompt)
     #expect(prompt.tokens == golden.promptTokens)
     let generation = GenerationOptions(sampling: .greedy, maxTokens: golden.tokens.count)
     let answer = try await pipeline.generate(messages(golden), prompt: options, options: generation).answer()
     #expect(answer.tokens == golden.tokens)
     #expect(answer.finish?.reason.rawValue == golden.finishReason)
-    for (found, expected) in zip(answer.logprobs, golden.logprobs) {
-        #expect(abs(found - expected) <= logprobTolerance)
-    }
+    expectClose(answer.logprobs, golden.logprobs, absolute: logprobTolerance)
 }
 
 @Test(arguments: GoldenCase.all.filter { ["long-text", "image-audio", "images"].contains($0.name) })
@@ -39,7 +37,6 @@ func scoresAsTransformersDoes(golden: GoldenCase) async throws {
     let score = try await pipeline.score(pipeline.prompt(messages(golden), options: promptOptions(golden)))
     #expect(score.tokens == golden.promptTokens)
     #expect(score.logprobs.count == golden.promptLogprobs.count && score.logprobs[0] == nil)
-    for (found, expected) in zip(score.logprobs.dropFirst(), golden.promptLogprobs.dropFirst()) {
-        #expect(abs(found! - expected!) <= logprobTolerance)
-    }
+    expectClose(
+        score.logprobs.compactMap(\.self), golden.promptLogprobs.compactMap(\.self), absolute: logprobTolerance)
 }

@@ -85,12 +85,12 @@ struct GGUFModelTests {
         let (one, three) = (try open(threadCount: 1), try open(threadCount: 3))
         func logits(_ pipeline: Gemma4Pipeline, of count: Int = 60, chunk: Int) throws -> [Float] {
             let tokens = Array(golden.promptTokens.prefix(count))
-            let cache = pipeline.model.makeCache(chunkLength: 64)
+            let cache = pipeline.model.makeCache()
             var last: [Float] = []
             for start in stride(from: 0, to: tokens.count, by: chunk) {
                 let part = Array(tokens[start..<min(tokens.count, start + chunk)])
                 let hidden = try pipeline.model([.init(tokens: part, wantedRows: [part.count - 1], cache: cache)])
-                last = pipeline.model.logits(hidden[0]).toArray()
+                last = pipeline.model.logits(hidden).toArray()
             }
             return last
         }
@@ -115,8 +115,8 @@ struct GGUFModelTests {
         let budget = try ModelSource(contentsOf: URL(filePath: golden.checkpoint)).processorConfiguration()
         let prompt = PromptOptions(
             imageTokens: budget.imageMaxSoftTokens,
-            mediaDirectory: URL(filePath: golden.messagesFile).deletingLastPathComponent())
-        return try await pipeline.generate(messages, prompt: prompt, options: .init(maxTokens: golden.tokens.count))
+            resolver: .files(in: URL(filePath: golden.messagesFile).deletingLastPathComponent()))
+        return try await pipeline.generate(messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count))
             .answer()
     }
 

@@ -39,7 +39,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
 }
 
 @Suite struct TranscriberTests {
-    private let brief = GenerationOptions(maxTokens: 3, loopGuard: .transcript)
+    private let brief = GenerationOptions(sampling: .greedy, maxTokens: 3, loopGuard: .transcript)
 
     /// What fits one piece is answered as the conversation of a prompt and a recording is.
     @Test func aShortRecordingIsOneAnswer() async throws {
@@ -48,7 +48,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         let options = TranscriptionOptions(generation: .init(maxTokens: 20))
         let transcript = try await pipeline.transcribe(.file(file), options: options).transcript()
         let message = ChatMessage(.user, parts: [.text(SpeechInstruction(options).text), .audio()])
-        let answer = try await pipeline.generate([message], media: [.audio(.file(file))], options: .init(maxTokens: 20))
+        let answer = try await pipeline.generate([message], media: [.audio(.file(file))], options: .init(sampling: .greedy, maxTokens: 20))
             .answer()
         let segment = try #require(transcript.segments.first)
         #expect(transcript.segments.count == 1)

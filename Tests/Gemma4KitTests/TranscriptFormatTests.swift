@@ -5,7 +5,8 @@ import Testing
 
 private func segment(_ start: Double, _ end: Double, _ text: String, channel: Int? = nil) -> TranscriptSegment {
     TranscriptSegment(
-        start: start, end: end, text: text, heard: nil, channel: channel, answer: Answer(), noSpeech: 0.25)
+        start: start, end: end, text: text, heard: nil, channel: channel, answer: Answer(), noSpeech: 0.25,
+        isUnanswered: false)
 }
 
 private func transcript(_ segments: [TranscriptSegment]) -> Transcript {

@@ -10,7 +10,7 @@ func cacheHoldsWhatIsVisible(chunkLength: Int, type: ElementType) throws {
     let device = Device(threadCount: 2)
     let plans = try ModelConfiguration(contentsOf: "\(Goldens.checkpoint("E2B"))/config.json").textConfig.layerPlans
     for plan in [plans.first { $0.window != nil }!, plans.first { $0.window == nil }!] {
-        let cache = KVCache(plans, chunkLength: chunkLength, elementType: type)
+        let cache = KVCache(plans, elementType: type)
         let width = plan.numKeyValueHeads * plan.headDimension
         let last = 700  // beyond a page, and several times round the ring
         var numbers = SeededNumbers(seed: 5)
@@ -39,4 +39,86 @@ func cacheHoldsWhatIsVisible(chunkLength: Int, type: ElementType) throws {
             #expect(found.toArray() == queries.attending(to: [everything], visible: visible).toArray())
         }
     }
+}
+
+/// A cache of the tiny E2B, and a pass that writes one position whose numbers depend on the seed.
+private struct Writer {
+    let device = Device(threadCount: 1)
+    let plans: [LayerPlan]
+
+    init() throws {
+        plans = try ModelConfiguration(contentsOf: "\(Goldens.checkpoint("E2B"))/config.json").textConfig.layerPlans
+    }
+
+    func write(_ positions: Range<Int>, seed: UInt64, to cache: KVCache) {
+        for position in positions {
+            for plan in plans where plan.ownsKeyValues {
+                var numbers = SeededNumbers(seed: seed &+ UInt64(position * 100 + plan.index))
+                let shape: Shape = [1, plan.numKeyValueHeads, plan.headDimension]
+                cache.write(
+                    Tensor(numbers.floats(shape.count), shape, on: device),
+                    Tensor(numbers.floats(shape.count), shape, on: device), layer: plan.index)
+            }
+            cache.advance(by: 1)
+        }
+    }
+
+    /// What a token at the end would be given in every layer.
+    func results(_ cache: KVCache) -> [[Float]] {
+        plans.filter(\.ownsKeyValues).map { plan in
+            var numbers = SeededNumbers(seed: 77)
+            let shape: Shape = [1, plan.numAttentionHeads, plan.headDimension]
+            let queries = Tensor(numbers.floats(shape.count), shape, on: device)
+            let first = plan.window.map { max(0, cache.length - $0) } ?? 0
+            return queries.attending(to: cache.segments(layer: plan.index), visible: [first..<cache.length]).toArray()
+        }
+    }
+}
+
+/// Taken back and written again, and forked and written on both sides, a cache is what it would be otherwise.
+@Test(arguments: [ElementType.float16, .float32], [(length: 40, back: 7), (600, 128), (1100, 1), (700, 700)])
+func aCacheGoesBackAndForks(type: ElementType, place: (length: Int, back: Int)) throws {
+    let writer = try Writer()
+    let (length, kept) = (place.length, place.length - place.back)
+    let cache = KVCache(writer.plans, elementType: type)
+    writer.write(0..<length, seed: 1, to: cache)
+    let before = writer.results(cache)
+    let fork = cache.fork()
+    try #require(fork.truncate(to: kept))
+    writer.write(kept..<length, seed: 2, to: fork)
+    #expect(writer.results(cache) == before)
+
+    let fresh = KVCache(writer.plans, elementType: type)
+    writer.write(0..<kept, seed: 1, to: fresh)
+    writer.write(kept..<length, seed: 2, to: fresh)
+    #expect(writer.results(fork) == writer.results(fresh))
+    #expect(writer.results(fork) != before)
+}
+
+/// A sliding layer that has dropped what would be seen says so, and nothing changes.
+@Test func aCacheDoesNotGoBackBeyondItsWindow() throws {
+    let writer = try Writer()
+    let window = writer.plans.compactMap(\.window).max()!
+    let cache = KVCache(writer.plans, elementType: .float32)
+    writer.write(0..<2000, seed: 1, to: cache)
+    #expect(cache.shortestTruncation > window && cache.shortestTruncation <= 2000 - KVCache.undoablePositions)
+    let before = writer.results(cache)
+    #expect(!cache.truncate(to: cache.shortestTruncation - 1))
+    #expect(cache.length == 2000 && writer.results(cache) == before)
+    #expect(cache.truncate(to: cache.shortestTruncation))
+}
+
+/// What is foretold before a sequence begins is enough, and not far from what it takes; forks share it.
+@Test(arguments: [10, 500, 3000])
+func aCacheTakesWhatIsForetold(positions: Int) throws {
+    let writer = try Writer()
+    let cache = KVCache(writer.plans, elementType: .float16)
+    writer.write(0..<positions, seed: 1, to: cache)
+    var pages: [ObjectIdentifier: Int] = [:]
+    cache.addPages(to: &pages)
+    let found = pages.values.reduce(0, +)
+    let foretold = KVCache.byteCount(writer.plans, positions: positions, chunkLength: 512, elementType: .float16)
+    #expect(found <= foretold && found > 0)
+    cache.fork().addPages(to: &pages)
+    #expect(pages.values.reduce(0, +) == found)
 }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Gemma4Kit
+@testable import Generation
 
 /// The first token at which the detector speaks, and what it says.
 private func detect(_ tokens: [Int], _ limits: LoopGuard = .init()) -> (count: Int, repetition: Range<Int>)? {

@@ -1,41 +1,41 @@
 import Tensors
 
-// Bytes of matrices that one generated token reads: what its speed comes from. Vectors and embeddings' single rows are
-// left out; of experts those count that a token chooses.
+// The matrices that one generated token is multiplied by: their bytes bound its speed where memory is slow, their
+// elements where the cores are. Vectors and embeddings' single rows are left out; of experts those count that a token
+// chooses.
 
 extension Gemma4Model {
-    public var weightBytesPerToken: Int { decoder.weightBytesPerToken }
+    public var weightBytesPerToken: Int { decoder.matricesPerToken.reduce(0) { $0 + $1.byteCount } }
+
+    /// Floating-point operations of one generated token, two for each element of a matrix.
+    package var operationsPerToken: Int { decoder.matricesPerToken.reduce(0) { $0 + 2 * $1.rows * $1.columns } }
 }
 
 extension Decoder {
-    fileprivate var weightBytesPerToken: Int {
-        layers.reduce(head.byteCount) { $0 + $1.weightBytesPerToken }
-            + (perLayerEmbedding?.projections.reduce(0) { $0 + $1.byteCount } ?? 0)
+    fileprivate var matricesPerToken: [Weight] {
+        [head] + layers.flatMap(\.matricesPerToken) + (perLayerEmbedding?.projections ?? [])
     }
 }
 
 extension DecoderLayer {
-    fileprivate var weightBytesPerToken: Int {
-        attention.linears.reduce(mlp.weightBytesPerToken) { $0 + $1.weight.byteCount }
-            + (experts?.mixture.weightBytesPerToken ?? 0)
-            + (perLayerGate.map { $0.gate.weight.byteCount + $0.projection.weight.byteCount } ?? 0)
+    fileprivate var matricesPerToken: [Weight] {
+        attention.matrices + mlp.matrices + (experts?.mixture.matricesPerToken ?? [])
+            + (perLayerGate.map { [$0.gate.weight, $0.projection.weight] } ?? [])
     }
 }
 
 extension Attention {
-    fileprivate var linears: [Linear] {
-        [queryProjection, outputProjection, keyValues?.keyProjection, keyValues?.valueProjection].compactMap(\.self)
+    fileprivate var matrices: [Weight] {
+        [queryProjection, outputProjection, keyValues?.keyProjection, keyValues?.valueProjection].compactMap(\.?.weight)
     }
 }
 
 extension GatedMLP {
-    fileprivate var weightBytesPerToken: Int {
-        [gateProjection, upProjection, downProjection].reduce(0) { $0 + $1.weight.byteCount }
-    }
+    fileprivate var matrices: [Weight] { [gateProjection, upProjection, downProjection].map(\.weight) }
 }
 
 extension MixtureOfExperts {
-    fileprivate var weightBytesPerToken: Int {
-        routerProjection.weight.byteCount + topKExperts * (experts.first?.weightBytesPerToken ?? 0)
+    fileprivate var matricesPerToken: [Weight] {
+        [routerProjection.weight] + (0..<topKExperts).flatMap { _ in experts.first?.matrices ?? [] }
     }
 }

@@ -120,6 +120,7 @@ public struct TranscriptContext: Sendable {
         ]
         if let heard = segment.heard { members.append(.init("source_text", .string(heard))) }
         if let channel = segment.channel { members.append(.init("channel", .integer(channel + 1))) }
+        if segment.isUnanswered { members.append(.init("unanswered", .boolean(true))) }
         if let reason = segment.answer.finish?.reason {
             members.append(.init("finish_reason", .string(reason.rawValue)))
         }

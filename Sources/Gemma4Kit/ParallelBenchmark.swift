@@ -1,0 +1,124 @@
+import Foundation
+import Gemma4
+import Generation
+import Media
+
+extension Benchmark {
+    /// What several sequences that decode together reach.
+    public struct Parallel: Sendable, Codable {
+        public let sequences: Int
+        /// Of all sequences together.
+        public let tokensPerSecond: Double
+        /// The lesser of two limits: as many times the rate of one sequence, and what the cores reach in prefill. Of it all
+        /// sequences reach `share`.
+        public let limitTokensPerSecond: Double
+        public var tokensPerSecondEach: Double { tokensPerSecond / Double(sequences) }
+        public var share: Double { tokensPerSecond / limitTokensPerSecond }
+    }
+
+    /// A whole transcription, from log-mel frames to tokens.
+    public struct Transcription: Sendable, Codable {
+        public let recordingSeconds: Double
+        public let parallelPieces: Int
+        public let seconds: Double
+        /// Seconds of computing for one second of sound.
+        public var realTimeFactor: Double { seconds / recordingSeconds }
+    }
+
+    /// Tokens of the prompts before sequences decode together: few, so that all of them soon do.
+    private static let parallelPromptTokens = 16
+
+    /// Decodes with several sequences at once.
+    ///
+    /// - Parameters:
+    ///   - counts: numbers of sequences.
+    ///   - prefillGigaflopsPerSecond: what the cores reached when a prompt was read in the same run.
+    /// - Throws: `ModelInputError`, `EngineError`.
+    public func decodeTogether(
+        _ model: Gemma4Model, counts: [Int], prefillGigaflopsPerSecond: Double, report: (String) -> Void = { _ in }
+    ) async throws -> [Parallel] {
+        let engine = Engine(model, nil, .benchmark, limits: .init(runningSequences: counts.max() ?? 1))
+        let cores = prefillGigaflopsPerSecond * 1e9 / Double(model.operationsPerToken)
+        _ = try await rate(engine, sequences: 1)  // warms up
+        var rates: [Int: [Double]] = [:]
+        for _ in 0..<repeats {
+            for count in Set(counts).union([1]).sorted() {
+                report("\(count) sequences that decode together")
+                rates[count, default: []].append(try await rate(engine, sequences: count))
+            }
+        }
+        let single = Self.middle(rates[1]!)
+        return counts.map { count in
+            Parallel(
+                sequences: count, tokensPerSecond: Self.middle(rates[count]!),
+                limitTokensPerSecond: min(Double(count) * single, max(cores, single)))
+        }
+    }
+
+    /// Tokens per second while all sequences decode.
+    private func rate(_ engine: Engine, sequences: Int) async throws -> Double {
+        let streams = (0..<sequences).map { index in
+            let tokens = randomTokens(Self.parallelPromptTokens + generatedTokens, engine.model, seed: UInt64(index + 1))
+            let prompt = Prompt(tokens: Array(tokens.prefix(Self.parallelPromptTokens)))
+            return engine.answer(Self.forced(Array(tokens.dropFirst(Self.parallelPromptTokens)))) { prompt }
+        }
+        let times = try await withThrowingTaskGroup(of: [ContinuousClock.Instant].self) { group in
+            for stream in streams {
+                group.addTask {
+                    var times: [ContinuousClock.Instant] = []
+                    for try await _ in stream { times.append(.now) }
+                    return times
+                }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        let (start, end) = (times.map { $0[0] }.max()!, times.map { $0.last! }.min()!)
+        let written = times.joined().count { $0 > start && $0 <= end }
+        return Double(written) / start.duration(to: end).inSeconds
+    }
+
+    /// Transcribes made-up sound: pieces of 28 s, an instruction of 70 tokens and an answer of 100 to each.
+    ///
+    /// - Throws: `ModelInputError` if the model does not hear, `EngineError`.
+    public func transcribe(_ model: Gemma4Model, seconds: Double, parallelPieces: Int) async throws -> Transcription {
+        guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
+        let engine = Engine(model, nil, .benchmark, limits: .init(mediaBytes: 0, runningSequences: parallelPieces))
+        let spectrogram = try MelSpectrogram(.init())
+        let clock = ContinuousClock()
+        let took = try await clock.measure {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for (index, start) in stride(from: 0, to: seconds, by: 28).enumerated() {
+                    if index >= parallelPieces { try await group.next() }
+                    let count = Int(min(28, seconds - start) * Double(AudioReader.sampleRate))
+                    group.addTask {
+                        _ = try await engine.answer(Self.forced(randomTokens(100, model, seed: UInt64(index)))) {
+                            let sound = Self.sound(count: count).map { $0 + Float(index) * 1e-4 }
+                            let input = EncoderInput(melFrames: try spectrogram(sound))
+                            let instruction = randomTokens(70, model, seed: UInt64(index))
+                            let soft = [Int](repeating: model.configuration.audioTokenId!, count: input.softTokenCount)
+                            return Prompt(
+                                text: "", tokens: instruction + soft,
+                                media: [(instruction.count..<instruction.count + soft.count, input)], opensThought: false)
+                        }.answer()
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+        return Transcription(recordingSeconds: seconds, parallelPieces: parallelPieces, seconds: took.inSeconds)
+    }
+
+    private static func forced(_ tokens: [Int]) -> GenerationOptions {
+        var options = GenerationOptions(sampling: .greedy, maxTokens: tokens.count, loopGuard: nil)
+        options.forcedTokens = tokens
+        options.endsAtStopTokens = false
+        options.keepsCache = false
+        return options
+    }
+}
+
+extension Engine.AnswerDefaults {
+    fileprivate static var benchmark: Self {
+        .init(sampling: .greedy, suppressed: [], media: [], stopTokens: []) { ModelInputError(.notFinite) }
+    }
+}

@@ -1,0 +1,77 @@
+import TestSupport
+import Testing
+
+@testable import Generation
+
+private let costs = PassPlanner.Costs(decodeSeconds: 0.06, promptTokenSeconds: 0.004, portionSeconds: 0.03)
+
+private func prompt(_ id: Int, _ count: Int) -> PassPlanner.Prompt { .init(id: id, cuts: [1...count]) }
+
+@Test func aRunningAnswerWaitsNoLongerThanTheBound() {
+    let planner = PassPlanner()
+    let plan = planner.plan(isDecoding: true, prompts: [prompt(1, 4096)], hasEncoderJob: false, costs: costs)
+    #expect(plan == .init(slices: [.init(id: 1, count: 30)], portions: 0))  // 2 · 0.06 / 0.004
+    let both = planner.plan(isDecoding: true, prompts: [prompt(1, 4096)], hasEncoderJob: true, costs: costs)
+    #expect(both == .init(slices: [.init(id: 1, count: 15)], portions: 2))
+}
+
+@Test func promptsComeInTheOrderOfTheirArrival() {
+    let planner = PassPlanner()
+    let plan = planner.plan(
+        isDecoding: true, prompts: [prompt(7, 10), prompt(3, 12), prompt(9, 40)], hasEncoderJob: false, costs: costs)
+    #expect(plan.slices == [.init(id: 7, count: 10), .init(id: 3, count: 12), .init(id: 9, count: 8)])
+}
+
+@Test func whatIsReadWholeIsNotCut() {
+    let planner = PassPlanner()
+    let image = PassPlanner.Prompt(id: 1, cuts: [1...4, 284...300])
+    let running = planner.plan(isDecoding: true, prompts: [image], hasEncoderJob: false, costs: costs)
+    #expect(running.slices == [.init(id: 1, count: 4)])
+    // Nothing precedes the picture: it is read although it takes longer, since it would wait for ever.
+    let next = PassPlanner.Prompt(id: 1, cuts: [280...296])
+    #expect(
+        planner.plan(isDecoding: true, prompts: [next], hasEncoderJob: false, costs: costs).slices
+            == [.init(id: 1, count: 280)])
+    // Behind another prompt it waits.
+    #expect(
+        planner.plan(isDecoding: true, prompts: [prompt(2, 5), next], hasEncoderJob: false, costs: costs).slices
+            == [.init(id: 2, count: 5)])
+}
+
+@Test func aPassWithoutAnswersTakesAChunk() {
+    let plan = PassPlanner().plan(
+        isDecoding: false, prompts: [prompt(1, 300), prompt(2, 4096)], hasEncoderJob: false, costs: costs)
+    #expect(plan.slices == [.init(id: 1, count: 300), .init(id: 2, count: 212)])
+    let portions = PassPlanner().plan(isDecoding: false, prompts: [], hasEncoderJob: true, costs: costs).portions
+    #expect(portions == 8)  // a quarter of a second
+}
+
+/// Whatever waits, every plan respects the bound or takes the least there is, and every prompt is read in the end.
+@Test func nobodyStarves() {
+    var random = SeededNumbers(seed: 3)
+    for _ in 0..<500 {
+        let planner = PassPlanner(bound: Double.random(in: 1.1...4, using: &random))
+        let costs = PassPlanner.Costs(
+            decodeSeconds: .random(in: 0.001...0.5, using: &random),
+            promptTokenSeconds: .random(in: 0.0001...0.02, using: &random),
+            portionSeconds: .random(in: 0.001...1, using: &random))
+        var left = (0..<Int.random(in: 1...6, using: &random)).map { _ in Int.random(in: 1...2000, using: &random) }
+        var steps = 0
+        while left.contains(where: { $0 > 0 }) {
+            let isDecoding = Bool.random(using: &random)
+            let plan = planner.plan(
+                isDecoding: isDecoding,
+                prompts: left.indices.filter { left[$0] > 0 }.map { prompt($0, left[$0]) }, hasEncoderJob: false,
+                costs: costs)
+            let count = plan.slices.reduce(0) { $0 + $1.count }
+            let seconds = Double(count) * costs.promptTokenSeconds
+            #expect(count == 1 || !isDecoding || seconds <= (planner.bound - 1) * costs.decodeSeconds * 1.0001)
+            #expect(count >= 1 && count <= planner.chunkLength)
+            for slice in plan.slices { left[slice.id] -= slice.count }
+            #expect(left.allSatisfy { $0 >= 0 })
+            steps += 1
+            if steps > 20_000 { break }
+        }
+        #expect(left.allSatisfy { $0 == 0 })
+    }
+}
