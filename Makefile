@@ -5,7 +5,7 @@ TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test goldens bench model-given bench-peers agree-peers demo demo-eval format clean
+.PHONY: help deps build test test-tsan docs goldens bench model-given bench-peers agree-peers demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,10 +22,16 @@ build:    ## build the program: .build/release/gemma4
 test:    ## run every test, in release mode, and a package that links the library
 	swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
 	swift build --package-path Tests/Consumer
-	Tests/Consumer/.build/debug/consumer $(TINY)/checkpoint Tests/Goldens/attachments/wide.png
+	Tests/Consumer/.build/debug/consumer $(TINY)/checkpoint Tests/Goldens/attachments/wide.png Tests/Goldens/attachments/chirp.wav
 
 goldens:    ## make the reference values anew (Python, transformers; see Tests/Goldens/README.md)
 	Tests/Goldens/run.sh
+
+test-tsan:    ## run the tests of the engine under the thread sanitizer
+	swift test --sanitize=thread --scratch-path .build-tsan --filter "EngineTests|GenerationTests|ConversationTests"
+
+docs:    ## write the library's documentation as a website: .build/docs
+	swift package --allow-writing-to-directory .build/docs generate-documentation --target Gemma4Kit --output-path .build/docs
 
 bench: build    ## measure this machine on weights of E2B's shape
 	$(GEMMA4) bench --synthetic E2B
@@ -56,4 +62,4 @@ format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test .build-peers Tests/Consumer/.build
+	rm -rf .build .build-test .build-tsan .build-peers Tests/Consumer/.build

@@ -2,25 +2,53 @@ import Tensors
 
 /// One medium on its way through its tower, in portions: other work can come between them.
 package struct EncoderJob {
-    private var portions: [(Tensor) -> Tensor]
-    private var hidden: Tensor
-
-    fileprivate init(_ input: Tensor, _ portions: [(Tensor) -> Tensor]) {
-        hidden = input
-        self.portions = portions.reversed()
+    /// A part of a tower.
+    enum Stage {
+        /// Takes all rows at once.
+        case whole((Tensor) -> Tensor)
+        /// Takes some rows at a time, once the keys and values of all of them are there.
+        case byRows(keyValues: (Tensor) -> KeyValueSegment, apply: (Tensor, Range<Int>, KeyValueSegment) -> Tensor)
     }
 
-    /// Runs the next portion.
+    private var stages: [Stage]  // the next one last
+    private var hidden: Tensor
+    private var keyValues: KeyValueSegment?
+    /// What the present stage has made of the first rows.
+    private var done: [Tensor] = []
+    private var doneRows = 0
+
+    init(_ input: Tensor, _ stages: some Collection<Stage>) {
+        hidden = input
+        self.stages = stages.reversed()
+    }
+
+    /// Runs the next portion: a stage, or `rows` rows of one that can be cut.
     ///
     /// - Returns: the soft tokens, `[softTokenCount, hiddenSize]`, if it was the last.
-    package mutating func advance() -> Tensor? {
-        hidden = portions.removeLast()(hidden)
-        return portions.isEmpty ? hidden : nil
+    package mutating func advance(rows: Int) -> Tensor? {
+        switch stages.last! {
+        case .whole(let apply): next(apply(hidden))
+        case .byRows(let makeKeyValues, let apply):
+            guard let keyValues else {
+                keyValues = makeKeyValues(hidden)
+                return nil
+            }
+            let range = doneRows..<min(hidden.rows, doneRows + rows)
+            done.append(apply(hidden, range, keyValues))
+            doneRows = range.upperBound
+            if doneRows == hidden.rows { next(.concatenated(done)) }
+        }
+        return stages.isEmpty ? hidden : nil
+    }
+
+    private mutating func next(_ result: Tensor) {
+        (hidden, keyValues, done, doneRows) = (result, nil, [], 0)
+        stages.removeLast()
     }
 
     /// Runs what is left.
     mutating func finish() -> Tensor {
-        while true { if let softTokens = advance() { return softTokens } }
+        while true { if let softTokens = advance(rows: .max / 2) { return softTokens } }
     }
 }
 
@@ -31,7 +59,7 @@ extension Gemma4Model {
     package func encoderJob(_ patches: ImagePatches) throws -> EncoderJob {
         guard let vision else { throw ModelInputError(.noTower("image")) }
         let values = Tensor(patches.values, [patches.count, patches.values.count / max(1, patches.count)], on: device)
-        return EncoderJob(values, try vision.tower.portions(patches.grid) + [{ vision.embedder($0) }])
+        return EncoderJob(values, try vision.tower.stages(patches.grid) + [.whole { vision.embedder($0) }])
     }
 
     /// The work of the audio tower on one recording of at most 30 s.
@@ -42,7 +70,7 @@ extension Gemma4Model {
         guard let audio else { throw ModelInputError(.noTower("audio")) }
         let bands = SubsampleConvolution.melBins
         let values = Tensor(frames, [frames.count / bands, bands], on: device)
-        return EncoderJob(values, audio.tower.portions + [{ audio.embedder($0) }])
+        return EncoderJob(values, audio.tower.stages + [.whole { audio.embedder($0) }])
     }
 
     /// The soft tokens of a recording: ⌈frames / 4⌉.

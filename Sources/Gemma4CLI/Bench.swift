@@ -65,7 +65,9 @@ struct Bench: AsyncParsableCommand {
     private func parallelCounts() throws -> [Int] {
         let expected = "--parallel: expected counts of answers such as 1,2,4,8"
         let counts = try Self.counts(parallel, expected)
-        guard counts.allSatisfy({ (1...256).contains($0) }) else { throw ValidationError("\(expected), found \(parallel!)") }
+        guard counts.allSatisfy({ (1...256).contains($0) }) else {
+            throw ValidationError("\(expected), found \(parallel!)")
+        }
         return counts
     }
 
@@ -234,10 +236,13 @@ struct Bench: AsyncParsableCommand {
                     + "\(number(parallel.limitTokensPerSecond)) tokens/s |")
         }
         for transcription in result.transcriptions {
-            let pieces = transcription.parallelPieces == 1 ? "a piece at a time" : "\(transcription.parallelPieces) pieces at once"
+            let pieces =
+                transcription.parallelPieces == 1
+                ? "a piece at a time" : "\(transcription.parallelPieces) pieces at once"
             lines.append(
                 "| \(number(transcription.recordingSeconds, 0)) s transcribed, \(pieces) | "
-                    + "\(number(transcription.seconds, 1)) s | real-time factor \(number(transcription.realTimeFactor, 3)) |")
+                    + "\(number(transcription.seconds, 1)) s | real-time factor \(number(transcription.realTimeFactor, 3)) |"
+            )
         }
         lines.append("| most memory resident | \(gigabytes(result.peakResidentBytes)) GB | |")
         return lines.joined(separator: "\n")

@@ -67,7 +67,7 @@ struct Caption: AsyncParsableCommand {
         if inputs.count < all.count {
             ByteSink.standardError.report("\(all.count - inputs.count) of \(all.count) pictures are described already")
         }
-        let pipeline = try model.open()
+        let pipeline = try model.open(parallel: parallel.count)
         guard pipeline.model.configuration.visionConfig != nil else { throw ModelInputError(.noTower("image")) }
         try await FileAnswers.each(inputs.map(\.name), parallel: parallel.count) { index, progress, turn in
             var printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)

@@ -29,8 +29,10 @@ struct Chat: AsyncParsableCommand {
         let pipeline = try model.open()
         let conversation = pipeline.conversation(
             system: system, prompt: PromptOptions(thinking: thinking == .on, imageTokens: imageTokens.count))
-        let printer = AnswerPrinter(format: .text, showsThoughts: thinking == .on, warnsOfLength: sampling.maxTokens == nil)
-        var images: [ImageInput] = [], recordings: [AudioInput] = []
+        let printer = AnswerPrinter(
+            format: .text, showsThoughts: thinking == .on, warnsOfLength: sampling.maxTokens == nil)
+        var images: [ImageInput] = []
+        var recordings: [AudioInput] = []
         while let line = Self.ask() {
             do {
                 switch Line(line) {
@@ -39,8 +41,10 @@ struct Chat: AsyncParsableCommand {
                 case .audio(let file): recordings.append(.file(URL(filePath: file)))
                 case .text(let text):
                     let progress = ProgressLine("prompt")
-                    let options = sampling.options(over: SamplingOptions(pipeline.generationConfiguration), progress: progress)
-                    let answer = conversation.streamResponse(to: text, images: images, audio: recordings, options: options)
+                    let options = sampling.options(
+                        over: SamplingOptions(pipeline.generationConfiguration), progress: progress)
+                    let answer = conversation.streamResponse(
+                        to: text, images: images, audio: recordings, options: options)
                     (images, recordings) = ([], [])
                     try await printer.print(answer, of: pipeline, progress: progress)
                 }

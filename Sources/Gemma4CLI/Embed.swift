@@ -42,7 +42,9 @@ struct Embed: AsyncParsableCommand {
     }
 
     private func softTokens(_ pipeline: Gemma4Pipeline) async throws -> [Tensor] {
-        if let image { return [try await pipeline.softTokens(try ImageInput(argument: image), maxTokens: imageTokens.count)] }
+        if let image {
+            return [try await pipeline.softTokens(try ImageInput(argument: image), maxTokens: imageTokens.count)]
+        }
         return try await pipeline.softTokens(try AudioInput(argument: audio ?? StandardInput.argument))
     }
 }

@@ -24,38 +24,11 @@ enum ExitStatus: Int32 {
     /// Nil for errors that are the argument parser's.
     init?(_ error: any Error) {
         switch error {
-        case let error as CheckpointError: self.init(error.code)
-        case let error as TokenizerError: self = error.code == .unreadable ? .noInput : .badData
-        case let error as MediaError: self.init(error.code)
-        case let error as ModelInputError: self.init(error.code)
-        case is PromptError: self = .badData
+        case let error as any DiagnosedError: self.init(rawValue: error.diagnosis.kind.exitCode)
         case let error as CommandError: self.init(error.code)
-        case is ChatError, is ImageProcessorError, is MelSpectrogramError: self = .badData
         case is CancellationError: self = .interrupted
         default: return nil
         }
-    }
-
-    private init(_ code: CheckpointError.Code) {
-        switch code {
-        case .fileNotFound, .notAFile, .notReadable, .missingShard: self = .noInput
-        case .unsupportedModel: self = .unavailable
-        case .notWritable: self = .cannotCreate
-        default: self = .badData
-        }
-    }
-
-    private init(_ code: MediaError.Code) {
-        switch code {
-        case .unreadable: self = .noInput
-        case .outOfMemory: self = .systemError
-        case .missingProgram: self = .unavailable
-        default: self = .badData
-        }
-    }
-
-    private init(_ code: ModelInputError.Code) {
-        if case .noTower = code { self = .unavailable } else { self = .badData }
     }
 
     private init(_ code: CommandError.Code) {

@@ -78,7 +78,8 @@ struct Generate: AsyncParsableCommand {
         }
         let progress = ProgressLine("prompt")
         progress.begin()
-        let made = try await pipeline.prompt(conversation.messages, media: conversation.media, options: conversation.options)
+        let made = try await pipeline.prompt(
+            conversation.messages, media: conversation.media, options: conversation.options)
         if printPrompt {
             progress.end()
             let object: JSONValue = [

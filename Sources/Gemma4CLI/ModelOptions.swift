@@ -63,7 +63,12 @@ struct ModelOptions: ParsableArguments {
         }
     }
 
-    func open() throws -> Gemma4Pipeline { try precision.open(path.source(), threads: threads) }
+    /// - Parameter parallel: answers that are made at once for one user, who waits for all of them: then a step may take as
+    ///   long as it likes. Nil: as the library does it.
+    func open(parallel: Int? = nil) throws -> Gemma4Pipeline {
+        let limits = parallel.map { EngineLimits(runningSequences: $0, stepBound: .infinity) }
+        return try precision.open(path.source(), threads: threads, limits: limits)
+    }
 }
 
 /// What may be rounded for speed.
@@ -85,8 +90,8 @@ struct PrecisionOptions: ParsableArguments {
 
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
 
-    func open(_ source: ModelSource, threads: Int?) throws -> Gemma4Pipeline {
-        try Gemma4Pipeline(source, threadCount: threads, precision: precision)
+    func open(_ source: ModelSource, threads: Int?, limits: EngineLimits? = nil) throws -> Gemma4Pipeline {
+        try Gemma4Pipeline(source, threadCount: threads, precision: precision, limits: limits)
     }
 
     var precision: Precision {

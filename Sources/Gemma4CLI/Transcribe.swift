@@ -28,7 +28,7 @@ struct Transcribe: AsyncParsableCommand {
     func run() async throws {
         let inputs = try speech.inputs(files)
         try results.check(inputs)
-        let pipeline = try model.open()
+        let pipeline = try model.open(parallel: parallel.count)
         var options = speech.options()
         options.parallelPieces = parallel.count
         options.instruction = instruction

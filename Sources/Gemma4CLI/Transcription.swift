@@ -74,7 +74,9 @@ struct Transcription {
     }
 
     /// Answers `--then`, on standard output if a text is written there.
-    private func ask(about transcript: Transcript, _ printer: TranscriptFormat?, _ output: ByteSink) async throws -> String? {
+    private func ask(about transcript: Transcript, _ printer: TranscriptFormat?, _ output: ByteSink) async throws
+        -> String?
+    {
         guard let prompt = results.then, options.stop?.isSet != true else { return nil }
         if printer == .txt { try output.write("\n") }
         var answer = Answer()
@@ -122,7 +124,8 @@ struct Transcription {
         }
         if report.unansweredSegments > 0 {
             errors.report(
-                "warning: \(file): in \(count(report.unansweredSegments)) speech was heard, but the model wrote nothing")
+                "warning: \(file): in \(count(report.unansweredSegments)) speech was heard, but the model wrote nothing"
+            )
         }
         if let stoppedAt = report.stoppedAt {
             errors.report(

@@ -41,7 +41,7 @@ struct Translate: AsyncParsableCommand {
         if let text { return try await translate(text == StandardInput.argument ? StandardInput.readText() : text) }
         let inputs = try speech.inputs(files)
         try results.check(inputs)
-        let pipeline = try model.open()
+        let pipeline = try model.open(parallel: parallel.count)
         var options = speech.options()
         options.parallelPieces = parallel.count
         options.translation = to

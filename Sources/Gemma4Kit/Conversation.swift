@@ -36,7 +36,9 @@ public final class Conversation: Sendable {
 
     /// A conversation with the same history, which goes on by itself. What both have said so far is in memory once.
     public func fork() -> Conversation {
-        Conversation(pipeline, promptOptions, state.withLock { State(messages: $0.messages, media: $0.media, tokens: $0.tokens) })
+        Conversation(
+            pipeline, promptOptions, state.withLock { State(messages: $0.messages, media: $0.media, tokens: $0.tokens) }
+        )
     }
 
     /// Forgets all but the first messages; by default all but an instruction at the beginning.
@@ -145,7 +147,9 @@ extension Prompt {
                 index += 1
                 continue
             }
-            func end(_ ids: [Int]) -> Int { ids[start...].firstIndex(where: tokenizer.specialTokens.contains) ?? ids.count }
+            func end(_ ids: [Int]) -> Int {
+                ids[start...].firstIndex(where: tokenizer.specialTokens.contains) ?? ids.count
+            }
             let (mine, theirs) = (start..<end(prompt.tokens), start..<end(earlier))
             guard !mine.isEmpty, !theirs.isEmpty,
                 tokenizer.decode(Array(prompt.tokens[mine])) == tokenizer.decode(Array(earlier[theirs]))

@@ -166,7 +166,9 @@ public struct Gemma4Pipeline: Sendable {
     ///
     /// - Returns: `[tokens, hiddenSize]` for each piece.
     /// - Throws: `MediaError`, `PromptError`, `ModelInputError`.
-    public func softTokens(_ audio: AudioInput) async throws -> [Tensor] { try await softTokens(.audio(audio), .init()) }
+    public func softTokens(_ audio: AudioInput) async throws -> [Tensor] {
+        try await softTokens(.audio(audio), .init())
+    }
 
     private func softTokens(_ medium: MediaInput, _ options: PromptOptions) async throws -> [Tensor] {
         let pieces = try await preparation.run { try encoderInputs(medium, options).pieces }

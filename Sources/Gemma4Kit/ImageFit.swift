@@ -22,7 +22,8 @@ extension Gemma4Pipeline {
         let seen = try processor.targetSize(width: pixels.width, height: pixels.height)
         return ImageFit(
             width: pixels.width, height: pixels.height, seenWidth: seen.width, seenHeight: seen.height,
-            softTokens: try processor.softTokenCount(width: pixels.width, height: pixels.height), budget: processor.maxSoftTokens)
+            softTokens: try processor.softTokenCount(width: pixels.width, height: pixels.height),
+            budget: processor.maxSoftTokens)
     }
 
     /// The smallest budget at which a picture is not scaled down; the largest, if it is at any.

@@ -58,7 +58,8 @@ extension Benchmark {
     /// Tokens per second while all sequences decode.
     private func rate(_ engine: Engine, sequences: Int) async throws -> Double {
         let streams = (0..<sequences).map { index in
-            let tokens = randomTokens(Self.parallelPromptTokens + generatedTokens, engine.model, seed: UInt64(index + 1))
+            let tokens = randomTokens(
+                Self.parallelPromptTokens + generatedTokens, engine.model, seed: UInt64(index + 1))
             let prompt = Prompt(tokens: Array(tokens.prefix(Self.parallelPromptTokens)))
             return engine.answer(Self.forced(Array(tokens.dropFirst(Self.parallelPromptTokens)))) { prompt }
         }
@@ -82,7 +83,9 @@ extension Benchmark {
     /// - Throws: `ModelInputError` if the model does not hear, `EngineError`.
     public func transcribe(_ model: Gemma4Model, seconds: Double, parallelPieces: Int) async throws -> Transcription {
         guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
-        let engine = Engine(model, nil, .benchmark, limits: .init(mediaBytes: 0, runningSequences: parallelPieces))
+        let engine = Engine(
+            model, nil, .benchmark, limits: .init(mediaBytes: 0, runningSequences: parallelPieces, stepBound: .infinity)
+        )
         let spectrogram = try MelSpectrogram(.init())
         let clock = ContinuousClock()
         let took = try await clock.measure {
@@ -98,7 +101,8 @@ extension Benchmark {
                             let soft = [Int](repeating: model.configuration.audioTokenId!, count: input.softTokenCount)
                             return Prompt(
                                 text: "", tokens: instruction + soft,
-                                media: [(instruction.count..<instruction.count + soft.count, input)], opensThought: false)
+                                media: [(instruction.count..<instruction.count + soft.count, input)],
+                                opensThought: false)
                         }.answer()
                     }
                 }

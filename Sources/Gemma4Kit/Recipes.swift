@@ -20,7 +20,8 @@ extension Gemma4Pipeline {
     ///
     /// - Parameter source: its language; nil if it is not known.
     public func translate(
-        _ text: String, from source: Language? = nil, to target: Language, options: GenerationOptions = .init(sampling: .greedy)
+        _ text: String, from source: Language? = nil, to target: Language,
+        options: GenerationOptions = .init(sampling: .greedy)
     ) -> TokenStream {
         let from = source.map { " from \($0.name)" } ?? ""
         let instruction = "Translate the following text\(from) into \(target.name). Only output the translation."

@@ -34,9 +34,10 @@ struct EncoderJobs {
 
     /// Runs one portion of the first job.
     ///
+    /// - Parameter rows: of a layer that can be cut, at most so many patches.
     /// - Returns: the medium, if that was its last portion.
     /// - Throws: `ModelInputError` with the medium taken out of the line.
-    mutating func advance(_ model: Gemma4Model) throws -> EncoderInput? {
+    mutating func advance(_ model: Gemma4Model, rows: Int) throws -> EncoderInput? {
         let input = queue[0].input
         // Another prompt may have brought the same content meanwhile.
         if let found = kept[input.hash] {
@@ -48,7 +49,7 @@ struct EncoderJobs {
         do {
             var job = try queue[0].job ?? model.encoderJob(input.content!)
             queue[0].job = nil  // so that the job's tensors have one owner
-            guard let softTokens = job.advance() else {
+            guard let softTokens = job.advance(rows: rows) else {
                 queue[0].job = job
                 return nil
             }

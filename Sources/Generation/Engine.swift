@@ -279,22 +279,24 @@ package actor Engine {
         let plan = planner.plan(
             isDecoding: !decoding.isEmpty, prompts: prompts, hasEncoderJob: !encoders.isEmpty,
             costs: costs.estimate(rows: decoding.count))
-        encode(portions: plan.portions)
+        encode(portions: plan.portions, isDecoding: !decoding.isEmpty)
         pass(decoding, plan.slices)
         totals.steps += 1
         totals.busySeconds += start.duration(to: clock.now).inSeconds
         wake()
     }
 
-    private func encode(portions: Int) {
+    private func encode(portions: Int, isDecoding: Bool) {
         let clock = ContinuousClock()
+        // Small enough that a running answer does not wait for a layer of a large picture, which takes seconds.
+        let rows = isDecoding && limits.stepBound < 100 ? 256 : 2048
         for _ in 0..<portions {
             guard let input = encoders.current else { return }
             let owners = running.filter { $0.wants(input) }
             do {
                 var finished: EncoderInput?
-                let seconds = try clock.measure { finished = try encoders.advance(model) }.inSeconds
-                costs.portion(seconds)
+                let seconds = try clock.measure { finished = try encoders.advance(model, rows: rows) }.inSeconds
+                costs.portion(seconds, isSmall: isDecoding)
                 owners.first?.sequence?.statistics.encodeSeconds += seconds
                 guard finished != nil else { continue }
                 for work in owners where work.isEncoded { end(work, .success(())) }
@@ -319,7 +321,8 @@ package actor Engine {
         let scoring = read.filter { $0.0.wantsEveryRow }
         for (work, count) in answering + scoring {
             let isLast = work.read + count == work.prompt.tokens.count
-            inputs.append(work.input(count, wanted: work.wantsEveryRow ? 0..<count : isLast ? count - 1..<count : 0..<0))
+            inputs.append(
+                work.input(count, wanted: work.wantsEveryRow ? 0..<count : isLast ? count - 1..<count : 0..<0))
         }
         guard !inputs.isEmpty else { return }
         let clock = ContinuousClock()
@@ -336,7 +339,8 @@ package actor Engine {
         if !choosing.isEmpty { choose(choosing, model.logits(hidden[0..<choosing.count])) }
         handOut(scoring, hidden[choosing.count..<hidden.rows])
         costs.pass(
-            start.duration(to: clock.now).inSeconds, decoding: decoding.count, promptTokens: read.reduce(0) { $0 + $1.1 })
+            start.duration(to: clock.now).inSeconds, decoding: decoding.count,
+            promptTokens: read.reduce(0) { $0 + $1.1 })
     }
 
     /// Gives every sequence its next token.
@@ -367,7 +371,8 @@ package actor Engine {
             let top = work.topLogprobs > 0 ? logits[index..<index + 1].toArray().largest(work.topLogprobs) : []
             totals.generatedTokens += 1
             if work.nextToken == nil { totals.timeToFirstToken = work.secondsSinceArrival }
-            if work.accept(token, logprob: logprob, top: top.map { ($0.index, $0.value - summaries[index].logSumExp) }) {
+            if work.accept(token, logprob: logprob, top: top.map { ($0.index, $0.value - summaries[index].logSumExp) })
+            {
                 end(work, .success(()))
             }
         }

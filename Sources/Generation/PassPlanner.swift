@@ -7,6 +7,9 @@ struct PassPlanner {
     var bound = 3.0
     /// Most tokens of prompts in one step.
     var chunkLength = 512
+    /// Portions of towers in one step at most, however much time there is: what is asked meanwhile is heard of between steps.
+    private static let mostPortions = 64
+
     /// Seconds of tower work in a step that nobody waits for.
     var idlePortionSeconds = 0.25
 
@@ -51,8 +54,10 @@ struct PassPlanner {
         var tokens = chunkLength
         if isDecoding {
             let spare = (bound - 1) * costs.decodeSeconds / (hasEncoderJob && !prompts.isEmpty ? 2 : 1)
-            tokens = min(chunkLength, Int(spare / costs.promptTokenSeconds))
-            if hasEncoderJob { plan.portions = max(1, Int(spare / costs.portionSeconds)) }
+            tokens = Int(min(Double(chunkLength), spare / costs.promptTokenSeconds))
+            if hasEncoderJob {
+                plan.portions = max(1, Int(min(Double(Self.mostPortions), spare / costs.portionSeconds)))
+            }
         } else if hasEncoderJob {
             plan.portions = max(1, Int(idlePortionSeconds / costs.portionSeconds))
         }

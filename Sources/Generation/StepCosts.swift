@@ -3,7 +3,7 @@ struct StepCosts {
     /// Seconds of a step that only decodes, by the number of rows.
     private var decode: [Int: Double] = [:]
     private var promptToken: Double?
-    private var portionSeconds: Double?
+    private var portions: [Bool: Double] = [:]
 
     /// - Parameter decoding: rows that decode; 0 if only prompts were read.
     mutating func pass(_ seconds: Double, decoding: Int, promptTokens: Int) {
@@ -15,7 +15,10 @@ struct StepCosts {
         }
     }
 
-    mutating func portion(_ seconds: Double) { portionSeconds = Self.mean(portionSeconds, seconds) }
+    /// - Parameter isSmall: whether the portion was kept small for answers that wait.
+    mutating func portion(_ seconds: Double, isSmall: Bool) {
+        portions[isSmall] = Self.mean(portions[isSmall], seconds)
+    }
 
     /// - Parameter rows: answers that take their next token.
     func estimate(rows: Int) -> PassPlanner.Costs {
@@ -23,7 +26,7 @@ struct StepCosts {
         // Before anything was measured: a prompt's token takes about a tenth of a step, a portion all of one.
         return PassPlanner.Costs(
             decodeSeconds: decode, promptTokenSeconds: promptToken ?? decode / 10,
-            portionSeconds: portionSeconds ?? decode)
+            portionSeconds: portions[rows > 0] ?? decode)
     }
 
     /// Of the nearest number of rows that was measured.

@@ -41,6 +41,9 @@ public struct KeyValueSegment: Sendable {
     /// Where the block of the first of `positions` begins.
     private static func start(_ positions: Range<Int>) -> Int { positions.lowerBound / keysTogether * keysTogether }
 
+    /// Positions that it holds.
+    package var count: Int { positions.count }
+
     /// `[positions, keyValueHeads, headDimension]` of what the keys would be as rows.
     var rowShape: Shape { values.shape }
 

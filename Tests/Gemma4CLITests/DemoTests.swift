@@ -252,4 +252,45 @@ extension Process {
         }
         return peak
     }
+
+    /// However many pieces and files are worked on at once, what is written is the same, in the order of the files; one that
+    /// fails is reported and the others are done.
+    @Test(arguments: ["transcribe", "caption"])
+    func outputDoesNotDependOnTheNumberAtOnce(command: String) async throws {
+        let directory = try TemporaryDirectory()
+        let damaged = try directory.write([1, 2, 3], to: command == "transcribe" ? "damaged.wav" : "damaged.png")
+        var files = Self.samples.filter { ($0.task == "transcribe") == (command == "transcribe") }.map(\.path)
+        files.insert(damaged, at: 1)
+        var outcomes: [(text: String, reports: [Substring], status: Int32)] = []
+        for count in ["1", "3", "8"] {
+            var program = Program(command, "--parallel", count)
+            program.arguments += files
+            let outcome = try await program.run()
+            outcomes.append((outcome.text, outcome.messages.split(separator: "\n"), outcome.status))
+        }
+        #expect(outcomes[0].status == 65 && outcomes[0].text.split(separator: "\n").count == files.count - 1)
+        for outcome in outcomes.dropFirst() {
+            #expect(outcome.text == outcomes[0].text)
+            #expect(outcome.reports == outcomes[0].reports)
+            #expect(outcome.status == outcomes[0].status)
+        }
+    }
+
+    /// A long recording in several pieces: segments are the same, and in order, for every number of pieces at once.
+    @Test func segmentsDoNotDependOnTheNumberAtOnce() async throws {
+        let directory = try TemporaryDirectory()
+        var samples: [Float] = []
+        for sample in Self.samples where sample.task == "transcribe" && !sample.text.isEmpty {
+            var reader = try AudioReader(URL(filePath: sample.path))
+            samples += try reader.readAll() + [Float](repeating: 0, count: 24_000)
+        }
+        let file = try directory.write(Sounds.wave(samples, rate: 16_000), to: "long.wav")
+        var texts: [String] = []
+        for count in ["1", "2", "8"] {
+            let program = Program("transcribe", "--max-segment", "3", "--format", "srt", "--parallel", count, file)
+            texts.append(try await program.run().text)
+        }
+        #expect(texts[0].components(separatedBy: "-->").count > 4)
+        #expect(texts[1] == texts[0] && texts[2] == texts[0])
+    }
 }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Gemma4Kit
 
-private func pipeline(_ variant: String = "E2B", threadCount: Int? = nil) throws -> Gemma4Pipeline {
+private func open(_ variant: String = "E2B", threadCount: Int? = nil) throws -> Gemma4Pipeline {
     try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint(variant)), threadCount: threadCount)
 }
 
@@ -16,7 +16,7 @@ private func attachment(_ name: String) -> URL { Goldens.folder.appending(path: 
 /// The tiny nets write what no tokenizer would write so; the answers are given to them, as text that has one spelling.
 @Test(arguments: Goldens.variants, [false, true])
 func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
-    let pipeline = try pipeline(variant)
+    let pipeline = try open(variant)
     let prompt = PromptOptions(thinking: thinking)
     let conversation = pipeline.conversation(system: "Be brief.", prompt: prompt)
     let image = ImageInput.file(attachment("wide.png"))
@@ -30,7 +30,7 @@ func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
     let messages = conversation.messages
     #expect(messages.map(\.role) == [.system, .user, .assistant, .user, .assistant])
 
-    let fresh = try await self.pipeline(variant).generate(
+    let fresh = try await open(variant).generate(
         Array(messages.dropLast()), media: [.image(image)], prompt: prompt, options: options
     ).answer()
     #expect(second.tokens == fresh.tokens)
@@ -44,13 +44,9 @@ func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
     #expect(statistics.promptTokens < fresh.finish!.statistics.promptTokens / 2)
 }
 
-private func pipeline(_ variant: String, _ limits: EngineLimits) throws -> Gemma4Pipeline {
-    try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint(variant)), limits: limits)
-}
-
 /// The second turn continues from the ids that the model wrote, also where a tokenizer would spell the text otherwise.
 @Test func turnsKeepTheTokensThatWereWritten() async throws {
-    let pipeline = try pipeline()
+    let pipeline = try open()
     let conversation = pipeline.conversation()
     var options = GenerationOptions(sampling: .greedy, maxTokens: 30)
     let letters = "one two".unicodeScalars.flatMap { pipeline.tokenizer.encode(String($0)) }
@@ -65,7 +61,7 @@ private func pipeline(_ variant: String, _ limits: EngineLimits) throws -> Gemma
 
 /// A picture is told from another one of the same size: nothing of a cancelled turn is taken for the next.
 @Test func aCancelledTurnLeavesNothingBehind() async throws {
-    let pipeline = try pipeline()
+    let pipeline = try open()
     func flat(_ k: Int) throws -> ImageInput {
         .pixels(try Pixels(width: 96, height: 96, rgb: (0..<96 * 96 * 3).map { UInt8(truncatingIfNeeded: $0 &* k) }))
     }
@@ -83,16 +79,16 @@ private func pipeline(_ variant: String, _ limits: EngineLimits) throws -> Gemma
     #expect(conversation.messages.isEmpty)
     let options = GenerationOptions(sampling: .greedy, maxTokens: 6)
     let second = try await conversation.respond(to: text, images: [flat(101)], options: options)
-    let fresh = try await self.pipeline().conversation().respond(to: text, images: [flat(101)], options: options)
+    let fresh = try await open().conversation().respond(to: text, images: [flat(101)], options: options)
     #expect(second.tokens == fresh.tokens)
     expectClose(second.logprobs, fresh.logprobs, absolute: 2e-3)
-    let other = try await self.pipeline().conversation().respond(to: text, images: [flat(37)], options: options)
+    let other = try await open().conversation().respond(to: text, images: [flat(37)], options: options)
     #expect(second.logprobs != other.logprobs)
 }
 
 /// A fork goes on by itself; a conversation that is given its messages again answers as the one they come from.
 @Test func conversationsForkAndAreRestored() async throws {
-    let pipeline = try pipeline()
+    let pipeline = try open()
     let options = GenerationOptions(sampling: .greedy, maxTokens: 5)
     let conversation = pipeline.conversation(system: "Be brief.")
     _ = try await conversation.respond(to: "one", options: options)
@@ -100,7 +96,7 @@ private func pipeline(_ variant: String, _ limits: EngineLimits) throws -> Gemma
     let here = try await conversation.respond(to: "two", options: options)
     let there = try await fork.respond(to: "three", options: options)
     #expect(conversation.messages.count == 5 && fork.messages.count == 5 && conversation.messages != fork.messages)
-    let restored = try self.pipeline().conversation(messages: Array(fork.messages.prefix(3)))
+    let restored = try open().conversation(messages: Array(fork.messages.prefix(3)))
     #expect(try await restored.respond(to: "three", options: options).tokens == there.tokens)
     conversation.reset()
     #expect(conversation.messages == [ChatMessage(.system, "Be brief.")])
@@ -108,7 +104,7 @@ private func pipeline(_ variant: String, _ limits: EngineLimits) throws -> Gemma
 }
 
 @Test func manyConversationsShareOneModel() async throws {
-    let pipeline = try pipeline()
+    let pipeline = try open()
     let options = GenerationOptions(sampling: .greedy, maxTokens: 8)
     let alone = try await pipeline.generate([ChatMessage(.user, "one")], options: options).answer().tokens
     try await withThrowingTaskGroup(of: [Int].self) { group in
@@ -122,7 +118,7 @@ private func pipeline(_ variant: String, _ limits: EngineLimits) throws -> Gemma
 /// Leaving the loop, or cancelling the task, ends the work itself, not only the reading.
 @Test(arguments: [true, false])
 func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
-    let pipeline = try pipeline()
+    let pipeline = try open()
     var options = GenerationOptions(sampling: .init(temperature: 1, seed: 1), maxTokens: 100_000, loopGuard: nil)
     options.endsAtStopTokens = false
     let task = Task { [options] in
@@ -144,7 +140,7 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
 
 /// Decoding on a warm conversation takes every buffer from the pool.
 @Test func warmDecodingAllocatesNoBuffer() async throws {
-    let pipeline = try pipeline(threadCount: 1)
+    let pipeline = try open(threadCount: 1)
     let sampling = SamplingOptions(temperature: 1, seed: 3)
     _ = try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12))
         .answer()
@@ -155,8 +151,8 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
 }
 
 @Test func whatCannotBecomeAPromptIsRefused() async throws {
-    let e2b = try pipeline()
-    let large = try pipeline("31B")
+    let e2b = try open()
+    let large = try open("31B")
     let files = PromptOptions(resolver: .files())
     func message(_ body: () async throws -> Void) async -> String {
         do {
@@ -182,8 +178,10 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
         await message { _ = try await e2b.softTokens(.samples([Float](repeating: 0, count: 160), sampleRate: 16_000)) }
             .contains("more than 160"))
     #expect(
-        await message { _ = try await large.softTokens(.samples([Float](repeating: 0, count: 1600), sampleRate: 16_000)) }
-            .contains("no audio tower"))
+        await message {
+            _ = try await large.softTokens(.samples([Float](repeating: 0, count: 1600), sampleRate: 16_000))
+        }
+        .contains("no audio tower"))
     #expect(
         await message {
             _ = try await e2b.prompt(
@@ -193,7 +191,7 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
 
 /// A picture or recording may come as a file, its bytes, or pixels and samples.
 @Test func mediaComeInEveryForm() async throws {
-    let pipeline = try pipeline()
+    let pipeline = try open()
     let image = attachment("wide.png")
     let sound = attachment("chirp.wav")
     let expected = try await pipeline.softTokens(.file(image)).toArray()

@@ -24,7 +24,8 @@ private struct Question: Sendable {
             ask([.text(long + " and then?")]),
             ask([.image(), .text("What is this?")], [.image(.file(file("wide.png")))]),
             ask([.image(), .text("What is this?")], [.image(.file(file("tall.png")))]),
-            ask([.image(), .image(), .text(long)], [.image(.file(file("wide.png"))), .image(.file(file("noise.png")))]),
+            ask(
+                [.image(), .image(), .text(long)], [.image(.file(file("wide.png"))), .image(.file(file("noise.png")))]),
         ]
         if variant.hasPrefix("E") {
             asked += [
@@ -40,6 +41,12 @@ private struct Question: Sendable {
             }
         }
     }
+}
+
+private final class Counter: Sendable {
+    private let value = Mutex(0)
+    var count: Int { value.withLock { $0 } }
+    func increment() { value.withLock { $0 += 1 } }
 }
 
 private func open(_ variant: String, _ limits: EngineLimits = .init()) throws -> Gemma4Pipeline {
@@ -65,7 +72,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
         expected.append((answer.tokens, answer.logprobs))
     }
     let pipeline = try open(variant, .init(runningSequences: 8, promptTokensPerStep: 8))
-    let compared = Mutex(0)
+    let compared = Counter()
     for schedule in 0..<schedules {
         var random = SeededNumbers(seed: UInt64(schedule))
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -86,15 +93,18 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
                         if found.tokens.count == leaving { break }
                     }
                     let count = min(leaving, expected.tokens.count)
-                    #expect(found.tokens == Array(expected.tokens.prefix(count)), "schedule \(schedule), question \(index)")
-                    #expect(found.logprobs == Array(expected.logprobs.prefix(count)), "schedule \(schedule), question \(index)")
-                    compared.withLock { $0 += 1 }
+                    #expect(
+                        found.tokens == Array(expected.tokens.prefix(count)), "schedule \(schedule), question \(index)")
+                    #expect(
+                        found.logprobs == Array(expected.logprobs.prefix(count)),
+                        "schedule \(schedule), question \(index)")
+                    compared.increment()
                 }
             }
             try await group.waitForAll()
         }
     }
-    #expect(compared.withLock { $0 } == schedules * 10)
+    #expect(compared.count == schedules * 10)
     let statistics = await pipeline.statistics
     #expect(statistics.cachedTokens > 0 && statistics.mediaHits > 0)
 }
@@ -182,7 +192,9 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     let good = pipeline.generate(Prompt(tokens: [211, 30, 31]), options: options)
     let bad = pipeline.generate(Prompt(tokens: [211, 1 << 20]), options: options)
     await #expect(throws: ModelInputError.self) { try await bad.answer() }
-    #expect(try await good.answer().tokens == open("E2B").generate(Prompt(tokens: [211, 30, 31]), options: options).answer().tokens)
+    #expect(
+        try await good.answer().tokens
+            == open("E2B").generate(Prompt(tokens: [211, 30, 31]), options: options).answer().tokens)
 }
 
 @Test func stopStringsAndLogprobsBelongToTheAnswer() async throws {

@@ -116,8 +116,10 @@ struct GGUFModelTests {
         let prompt = PromptOptions(
             imageTokens: budget.imageMaxSoftTokens,
             resolver: .files(in: URL(filePath: golden.messagesFile).deletingLastPathComponent()))
-        return try await pipeline.generate(messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count))
-            .answer()
+        return try await pipeline.generate(
+            messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count)
+        )
+        .answer()
     }
 
     // MARK: Parts

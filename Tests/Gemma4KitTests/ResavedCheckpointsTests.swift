@@ -19,8 +19,10 @@ func anyElementTypeAndAnyNumberOfShards(golden: GoldenCase, form: (type: Resaved
     let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: copy.path))
     let messages = try ChatMessage.parse(json: Data(contentsOf: URL(filePath: golden.messagesFile)))
     let prompt = PromptOptions(resolver: .files(in: URL(filePath: golden.messagesFile).deletingLastPathComponent()))
-    let answer = try await pipeline.generate(messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count))
-        .answer()
+    let answer = try await pipeline.generate(
+        messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count)
+    )
+    .answer()
     #expect(answer.tokens == golden.tokens)
     for (found, expected) in zip(answer.logprobs, golden.logprobs) { #expect(abs(found - expected) <= 2e-3) }
 }

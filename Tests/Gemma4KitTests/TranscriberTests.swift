@@ -48,8 +48,10 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         let options = TranscriptionOptions(generation: .init(maxTokens: 20))
         let transcript = try await pipeline.transcribe(.file(file), options: options).transcript()
         let message = ChatMessage(.user, parts: [.text(SpeechInstruction(options).text), .audio()])
-        let answer = try await pipeline.generate([message], media: [.audio(.file(file))], options: .init(sampling: .greedy, maxTokens: 20))
-            .answer()
+        let answer = try await pipeline.generate(
+            [message], media: [.audio(.file(file))], options: .init(sampling: .greedy, maxTokens: 20)
+        )
+        .answer()
         let segment = try #require(transcript.segments.first)
         #expect(transcript.segments.count == 1)
         #expect(segment.answer.tokens == answer.tokens && segment.answer.logprobs == answer.logprobs)

@@ -47,7 +47,7 @@ private func film(frames: Int, width: Int, height: Int) throws -> [ImageInput] {
         for choice in choices {
             let indices = VideoReader.indices(frames: choice.frames, count: 32)
             #expect(indices == choice.indices)
-            let labels = indices.indices.map { EncodedMedium.label(of: $0, at: Double(indices[$0]) / choice.fps) }
+            let labels = indices.indices.map { PreparedMedium.label(of: $0, at: Double(indices[$0]) / choice.fps) }
             #expect(labels == choice.labels.map { $0 + " " })
             #expect(try processor.softTokenCount(width: choice.width, height: choice.height) == choice.softTokens)
         }
@@ -82,7 +82,8 @@ private func film(frames: Int, width: Int, height: Int) throws -> [ImageInput] {
         let times: [Double] = frames.map(\.seconds)
         #expect(times == (0..<3).map { Double($0) / 24 })
         for (frame, picture) in zip(frames, ["tall", "noise", "poster"]) {
-            let alone = try await pipeline.softTokens(.file(attachments.appending(path: "\(picture).png")), maxTokens: 70)
+            let alone = try await pipeline.softTokens(
+                .file(attachments.appending(path: "\(picture).png")), maxTokens: 70)
             #expect(frame.tokens.toArray() == alone.toArray())
         }
         let empty = try TemporaryDirectory()

@@ -64,7 +64,9 @@ private func expectClose(_ found: Tensor, _ expected: [Float], _ what: String) {
     let device = Device(threadCount: 1)
     withKnownIssue {
         expectClose(Tensor([.nan, 1, .nan], [3], on: device), [5, 1, 7], "NaN")
-    } matching: { "\($0)".contains("2 of 3 numbers are off") }
+    } matching: {
+        "\($0)".contains("2 of 3 numbers are off")
+    }
 }
 
 private func logprobs(_ logits: Tensor, of tokens: [Int]) -> [Float] {
@@ -120,7 +122,8 @@ private func chunks(of tokens: [Int], length: Int, _ model: Gemma4Model) -> [Ran
     var start = 0
     for end in 1...tokens.count {
         let cutsImage =
-            end < tokens.count && model.readsImagesWhole && model.isVisual(tokens[end - 1]) && model.isVisual(tokens[end])
+            end < tokens.count && model.readsImagesWhole && model.isVisual(tokens[end - 1])
+            && model.isVisual(tokens[end])
         if end == tokens.count || (end - start >= length && !cutsImage) {
             chunks.append(start..<end)
             start = end

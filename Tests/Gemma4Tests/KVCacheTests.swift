@@ -1,3 +1,4 @@
+import Foundation
 import TestSupport
 import Testing
 
@@ -121,4 +122,36 @@ func aCacheTakesWhatIsForetold(positions: Int) throws {
     #expect(found <= foretold && found > 0)
     cache.fork().addPages(to: &pages)
     #expect(pages.values.reduce(0, +) == found)
+}
+
+/// Written as bytes and read again, a cache goes on as before; bytes that were cut or are another cache's are refused.
+@Test(arguments: [ElementType.float16, .float32], [0, 30, 900])
+func aCacheIsWrittenAndReadAgain(type: ElementType, length: Int) throws {
+    let writer = try Writer()
+    let cache = KVCache(writer.plans, elementType: type)
+    writer.write(0..<length, seed: 1, to: cache)
+    let bytes = CacheSnapshot.bytes(of: cache)
+    let restored = KVCache(writer.plans, elementType: type)
+    #expect(CacheSnapshot.restore(bytes, into: restored, on: writer.device))
+    #expect(restored.length == length)
+    writer.write(length..<length + 20, seed: 3, to: cache)
+    writer.write(length..<length + 20, seed: 3, to: restored)
+    #expect(writer.results(restored) == writer.results(cache))
+
+    func isRefused(_ bytes: Data, _ type: ElementType) -> Bool {
+        let cache = KVCache(writer.plans, elementType: type)
+        return !CacheSnapshot.restore(bytes, into: cache, on: writer.device) && cache.length == 0
+    }
+    for cut in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 50)) {
+        #expect(isRefused(bytes.prefix(cut), type))
+    }
+    #expect(isRefused(bytes + [0], type))
+    if length > 0 { #expect(isRefused(bytes, type == .float16 ? .float32 : .float16)) }
+    var wrong = bytes
+    for byte in 0..<min(bytes.count, 200) where byte != 8 {
+        wrong[byte] ^= 0x40
+        // Whatever a damaged header says, it is refused or describes another cache of these pages: nothing traps.
+        _ = isRefused(wrong, type)
+        wrong[byte] ^= 0x40
+    }
 }

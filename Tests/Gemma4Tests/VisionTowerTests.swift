@@ -27,7 +27,7 @@ private let pictures = ["wide", "tall", "noise"]
         for (index, layer) in tower.vision.layers.enumerated() {
             let input = tower.tensor(expected)
             expected = try goldens("\(trace).vision.layer.\(index)")
-            tower.expectClose(layer(input, angles), expected)
+            tower.expectClose(layer(input, angles, attendingTo: layer.keyValues(input, angles)), expected)
         }
         let encoded = tower.tensor(expected)
         tower.expectClose(tower.vision.pooler(encoded, grid), try goldens("\(trace).vision.tower"))
@@ -45,6 +45,26 @@ private let pictures = ["wide", "tall", "noise"]
         let encoded = tower.tensor(try goldens("\(tower.traceName).vision.layer.\(last)"))
         tower.expectClose(
             tower.vision.pooler.means(encoded, grid), try goldens("\(tower.traceName).vision.pooled"))
+    }
+
+    /// In portions of a few rows a layer does what it does at once: no tolerance for what OpenBLAS has no part in.
+    @Test(arguments: Goldens.variants)
+    func portionsOfALayerAgree(variant: String) throws {
+        let tower = try Fixture(variant)
+        let (patches, grid) = try tower.patches(of: "wide")
+        let whole = try tower.vision(patches, grid).toArray()
+        for rows in [1, 7, 1000] {
+            var job = EncoderJob(patches, try tower.vision.stages(grid))
+            var portions = 0
+            var result: Tensor?
+            while result == nil {
+                result = job.advance(rows: rows)
+                portions += 1
+            }
+            let layers = tower.vision.layers.count
+            #expect(portions == 2 + layers * (1 + (patches.rows + rows - 1) / rows))
+            expectClose(result!.toArray(), whole, absolute: 1e-5 * whole.reduce(1) { max($0, abs($1)) })
+        }
     }
 
     @Test(arguments: Goldens.variants, pictures)

@@ -27,11 +27,14 @@ struct AudioTower: Sendable {
 
     /// - Parameter frames: `[frames, 128]`, natural logarithms.
     /// - Returns: `[⌈frames / 4⌉, outputProjDims]`.
-    func callAsFunction(_ frames: Tensor) -> Tensor { portions.reduce(frames) { $1($0) } }
+    func callAsFunction(_ frames: Tensor) -> Tensor {
+        var job = EncoderJob(frames, stages)
+        return job.finish()
+    }
 
-    /// The way of the frames, step by step, each taking what the one before it answers.
-    var portions: [(Tensor) -> Tensor] {
-        [{ subsampling($0) }] + layers.map { layer in { layer($0) } }
-            + [{ outputProjection($0).adding(row: outputBias) }]
+    /// The way of the frames: subsampling, layers, output projection.
+    var stages: [EncoderJob.Stage] {
+        [.whole { subsampling($0) }] + layers.flatMap(\.stages)
+            + [.whole { outputProjection($0).adding(row: outputBias) }]
     }
 }

@@ -31,11 +31,21 @@ struct ConformerLayer: Sendable {
 
     /// `[frames, hiddenSize]` to `[frames, hiddenSize]`.
     func callAsFunction(_ hidden: Tensor) -> Tensor {
-        var hidden = feedForward1(hidden)
-        let attended = attention(preAttentionNorm(hidden.clamped(-bound, bound)))
-        hidden = hidden + postAttentionNorm(attended.clamped(-bound, bound))
-        hidden = feedForward2(convolution(hidden))
-        return outputNorm(hidden.clamped(-bound, bound))
+        var job = EncoderJob(hidden, stages)
+        return job.finish()
+    }
+
+    /// Its parts in order, each from `[frames, hiddenSize]` to `[frames, hiddenSize]`.
+    var stages: [EncoderJob.Stage] {
+        [
+            .whole { feedForward1($0) },
+            .whole { hidden in
+                let attended = attention(preAttentionNorm(hidden.clamped(-bound, bound)))
+                return hidden + postAttentionNorm(attended.clamped(-bound, bound))
+            },
+            .whole { convolution($0) },
+            .whole { outputNorm(feedForward2($0).clamped(-bound, bound)) },
+        ]
     }
 }
 

@@ -79,8 +79,17 @@ public final class KVCache {
         layers.compactMap { $0.map { ($0.firstPage, $0.pages) } }
     }
 
+    /// Whether pages of a snapshot would be those of this cache with `length` positions.
+    func accepts(_ pages: [(first: Int, count: Int, bytes: Int)], length: Int) -> Bool {
+        let owners = layers.compactMap(\.self)
+        return owners.count == pages.count && zip(owners, pages).allSatisfy { $0.accepts($1, length: length) }
+    }
+
     /// Takes the content of a snapshot, whose pages are handed over layer by layer.
-    func restore(length: Int, _ pageCounts: [(first: Int, count: Int)], on device: Device, read: (inout KeyValuePage) throws -> Void)
+    func restore(
+        length: Int, _ pageCounts: [(first: Int, count: Int)], on device: Device,
+        read: (inout KeyValuePage) throws -> Void
+    )
         rethrows
     {
         var counts = pageCounts.makeIterator()
@@ -156,6 +165,16 @@ private struct LayerCache {
         end = length
         let needed = (length + pageLength - 1) / pageLength - firstPage
         pages.removeLast(max(0, pages.count - needed))
+    }
+
+    func accepts(_ pages: (first: Int, count: Int, bytes: Int), length: Int) -> Bool {
+        let end = length / pageLength + (length % pageLength == 0 ? 0 : 1)
+        let seen = window.map { max(0, length - $0 + 1) } ?? 0
+        guard pages.first <= end, pages.count == end - pages.first, pages.first <= seen / pageLength else {
+            return false
+        }
+        return pages.count == 0
+            || pages.bytes == KeyValuePage.byteCount(length: pageLength, heads: heads, size: size, elementType)
     }
 
     mutating func restore(

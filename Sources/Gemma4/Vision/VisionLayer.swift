@@ -23,9 +23,18 @@ struct VisionLayer: Sendable {
         postFeedForwardNorm = try norm("post_feedforward_layernorm")
     }
 
-    /// `[patches, hiddenSize]` to `[patches, hiddenSize]`.
-    func callAsFunction(_ hidden: Tensor, _ angles: AxialAngles) -> Tensor {
-        let attended = hidden + postAttentionNorm(attention(inputNorm(hidden), angles))
+    /// The keys and values of all patches, `[patches, hiddenSize]`.
+    func keyValues(_ hidden: Tensor, _ angles: AxialAngles) -> KeyValueSegment {
+        attention.keyValues(inputNorm(hidden), angles)
+    }
+
+    /// Some patches, or all: `[rows, hiddenSize]` to `[rows, hiddenSize]`.
+    ///
+    /// - Parameters:
+    ///   - angles: of these patches.
+    ///   - keyValues: of all patches of the image.
+    func callAsFunction(_ hidden: Tensor, _ angles: AxialAngles, attendingTo keyValues: KeyValueSegment) -> Tensor {
+        let attended = hidden + postAttentionNorm(attention(inputNorm(hidden), angles, attendingTo: keyValues))
         return attended + postFeedForwardNorm(mlp(preFeedForwardNorm(attended)))
     }
 }
@@ -53,14 +62,18 @@ struct VisionAttention: Sendable {
         valueNorm = RMSNorm(eps: eps)
     }
 
-    /// `[patches, hiddenSize]` to `[patches, hiddenSize]`.
-    func callAsFunction(_ hidden: Tensor, _ angles: AxialAngles) -> Tensor {
-        let queries = angles.rotate(queryNorm(queryProjection(hidden).split(heads: numAttentionHeads)))
+    /// - Parameter hidden: `[patches, hiddenSize]`.
+    func keyValues(_ hidden: Tensor, _ angles: AxialAngles) -> KeyValueSegment {
         let keys = angles.rotate(keyNorm(keyProjection(hidden).split(heads: numKeyValueHeads)))
         let values = valueNorm(valueProjection(hidden).split(heads: numKeyValueHeads))
-        let everything = KeyValueSegment(firstPosition: 0, keys: keys, values: values)
-        let context = queries.attending(
-            to: [everything], visible: Array(repeating: 0..<hidden.rows, count: hidden.rows))
+        return KeyValueSegment(firstPosition: 0, keys: keys, values: values)
+    }
+
+    /// `[rows, hiddenSize]` to `[rows, hiddenSize]`.
+    func callAsFunction(_ hidden: Tensor, _ angles: AxialAngles, attendingTo keyValues: KeyValueSegment) -> Tensor {
+        let queries = angles.rotate(queryNorm(queryProjection(hidden).split(heads: numAttentionHeads)))
+        let everything = 0..<keyValues.count
+        let context = queries.attending(to: [keyValues], visible: Array(repeating: everything, count: hidden.rows))
         return outputProjection(context.mergeHeads())
     }
 }
@@ -112,6 +125,11 @@ struct AxialAngles: Sendable {
         cosines = table(cos)
         sines = table(sin)
     }
+
+    private init(cosines: Tensor, sines: Tensor) { (self.cosines, self.sines) = (cosines, sines) }
+
+    /// The angles of some patches.
+    subscript(rows: Range<Int>) -> AxialAngles { AxialAngles(cosines: cosines[rows], sines: sines[rows]) }
 
     /// `[patches, heads, headDim]` to the same shape.
     func rotate(_ heads: Tensor) -> Tensor { heads.rotated(cosines: cosines, sines: sines) }

@@ -34,27 +34,33 @@ struct VisionTower: Sendable {
     /// - Returns: `[grid.count / poolingKernelSize², hiddenSize]`.
     /// - Throws: `ModelInputError` if a side is longer than the table of positions.
     func callAsFunction(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
-        try portions(grid).reduce(patches) { $1($0) }
+        pooler(try encoded(patches, grid), grid)
     }
 
     /// What the last layer answers: `[grid.count, hiddenSize]`.
     func encoded(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
-        try portions(grid).dropLast().reduce(patches) { $1($0) }
+        var job = EncoderJob(patches, try stages(grid).dropLast())
+        return job.finish()
     }
 
-    /// The way of the patches, step by step, each taking what the one before it answers: patch embedder, layers, pooler.
+    /// The way of the patches: patch embedder, layers, pooler.
     ///
     /// - Throws: `ModelInputError` if a side is longer than the table of positions.
-    func portions(_ grid: PatchGrid) throws(ModelInputError) -> [(Tensor) -> Tensor] {
+    func stages(_ grid: PatchGrid) throws(ModelInputError) -> [EncoderJob.Stage] {
         let longest = max(grid.columns, grid.rows)
         guard longest <= configuration.positionEmbeddingSize else {
             throw ModelInputError(.imageSide(patches: longest, limit: configuration.positionEmbeddingSize))
         }
         let angles = AxialAngles(configuration, grid, on: device)
-        let start = { (patches: Tensor) in
+        let start = EncoderJob.Stage.whole { patches in
             precondition(patches.rows == grid.count, "VisionTower: \(patches.shape) for \(grid)")
             return patchEmbedder(patches, grid)
         }
-        return [start] + layers.map { layer in { layer($0, angles) } } + [{ pooler($0, grid) }]
+        let layers = layers.map { layer in
+            EncoderJob.Stage.byRows(keyValues: { layer.keyValues($0, angles) }) { hidden, rows, keyValues in
+                layer(hidden[rows], angles[rows], attendingTo: keyValues)
+            }
+        }
+        return [start] + layers + [.whole { pooler($0, grid) }]
     }
 }

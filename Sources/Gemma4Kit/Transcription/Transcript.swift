@@ -1,4 +1,5 @@
 import Generation
+
 /// What was said in one piece of a recording.
 public struct TranscriptSegment: Sendable {
     /// In seconds of the recording.

@@ -1,16 +1,35 @@
 import Foundation
 import Gemma4Kit
 
-// usage: consumer CHECKPOINT PICTURE   two conversations at once on one model
-let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: CommandLine.arguments[1]))
-let picture = URL(filePath: CommandLine.arguments[2])
+// usage: consumer CHECKPOINT PICTURE RECORDING
+// A small service: eight conversations, a transcription and a cancellation at once on one model, and its numbers.
+let arguments = CommandLine.arguments
+let pipeline = try Gemma4Pipeline(
+    contentsOf: URL(filePath: arguments[1]), limits: EngineLimits(memoryBytes: 256 << 20, runningSequences: 8))
+let (picture, recording) = (URL(filePath: arguments[2]), URL(filePath: arguments[3]))
+let options = GenerationOptions(sampling: .greedy, maxTokens: 8)
 
-async let caption = pipeline.caption(.file(picture), options: .init(maxTokens: 8)).answer()
+async let transcript = pipeline.transcribe(.file(recording)).transcript()
 
-let conversation = pipeline.conversation(system: "Be brief.")
-var written = 0
-for try await token in conversation.respond(to: "Hello!", options: .init(maxTokens: 8)) {
-    written += 1
-    if let finish = token.finish { print("answer:", written, "tokens,", finish.reason.rawValue) }
+let cancelled = Task {
+    try await pipeline.conversation().respond(to: "Count to a million.", options: .init(maxTokens: 100_000)).text
 }
-print("caption:", try await caption.tokens.count, "tokens")
+
+try await withThrowingTaskGroup(of: (Int, Int).self) { group in
+    for user in 0..<8 {
+        group.addTask {
+            let conversation = pipeline.conversation(system: "Be brief.")
+            let first = try await conversation.respond(
+                to: "Hello, I am \(user).", images: [.file(picture)], options: options)
+            let second = try await conversation.respond(to: "And now?", options: options)
+            return (first.tokens.count + second.tokens.count, second.finish?.statistics.cachedTokens ?? 0)
+        }
+    }
+    cancelled.cancel()
+    for try await (tokens, cached) in group { print("conversation:", tokens, "tokens,", cached, "found in the cache") }
+}
+print("transcription:", try await transcript.segments.count, "segments")
+if case .failure(let error) = await cancelled.result { print("cancelled:", error is CancellationError) }
+
+let statistics = await pipeline.statistics
+print("ended:", statistics.ended, "running:", statistics.running, "media encoded before:", statistics.mediaHits)

@@ -1,0 +1,143 @@
+import Gemma4
+import Generation
+import Media
+import Tokenization
+import Weights
+
+/// An error that says what kind it is, where, what was expected, what was found, and what to do. `description` is the
+/// whole sentence. Every error of this library does.
+public protocol DiagnosedError: Error, CustomStringConvertible {
+    var diagnosis: Diagnosis { get }
+}
+
+/// The parts of an error.
+public struct Diagnosis: Sendable, Hashable {
+    public let kind: Kind
+    /// A file, a tensor, a key of a configuration or of a message; nil where there is no place.
+    public let place: String?
+    public let expected: String?
+    public let found: String?
+    public let remedy: String?
+
+    init(
+        _ kind: Kind, place: String? = nil, expected: String? = nil, found: String? = nil, remedy: String? = nil
+    ) {
+        (self.kind, self.place, self.expected, self.found, self.remedy) = (kind, place, expected, found, remedy)
+    }
+}
+
+extension Diagnosis {
+    /// What kind of thing went wrong, for whoever has to answer for it.
+    public enum Kind: Sendable, CaseIterable {
+        /// A request, a message or a medium is not what it should be.
+        case badInput
+        /// A file is not there, or cannot be read.
+        case noInput
+        /// Nothing is wrong with the input, but this model or this machine cannot take it.
+        case unsupported
+        /// A file cannot be made.
+        case cannotCreate
+        /// The machine has too little of something, for example memory.
+        case resources
+        /// Too much is asked for at this moment.
+        case busy
+        /// The model or its files are damaged.
+        case damagedModel
+
+        /// For a program: the number of `sysexits.h`.
+        public var exitCode: Int32 {
+            switch self {
+            case .badInput, .damagedModel: 65
+            case .noInput: 66
+            case .unsupported: 69
+            case .resources: 71
+            case .cannotCreate: 73
+            case .busy: 75
+            }
+        }
+
+        /// For a server.
+        public var httpStatus: Int {
+            switch self {
+            case .badInput: 400
+            case .noInput: 404
+            case .unsupported: 422
+            case .cannotCreate, .damagedModel: 500
+            case .resources: 413
+            case .busy: 429
+            }
+        }
+    }
+}
+
+extension CheckpointError: DiagnosedError {
+    public var diagnosis: Diagnosis {
+        let kind: Diagnosis.Kind =
+            switch code {
+            case .fileNotFound, .notAFile, .notReadable, .missingShard: .noInput
+            case .unsupportedModel: .unsupported
+            case .notWritable: .cannotCreate
+            default: .damagedModel
+            }
+        let place = place.map { "\(file), \($0)" } ?? file
+        return Diagnosis(kind, place: place, expected: expected, found: found, remedy: remedy)
+    }
+}
+
+extension TokenizerError: DiagnosedError {
+    public var diagnosis: Diagnosis {
+        Diagnosis(
+            code == .unreadable ? .noInput : .damagedModel, place: "\(file), \(place)", expected: expected, found: found
+        )
+    }
+}
+
+extension MediaError: DiagnosedError {
+    public var diagnosis: Diagnosis {
+        let kind: Diagnosis.Kind =
+            switch code {
+            case .unreadable: .noInput
+            case .outOfMemory: .resources
+            case .missingProgram: .unsupported
+            default: .badInput
+            }
+        return Diagnosis(kind, place: source, expected: expected, found: found, remedy: remedy)
+    }
+}
+
+extension ModelInputError: DiagnosedError {
+    public var diagnosis: Diagnosis {
+        switch code {
+        case .noTower: Diagnosis(.unsupported)
+        case .notFinite: Diagnosis(.damagedModel)
+        default: Diagnosis(.badInput)
+        }
+    }
+}
+
+extension ChatError: DiagnosedError {
+    public var diagnosis: Diagnosis {
+        Diagnosis(.badInput, place: key, expected: expected, found: found, remedy: remedy)
+    }
+}
+
+extension PromptError: DiagnosedError {
+    public var diagnosis: Diagnosis { Diagnosis(.badInput) }
+}
+
+extension ImageProcessorError: DiagnosedError {
+    public var diagnosis: Diagnosis { Diagnosis(.badInput, expected: expected, found: found) }
+}
+
+extension MelSpectrogramError: DiagnosedError {
+    public var diagnosis: Diagnosis { Diagnosis(.badInput, expected: expected, found: found, remedy: remedy) }
+}
+
+extension EngineError: DiagnosedError {
+    public var diagnosis: Diagnosis {
+        switch code {
+        case .memory: Diagnosis(.resources)
+        case .busy: Diagnosis(.busy)
+        }
+    }
+}

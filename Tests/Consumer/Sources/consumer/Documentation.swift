@@ -1,0 +1,85 @@
+import Foundation
+import Gemma4Kit
+
+// The code of the documentation (Sources/Gemma4Kit/Gemma4Kit.docc), compiled. A test compares both.
+
+func landingPage(checkpoint: URL) async throws {
+    let pipeline = try Gemma4Pipeline(contentsOf: checkpoint)
+    let answer = try await pipeline.conversation().respond(to: "Why is the sky blue?")
+    print(answer.text)
+}
+
+func firstAnswer(checkpoint: URL) async throws {
+    let pipeline = try Gemma4Pipeline(contentsOf: checkpoint)
+
+    let conversation = pipeline.conversation(system: "Be brief.")
+    let first = try await conversation.respond(to: "What is a fjord?")
+    print(first.text)
+    for try await token in conversation.streamResponse(to: "Where are the longest?") {
+        print(token.text, terminator: "")
+    }
+
+    let options = GenerationOptions(
+        sampling: SamplingOptions(temperature: 0.7, topP: 0.95, seed: 1), maxTokens: 200, stop: ["\n\n"])
+    let brief = try await conversation.respond(to: "And the deepest?", options: options)
+
+    let saved = try JSONEncoder().encode(conversation.messages)
+    let restored = pipeline.conversation(messages: try JSONDecoder().decode([ChatMessage].self, from: saved))
+    let other = restored.fork()
+    print(brief.text, other.messages.count)
+}
+
+func manyUsers(checkpoint: URL, pipeline: Gemma4Pipeline, questions: [String]) async throws {
+    try await withThrowingTaskGroup(of: String.self) { group in
+        for question in questions {
+            group.addTask { try await pipeline.conversation().respond(to: question).text }
+        }
+        for try await text in group { print(text) }
+    }
+
+    let limits = EngineLimits(memoryBytes: 4 << 30, runningSequences: 32, waitingSequences: 200)
+    let server = try Gemma4Pipeline(contentsOf: checkpoint, limits: limits)
+    let now = await server.statistics
+    print(now.running, now.waiting, now.keptBytes)
+
+    do {
+        _ = try await server.conversation().respond(to: "Hello!")
+    } catch let error as any DiagnosedError {
+        print(error.diagnosis.kind.httpStatus, error)
+    }
+}
+
+func transcription(pipeline: Gemma4Pipeline, recording: URL) async throws {
+    let events = pipeline.transcribe(.file(recording), options: TranscriptionOptions(language: Language(code: "en")))
+    for try await event in events {
+        switch event {
+        case .segment(let segment): print(segment.start, segment.text)
+        case .end(let report): print("heard", report.heard, "lost", report.lost)
+        case .progress: break
+        }
+    }
+
+    let transcript = try await pipeline.transcribe(.file(recording)).transcript()
+    print(transcript.text)
+}
+
+func captioning(pipeline: Gemma4Pipeline, picture: URL, body: Data, folder: URL) async throws {
+    let caption = try await pipeline.caption(.file(picture), imageTokens: 280).answer()
+    print(caption.text)
+
+    let album = pipeline.conversation()
+    let seen = try await album.respond(to: "What is this?", images: [.file(picture)])
+    let color = try await album.respond(to: "Which color is the largest shape?")
+    print(seen.text, color.text)
+
+    let messages = try ChatMessage.parse(json: body)
+    let safe = pipeline.generate(messages)  // data URLs alone
+    let mine = pipeline.generate(messages, prompt: PromptOptions(resolver: .files(in: folder)))
+    _ = (try await safe.answer(), try await mine.answer())
+}
+
+func memoryAndThreads(checkpoint: URL) throws {
+    let quiet = try Gemma4Pipeline(contentsOf: checkpoint, threadCount: 2)
+    let small = try Gemma4Pipeline(contentsOf: checkpoint, precision: Precision(quantization: .q4_0))
+    print(quiet.stopTokens, small.stopTokens)
+}
