@@ -60,7 +60,8 @@ struct Generator {
                 isLast
                 ? GeneratedToken.Finish(
                     reason: isStop ? .stop : repetition == nil ? .length : .repetition, repetition: repetition,
-                    statistics: statistics, promptTokens: prompt.tokens, toolCalls: reader.toolCalls) : nil
+                    statistics: statistics, promptTokens: prompt.tokens, toolCalls: reader.response.toolCalls,
+                    cutToolCall: reader.response.cutToolCall) : nil
             yield(GeneratedToken(id: token, logprob: logprob, kind: kind, text: text, finish: finish))
             if isLast { return }
             try Task.checkCancellation()
@@ -120,7 +121,7 @@ private struct AnswerReader {
         parser = ResponseParser(tokenizer, startsInThought: opensThought)
     }
 
-    var toolCalls: [ChatMessage.ToolCall] { parser.response.toolCalls }
+    var response: Response { parser.response }
 
     mutating func read(_ token: Int, isLast: Bool) -> (kind: ResponseParser.Kind, text: String) {
         let kind = parser.append(token)
