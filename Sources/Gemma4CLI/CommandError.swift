@@ -5,8 +5,8 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
     enum Code: Equatable {
         /// No checkpoint is named; `file` is the argument for it.
         case modelNotGiven
-        /// A model that is not there.
-        case noModel
+        /// A model that is not there; `cache` is the folder where a repository of that name would be.
+        case noModel(cache: String?)
         /// A file that is no GGUF file by its name.
         case noModelFile
         case unreadable(reason: String)
@@ -36,7 +36,9 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         switch code {
         case .modelNotGiven: "no model: give \(file), or set \(ModelPath.variable). \(ModelPath.howToGetOne)"
         case .noModelFile: "\(file): expected a directory or a .gguf file, found another file"
-        case .noModel: "\(file): no such directory or file. \(ModelPath.howToGetOne)"
+        case .noModel(nil): "\(file): no such directory or file. \(ModelPath.howToGetOne)"
+        case .noModel(let cache?):
+            "\(file): no such directory or file, nor a repository in \(cache). Get it with: hf download \(file)"
         case .unreadable(let reason): "\(file): cannot be read: \(reason)"
         case .emptyFolder(let extensions, let leftOut):
             "\(file): expected a folder with files to read, found none that ends in .\(extensions.joined(separator: ", ."))"
