@@ -1,11 +1,11 @@
 # Each target is a thin name for a command that anyone may type.
-PACKAGES := libopenblas-dev libsndfile1-dev libsoxr-dev libpng-dev libjpeg-dev pkg-config
+PACKAGES := libopenblas-dev libsndfile1-dev libsoxr-dev libpng-dev libjpeg-dev libwebp-dev pkg-config
 GEMMA4   := .build/release/gemma4
 TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test test-tsan docs goldens bench model-given bench-peers agree-peers demo demo-eval format clean
+.PHONY: help deps build test test-tsan docs goldens bench model-given bench-peers agree-peers media-corpora demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +51,17 @@ bench-peers: model-given build $(PEERS)/installed    ## time llama.cpp and us in
 agree-peers: model-given build $(PEERS)/installed    ## compare llama.cpp's log-probabilities and answers with ours: make agree-peers MODEL=file.gguf
 	$(PEERS)/bin/python Tests/Peers/agree.py $(MODEL) --program $(GEMMA4)
 
+CORPORA := .build-corpora
+$(CORPORA)/installed: Tests/Corpora/requirements.txt
+	python3 -m venv $(CORPORA)/venv
+	$(CORPORA)/venv/bin/pip install --quiet -r $<
+	Tests/Corpora/fetch.sh $(CORPORA) libpng1.6 libjpeg-turbo libwebp libheif giflib pillow skimage python-wand
+	touch $@
+
+media-corpora: $(CORPORA)/installed    ## compare the pictures of other projects' tests with Pillow (needs apt-get, ffmpeg, heif-convert)
+	$(CORPORA)/venv/bin/python Tests/Corpora/pictures.py $(CORPORA)
+	GEMMA4_CORPORA=$(abspath $(CORPORA)) swift test -c release -Xswiftc -enable-testing --scratch-path .build-test --filter CorporaTests
+
 demo: build    ## transcribe and caption the demo model's samples
 	$(GEMMA4) transcribe Models/Demo/samples/*.wav
 	$(GEMMA4) caption Models/Demo/samples/picture-*.png
@@ -62,4 +73,4 @@ format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test .build-tsan .build-peers Tests/Consumer/.build
+	rm -rf .build .build-test .build-tsan .build-peers .build-corpora Tests/Consumer/.build

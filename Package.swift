@@ -36,7 +36,8 @@ let package = Package(
             name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .product(name: "Logging", package: "swift-log")]),
         .target(name: "JSONText"),
         .target(name: "CKernels"),
-        .target(name: "CImageDecoding", dependencies: ["CPNG", "CJPEG"]),
+        .target(
+            name: "CImageDecoding", dependencies: ["CPNG", "CJPEG", "CWebP"], linkerSettings: [.linkedLibrary("z")]),
 
         .systemLibrary(
             name: "COpenBLAS", path: "Modulemaps/COpenBLAS", pkgConfig: "openblas",
@@ -53,6 +54,9 @@ let package = Package(
         .systemLibrary(
             name: "CJPEG", path: "Modulemaps/CJPEG", pkgConfig: "libjpeg",
             providers: [.apt(["libjpeg-dev"]), .brew(["jpeg-turbo"])]),
+        .systemLibrary(
+            name: "CWebP", path: "Modulemaps/CWebP", pkgConfig: "libwebpdemux",
+            providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
 
         .target(name: "TestSupport", dependencies: ["Tensors", "Weights"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),

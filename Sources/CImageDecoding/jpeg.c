@@ -30,8 +30,13 @@ static void fail(jpeg_job *job, image_status status, const char *text) {
 static void on_error(j_common_ptr decoder) {
     char text[JMSG_LENGTH_MAX];
     decoder->err->format_message(decoder, text);
-    int code = decoder->err->msg_code;
-    fail(decoder->client_data, code == JERR_OUT_OF_MEMORY ? image_out_of_memory : image_malformed, text);
+    switch (decoder->err->msg_code) {
+        case JERR_OUT_OF_MEMORY: fail(decoder->client_data, image_out_of_memory, text); break;
+        case JERR_BAD_PRECISION:   // 12 bits a sample
+        case JERR_SOF_UNSUPPORTED: // lossless, hierarchical
+        case JERR_ARITH_NOTIMPL: fail(decoder->client_data, image_unsupported, text); break;
+        default: fail(decoder->client_data, image_malformed, text);
+    }
 }
 
 static void ignore_message(j_common_ptr decoder, int level) {

@@ -1,4 +1,5 @@
 #include "CImageDecoding.h"
+#include "composite-inl.h"
 
 #include <png.h>
 #include <stdio.h>
@@ -39,9 +40,11 @@ static void ignore_warning(png_structp png, png_const_charp text) {
     (void)text;
 }
 
+/// libpng asks for a chunk's memory before it looks for the chunk, and its own limit on that only warns. A row of a million
+/// pixels takes 8 MB, so more is asked for by no picture that is read.
 static png_voidp allocate(png_structp png, png_alloc_size_t size) {
     (void)png;
-    return malloc(size);
+    return size > 32 << 20 ? NULL : malloc(size);
 }
 
 static void release(png_structp png, png_voidp memory) {
@@ -59,8 +62,9 @@ static image_status open_png(png_job *job) {
     }
     png_set_read_fn(job->png, job, read_bytes);
     png_set_user_limits(job->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // the caller limits width * height instead
-    png_set_chunk_cache_max(job->png, 128);
     png_set_chunk_malloc_max(job->png, 8 << 20);
+    // Texts, profiles and the like are not read, nor their memory asked for; transparency (tRNS) is.
+    png_set_keep_unknown_chunks(job->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     return image_ok;
 }
 
@@ -82,17 +86,6 @@ image_status png_read_size(const uint8_t *bytes, size_t count, uint32_t *width, 
     }
     close_png(&job);
     return status;
-}
-
-/// t = c*a + 255*(255 - a) is at most 255*255, where (t + 128 + ((t + 128) >> 8)) >> 8 is round(t / 255) exactly.
-static void composite_over_white(uint8_t *rgb, const uint8_t *rgba, size_t width) {
-    for (size_t x = 0; x < width; x++) {
-        unsigned alpha = rgba[4 * x + 3], white = 255 * (255 - alpha) + 128;
-        for (size_t c = 0; c < 3; c++) {
-            unsigned t = rgba[4 * x + c] * alpha + white;
-            rgb[3 * x + c] = (uint8_t)((t + (t >> 8)) >> 8);
-        }
-    }
 }
 
 static void read_rows(png_job *job, uint32_t width, uint32_t height, uint8_t *rgb) {

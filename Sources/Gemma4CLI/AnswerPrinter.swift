@@ -68,6 +68,9 @@ struct AnswerPrinter {
             case .repetition: "the answer went round in a circle and was ended; --no-loop-guard lets it go on"
             case .length, .stop, nil: nil
             }
+        if answer.finish?.cutToolCall != nil {
+            errors.report("warning: \(label)a call of a tool was cut off and is left out")
+        }
         if let warning { errors.report("warning: \(label)\(warning)") }
     }
 
@@ -85,6 +88,7 @@ struct AnswerPrinter {
         if !answer.thoughts.isEmpty { members.append(.init("thoughts", .string(answer.thoughts))) }
         if let finish = answer.finish {
             if !finish.toolCalls.isEmpty { members.append(.init("tool_calls", .array(finish.toolCalls.map(object)))) }
+            if let call = finish.cutToolCall { members.append(.init("cut_tool_call", .string(call))) }
             members.append(.init("finish_reason", .string(finish.reason.rawValue)))
             members.append(.init("timings", object(finish.statistics)))
         }

@@ -144,7 +144,8 @@ struct Bench: AsyncParsableCommand {
         let device = Device(threadCount: threads)
         if let model {
             return try precision.open(
-                ModelSource(contentsOf: URL(filePath: model), projector: mmproj.map { URL(filePath: $0) }),
+                ModelSource(
+                    contentsOf: ModelPath.find(model, "--model <path>"), projector: mmproj.map { URL(filePath: $0) }),
                 threads: threads
             ).model
         }

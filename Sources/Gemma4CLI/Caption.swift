@@ -7,8 +7,8 @@ struct Caption: AsyncParsableCommand {
         abstract: "Describe pictures and films.",
         usage: "gemma4 caption [<options>] <file> ...",
         discussion: """
-            Reads PNG and JPEG, films if ffmpeg is installed, and all of them in folders. Of \
-            several files each answer begins with the file's name.
+            Reads PNG, JPEG and WebP; GIF, BMP, TIFF and films if ffmpeg is installed, HEIC and AVIF if heif-convert is; and all \
+            of them in folders. Of several files each answer begins with the file's name.
 
             Example: gemma4 caption --model gemma-4-E2B-it photo.jpg
             Example: gemma4 caption --style ocr --format json -o pages.jsonl --resume photo.jpg
@@ -62,8 +62,12 @@ struct Caption: AsyncParsableCommand {
     func run() async throws {
         let all = try InputFile.expand(files, InputFile.pictures.union(InputFile.films))
         try checkSidecars(all)
+        let output = output == StandardInput.argument ? nil : output
+        try OutputFile.check(
+            sidecar ? all.map(\.sidecar) : output.map { [$0] } ?? [], inputs: all.map(\.path))
         let results = try output.map { try CaptionFile($0, resumes: resume) }
-        let inputs = resume ? all.filter { !isDone($0, results) } : all
+        let done = Set(results?.files.map { Self.canonical($0, besides: output) } ?? [])
+        let inputs = resume ? all.filter { !isDone($0, done) } : all
         if inputs.count < all.count {
             ByteSink.standardError.report("\(all.count - inputs.count) of \(all.count) pictures are described already")
         }
@@ -73,12 +77,16 @@ struct Caption: AsyncParsableCommand {
             var printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)
             printer.errors = printer.errors.inTurn(turn)
             printer.output = sidecar ? nil : (results?.sink ?? .standardOutput).inTurn(turn)
-            try await caption(inputs[index], pipeline, printer, isLabelled: all.count > 1, progress)
+            let input = inputs[index]
+            try await input.withOpenablePath { [printer] path in
+                try await caption(input, path, pipeline, printer, isLabelled: all.count > 1, progress)
+            }
+            if let results { try turn.perform { () throws(CommandError) in try results.publish() } }
         }
     }
 
     private func caption(
-        _ input: InputFile, _ pipeline: Gemma4Pipeline, _ printer: AnswerPrinter, isLabelled: Bool,
+        _ input: InputFile, _ path: String, _ pipeline: Gemma4Pipeline, _ printer: AnswerPrinter, isLabelled: Bool,
         _ progress: ProgressLine
     ) async throws {
         var options = sampling.options(over: .greedy, progress: progress)
@@ -86,13 +94,13 @@ struct Caption: AsyncParsableCommand {
         options.keepsCache = false
         var fit: ImageFit?
         let stream: TokenStream
-        if input.isFilm {
+        if input.isFilm(at: path) {
             stream = pipeline.caption(
-                video: .file(URL(filePath: input.path)),
+                video: .file(URL(filePath: path)),
                 instruction: instruction ?? style?.instruction("video") ?? Gemma4Pipeline.videoInstruction,
                 options: options)
         } else {
-            let image = ImageInput.pixels(try ImageInput(argument: input.path).pixels())
+            let image = ImageInput.pixels(try ImageInput(argument: path).pixels())
             let seen = try pipeline.fit(image, maxTokens: try budget(image, pipeline))
             fit = explain ? seen : nil
             if let fit, format == .json { printer.extra = [.init("explain", fit.object)] }
@@ -119,13 +127,21 @@ struct Caption: AsyncParsableCommand {
 
     // MARK: What is done already
 
-    private func isDone(_ input: InputFile, _ results: CaptionFile?) -> Bool {
-        sidecar ? FileManager.default.fileExists(atPath: input.sidecar) : results?.files.contains(input.path) == true
+    /// Of a name in results that were written from another folder than this: what it is called beside them.
+    private static func canonical(_ file: String, besides output: String?) -> String {
+        guard let output, !file.hasPrefix("/"), !FileManager.default.fileExists(atPath: file) else {
+            return InputFile.canonical(file)
+        }
+        return InputFile.canonical(URL(filePath: output).deletingLastPathComponent().path + "/" + file)
+    }
+
+    private func isDone(_ input: InputFile, _ done: Set<String>) -> Bool {
+        sidecar ? FileManager.default.fileExists(atPath: input.sidecar) : done.contains(input.canonicalPath)
     }
 
     private func checkSidecars(_ inputs: [InputFile]) throws {
         guard sidecar else { return }
-        if inputs.contains(where: { $0.path == StandardInput.argument }) {
+        if inputs.contains(where: \.isStandardInput) {
             throw ValidationError("--sidecar: standard input has no folder")
         }
         if let twice = Dictionary(grouping: inputs, by: \.sidecar).first(where: { $0.value.count > 1 })?.key {

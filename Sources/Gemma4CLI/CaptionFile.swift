@@ -2,30 +2,53 @@ import Foundation
 import Gemma4Kit
 
 /// A file that results are added to, a line for each picture, so that an interruption costs one picture at most.
-struct CaptionFile {
+///
+/// A class, since the first result gives a new file its name: until then an older one stays.
+///
+/// `@unchecked Sendable`: results are published in turn, one at a time.
+final class CaptionFile: @unchecked Sendable {
     let sink: ByteSink
     /// The pictures that it describes.
     let files: Set<String>
+    private let draft: OutputFile.Draft?
 
     /// - Parameter resumes: keeps what is there; otherwise the file begins anew.
     /// - Throws: `CommandError`.
     init(_ path: String, resumes: Bool) throws(CommandError) {
-        let descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (resumes ? 0 : O_TRUNC), 0o666)
+        guard resumes else {
+            let draft = try OutputFile.Draft(path)
+            (self.draft, sink, files) = (draft, draft.sink, [])
+            return
+        }
+        let descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else {
             throw CommandError(.cannotCreate(reason: String(cString: strerror(errno))), path)
         }
+        draft = nil
         sink = ByteSink(descriptor: descriptor, name: path)
-        files = resumes ? Self.readLines(path, descriptor) : []
+        files = try Self.readLines(path, descriptor)
     }
 
-    /// The files that complete lines name. A line that was cut off is taken away.
-    private static func readLines(_ path: String, _ descriptor: Int32) -> Set<String> {
+    /// A result is complete.
+    func publish() throws(CommandError) { try draft?.publish() }
+
+    /// The files that complete lines name. A line that was cut off is taken away; what `caption` did not write is not.
+    private static func readLines(_ path: String, _ descriptor: Int32) throws(CommandError) -> Set<String> {
         guard let bytes = FileManager.default.contents(atPath: path) else { return [] }
         let complete = bytes.lastIndex(of: 0x0A).map { bytes[...$0] } ?? bytes.prefix(0)
-        if complete.count < bytes.count { ftruncate(descriptor, off_t(complete.count)) }
-        return Set(
-            complete.split(separator: 0x0A).compactMap { line in
-                (try? JSONValue(parsing: Array(line)))?["file"]?.string
-            })
+        var files: Set<String> = []
+        for line in complete.split(separator: 0x0A) {
+            guard let file = (try? JSONValue(parsing: Array(line)))?["file"]?.string else {
+                throw CommandError(.notResults, path)
+            }
+            files.insert(file)
+        }
+        let rest = bytes[complete.endIndex...]
+        guard rest.starts(with: lineStart.prefix(rest.count)) else { throw CommandError(.notResults, path) }
+        if !rest.isEmpty { ftruncate(descriptor, off_t(complete.count)) }
+        return files
     }
+
+    /// What every line begins with (`AnswerPrinter`).
+    private static let lineStart = Array(#"{"file":"#.utf8)
 }

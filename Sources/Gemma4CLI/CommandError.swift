@@ -5,15 +5,21 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
     enum Code: Equatable {
         /// No checkpoint is named; `file` is the argument for it.
         case modelNotGiven
-        /// A model that is not there.
-        case noModel
+        /// A model that is not there; `cache` is the folder where a repository of that name would be.
+        case noModel(cache: String?)
         /// A file that is no GGUF file by its name.
         case noModelFile
         case unreadable(reason: String)
         case notUTF8
         /// A folder that has no file with one of these extensions.
-        case emptyFolder([String])
+        case emptyFolder([String], leftOut: String?)
         case invalidMessages(ChatError)
+        /// An output that is also read, by this path.
+        case overwritesInput(String)
+        /// An output that exists and is a picture, a recording or a film.
+        case overwritesMedium(format: String)
+        /// A file to go on with that holds something else than results.
+        case notResults
         /// The output file cannot be made.
         case cannotCreate(reason: String)
         /// A full disk, say.
@@ -30,12 +36,21 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         switch code {
         case .modelNotGiven: "no model: give \(file), or set \(ModelPath.variable). \(ModelPath.howToGetOne)"
         case .noModelFile: "\(file): expected a directory or a .gguf file, found another file"
-        case .noModel: "\(file): no such directory or file. \(ModelPath.howToGetOne)"
+        case .noModel(nil): "\(file): no such directory or file. \(ModelPath.howToGetOne)"
+        case .noModel(let cache?):
+            "\(file): no such directory or file, nor a repository in \(cache). Get it with: hf download \(file)"
         case .unreadable(let reason): "\(file): cannot be read: \(reason)"
-        case .emptyFolder(let extensions):
+        case .emptyFolder(let extensions, let leftOut):
             "\(file): expected a folder with files to read, found none that ends in .\(extensions.joined(separator: ", ."))"
+                + (leftOut.map { "; \($0)" } ?? "")
         case .notUTF8: "\(file): expected text in UTF-8, found other bytes"
         case .invalidMessages(let error): "\(file), \(error)"
+        case .overwritesInput(let input):
+            "\(file): would be written over, but it is \(input == file ? "read" : "the input \(input)"); give -o another name"
+        case .overwritesMedium(let format):
+            "\(file): would be written over, but it holds \(format), no results; give -o another name, or remove the file"
+        case .notResults:
+            "\(file): expected lines that caption wrote before, found something else; give -o another name"
         case .cannotCreate(let reason): "\(file): cannot be created: \(reason)"
         case .cannotWrite(let reason): "\(file): cannot be written: \(reason)"
         }

@@ -26,6 +26,7 @@ struct Embed: AsyncParsableCommand {
 
     func run() async throws {
         guard (image == nil) != (audio == nil) else { throw ValidationError("expected one of --image and --audio") }
+        if output != "-" { try OutputFile.check([output], inputs: [image ?? audio ?? ""]) }
         let pipeline = try model.open()
         let progress = ProgressLine(image ?? audio ?? "")
         progress.begin()

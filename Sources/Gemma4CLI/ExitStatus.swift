@@ -33,9 +33,9 @@ enum ExitStatus: Int32 {
 
     private init(_ code: CommandError.Code) {
         switch code {
-        case .modelNotGiven: self = .usage
+        case .modelNotGiven, .overwritesInput, .overwritesMedium: self = .usage
         case .noModel, .unreadable, .emptyFolder: self = .noInput
-        case .notUTF8, .invalidMessages, .noModelFile: self = .badData
+        case .notUTF8, .invalidMessages, .noModelFile, .notResults: self = .badData
         case .cannotCreate: self = .cannotCreate
         case .cannotWrite: self = .inputOutput
         }

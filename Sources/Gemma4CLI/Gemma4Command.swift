@@ -35,12 +35,25 @@ struct Gemma4Command: AsyncParsableCommand {
         }
     }
 
-    /// A reader that goes away ends the program quietly, as it does others; Ctrl-C ends it in a line of its own.
+    /// A reader that goes away ends the program quietly, as it does others; Ctrl-C ends it in a line of its own. No signal
+    /// leaves half a file.
     private static func takeSignals() {
         signal(SIGPIPE, SIG_DFL)
+        Drafts.prepare()
         signal(SIGINT) { _ in
+            Drafts.unlinkAll()
             if isatty(STDOUT_FILENO) == 1 { _ = Foundation.write(STDOUT_FILENO, "\n", 1) }
             _exit(ExitStatus.interrupted.rawValue)
+        }
+        for number in [SIGTERM, SIGHUP] {
+            var before = sigaction()
+            sigaction(number, nil, &before)
+            if unsafeBitCast(before.__sigaction_handler.sa_handler, to: Int.self) == 1 { continue }  // SIG_IGN: `nohup`
+            signal(number) { number in
+                Drafts.unlinkAll()
+                signal(number, SIG_DFL)
+                raise(number)
+            }
         }
     }
 

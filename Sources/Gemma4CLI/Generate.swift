@@ -34,12 +34,17 @@ struct Generate: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Conversation in JSON as Hugging Face's pipelines.",
+            "Conversation in JSON as Hugging Face's pipelines, or a request as OpenAI's and Ollama's.",
             valueName: "file"))
     var messages: String?
 
+    @Flag(
+        inversion: .prefixedNo,
+        help: ArgumentHelp("Go on with the last message; default: if an assistant's is last."))
+    var continueFinalMessage: Bool?
+
     @Option(help: ArgumentHelp("Let the model think before it answers.", valueName: "on|off"))
-    var thinking = OnOff.off
+    var thinking: OnOff?
 
     @OptionGroup var imageTokens: ImageTokensOption
 
@@ -55,6 +60,9 @@ struct Generate: AsyncParsableCommand {
     @OptionGroup var sampling: SamplingArguments
 
     func validate() throws {
+        guard messages != nil || continueFinalMessage != true else {
+            throw ValidationError("--continue-final-message needs --messages, whose last one it goes on with")
+        }
         guard messages == nil else {
             guard prompt == nil, system == nil, image.isEmpty, video.isEmpty, audio.isEmpty else {
                 throw ValidationError(
@@ -70,16 +78,16 @@ struct Generate: AsyncParsableCommand {
         guard prompt != nil || messages != nil else {
             throw ValidationError("nothing to answer: give a prompt, or --messages <file>")
         }
-        let pipeline = try model.open()
         let conversation = try readConversation()
+        let pipeline = try model.open()
         if printPrompt, format == .text {
-            let rendered = try pipeline.chatTemplate.render(conversation.messages, thinking: thinking == .on)
-            return try ByteSink.standardOutput.write(rendered.text)
+            let text = try pipeline.renderedText(conversation.request.messages, options: conversation.options)
+            return try ByteSink.standardOutput.write(text)
         }
         let progress = ProgressLine("prompt")
         progress.begin()
         let made = try await pipeline.prompt(
-            conversation.messages, media: conversation.media, options: conversation.options)
+            conversation.request.messages, media: conversation.media, options: conversation.options)
         if printPrompt {
             progress.end()
             let object: JSONValue = [
@@ -87,20 +95,27 @@ struct Generate: AsyncParsableCommand {
             ]
             return try ByteSink.standardOutput.write(object.json + "\n")
         }
-        let options = sampling.options(over: SamplingOptions(pipeline.generationConfiguration), progress: progress)
+        var defaults = SamplingOptions(pipeline.generationConfiguration)
+        defaults.replace(with: conversation.request)
+        var options = sampling.options(over: defaults, progress: progress)
+        options.maxTokens = sampling.maxTokens ?? conversation.request.maxTokens ?? options.maxTokens
         let printer = AnswerPrinter(
-            format: format, showsLogprobs: logprobs, showsThoughts: thinking == .on,
-            warnsOfLength: sampling.maxTokens == nil)
+            format: format, showsLogprobs: logprobs, showsThoughts: conversation.options.thinking,
+            warnsOfLength: sampling.maxTokens == nil && conversation.request.maxTokens == nil)
         try await printer.print(pipeline.generate(made, options: options), of: pipeline, progress: progress)
     }
 
     /// - Returns: `media` is nil where the messages refer to files.
-    private func readConversation() throws -> (messages: [ChatMessage], media: [MediaInput]?, options: PromptOptions) {
-        var options = PromptOptions(thinking: thinking == .on, imageTokens: imageTokens.count)
+    private func readConversation() throws -> (request: ChatRequest, media: [MediaInput]?, options: PromptOptions) {
+        var options = PromptOptions(
+            thinking: thinking == .on, imageTokens: imageTokens.count, continueFinalMessage: continueFinalMessage)
         if let messages {
             let file = try MessagesFile(messages)
             options.resolver = .files(in: file.directory)
-            return (file.messages, nil, options)
+            options.tools = file.request.tools
+            options.thinking = thinking.map { $0 == .on } ?? file.request.thinking ?? false
+            options.continueFinalMessage = continueFinalMessage ?? file.request.continueFinalMessage
+            return (file.request, nil, options)
         }
         let text = prompt == StandardInput.argument ? try StandardInput.readText() : prompt ?? ""
         let films = try video.flatMap { file in
@@ -114,6 +129,18 @@ struct Generate: AsyncParsableCommand {
             try image.map { MediaInput.image(try ImageInput(argument: $0)) } + films
             + audio.map { MediaInput.audio(try AudioInput(argument: $0)) }
         let instruction = system.map { [ChatMessage(.system, $0)] } ?? []
-        return (instruction + [ChatMessage(.user, parts: parts)], media, options)
+        return (ChatRequest(messages: instruction + [ChatMessage(.user, parts: parts)]), media, options)
+    }
+}
+
+extension SamplingOptions {
+    /// What a request asks for; the rest stays.
+    fileprivate mutating func replace(with request: ChatRequest) {
+        temperature = request.temperature.map { Float($0) } ?? temperature
+        topK = request.topK ?? topK
+        topP = request.topP.map { Float($0) } ?? topP
+        minP = request.minP.map { Float($0) } ?? minP
+        repetitionPenalty = request.repetitionPenalty.map { Float($0) } ?? repetitionPenalty
+        seed = request.seed.map { UInt64($0) } ?? seed
     }
 }

@@ -1,13 +1,20 @@
 import Foundation
+import Gemma4Kit
 
 /// One of the files that arguments name, in folders too.
-struct InputFile: Equatable {
+struct InputFile {
+    /// As results and messages spell it.
     let path: String
-    /// Where its results go below an output folder, without extension.
-    let outputName: String
+    /// Where its results go below an output folder, without their own extension.
+    private(set) var outputName: String
+    /// The text beside it.
+    private(set) var sidecar: String
+    private let place: SystemPath
 
     /// What results and messages call it.
-    var name: String { path == StandardInput.argument ? StandardInput.name : path }
+    var name: String { isStandardInput ? StandardInput.name : path }
+
+    var isStandardInput: Bool { path == StandardInput.argument }
 
     static let recordings: Set<String> = [
         "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf", "w64", "m4a", "mp4", "mov",
@@ -16,46 +23,121 @@ struct InputFile: Equatable {
     ]
     static let films: Set<String> = ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg"]
 
-    static let pictures: Set<String> = ["png", "jpg", "jpeg"]
+    static let pictures: Set<String> = [
+        "png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "dib", "tif", "tiff", "heic", "heif", "hif", "avif",
+    ]
 
-    var isFilm: Bool { Self.films.contains(URL(filePath: path).pathExtension.lowercased()) }
-
-    /// The text beside it.
-    var sidecar: String { Self.withoutExtension(path) + ".txt" }
+    /// By what it holds; by its name if that says nothing.
+    ///
+    /// - Parameter openable: a path that opens it.
+    func isFilm(at openable: String) -> Bool {
+        let kind = isStandardInput ? nil : MediaKind(of: URL(filePath: openable))
+        return kind.map { $0.medium == .film } ?? Self.films.contains(URL(filePath: path).pathExtension.lowercased())
+    }
 
     /// A file that is named itself.
     init(path: String) {
-        self.path = path
-        let name = path == StandardInput.argument ? "stdin" : URL(filePath: path).lastPathComponent
-        outputName = Self.withoutExtension(name)
+        let place = SystemPath(argument: path)
+        let isStandardInput = path == StandardInput.argument
+        self.init(place, outputName: isStandardInput ? "stdin" : URL(filePath: place.text).lastPathComponent)
     }
 
-    private init(_ folder: String, _ relativePath: String) {
-        path = folder.hasSuffix("/") ? folder + relativePath : "\(folder)/\(relativePath)"
-        outputName = Self.withoutExtension(relativePath)
+    /// - Parameter outputName: with its extension.
+    private init(_ place: SystemPath, outputName: String) {
+        self.place = place
+        path = place.text
+        self.outputName = Self.withoutExtension(outputName)
+        sidecar = Self.withoutExtension(path) + ".txt"
     }
 
-    /// The files as they are named; of folders all files with one of these extensions, by name.
+    /// The files as they are named; of folders all files with one of these extensions, by name. Says which were left out.
     ///
-    /// - Throws: `CommandError` for a folder without one.
+    /// - Throws: `CommandError` for a folder without one, or one that cannot be read.
     static func expand(_ paths: [String], _ extensions: Set<String>) throws(CommandError) -> [InputFile] {
         var files: [InputFile] = []
+        var seen: Set<FileIdentity> = []
         for path in paths {
-            var isFolder: ObjCBool = false
-            guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
+            let place = SystemPath(argument: path)
+            guard path != StandardInput.argument, let status = place.status, FileIdentity(status).isFolder else {
                 files.append(InputFile(path: path))
                 continue
             }
-            let all = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
-            let wanted = all.filter { extensions.contains(URL(filePath: $0).pathExtension.lowercased()) }.sorted()
-            guard !wanted.isEmpty else { throw CommandError(.emptyFolder(extensions.sorted()), path) }
-            files += wanted.map { InputFile(path, $0) }
+            let listing = FolderListing(place, extensions, seen: &seen)
+            for (folder, reason) in listing.unreadable {
+                let error = CommandError(.unreadable(reason: reason), folder.text)
+                guard folder != place else { throw error }
+                ByteSink.standardError.report("warning: \(error)")
+            }
+            let leftOut = Self.list(listing.leftOut)
+            guard !listing.files.isEmpty else {
+                throw CommandError(.emptyFolder(extensions.sorted(), leftOut: leftOut), place.text)
+            }
+            files += listing.files.map { InputFile(place.appending($0), outputName: $0.text) }
+            if let leftOut { ByteSink.standardError.report("\(place.text): \(leftOut)") }
         }
-        return files
+        return withDistinctNames(files)
+    }
+
+    /// "5 files left out: 3 .webp, 2 .heic"; nil for none.
+    private static func list(_ leftOut: [String: Int]) -> String? {
+        let count = leftOut.values.reduce(0, +)
+        guard count > 0 else { return nil }
+        let kinds = leftOut.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.value) \($0.key)" }
+        return "\(count) \(count == 1 ? "file" : "files") left out: \(kinds.joined(separator: ", "))"
+    }
+
+    /// Files whose results would have one name keep their extension in it: `x.mp3.txt` and `x.wav.txt`.
+    private static func withDistinctNames(_ files: [InputFile]) -> [InputFile] {
+        // As on file systems that do not tell uppercase from lowercase.
+        let names = Dictionary(grouping: files) { $0.outputName.lowercased() }
+        let sidecars = Dictionary(grouping: files) { $0.sidecar.lowercased() }
+        return files.map { file in
+            var named = file
+            let fileExtension = URL(filePath: file.path).pathExtension
+            if !fileExtension.isEmpty, names[file.outputName.lowercased()]!.count > 1 {
+                named.outputName += ".\(fileExtension)"
+            }
+            if sidecars[file.sidecar.lowercased()]!.count > 1 { named.sidecar = "\(file.path).txt" }
+            return named
+        }
     }
 
     static func withoutExtension(_ name: String) -> String {
         let fileExtension = URL(filePath: name).pathExtension
         return fileExtension.isEmpty ? name : String(name.dropLast(fileExtension.count + 1))
+    }
+
+    // MARK: Opening
+
+    /// Calls `body` with a path that opens the file: where its name is not UTF-8, which neither String nor URL holds, the
+    /// path of an open descriptor.
+    ///
+    /// - Throws: `CommandError` if such a file cannot be opened; what `body` throws.
+    func withOpenablePath<Result>(
+        isolation: isolated (any Actor)? = #isolation, _ body: (String) async throws -> Result
+    ) async throws -> Result {
+        if place.isText { return try await body(path) }
+        let descriptor = place.withCString { open($0, O_RDONLY | O_CLOEXEC) }
+        guard descriptor >= 0 else {
+            throw CommandError(.unreadable(reason: String(cString: strerror(errno))), path)
+        }
+        defer { close(descriptor) }
+        do {
+            return try await body(SystemPath.path(of: descriptor))
+        } catch let error as MediaError {
+            throw MediaError(
+                code: error.code, source: path, expected: error.expected, found: error.found, remedy: error.remedy)
+        }
+    }
+
+    /// The path of its folder without links, and its name: the same however the path is spelled.
+    var canonicalPath: String { Self.canonical(path) }
+
+    static func canonical(_ path: String) -> String {
+        let url = URL(filePath: path)
+        let folder = realpath(url.deletingLastPathComponent().path, nil)
+        defer { free(folder) }
+        guard let folder else { return url.standardizedFileURL.path }
+        return String(cString: folder) + "/" + url.lastPathComponent
     }
 }

@@ -16,15 +16,13 @@ struct Inspect: ParsableCommand {
             "Directory as downloaded, or a .gguf file; default: $\(ModelPath.variable).", valueName: "path"))
     var model: String?
 
-    @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
-    var mmproj: String?
+    @OptionGroup var towers: TowersOptions
 
     @Option(help: ArgumentHelp("json: one object.", valueName: "text|json"))
     var format = OutputFormat.text
 
     func run() throws {
-        let path = try ModelPath.find(model, "its path")
-        let source = try ModelSource(contentsOf: path, projector: mmproj.map { URL(filePath: $0) })
+        let source = try towers.source(ModelPath.find(model, "its path"))
         let summary = try ModelSummary(source)
         let report = InspectionReport(summary, Device())
         try ByteSink.standardOutput.write(format == .json ? report.json.json + "\n" : report.text)

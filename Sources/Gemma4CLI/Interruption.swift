@@ -12,6 +12,7 @@ extension StopSignal {
             source.setEventHandler {
                 defer { withExtendedLifetime(source) {} }  // the source lives as long as its handler
                 guard stop.isSet else { return stop.set() }
+                Drafts.unlinkAll()
                 _exit(number == SIGINT ? ExitStatus.interrupted.rawValue : ExitStatus.stopped.rawValue)
             }
             source.resume()

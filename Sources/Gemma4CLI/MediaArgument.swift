@@ -6,7 +6,8 @@ extension ImageInput {
     init(argument: String) throws {
         self =
             argument == StandardInput.argument
-            ? .bytes(try StandardInput.readAll(), name: StandardInput.name) : .file(URL(filePath: argument))
+            ? .bytes(try StandardInput.readAll(), name: StandardInput.name)
+            : .file(URL(filePath: SystemPath(argument: argument).openable))
     }
 }
 
@@ -15,6 +16,7 @@ extension AudioInput {
     init(argument: String) throws {
         self =
             argument == StandardInput.argument
-            ? .bytes(try StandardInput.readAll(), name: StandardInput.name) : .file(URL(filePath: argument))
+            ? .bytes(try StandardInput.readAll(), name: StandardInput.name)
+            : .file(URL(filePath: SystemPath(argument: argument).openable))
     }
 }

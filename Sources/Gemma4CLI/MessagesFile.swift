@@ -1,9 +1,10 @@
 import Foundation
 import Gemma4Kit
 
-/// A conversation in the message form of Hugging Face's any-to-any pipeline, from a file or standard input.
+/// A conversation in the message form of Hugging Face's any-to-any pipeline, or a request to OpenAI's or Ollama's interface, from
+/// a file or standard input.
 struct MessagesFile {
-    let messages: [ChatMessage]
+    let request: ChatRequest
     /// Where relative paths of media start from.
     let directory: URL
 
@@ -19,7 +20,7 @@ struct MessagesFile {
         let name = isStandardInput ? StandardInput.name : argument
         let bytes = isStandardInput ? try StandardInput.readAll() : try Self.read(file, name)
         do throws(ChatError) {
-            messages = try ChatMessage.parse(json: bytes)
+            request = try ChatRequest(json: bytes)
         } catch {
             throw CommandError(.invalidMessages(error), name)
         }

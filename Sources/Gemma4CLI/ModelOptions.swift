@@ -1,8 +1,9 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Logging
 
-/// Where the model is: a directory, or a GGUF file.
+/// Where the model is: a directory, a GGUF file, or a repository that Hugging Face's tools have downloaded.
 struct ModelPath: ParsableArguments {
     static let variable = "GEMMA4_MODEL"
     static let howToGetOne =
@@ -10,15 +11,16 @@ struct ModelPath: ParsableArguments {
 
     @Option(
         name: .customLong("model"),
-        help: ArgumentHelp("Directory or .gguf file; default: $\(variable).", valueName: "path"))
+        help: ArgumentHelp(
+            "Directory, .gguf file, or downloaded repository, say google/gemma-4-E2B-it; default: $\(variable).",
+            valueName: "path"))
     var given: String?
 
-    @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
-    var mmproj: String?
+    @OptionGroup var towers: TowersOptions
 
     /// - Throws: `CommandError` if there is nothing at the path, `CheckpointError` if it is a damaged file.
     func source() throws -> ModelSource {
-        try ModelSource(contentsOf: Self.find(given, "--model <path>"), projector: mmproj.map { URL(filePath: $0) })
+        try towers.source(Self.find(given, "--model <path>"))
     }
 
     /// - Parameters:
@@ -29,8 +31,11 @@ struct ModelPath: ParsableArguments {
         guard let path = given ?? preset else { return try demo(argument) }
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
-            throw CommandError(.noModel, path)
+            let cache = HuggingFaceCache()
+            if let snapshot = cache.snapshot(of: path) { return snapshot }
+            throw CommandError(.noModel(cache: HuggingFaceCache.isRepository(path) ? cache.folder.path : nil), path)
         }
+        if isDirectory.boolValue, let snapshot = HuggingFaceCache.snapshot(in: URL(filePath: path)) { return snapshot }
         guard isDirectory.boolValue || path.lowercased().hasSuffix(".gguf") else {
             throw CommandError(.noModelFile, path)
         }
@@ -45,6 +50,27 @@ struct ModelPath: ParsableArguments {
         ByteSink.standardError.report(
             "no --model, so the demo model answers: it knows a hundred words and a few shapes. \(howToGetOne)")
         return demo
+    }
+}
+
+/// Which file holds the towers of a GGUF model.
+struct TowersOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
+    var mmproj: String?
+
+    @Flag(help: "Take text alone, whatever towers are beside it.")
+    var noMmproj = false
+
+    func validate() throws {
+        if mmproj != nil, noMmproj { throw ValidationError("give either --mmproj or --no-mmproj") }
+    }
+
+    /// - Throws: `CheckpointError`.
+    func source(_ model: URL) throws -> ModelSource {
+        let logger = Logger(label: "gemma4")
+        return try ModelSource(
+            contentsOf: model, projector: mmproj.map { URL(filePath: $0) }, takesTextAlone: noMmproj
+        ) { logger.warning("\($0)") }
     }
 }
 

@@ -58,6 +58,9 @@ struct Quantize: AsyncParsableCommand {
         guard directory.hasDirectoryPath else {
             throw ValidationError("\(source): expected a directory as published; a .gguf file has lost bits already")
         }
+        let outputs = [output, projectorPath]
+        let parts = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+        try OutputFile.check(outputs, inputs: parts.map { directory.appending(path: $0).path } + verify)
         let export = try GGUFExport(contentsOf: directory)
         let types = GGUFTypes(layers: type, head: headType, perLayerTable: pleType, towers: towerType)
         let projector = export.files.contains(.projector) ? projectorPath : nil
@@ -65,7 +68,11 @@ struct Quantize: AsyncParsableCommand {
             guard let path else { continue }
             let progress = ProgressLine(path)
             defer { progress.end() }
-            try export.write(file, to: path, types: types) { progress.show(share: $0) }
+            let target = OutputFile(path).target
+            let draft = GGUFWriter.temporaryPath(target)
+            Drafts.add(draft)
+            defer { Drafts.remove(draft) }
+            try export.write(file, to: target, types: types) { progress.show(share: $0) }
             progress.end()
             let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
             try ByteSink.standardOutput.write("\(path)\t\(String(format: "%.2f", Double(size) / 1e6)) MB\n")

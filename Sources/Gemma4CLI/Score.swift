@@ -65,9 +65,10 @@ struct Score: AsyncParsableCommand {
         }
         let file = try MessagesFile(messages ?? StandardInput.argument)
         let options = PromptOptions(
-            imageTokens: imageTokens.count, resolver: .files(in: file.directory),
-            addGenerationPrompt: file.messages.last?.role != .assistant)
-        return try await pipeline.prompt(file.messages, options: options)
+            thinking: file.request.thinking ?? false, tools: file.request.tools, imageTokens: imageTokens.count,
+            resolver: .files(in: file.directory), addGenerationPrompt: file.request.messages.last?.role != .assistant,
+            continueFinalMessage: file.request.continueFinalMessage)
+        return try await pipeline.prompt(file.request.messages, options: options)
     }
 
     private static func ids(_ list: String) throws -> [Int] {

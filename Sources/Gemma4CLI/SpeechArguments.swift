@@ -86,9 +86,9 @@ struct SpeechArguments: ParsableArguments {
         return try InputFile.expand(paths, InputFile.recordings)
     }
 
-    func audio(_ input: InputFile) throws -> AudioInput {
+    func audio(_ path: String) throws -> AudioInput {
         if let stdinFormat { return .pcm(try PCMStream(format: stdinFormat, sampleRate: sampleRate ?? 16_000)) }
-        return try AudioInput(argument: input.path)
+        return try AudioInput(argument: path)
     }
 }
 

@@ -25,8 +25,8 @@ struct ByteSink: Sendable {
     /// - Throws: `CommandError` with the system's reason.
     func write(_ bytes: some Collection<UInt8>) throws(CommandError) {
         let bytes = Array(bytes)
-        if let turn, turn.holds(bytes, for: self) { return }
-        try writeNow(bytes)
+        guard let turn else { return try writeNow(bytes) }
+        try turn.perform { () throws(CommandError) in try writeNow(bytes) }
     }
 
     fileprivate func writeNow(_ bytes: [UInt8]) throws(CommandError) {
@@ -49,7 +49,7 @@ struct ByteSink: Sendable {
 
 /// The order of what several files, worked on at once, have to say: what one writes before its turn comes is held back.
 final class Turn: Sendable {
-    private let state = Mutex((isOpen: false, held: [(ByteSink, [UInt8])]()))
+    private let state = Mutex((isOpen: false, held: [@Sendable () throws(CommandError) -> Void]()))
 
     /// Whether it has come: what is written now shows at once.
     var isOpen: Bool { state.withLock { $0.isOpen } }
@@ -62,7 +62,7 @@ final class Turn: Sendable {
             state.isOpen = true
             defer { state.held = [] }
             do throws(CommandError) {
-                for (sink, bytes) in state.held { try sink.writeNow(bytes) }
+                for action in state.held { try action() }
                 return .success(())
             } catch {
                 return .failure(error)
@@ -71,9 +71,14 @@ final class Turn: Sendable {
         try result.get()
     }
 
-    fileprivate func holds(_ bytes: [UInt8], for sink: ByteSink) -> Bool {
+    /// Does something now, or, before its turn, when that comes.
+    func perform(_ action: @escaping @Sendable () throws(CommandError) -> Void) throws(CommandError) {
+        if !holds(action) { try action() }
+    }
+
+    private func holds(_ action: @escaping @Sendable () throws(CommandError) -> Void) -> Bool {
         state.withLock { state in
-            if !state.isOpen { state.held.append((sink, bytes)) }
+            if !state.isOpen { state.held.append(action) }
             return !state.isOpen
         }
     }

@@ -24,7 +24,7 @@ struct TranscriptArguments: ParsableArguments {
 
     /// Checks that the results of so many files have a place.
     ///
-    /// - Throws: `ValidationError`.
+    /// - Throws: `ValidationError`; `CommandError` where they would be written over what is read, or over a medium.
     func check(_ inputs: [InputFile]) throws {
         if then != nil, !formats.contains(where: { $0 == .txt || $0 == .json }) {
             throw ValidationError("--then: its answer goes into txt or json: add --format txt")
@@ -35,6 +35,7 @@ struct TranscriptArguments: ParsableArguments {
             if let twice {
                 throw ValidationError("-o: the results of two files would both be \(twice)")
             }
+            try OutputFile.check(files, inputs: inputs.map(\.path))
             return
         }
         if formats.count > 1 { throw ValidationError("several formats need -o, a folder or the name of a file") }

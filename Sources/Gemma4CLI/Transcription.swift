@@ -59,16 +59,18 @@ struct Transcription {
         let label = inputs.count > 1 ? "\(input.name): " : ""
         var writer = TranscriptWriter(printer ?? .txt)
         if let printer, printer.isStreamable { try output.write(writer.begin) }
-        for try await event in pipeline.transcribe(try speech.audio(input), options: options) {
-            transcript.append(event)
-            switch event {
-            case .progress(let second, let length): progress.show(second: second, of: length)
-            case .segment(let segment):
-                guard let printer, printer.isStreamable else { continue }
-                let text = writer.write(segment)
-                progress.erase()
-                if !text.isEmpty { try output.write(printer == .txt ? label + text : text) }
-            case .end: break
+        try await input.withOpenablePath { path in
+            for try await event in pipeline.transcribe(try speech.audio(path), options: options) {
+                transcript.append(event)
+                switch event {
+                case .progress(let second, let length): progress.show(second: second, of: length)
+                case .segment(let segment):
+                    guard let printer, printer.isStreamable else { continue }
+                    let text = writer.write(segment)
+                    progress.erase()
+                    if !text.isEmpty { try output.write(printer == .txt ? label + text : text) }
+                case .end: break
+                }
             }
         }
     }

@@ -41,8 +41,8 @@ public struct Gemma4Pipeline: Sendable {
         limits: EngineLimits? = nil, logger: Logger = Logger(label: "gemma4")
     ) throws {
         try self.init(
-            ModelSource(contentsOf: url, projector: projector), threadCount: threadCount, precision: precision,
-            limits: limits, logger: logger)
+            ModelSource(contentsOf: url, projector: projector) { logger.warning("\($0)") }, threadCount: threadCount,
+            precision: precision, limits: limits, logger: logger)
     }
 
     /// Reads the model whose files have been opened.
@@ -70,14 +70,6 @@ public struct Gemma4Pipeline: Sendable {
         self.logger = logger
         engine = Engine(
             model, tokenizer, Self.defaults(model, generationConfiguration, checkpoint), limits: limits ?? .init())
-        if case .gguf(let text, nil) = source {
-            let towers = ModelSource.projectors(beside: URL(filePath: text.path))
-            if !towers.isEmpty {
-                logger.warning(
-                    "\(text.path): text alone, since it is not clear which of \(towers.joined(separator: ", ")) holds its towers"
-                )
-            }
-        }
         if !chatTemplate.isRecognized {
             logger.warning(
                 "\(source.chatTemplatePlace): \(template == nil ? "no chat template" : "an unknown chat template"); using the format of July 2026"

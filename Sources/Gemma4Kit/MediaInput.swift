@@ -11,7 +11,7 @@ public enum MediaInput: Sendable {
 /// A picture, as the caller has it.
 public enum ImageInput: Sendable {
     case file(URL)
-    /// An encoded file in memory: PNG or JPEG.
+    /// An encoded file in memory: PNG, JPEG, WebP, or what `PictureConverter` reads.
     case bytes(Data, name: String = "image")
     case pixels(Pixels)
 

@@ -16,14 +16,20 @@ public enum ModelSource: Sendable {
     /// - Parameters:
     ///   - url: a directory, as published or with the GGUF files of one model; or a `.gguf` file, the whole model or any
     ///     one of its shards.
-    ///   - projector: the GGUF file of the towers; nil takes the one beside the model whose name holds "mmproj". Of several
-    ///     that is `mmproj-<model>`, as `gemma4 quantize` names it, or else the one nearest to the published bf16 by its
-    ///     name: bf16, f16, f32, q8_0.
-    /// - Throws: `CheckpointError` if a GGUF file cannot be read.
-    public init(contentsOf url: URL, projector: URL? = nil) throws(CheckpointError) {
+    ///   - projector: the GGUF file of the towers; nil takes the one beside the model whose name holds "mmproj" and that is of
+    ///     this model. Of several that is `mmproj-<model>`, as `gemma4 quantize` names it, or else the one nearest to the
+    ///     published bf16 by its name: bf16, f16, f32, q8_0.
+    ///   - takesTextAlone: whether the model takes text alone, whatever is beside it.
+    ///   - notice: told which files of towers are passed over, and why.
+    /// - Throws: `CheckpointError` if a GGUF file cannot be read or is no model of this family, or a directory holds something
+    ///   else than one model.
+    public init(
+        contentsOf url: URL, projector: URL? = nil, takesTextAlone: Bool = false, notice: (String) -> Void = { _ in }
+    ) throws(CheckpointError) {
         guard url.pathExtension.lowercased() == "gguf" else {
-            if let model = Self.onlyModel(in: url) {
-                self = try ModelSource(contentsOf: model, projector: projector)
+            if let model = try Self.onlyModel(in: url) {
+                self = try ModelSource(
+                    contentsOf: model, projector: projector, takesTextAlone: takesTextAlone, notice: notice)
                 return
             }
             if let projector {
@@ -34,22 +40,46 @@ public enum ModelSource: Sendable {
             self = .directory(url)
             return
         }
-        let path = projector?.path ?? Self.projector(beside: url)
-        self = .gguf(
-            try GGUFShards(url.path),
-            projector: try path.map { path throws(CheckpointError) in
-                try GGUFShards(path)
-            })
+        let text = try GGUFShards(url.path)
+        try ModelConfiguration.checkArchitecture(text)
+        if let projector {
+            self = .gguf(text, projector: try GGUFShards(projector.path))
+        } else {
+            self = .gguf(text, projector: takesTextAlone ? nil : Self.projector(of: text, notice))
+        }
     }
 
-    /// The only model of a directory that holds GGUF files and no published checkpoint.
-    private static func onlyModel(in directory: URL) -> URL? {
-        guard !FileManager.default.fileExists(atPath: directory.appending(path: "config.json").path) else { return nil }
+    /// The only model of a directory that holds GGUF files and no published checkpoint; nil if it holds none of them.
+    private static func onlyModel(in directory: URL) throws(CheckpointError) -> URL? {
+        func has(_ name: String) -> Bool {
+            FileManager.default.fileExists(atPath: directory.appending(path: name).path)
+        }
+        func refusal(_ expected: String, _ found: String, _ remedy: String) -> CheckpointError {
+            CheckpointError(.fileNotFound, file: directory.path, expected: expected, found: found, remedy: remedy)
+        }
+        let isWhole = has("model.safetensors") || has("model.safetensors.index.json")
+        if !isWhole, has("adapter_config.json") || has("adapter_model.safetensors") {
+            let adapter = try? JSONValue(contentsOf: directory.appending(path: "adapter_config.json").path)
+            let base = adapter?["base_model_name_or_path"]?.string.map { " of \($0)" } ?? ""
+            throw refusal(
+                "a whole model", "a LoRA adapter\(base)",
+                "Merge it into its base model, with peft's merge_and_unload say, and give the result.")
+        }
+        if has("config.json") { return nil }
+        let files = ggufFiles(directory).sorted()
         // Of a split model the first shard stands for all.
-        let models = ggufFiles(directory).filter { name in
+        let models = files.filter { name in
             !isProjector(name) && (!name.contains("-of-") || name.contains("-00001-of-"))
         }
-        return models.count == 1 ? directory.appending(path: models[0]) : nil
+        if models.count > 1 {
+            throw refusal(
+                "one model", "\(models.count): \(models.joined(separator: ", "))", "Give the path of one of them.")
+        }
+        if models.isEmpty, !files.isEmpty {
+            throw refusal(
+                "a model", "towers alone: \(files.joined(separator: ", "))", "Its text model belongs beside them.")
+        }
+        return models.first.map { directory.appending(path: $0) }
     }
 
     private static func ggufFiles(_ directory: URL) -> [String] {
@@ -59,23 +89,40 @@ public enum ModelSource: Sendable {
 
     private static func isProjector(_ name: String) -> Bool { name.lowercased().contains("mmproj") }
 
-    /// Names of the files of towers beside a model.
-    static func projectors(beside model: URL) -> [String] {
-        ggufFiles(model.deletingLastPathComponent()).filter { isProjector($0) && $0 != model.lastPathComponent }
-            .sorted()
+    /// The file of towers beside a model; nil if there is none of this model, or none that stands out.
+    private static func projector(of text: GGUFShards, _ notice: (String) -> Void) -> GGUFShards? {
+        let model = URL(filePath: text.path)
+        let folder = model.deletingLastPathComponent()
+        var fitting: [String: GGUFShards] = [:]
+        var reasons: [CheckpointError] = []
+        for name in ggufFiles(folder).sorted() where isProjector(name) && name != model.lastPathComponent {
+            do throws(CheckpointError) {
+                let towers = try GGUFShards(folder.appending(path: name).path)
+                try ModelConfiguration.checkProjector(towers, of: text)
+                fitting[name] = towers
+            } catch {
+                reasons.append(error)
+            }
+        }
+        let chosen = choice(among: fitting.keys.sorted(), for: model).flatMap { fitting[$0] }
+        guard chosen == nil else { return chosen }
+        for reason in reasons { notice("\(text.path): text alone, since its towers are not these: \(reason)") }
+        if !fitting.isEmpty {
+            let names = fitting.keys.sorted().joined(separator: ", ")
+            notice("\(text.path): text alone, since it is not clear which of \(names) holds its towers")
+        }
+        return nil
     }
 
-    /// Path of the file of towers beside a model; nil if there is none, or none that stands out.
-    private static func projector(beside model: URL) -> String? {
-        let names = projectors(beside: model)
+    /// The name of the file of towers that stands out.
+    private static func choice(among names: [String], for model: URL) -> String? {
         let sameName = names.filter { $0 == "mmproj-\(model.lastPathComponent)" }
         let byType = ["bf16", "f16", "f32", "q8_0"].map { type in
             names.filter {
                 $0.lowercased().split { !$0.isLetter && !$0.isNumber && $0 != "_" }.contains(Substring(type))
             }
         }
-        return ([sameName, names] + byType).first { $0.count == 1 }
-            .map { model.deletingLastPathComponent().appending(path: $0[0]).path }
+        return ([sameName, names] + byType).first { $0.count == 1 }?[0]
     }
 
     // MARK: Parts

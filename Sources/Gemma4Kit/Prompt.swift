@@ -19,10 +19,12 @@ public struct PromptOptions: Sendable {
     public var resolver: MediaResolver?
     /// Whether the assistant speaks next.
     public var addGenerationPrompt: Bool
+    /// Whether the model goes on with the last message; nil: if that is an assistant's, as in Hugging Face's pipelines.
+    public var continueFinalMessage: Bool?
 
     public init(
         thinking: Bool = false, preserveThinking: Bool = false, tools: [JSONValue] = [], imageTokens: Int? = nil,
-        resolver: MediaResolver? = nil, addGenerationPrompt: Bool = true
+        resolver: MediaResolver? = nil, addGenerationPrompt: Bool = true, continueFinalMessage: Bool? = nil
     ) {
         self.thinking = thinking
         self.preserveThinking = preserveThinking
@@ -30,6 +32,11 @@ public struct PromptOptions: Sendable {
         self.imageTokens = imageTokens
         self.resolver = resolver
         self.addGenerationPrompt = addGenerationPrompt
+        self.continueFinalMessage = continueFinalMessage
+    }
+
+    func continues(_ messages: [ChatMessage]) -> Bool {
+        continueFinalMessage ?? (addGenerationPrompt && messages.last?.canBeContinued == true)
     }
 }
 
@@ -81,6 +88,19 @@ struct PreparedMedium: Sendable {
 }
 
 extension Gemma4Pipeline {
+    /// The text of a prompt, without looking at its media.
+    ///
+    /// - Throws: `ChatError`.
+    public func renderedText(_ messages: [ChatMessage], options: PromptOptions = .init()) throws -> String {
+        try rendered(messages, options).text
+    }
+
+    private func rendered(_ messages: [ChatMessage], _ options: PromptOptions) throws -> RenderedPrompt {
+        try chatTemplate.render(
+            messages, tools: options.tools, thinking: options.thinking, preserveThinking: options.preserveThinking,
+            addGenerationPrompt: options.addGenerationPrompt, continueFinalMessage: options.continues(messages))
+    }
+
     /// Makes a prompt: renders the conversation, decodes its media, expands the placeholders. Media go through their towers
     /// when the prompt is read.
     ///
@@ -101,9 +121,7 @@ extension Gemma4Pipeline {
     func prompt(
         _ messages: [ChatMessage], media: [MediaInput]?, options: PromptOptions, prepared: inout [PreparedMedium]
     ) throws -> Prompt {
-        let rendered = try chatTemplate.render(
-            messages, tools: options.tools, thinking: options.thinking, preserveThinking: options.preserveThinking,
-            addGenerationPrompt: options.addGenerationPrompt)
+        let rendered = try rendered(messages, options)
         let named = rendered.media
         if let media, media.count != named.count {
             throw PromptError(.mediaCount(named: named.count, given: media.count))
@@ -167,7 +185,8 @@ extension Gemma4Pipeline {
         guard let reference else { throw PromptError(.mediaCount(named: index + 1, given: index)) }
         if reference.hasPrefix("data:") {
             guard let comma = reference.firstIndex(of: ","), reference[..<comma].hasSuffix(";base64"),
-                let bytes = Data(base64Encoded: String(reference[reference.index(after: comma)...]))
+                let bytes = Data(
+                    base64Encoded: String(reference[reference.index(after: comma)...].filter { !$0.isWhitespace }))
             else { throw PromptError(.reference(String(reference.prefix(40)))) }
             switch medium {
             case .audio: return .audio(.bytes(bytes, name: "data URL"))

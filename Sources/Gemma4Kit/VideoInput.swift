@@ -7,7 +7,9 @@ public enum VideoInput: Sendable {
     /// All frames in order.
     case pictures([ImageInput], framesPerSecond: Double)
 
-    private static let pictureExtensions: Set<String> = ["png", "jpg", "jpeg"]
+    private static let pictureExtensions: Set<String> = [
+        "png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "heic", "avif",
+    ]
 
     /// Hands over the frames that the published processor chooses, one by one.
     ///

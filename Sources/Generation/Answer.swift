@@ -24,6 +24,8 @@ public struct GeneratedToken: Sendable {
         public let promptTokens: [Int]
         /// The functions that the answer calls.
         public let toolCalls: [ChatMessage.ToolCall]
+        /// The text of a call that was cut off; nil if there is none.
+        public let cutToolCall: String?
     }
 }
 

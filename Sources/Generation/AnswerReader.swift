@@ -14,7 +14,8 @@ struct AnswerReader: Sendable {
         stops = StopStrings(stop)
     }
 
-    var toolCalls: [ChatMessage.ToolCall] { parser.response.toolCalls }
+    /// All of it, taken apart.
+    var response: Response { parser.response }
 
     /// - Parameter isLast: whether the answer ends with this token: then what was held back is given out too.
     /// - Returns: the text that is complete with this token, and whether it came to a stop string, which it ends before.

@@ -56,9 +56,11 @@ struct Sequence: Sendable {
         let isLast = isStop || generated.count >= maxTokens || repetition != nil
         let (kind, text, isStopped) = reader?.read(token, isLast: isLast) ?? (.answer, "", false)
         let reason: FinishReason = isStop || isStopped ? .stop : repetition != nil ? .repetition : .length
+        let response = isLast || isStopped ? reader?.response : nil
         let finish = GeneratedToken.Finish(
             reason: reason, repetition: repetition, statistics: statistics, promptTokens: prompt.tokens,
-            toolCalls: reader?.toolCalls ?? [])
+            toolCalls: response?.toolCalls ?? [],
+            cutToolCall: response?.cutToolCall)
         return GeneratedToken(
             id: token, logprob: logprob, topLogprobs: top, kind: kind, text: text,
             finish: isLast || isStopped ? finish : nil)

@@ -10,7 +10,7 @@ extension JSONValue {
     }
 
     /// - Throws: if `text` is not exactly one JSON value (RFC 8259), repeats a key, nests deeper than 64 levels, or holds
-    ///   a number beyond 64 bits.
+    ///   a number beyond the range of a double.
     public init(parsing text: String) throws(SyntaxError) { try self.init(parsing: Array(text.utf8)) }
 
     /// - Parameter bytes: UTF-8; a byte order mark is skipped.
@@ -113,8 +113,7 @@ private struct JSONParser {
         }
         let text = String(decoding: bytes[start..<place], as: UTF8.self)
         if isInteger {
-            guard let value = Int(text) else { throw failure("an integer of 64 bits", found: text, at: start) }
-            return .integer(value)
+            return Int(text).map(JSONValue.integer) ?? .largeInteger(text)
         }
         guard let value = Double(text), value.isFinite else {
             throw failure("a number within the range of a double", found: text, at: start)

@@ -6,6 +6,8 @@ public enum JSONValue: Sendable, Hashable {
     case null
     case boolean(Bool)
     case integer(Int)
+    /// The digits of an integer beyond 64 bits, after its sign: an identifier must not lose its last ones.
+    case largeInteger(String)
     case number(Double)
     case string(String)
     case array([JSONValue])
@@ -36,7 +38,7 @@ public enum JSONValue: Sendable, Hashable {
     /// The kind of this value, with the value itself where it is short.
     public var summary: String {
         switch self {
-        case .null, .boolean, .integer, .number: json
+        case .null, .boolean, .integer, .largeInteger, .number: json
         case .string(let text): text.unicodeScalars.count > 40 ? "\"\(text.prefix(40))…\"" : "\"\(text)\""
         case .array(let values): "an array of \(values.count)"
         case .object: "an object"
@@ -49,6 +51,7 @@ public enum JSONValue: Sendable, Hashable {
         case .null: "null"
         case .boolean(let value): value ? "true" : "false"
         case .integer(let value): String(value)
+        case .largeInteger(let digits): digits
         case .number(let value): value.isFinite ? "\(value)" : "null"
         case .string(let text): Self.quote(text)
         case .array(let values): "[" + values.map(\.json).joined(separator: ", ") + "]"

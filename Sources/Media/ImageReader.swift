@@ -1,13 +1,16 @@
 import CImageDecoding
 import Foundation
 
-/// Reads PNG and JPEG as Pillow's `exif_transpose` and `convert("RGB")` do, byte for byte, with these differences:
+/// Reads PNG, JPEG and WebP as Pillow's `exif_transpose` and `convert("RGB")` do, byte for byte, with these differences:
 /// transparency is composited over white (the reference's image processor does so; its file loader drops alpha), and
 /// 16-bit grey keeps the high byte as every other 16-bit kind does (Pillow clips it at 255, which turns nearly
 /// everything white).  A transparent colour (tRNS of grey and RGB) is compared at the file's own bit depth, as the PNG
 /// specification says; Pillow compares after reduction to 8 bits.
 ///
-/// Source: Pillow 13.0, `PngImagePlugin.py`, `JpegImagePlugin.py`; transformers, `image_transforms.convert_to_rgb`.
+/// GIF, BMP, TIFF, HEIC and AVIF are read through programs on the PATH (`PictureConverter`). Of several pictures in a file the
+/// first counts.
+///
+/// Source: Pillow 13.0, `PngImagePlugin.py`, `JpegImagePlugin.py`, `WebPImagePlugin.py`; transformers, `image_transforms.convert_to_rgb`.
 public struct ImageReader: Sendable {
     /// Larger pictures are refused before memory is taken.  The default is where Pillow refuses too: half a gigabyte.
     public static let defaultMaxPixels = 178_956_970
@@ -32,43 +35,69 @@ public struct ImageReader: Sendable {
 
     private func read(_ source: SourceBytes) throws(MediaError) -> Pixels {
         let format = MediaFormat(source.bytes)
-        let decoder = try Decoder(source, format)
-        let (width, height) = try decoder.size()
-        guard max(width, height) <= Self.maxSide, width * height <= maxPixels else {
-            throw source.error(
-                .tooLarge, expected: "at most \(maxPixels) pixels, \(Self.maxSide) to a side",
-                found: "\(width)×\(height)",
-                remedy: "scale the picture down")
+        var decoder: Decoder
+        if case .converted(let format) = format {
+            let converter = PictureConverter(source: source, format: format)
+            try check(try converter.size(), source)
+            decoder = Decoder(.png, SourceBytes(try converter.png(), name: source.name))
+        } else {
+            decoder = Decoder(try Decoder.Library(format, source), source)
         }
+        let (width, height) = try decoder.size()
+        try check((width, height), source)
         let rgb = try decoder.rgb(width: width, height: height)
         let stored = try Pixels(width: width, height: height, rgb: rgb, name: source.name)
         return try Orientation(of: source.bytes, format).applied(to: stored)
     }
+
+    private func check(_ size: (width: Int, height: Int), _ source: SourceBytes) throws(MediaError) {
+        guard max(size.width, size.height) <= Self.maxSide, size.width * size.height <= maxPixels else {
+            throw source.error(
+                .tooLarge, expected: "at most \(maxPixels) pixels, \(Self.maxSide) to a side",
+                found: "\(size.width)×\(size.height)",
+                remedy: "scale the picture down")
+        }
+    }
 }
 
-/// One of the two C decoders, over one source.
+/// One of the C decoders, over one source.
 private struct Decoder {
-    let source: SourceBytes
-    let isPNG: Bool
+    enum Library: String {
+        case png = "PNG"
+        case jpeg = "JPEG"
+        case webp = "WebP"
 
-    init(_ source: SourceBytes, _ format: MediaFormat) throws(MediaError) {
-        self.source = source
-        switch format {
-        case .png: isPNG = true
-        case .jpeg: isPNG = false
-        case .other(let found):
-            throw source.error(
-                .unsupported, expected: "PNG or JPEG", found: found, remedy: "convert it to PNG or JPEG")
-        case .unknown:
-            throw source.error(
-                source.bytes.isEmpty ? .empty : .unsupported, expected: "PNG or JPEG",
-                found: source.bytes.isEmpty ? "no bytes" : "neither (a picture is known by its first bytes)",
-                remedy: "give a picture, or convert it to PNG or JPEG")
+        /// - Throws: `MediaError` for a format that none of them reads.
+        init(_ format: MediaFormat, _ source: SourceBytes) throws(MediaError) {
+            switch format {
+            case .png: self = .png
+            case .jpeg: self = .jpeg
+            case .webp: self = .webp
+            case .other(let found):
+                throw source.error(
+                    .unsupported, expected: "a picture", found: found, remedy: "convert it to PNG or JPEG")
+            case .converted, .unknown:
+                let expected = "a picture (PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC, AVIF)"
+                throw source.error(
+                    source.bytes.isEmpty ? .empty : .unsupported, expected: expected,
+                    found: source.bytes.isEmpty ? "no bytes" : "none (a picture is known by its first bytes)",
+                    remedy: "give a picture, or convert it to PNG or JPEG")
+            }
         }
     }
 
+    let library: Library
+    let source: SourceBytes
+
+    init(_ library: Library, _ source: SourceBytes) { (self.library, self.source) = (library, source) }
+
     func size() throws(MediaError) -> (width: Int, height: Int) {
-        let readSize = isPNG ? png_read_size : jpeg_read_size
+        let readSize =
+            switch library {
+            case .png: png_read_size
+            case .jpeg: jpeg_read_size
+            case .webp: webp_read_size
+            }
         var (width, height): (UInt32, UInt32) = (0, 0)
         try check { readSize($0.baseAddress, $0.count, &width, &height, $1) }
         return (Int(width), Int(height))
@@ -76,7 +105,12 @@ private struct Decoder {
 
     /// - Parameters: what `size` returned.
     func rgb(width: Int, height: Int) throws(MediaError) -> [UInt8] {
-        let readRGB = isPNG ? png_read_rgb : jpeg_read_rgb
+        let readRGB =
+            switch library {
+            case .png: png_read_rgb
+            case .jpeg: jpeg_read_rgb
+            case .webp: webp_read_rgb
+            }
         var failure: MediaError?
         let rgb = [UInt8](unsafeUninitializedCapacity: width * height * 3) { rgb, count in
             do throws(MediaError) {
@@ -106,7 +140,10 @@ private struct Decoder {
         guard let code else { return }
         let reason = String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
         throw source.error(
-            code, expected: "a whole \(isPNG ? "PNG" : "JPEG") file", found: reason,
-            remedy: "export or download the picture again")
+            code,
+            expected: code == .unsupported
+                ? "a kind of \(library.rawValue) that is supported" : "a whole \(library.rawValue) file",
+            found: reason,
+            remedy: code == .unsupported ? "convert it to PNG" : "export or download the picture again")
     }
 }

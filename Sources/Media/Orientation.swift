@@ -1,73 +1,37 @@
 import Foundation
 
-/// How a stored picture must be turned to stand upright: the value of EXIF's tag 0x0112.
-/// Source: CIPA DC-008 (Exif 2.32), 4.6.4 A; TIFF 6.0, section 2, for the layout.
+/// How a stored picture must be turned to stand upright: the value of EXIF's tag 0x0112, or of XMP's `tiff:Orientation`.
+///
+/// As Pillow's `exif_transpose`: any numeric type of EXIF's tag counts, one of bytes or text does not, and XMP is asked only
+/// where EXIF has no such tag.
+///
+/// Source: CIPA DC-008 (Exif 2.32), 4.6.4 A; Pillow 13.0, `Image.getexif`, `ImageOps.exif_transpose`.
 enum Orientation: Int, CaseIterable {
     case upright = 1
     case mirrored, upsideDown, flipped, transposed, clockwise, transversed, counterclockwise
 
     /// `upright` where the file says nothing, or nothing intelligible.
     init(of bytes: Data, _ format: MediaFormat) {
-        let exif =
-            switch format {
-            case .jpeg: Self.jpegExif(bytes)
-            case .png: Self.pngExif(bytes)
-            case .other, .unknown: nil as Data?
+        let metadata = PictureMetadata(bytes, format)
+        let exif = metadata.exif.flatMap { TIFFDirectory(Data($0)) }
+        let value: Int? =
+            if let exif, exif.contains(0x0112) {
+                exif.number(0x0112).flatMap(Int.init(exactly:))
+            } else {
+                metadata.xmp.flatMap(Self.value(xmp:))
             }
-        self = exif.flatMap(Self.init(exif:)) ?? .upright
+        self = value.flatMap(Self.init(rawValue:)) ?? .upright
     }
 
-    private init?(exif: Data) {
-        let little: Bool
-        switch exif.prefix(2) {
-        case Data("II".utf8): little = true
-        case Data("MM".utf8): little = false
-        default: return nil
-        }
-        func number(at offset: Int, bytes: Int) -> Int? {
-            guard let field = exif.slice(at: offset, count: bytes) else { return nil }
-            return little ? field.reversed().bigEndianValue : field.bigEndianValue
-        }
-        guard let directory = number(at: 4, bytes: 4), let entries = number(at: directory, bytes: 2) else { return nil }
-        for entry in 0..<entries {
-            let start = directory + 2 + entry * 12
-            guard let tag = number(at: start, bytes: 2) else { return nil }
-            if tag == 0x0112 {
-                self.init(rawValue: number(at: start + 8, bytes: 2) ?? 0)
-                return
+    /// The digit of `tiff:Orientation="6"` or `<tiff:Orientation>6<`.
+    private static func value(xmp: Data) -> Int? {
+        var rest = xmp[...]
+        while let name = rest.firstRange(of: Data("tiff:Orientation".utf8)) {
+            rest = rest[name.upperBound...]
+            for opening in ["=\"", ">"] where rest.starts(with: opening.utf8) {
+                let digit = rest.dropFirst(opening.utf8.count).first ?? 0
+                if (0x30...0x39).contains(digit) { return Int(digit) - 0x30 }
             }
-        }
-        return nil
-    }
-
-    /// The APP1 segment before the first scan.
-    private static func jpegExif(_ bytes: Data) -> Data? {
-        var position = 2
-        while let head = bytes.slice(at: position, count: 4)?.map(Int.init), head[0] == 0xFF, head[1] != 0xDA {
-            if head[1] == 0xFF {  // a fill byte
-                position += 1
-                continue
-            }
-            let length = head[2] << 8 | head[3]  // counts itself
-            if head[1] == 0xE1, length >= 8, let segment = bytes.slice(at: position + 4, count: length - 2),
-                segment.starts(with: Data("Exif\0\0".utf8))
-            {
-                return Data(segment.dropFirst(6))
-            }
-            position += 2 + length
-        }
-        return nil
-    }
-
-    /// The eXIf chunk, wherever it stands.
-    private static func pngExif(_ bytes: Data) -> Data? {
-        var position = 8
-        while let head = bytes.slice(at: position, count: 8) {
-            let length = head.prefix(4).bigEndianValue
-            if head.suffix(4).elementsEqual("eXIf".utf8) {
-                return bytes.slice(at: position + 8, count: length).map { Data($0) }
-            }
-            position += 12 + length
         }
         return nil
     }
@@ -109,16 +73,4 @@ enum Orientation: Int, CaseIterable {
         }
         return try Pixels(width: newWidth, height: newHeight, rgb: rgb)
     }
-}
-
-extension Data {
-    /// `nil` where the data is too short for it.
-    fileprivate func slice(at offset: Int, count: Int) -> Data? {
-        guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else { return nil }
-        return self[startIndex + offset..<startIndex + offset + count]
-    }
-}
-
-extension Sequence<UInt8> {
-    fileprivate var bigEndianValue: Int { reduce(0) { $0 << 8 | Int($1) } }
 }

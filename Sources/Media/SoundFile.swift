@@ -87,15 +87,9 @@ struct SoundFile: ~Copyable, @unchecked Sendable {
                 found: code == noMPEGFrame ? "an MPEG header without a frame that decodes" : sentence(sf_strerror(nil)),
                 remedy: "export or download it again, or \(convert)")
         }
-        let found =
-            switch format {
-            case .png: "PNG"
-            case .jpeg: "JPEG"
-            case .other(let name): name
-            case .unknown: "something else"
-            }
         return source.error(
-            .unsupported, expected: "WAV, FLAC, OGG (Vorbis, Opus), MP3 or AIFF", found: found,
+            .unsupported, expected: "WAV, FLAC, OGG (Vorbis, Opus), MP3 or AIFF",
+            found: format.name ?? "something else",
             remedy: "if it has sound, \(convert)")
     }
 

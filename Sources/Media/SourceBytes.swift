@@ -4,13 +4,14 @@ import Foundation
 struct SourceBytes: Sendable {
     let name: String
     let bytes: Data
-    /// Whether they lie in a file that can be read again.
-    private let isMapped: Bool
+    /// The file that they lie in, if it can be read again.
+    let file: URL?
+    private var isMapped: Bool { file != nil }
 
     init(_ bytes: Data, name: String) {
         self.name = name
         self.bytes = bytes
-        isMapped = false
+        file = nil
     }
 
     /// A file is mapped, so that a long recording costs no memory; a pipe is read to its end.
@@ -23,7 +24,8 @@ struct SourceBytes: Sendable {
             guard fstat(handle.fileDescriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
                 throw Self.unreadable(name, "a directory")
             }
-            isMapped = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
+            let isMapped = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
+            self.file = isMapped ? file : nil
             // `mappedIfSafe` reads the file into memory on Linux.
             bytes = try isMapped ? Data(contentsOf: file, options: .alwaysMapped) : Self.readToEnd(handle, name)
         } catch let error as MediaError {

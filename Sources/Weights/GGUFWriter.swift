@@ -46,11 +46,14 @@ public struct GGUFWriter: ~Copyable {
     ) throws(CheckpointError) {
         self.path = path
         self.tensors = tensors
-        temporaryPath = "\(path).part"
-        descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        temporaryPath = Self.temporaryPath(path)
+        descriptor = open(temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw Self.error(path) }
         try write(Self.header(metadata, tensors))
     }
+
+    /// What the file is called until it is complete: no other process writes to it.
+    public static func temporaryPath(_ path: String) -> String { "\(path).\(getpid()).part" }
 
     deinit {
         guard descriptor >= 0 else { return }

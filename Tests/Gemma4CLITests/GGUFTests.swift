@@ -48,10 +48,25 @@ struct GGUFTests {
         #expect(outcome.status == 0, "\(outcome.messages)")
     }
 
+    @Test func takesTextAloneIfToldSo() async throws {
+        let outcome = try await Program(
+            "caption", "attachments/wide.png", "--model", model, "--no-mmproj"
+        ).run()
+        #expect(outcome.status == 69 && outcome.messages.contains("image"), "\(outcome.messages)")
+        #expect(!outcome.messages.contains("warning"))
+        struct Inspection: Decodable { let inputs: [String] }
+        let inspection = try await Program("inspect", model, "--no-mmproj", "--format", "json").run()
+        #expect(try inspection.decoded(as: Inspection.self).inputs == ["text"])
+    }
+
     @Test(
         arguments: [
             (["--model", "README.md"], 65, "README.md: expected a directory or a .gguf file, found another file"),
             (["--model", "none.gguf"], 66, "none.gguf: no such directory or file."),
+            (
+                ["--model", "E2B/checkpoint", "--mmproj", "a.gguf", "--no-mmproj"], 64,
+                "give either --mmproj or --no-mmproj"
+            ),
             (
                 ["--model", "E2B/checkpoint", "--mmproj", "none.gguf"], 65,
                 "none.gguf: expected a GGUF file as its text model"

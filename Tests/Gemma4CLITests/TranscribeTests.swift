@@ -231,7 +231,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
             message: "--format srt of several files needs -o with a folder"),
         Mistake(
             "transcribe", "a/x.wav", "b/x.wav", "-o", "out", status: 64,
-            message: "-o: the results of two files would both be out/x.txt"),
+            message: "-o: the results of two files would both be out/x.wav.txt"),
         Mistake(
             "transcribe", "a.wav", "--format", "srt", "--then", "Why?", status: 64,
             message: "--then: its answer goes into txt or json"),

@@ -152,7 +152,16 @@ struct GGUFModelTests {
         let folder = URL(filePath: directory.path, directoryHint: .isDirectory)
         #expect(try Gemma4Pipeline(contentsOf: folder).model.configuration.audioConfig != nil)
         try FileManager.default.copyItem(atPath: model, toPath: "\(directory.path)/other.gguf")
-        #expect(failure { try Gemma4Pipeline(contentsOf: folder) }.contains("config.json"))
+        #expect(
+            failure { try Gemma4Pipeline(contentsOf: folder) }
+                == "\(folder.path): expected one model, found 2: model.gguf, other.gguf. Give the path of one of them.")
+        for name in ["model.gguf", "other.gguf"] {
+            try FileManager.default.removeItem(atPath: "\(directory.path)/\(name)")
+        }
+        #expect(
+            failure { try Gemma4Pipeline(contentsOf: folder) }
+                == "\(folder.path): expected a model, found towers alone: mmproj-model.gguf. Its text model belongs beside them."
+        )
     }
 
     @Test func takesTextAloneWithoutTowers() throws {
@@ -182,7 +191,67 @@ struct GGUFModelTests {
         #expect(try chosen("mmproj-model.gguf") == "mmproj-model.gguf")
     }
 
+    /// Towers of another model beside it are passed over with a notice; where others fit, those are taken.
+    @Test func passesOverTowersOfAnotherModel() throws {
+        try export("31B", as: nil)
+        let foreign = "\(directory.path)/mmproj-of31B.gguf"
+        try FileManager.default.moveItem(atPath: projector, toPath: foreign)
+        try export("E2B", as: nil)
+        func chosen(textAlone: Bool = false) throws -> (name: String?, notices: [String]) {
+            var notices: [String] = []
+            let source = try ModelSource(contentsOf: URL(filePath: model), takesTextAlone: textAlone) {
+                notices.append($0)
+            }
+            guard case .gguf(_, let projector) = source else { return (nil, notices) }
+            return (projector.map { URL(filePath: $0.path).lastPathComponent }, notices)
+        }
+        #expect(try chosen().name == "mmproj-model.gguf")
+        try FileManager.default.removeItem(atPath: projector)
+        let other = try chosen()
+        #expect(other.name == nil && other.notices.count == 1)
+        #expect(
+            other.notices.first?.hasPrefix(
+                "\(model): text alone, since its towers are not these: \(foreign), clip.vision.projection_dim: expected 48"
+            ) == true, "\(other.notices)")
+        #expect(try Gemma4Pipeline(contentsOf: URL(filePath: model)).model.configuration.visionConfig == nil)
+        let alone = try chosen(textAlone: true)
+        #expect(alone.name == nil && alone.notices.isEmpty)
+        // A damaged one likewise.
+        try directory.write(Array("GGUF".utf8), to: "mmproj-of31B.gguf")
+        #expect(try chosen().notices.first?.contains(foreign) == true)
+    }
+
     // MARK: Files that do not fit
+
+    @Test func namesAdapters() throws {
+        let lora = URL(filePath: directory.path, directoryHint: .isDirectory)
+        try directory.write(#"{"base_model_name_or_path": "google/gemma-4-E2B-it"}"#.utf8, to: "adapter_config.json")
+        let message =
+            "\(lora.path): expected a whole model, found a LoRA adapter of google/gemma-4-E2B-it. Merge it into its base model, with peft's merge_and_unload say, and give the result."
+        #expect(failure { try Gemma4Pipeline(contentsOf: lora) } == message)
+        try directory.write("{}".utf8, to: "config.json")
+        #expect(failure { try Gemma4Pipeline(contentsOf: lora) } == message)
+        // Beside whole weights it is passed over, as by transformers without peft.
+        try directory.write("".utf8, to: "model.safetensors")
+        #expect(!failure { try Gemma4Pipeline(contentsOf: lora) }.contains("LoRA"))
+    }
+
+    @Test(arguments: [
+        (
+            [("general.architecture", GGUFValue.string("llama"))],
+            "general.architecture: expected \"gemma4\", found \"llama\" (another family of models)."
+        ),
+        (
+            [("general.architecture", .string("gemma4")), ("general.type", .string("adapter"))],
+            "general.type: expected \"model\", found \"adapter\" (a LoRA adapter, which holds changes to a model)."
+        ),
+    ])
+    func namesWhatAFileHoldsBeforeItsVocabulary(metadata: [(String, GGUFValue)], message: String) throws {
+        let path = "\(directory.path)/other.gguf"
+        let writer = try GGUFWriter(path, metadata: metadata.map { (key: $0, value: $1) }, tensors: [])
+        try writer.finish()
+        #expect(failure { try ModelSource(contentsOf: URL(filePath: path)) }.hasPrefix("\(path), \(message)"))
+    }
 
     @Test func refusesTowersOfAnotherModel() throws {
         try export("31B", as: nil)
@@ -201,7 +270,8 @@ struct GGUFModelTests {
         )
         #expect(
             failure { try Gemma4Pipeline(contentsOf: URL(filePath: towers)) }.hasPrefix(
-                "\(towers), tokenizer.ggml.model: expected \"gemma4\", found none."))
+                "\(towers), general.architecture: expected \"gemma4\", found \"clip\" (the towers of a model). Give its text model; "
+            ))
         #expect(
             failure {
                 try Gemma4Pipeline(

@@ -297,6 +297,18 @@ struct ConfigurationTests {
         ) { try ProcessorConfiguration(contentsOf: wrong) }
     }
 
+    @Test(arguments: [1, 80, 127, 129, 1_024])
+    func refusesOtherMelBandsThanTheTowerTakes(bands: Int) throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write(#"{"feature_extractor": {"feature_size": \#(bands)}}"#.utf8, to: "p.json")
+        #expect(
+            throws: CheckpointError(
+                .invalidValue, file: file, place: "feature_extractor.feature_size",
+                expected: "128, the mel bands that the audio tower takes", found: "\(bands)",
+                remedy: "Use the p.json published beside these weights.")
+        ) { try ProcessorConfiguration(contentsOf: file) }
+    }
+
     @Test(arguments: [(#""rescale_factor": 0.5"#, "0.5"), (#""do_rescale": false"#, "do_rescale false")])
     func refusesAnotherScaleOfPixels(key: String, found: String) throws {
         let directory = try TemporaryDirectory()

@@ -4,7 +4,7 @@ Pictures: what Pillow decodes, what torchvision resizes, what transformers' Gemm
 Sound: small files of every format, what soundfile and soxr make of them, what transformers' feature extractor answers.
 Large answers are stored as CRC-32 of their bytes with a few values to look at.
 
-Run: python make_media_goldens.py      (also needs ffmpeg, espeak-ng and cjpeg)
+Run: python make_media_goldens.py      (also needs ffmpeg, espeak-ng, cjpeg, and the package pillow-heif)
 """
 
 import io
@@ -16,6 +16,7 @@ import zlib
 
 import numpy as np
 import PIL.features
+import pillow_heif
 import soundfile
 import soxr
 import torch
@@ -137,17 +138,52 @@ def png_cases():
                     name = f"{kind}{depth}" + ("-trns" if transparent else "") + ("-interlaced" if interlaced else "")
                     yield f"{name}.png", data, expected
     samples = noise(5 * 7 * 3, 99).astype(np.uint16).reshape(5, 7, 3)
-    for orientation in (1, 6):
-        data = png(samples, 2, 8, False, chunk(b"eXIf", exif(orientation, ">")))
-        yield f"orientation{orientation}.png", data, pillow_rgb(data)
+    record = exif(6, ">")
+    profile = b"\nexif\n%8d\n%s\n" % (len(record) + 6, (b"Exif\0\0" + record).hex().encode())
+    itxt = b"XML:com.adobe.xmp\0\0\0\0\0" + xmp("element", 8)
+    extras = {
+        "orientation1": chunk(b"eXIf", exif(1, ">")), "orientation6": chunk(b"eXIf", record),
+        "exif-prefixed": chunk(b"eXIf", b"Exif\0\0" + record),
+        "exif-text": chunk(b"tEXt", b"exif\0" + record),
+        "raw-profile": chunk(b"tEXt", b"Raw profile type exif\0" + profile),
+        "raw-profile-compressed": chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(profile)),
+        "xmp": chunk(b"iTXt", itxt),
+        "xmp-compressed": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(xmp("attribute", 8))),
+        "exif-before-xmp": chunk(b"iTXt", itxt) + chunk(b"eXIf", exif(3, "<")),
+        "exif-before-profile": chunk(b"tEXt", b"Raw profile type exif\0" + profile) + chunk(b"eXIf", exif(3, "<")),
+    }
+    for name, extra in extras.items():
+        data = png(samples, 2, 8, False, extra)
+        yield f"{name}.png", data, pillow_rgb(data)
+    after = data[:-12] + chunk(b"eXIf", exif(8, "<")) + data[-12:]  # behind the image
+    after = after.replace(chunk(b"eXIf", exif(3, "<")), b"").replace(extras["raw-profile"], b"")
+    yield "exif-after-image.png", after, pillow_rgb(after)
 
 
-def exif(orientation, order):
-    """A TIFF with two entries, orientation the second."""
+def exif(orientation, order, type=3, code="H", count=1):
+    """A TIFF with two entries, orientation the second: `count` values of a type, struct's `code`."""
     mark = b"II" if order == "<" else b"MM"
+    values = orientation if isinstance(orientation, tuple) else (orientation,)
+    value = struct.pack(order + code * count, *(values * (count * len(code) // len(values)))[:count])
+    start, outside = 8 + 2 + 24 + 4, b""
+    if len(value) > 4:
+        value, outside = struct.pack(order + "I", start), value
     return (mark + struct.pack(order + "HI", 42, 8) + struct.pack(order + "H", 2)
             + struct.pack(order + "HHIHH", 0x0100, 3, 1, 9, 0)
-            + struct.pack(order + "HHIHH", 0x0112, 3, 1, orientation, 0) + struct.pack(order + "I", 0))
+            + struct.pack(order + "HHI", 0x0112, type, count) + value.ljust(4, b"\0") + struct.pack(order + "I", 0)
+            + outside)
+
+
+def exif_rational(numerator, denominator, order, type):
+    code = "II" if type == 5 else "ii"
+    record = exif(0, order, type, "Q")
+    return record[:-8] + struct.pack(order + code, numerator, denominator)
+
+
+def xmp(form, orientation):
+    value = (f'tiff:Orientation="{orientation}"/>' if form == "attribute"
+             else f"><tiff:Orientation>{orientation}</tiff:Orientation></rdf:Description>")
+    return (f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description {value}</rdf:RDF></x:xmpmeta>').encode()
 
 
 def scene(width, height, channels):
@@ -182,6 +218,35 @@ def jpeg_cases():
     for orientation in range(0, 10):  # 0 and 9 mean nothing
         order = "<" if orientation % 2 else ">"
         cases[f"orientation{orientation}"] = encode("RGB", (21, 10), exif=b"Exif\0\0" + exif(orientation, order))
+    records = {  # types that no camera should write, and what Pillow makes of them
+        "byte-le": exif(6, "<", 1, "B"), "byte-be": exif(6, ">", 1, "B"), "ascii": exif(0x36, "<", 2, "B"),
+        "undefined": exif(6, "<", 7, "B"), "long-le": exif(6, "<", 4, "I"), "long-be": exif(6, ">", 4, "I"),
+        "signed-byte": exif(6, "<", 6, "b"), "signed-short": exif(6, ">", 8, "h"), "signed-long": exif(6, ">", 9, "i"),
+        "negative": exif(-6, ">", 9, "i"), "ifd": exif(6, "<", 13, "I"), "float": exif(6.0, "<", 11, "f"),
+        "double": exif(6.0, ">", 12, "d"), "long8": exif(6, "<", 16, "Q"), "three-shorts": exif((6, 1, 1), "<", 3, "H", 3),
+        "rational": exif_rational(12, 2, "<", 5), "signed-rational": exif_rational(-12, -2, ">", 10),
+        "odd-rational": exif_rational(13, 2, "<", 5), "no-rational": exif_rational(6, 0, "<", 5),
+        "unknown-type": exif(6, "<", 99, "H"), "no-value": exif(6, "<", 3, "H", 1)[:26] + b"\0\0\0\0" + exif(6, "<")[30:],
+        "outside": exif(6, "<", 3, "H", 3)[:30] + b"\xff\xff\0\0" + exif(6, "<")[34:],
+        "twice-prefixed": b"Exif\0\0" + exif(6, "<"), "cut": exif(6, "<")[:28],
+    }
+    for name, record in records.items():
+        cases[f"exif-{name}"] = encode("RGB", (21, 10), exif=b"Exif\0\0" + record)
+    plain = encode("RGB", (21, 10))
+
+    def with_segments(*bodies):
+        return plain[:2] + b"".join(b"\xff\xe1" + struct.pack(">H", len(b) + 2) + b for b in bodies) + plain[2:]
+
+    packet = b"http://ns.adobe.com/xap/1.0/\0"
+    record = exif(6, "<", 12, "d", 1)[:-8] + struct.pack("<d", 6)
+    cases["xmp-attribute"] = with_segments(packet + xmp("attribute", 6))
+    cases["xmp-element"] = with_segments(packet + xmp("element", 8))
+    cases["xmp-after-exif"] = with_segments(b"Exif\0\0" + exif(3, "<"), packet + xmp("attribute", 6))
+    cases["xmp-after-odd-exif"] = with_segments(b"Exif\0\0" + exif(6, "<", 1, "B"), packet + xmp("attribute", 6))
+    cases["xmp-after-other-exif"] = with_segments(
+        b"Exif\0\0" + exif(6, "<").replace(b"\x12\1", b"\x13\1"), packet + xmp("attribute", 8))
+    cases["xmp-twice"] = with_segments(packet + xmp("attribute", 6), packet + xmp("attribute", 3))
+    cases["exif-in-two"] = with_segments(b"Exif\0\0" + record[:30], b"Exif\0\0" + record[30:])
     ppm = io.BytesIO()
     Image.fromarray(scene(45, 37, 3)).save(ppm, "PPM")
     cjpeg = ["cjpeg", "-sample", "1x2"]
@@ -190,11 +255,73 @@ def jpeg_cases():
         yield f"{name}.jpg", data, pillow_rgb(data)
 
 
+def encoded(image, format, **options):
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def webp_cases():
+    def encode(channels=3, size=(45, 37), **options):
+        return encoded(Image.fromarray(scene(*size, channels)), "WEBP", **options)
+
+    frames = [Image.fromarray(np.roll(scene(24, 18, 4), shift, 1)) for shift in (0, 5, 9)]
+    cases = {
+        "lossy": encode(), "lossless": encode(lossless=True), "alpha": encode(4, lossless=True),
+        "lossy-alpha": encode(4, quality=60), "exact-alpha": encode(4, lossless=True, exact=True),
+        "1x1": encode(size=(1, 1)), "3x50": encode(size=(3, 50)), "17x9": encode(size=(17, 9)),
+        "animated": encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True),
+        "orientation6": encode(size=(21, 10), exif=exif(6, "<")),
+        "orientation8": encode(size=(21, 10), exif=b"Exif\0\0" + exif(8, ">")),
+        "xmp": encode(size=(21, 10), xmp=xmp("element", 6)),
+    }
+    for name, data in cases.items():
+        yield f"{name}.webp", data, pillow_rgb(data)
+
+
+def converted_cases():
+    """Formats that other programs read for us.  AVIF and HEIC are compared within a tolerance."""
+    rgb, rgba = Image.fromarray(scene(45, 37, 3)), Image.fromarray(scene(45, 37, 4))
+    few = rgb.quantize(16)
+    frames = [Image.fromarray(np.roll(scene(24, 18, 3), shift, 1)).quantize(32) for shift in (0, 5, 9)]
+    hidden = few.copy()
+    hidden.info["transparency"] = 3
+    tiff = {"compression": "tiff_lzw"}
+    cases = {
+        "plain.gif": encoded(few, "GIF"), "grey.gif": encoded(rgb.convert("L"), "GIF"),
+        "transparent.gif": encoded(hidden, "GIF", transparency=3), "interlaced.gif": encoded(few, "GIF", interlace=1),
+        "animated.gif": encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]),
+        "rgb.bmp": encoded(rgb, "BMP"), "grey.bmp": encoded(rgb.convert("L"), "BMP"),
+        "palette.bmp": encoded(few, "BMP"), "1bit.bmp": encoded(rgb.convert("1"), "BMP"),
+        "rgb.tif": encoded(rgb, "TIFF"), "lzw.tif": encoded(rgb, "TIFF", **tiff),
+        "deflate.tif": encoded(rgb, "TIFF", compression="tiff_adobe_deflate"),
+        "packbits.tif": encoded(rgb, "TIFF", compression="packbits"), "grey.tif": encoded(rgb.convert("L"), "TIFF"),
+        "palette.tif": encoded(few, "TIFF", **tiff), "rgba.tif": encoded(rgba, "TIFF", **tiff),
+        "1bit.tif": encoded(rgb.convert("1"), "TIFF"),
+        "orientation6.tif": encoded(rgb, "TIFF", tiffinfo={0x0112: 6}, **tiff),
+        "xmp.tif": encoded(rgb, "TIFF", tiffinfo={700: xmp("attribute", 8)}),
+        "two-pages.tif": encoded(rgb, "TIFF", save_all=True, append_images=[rgb.rotate(180)], **tiff),
+        "444.avif": encoded(rgb, "AVIF", subsampling="4:4:4", quality=90), "alpha.avif": encoded(rgba, "AVIF", subsampling="4:4:4", quality=90),
+        "orientation6.avif": encoded(rgb, "AVIF", subsampling="4:4:4", quality=90, exif=exif(6, "<")),
+    }
+    moving = [Image.fromarray(np.roll(scene(45, 37, 3), shift, 1)) for shift in (0, 5, 9)]
+    cases["animated.avif"] = encoded(moving[0], "AVIF", save_all=True, append_images=moving[1:], subsampling="4:4:4",
+                                     quality=90)
+    pillow_heif.register_heif_opener()
+    cases["444.heic"] = encoded(rgb, "HEIF", chroma=444, quality=90)
+    cases["420.heic"] = encoded(rgb, "HEIF", quality=90)
+    cases["orientation6.heic"] = encoded(rgb, "HEIF", chroma=444, quality=90, exif=b"Exif\0\0" + exif(6, "<"))
+    for name, data in cases.items():
+        yield name, data, pillow_rgb(data)
+
+
 def pictures():
     answers = {}
-    for name, data, rgb in [*png_cases(), *jpeg_cases()]:
+    for name, data, rgb in [*png_cases(), *jpeg_cases(), *webp_cases(), *converted_cases()]:
         (HERE / "pictures" / name).write_bytes(data)
         answers[name] = {"width": rgb.shape[1], "height": rgb.shape[0], **summary(rgb)}
+        if name.endswith((".avif", ".heic")):  # other decoders round otherwise: more values to compare
+            answers[name]["probes"] = [[i, float(rgb.reshape(-1)[i])] for i in range(0, rgb.size, 61)]
     return answers
 
 

@@ -17,6 +17,18 @@ import Testing
         #expect(try JSONValue(parsing: value.json) == value)
     }
 
+    /// Identifiers of 64 bits without a sign, and longer ones, keep their digits.
+    @Test func largeIntegersKeepTheirDigits() throws {
+        let text = "[9223372036854775807, 9223372036854775808, -9223372036854775809, 123456789012345678901234567890]"
+        let value = try JSONValue(parsing: text)
+        #expect(
+            value == [
+                .integer(.max), .largeInteger("9223372036854775808"), .largeInteger("-9223372036854775809"),
+                .largeInteger("123456789012345678901234567890"),
+            ])
+        #expect(value.json == text)
+    }
+
     @Test(arguments: [
         ("", "line 1, column 1: expected a value, found the end of the text."),
         ("{\n  \"a\": tru}", "line 2, column 8: expected a value, found 't'."),
@@ -27,7 +39,6 @@ import Testing
         ("[01]", "line 1, column 3: expected ',' or ']', found '1'."),
         ("[1.]", "line 1, column 4: expected a digit, found ']'."),
         ("1e999", "line 1, column 1: expected a number within the range of a double, found 1e999."),
-        ("9223372036854775808", "line 1, column 1: expected an integer of 64 bits, found 9223372036854775808."),
         ("\"a", "line 1, column 3: expected '\"' at the end of a string, found the end of the text."),
         ("\"a\nb\"", "line 1, column 3: expected '\"' at the end of a string, found byte 0xA."),
         (#""\x""#, "line 1, column 3: expected one of \" \\ / b f n r t u after '\\', found 'x'."),

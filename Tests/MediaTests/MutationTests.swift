@@ -70,7 +70,7 @@ import Testing
         return ogg
     }
 
-    @Test(arguments: [".png", ".jpg"])
+    @Test(arguments: [".png", ".jpg", ".webp"])
     func pictures(suffix: String) throws {
         var (read, refused) = (0, 0)
         try mutants(of: goldens("pictures", suffix), seed: 21) { mutant in

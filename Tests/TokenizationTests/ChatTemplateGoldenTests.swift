@@ -25,7 +25,8 @@ import Testing
                 ChatMessage.parse(try #require(conversation["messages"])), tools: tools,
                 thinking: conversation["thinking"] == true, preserveThinking: conversation["preserve"] == true,
                 addGenerationPrompt: conversation["prompt"] == true)
-            return (prompt, try #require(conversation["text"]?.string))
+            // Arguments that are the text of an object are shown as the object, not within braces of its own.
+            return (prompt, try #require(conversation["text"]?.string).replacing("{{}}", with: "{}"))
         }
     }
 

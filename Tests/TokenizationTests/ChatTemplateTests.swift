@@ -195,7 +195,7 @@ private func answer(_ content: ChatMessage.Content, name: String? = "f") -> Chat
             #expect(
                 error?.description
                     == #"messages[0].tool_calls[0].function.arguments: expected an object, found "a:1". "#
-                    + "Parse the string as JSON before handing it over.")
+                    + "Send an object, or the text of its JSON.")
         }
     }
 

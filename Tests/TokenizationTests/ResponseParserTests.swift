@@ -57,21 +57,57 @@ import Testing
             (#"call:f{a:<|"|>{b:1},[c]:"d"\#n<|"|>,e:1}"#, "f", ["a": "{b:1},[c]:\"d\"\n", "e": 1]),
             (#"call:f{<|"|>a<|"|>:{b:{c:[]}},d:[{},[]]}"#, "f", ["a": ["b": ["c": []]], "d": [[:], []]]),
             ("call:f{a:two words,b:12:30,c:1.5.2,d:}", "f", ["a": "two words", "b": "12:30", "c": "1.5.2", "d": ""]),
-            ("call:f{a:123456789012345678901234567890}", "f", ["a": "123456789012345678901234567890"]),
+            (
+                "call:f{a:-123456789012345678901234567890}", "f",
+                ["a": .largeInteger("-123456789012345678901234567890")]
+            ),
             (#"call:f{a:<|"|>not closed"#, "f", ["a": "not closed"]),
             ("call:f{a:[1,{b:2", "f", ["a": [1, ["b": 2]]]),
             ("call:f{x:{a:[1},b:2}", "f", ["x": ["a": [1]], "b": 2]),
             (#"call:f{a:<|"|>x<|"|>junk,b:1}"#, "f", ["a": "x", "b": 1]),
+            (#"call:find{q:"a,b:c"}"#, "find", ["q": "a,b:c"]),
+            (#"call:find{q:"say \"so\"",note:<|"|>as "is"<|"|>}"#, "find", ["q": #"say "so""#, "note": #"as "is""#]),
+            (#"call:f{"two words":2,"a:b" : ["x,]","é\u00e9\n"]}"#, "f", ["two words": 2, "a:b": ["x,]", "éé\n"]]),
+            (#"call:f{a:"x" and "y",b:"}"#, "f", ["a": #""x" and "y""#, "b": "\""]),
+            ("call:f{a:\"two\nlines\"}", "f", ["a": "two\nlines"]),
+            ("call:f{id:18446744073709551615}", "f", ["id": .largeInteger("18446744073709551615")]),
+            (
+                #"call:echo{text:<|"|>write <|tool_call>call:f{}<tool_call|> here<|"|>}"#, "echo",
+                ["text": "write <|tool_call>call:f{}<tool_call|> here"]
+            ),
             ("call:f{a:1,a:2}", "f", ["a": 2]),
             ("call:f{a:1,}", "f", ["a": 1]),
             ("call:f{nothing", "f", [:]),
-            ("", "", [:]),
         ] as [(String, String, JSONValue)])
     func readsCalls(text: String, name: String, arguments: JSONValue) throws {
         let response = try parse("<|tool_call>\(text)<tool_call|><|tool_response>")
         #expect(response == Response(content: "", reasoning: nil, toolCalls: [Call(name: name, arguments: arguments)]))
-        // A stop in place of the closing marker gives the same.
-        #expect(try parse("<|tool_call>\(text)<eos>") == response)
+        // A stop in place of the closing marker gives the same if the braces are closed; else what is missing is not known.
+        let stopped = try parse("<|tool_call>\(text)<eos>")
+        #expect(text.hasSuffix("}") ? stopped == response : stopped.toolCalls.isEmpty && stopped.cutToolCall == text)
+    }
+
+    @Test func readsSeveralCallsOfOneBlock() throws {
+        let calls = [Call(name: "a", arguments: ["x": 1]), Call(name: "b", arguments: ["y": 2])]
+        for between in ["", " ", ",", "\n"] {
+            #expect(try parse("<|tool_call>call:a{x:1}\(between)call:b{y:2}<tool_call|>").toolCalls == calls)
+        }
+        // Of two the whole one counts.
+        #expect(try parse("<|tool_call>call:a{x:1}call:b{y:2").toolCalls == [calls[0]])
+    }
+
+    /// Half a call is none, wherever it is cut: what would it remove?
+    @Test func aCallThatIsCutIsNone() throws {
+        #expect(try parse("Well<|tool_call>") == Response(content: "Well", reasoning: nil, toolCalls: []))
+        #expect(try parse("<|tool_call><tool_call|>").toolCalls.isEmpty)
+        let tokenizer = try Tokenizer.chat()
+        let whole = #"call:remove{path:<|"|>/srv/data<|"|>,force:"yes",in:[{a:1}]}"#
+        let ids = tokenizer.encode("<|tool_call>\(whole)", parseSpecial: true)
+        for count in 2..<ids.count {
+            let response = ResponseParser.parse(Array(ids.prefix(count)), tokenizer)
+            #expect(response.toolCalls.isEmpty && response.cutToolCall?.isEmpty == false, "\(count) tokens")
+        }
+        #expect(ResponseParser.parse(ids, tokenizer).toolCalls.map(\.name) == ["remove"])
     }
 
     @Test func readsSeveralCallsAndTheThoughtBefore() throws {
@@ -86,7 +122,7 @@ import Testing
     }
 
     @Test func survivesDeepNesting() throws {
-        let response = try parse("<|tool_call>call:f{a:" + String(repeating: "[", count: 10_000))
+        let response = try parse("<|tool_call>call:f{a:" + String(repeating: "[", count: 10_000) + "<tool_call|>")
         #expect(response.toolCalls.count == 1)
     }
 
@@ -127,7 +163,10 @@ import Testing
                 Double.random(in: -1...1, using: &random)
                     * [1e-12, 1, 1e9, 1e30][Int.random(in: 0..<4, using: &random)])
         case 3, 4:
-            let words = ["a", " ", "{", "}", "[", "]", ",", ":", "\n", "\"", "true", "12", "é", "👩‍👩‍👧", "<|turn>", "\\"]
+            let words = [
+                "a", " ", "{", "}", "[", "]", ",", ":", "\n", "\"", "\",", "call:", "true", "12", "é", "👩‍👩‍👧", "<|turn>",
+                "\\",
+            ]
             return .string(
                 (0..<Int.random(in: 0...5, using: &random)).map { _ in words.randomElement(using: &random) ?? "" }
                     .joined())

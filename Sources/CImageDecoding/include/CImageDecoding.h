@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/// PNG and JPEG in memory to 8-bit RGB.  Here and not in Swift because libpng and libjpeg report errors by longjmp,
+/// PNG, JPEG and WebP in memory to 8-bit RGB.  Here and not in Swift because libpng and libjpeg report errors by longjmp,
 /// which must not cross Swift frames.  Nothing here keeps state between calls, prints, or outlives a failed call.
 
 typedef enum {
@@ -21,6 +21,7 @@ enum { image_message_size = 256 };
 /// On failure `message` (image_message_size bytes) holds the library's reason.
 image_status png_read_size(const uint8_t *bytes, size_t count, uint32_t *width, uint32_t *height, char *message);
 image_status jpeg_read_size(const uint8_t *bytes, size_t count, uint32_t *width, uint32_t *height, char *message);
+image_status webp_read_size(const uint8_t *bytes, size_t count, uint32_t *width, uint32_t *height, char *message);
 
 /// rgb [height, width, 3]: every pixel, written whole if and only if the result is image_ok.
 ///
@@ -29,9 +30,17 @@ image_status jpeg_read_size(const uint8_t *bytes, size_t count, uint32_t *width,
 ///
 /// JPEG: libjpeg's defaults (islow inverse DCT, fancy upsampling); four channels are taken for Adobe's inverted CMYK,
 /// as Pillow does.  Orientation and ICC profile are not applied.  Damage that libjpeg itself repairs is not an error.
+///
+/// WebP: the first frame of an animation; alpha as of PNG.
 image_status png_read_rgb(
     const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
 image_status jpeg_read_rgb(
     const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
+image_status webp_read_rgb(
+    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
+
+/// zlib's format, whole, into text [capacity].
+/// Returns the bytes written; 0 if there are none, more than `capacity`, or the data is damaged.
+size_t image_inflate(const uint8_t *bytes, size_t count, uint8_t *text, size_t capacity);
 
 #endif

@@ -148,12 +148,19 @@ extension ModelConfiguration {
         try self.init(ConfigurationObject(file: text.path, path: "", members: root.members, origins: origins))
     }
 
-    private static func checkArchitecture(_ file: GGUFShards) throws(CheckpointError) {
+    /// - Throws: `CheckpointError` naming what the file holds, if that is no text model of the family.
+    public static func checkArchitecture(_ file: GGUFShards) throws(CheckpointError) {
         let architecture = file.metadata["general.architecture"]?.string
+        if file.metadata["general.type"]?.string == "adapter" {
+            throw CheckpointError(
+                .unsupportedModel, file: file.path, place: "general.type", expected: "\"model\"",
+                found: "\"adapter\" (a LoRA adapter, which holds changes to a model)",
+                remedy: "Merge it into its base model, with llama.cpp's llama-export-lora say, and give the result.")
+        }
         guard architecture != "gemma4" else { return }
         let kind =
             switch architecture {
-            case "clip": "the towers of a model: give it as the projector, beside its text model"
+            case "clip": "the towers of a model"
             case "gemma4-assistant": "a draft model of Gemma 4, which only runs beside the model it drafts for"
             case "gemma3n": "Gemma 3n, an older family with other layers"
             case "gemma3": "Gemma 3, an older family with other layers"
@@ -163,10 +170,13 @@ extension ModelConfiguration {
         throw CheckpointError(
             .unsupportedModel, file: file.path, place: "general.architecture", expected: "\"gemma4\"",
             found: architecture.map { "\"\($0)\" (\(kind))" } ?? "none",
-            remedy: "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B.")
+            remedy: architecture == "clip"
+                ? "Give its text model; the towers are found beside that, or named as its projector (--mmproj)."
+                : "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B.")
     }
 
-    private static func checkProjector(_ projector: GGUFShards, of text: GGUFShards) throws(CheckpointError) {
+    /// - Throws: `CheckpointError` if these are no towers, or those of another model.
+    public static func checkProjector(_ projector: GGUFShards, of text: GGUFShards) throws(CheckpointError) {
         let architecture = projector.metadata["general.architecture"]?.string
         guard architecture == "clip" else {
             throw CheckpointError(

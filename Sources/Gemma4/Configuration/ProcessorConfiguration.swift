@@ -66,6 +66,11 @@ extension MelSpectrogram.Configuration {
         self.init()
         samplingRate = try object.integerIfPresent("sampling_rate", in: 1...1_000_000) ?? samplingRate
         featureSize = try object.integerIfPresent("feature_size", in: 1...4_096) ?? featureSize
+        guard featureSize == SubsampleConvolution.melBins else {
+            throw object.invalid(
+                "feature_size", expected: "\(SubsampleConvolution.melBins), the mel bands that the audio tower takes",
+                found: "\(featureSize)")
+        }
         frameLength = try object.integerIfPresent("frame_length", in: 1...65_536) ?? frameLength
         hopLength = try object.integerIfPresent("hop_length", in: 1...65_536) ?? hopLength
         fftLength = try object.integerIfPresent("fft_length", in: 1...65_536) ?? fftLength

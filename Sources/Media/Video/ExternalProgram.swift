@@ -1,24 +1,36 @@
 import Foundation
 
-/// A program that is not ours and may not be there: `ffmpeg` and `ffprobe`, which read what libsndfile does not.
+/// A program that is not ours and may not be there: `ffmpeg` and `ffprobe`, which read what libsndfile does not, and others that
+/// read pictures.
 struct ExternalProgram: Sendable {
     private let executable: URL
 
     /// Looks for it in the folders of `PATH`.
     ///
-    /// - Parameter source: what errors call the file that needs it.
-    init(_ name: String, for source: String, path: String? = ProcessInfo.processInfo.environment["PATH"])
-        throws(MediaError)
-    {
+    /// - Parameters:
+    ///   - names: what it may be called.
+    ///   - source: what errors call the file that needs it.
+    ///   - kind: what it reads.
+    ///   - packages: Debian's and Homebrew's.
+    init(
+        _ names: [String], for source: String, reads kind: String,
+        packages: (apt: String, brew: String) = ("ffmpeg", "ffmpeg"),
+        path: String? = ProcessInfo.processInfo.environment["PATH"]
+    ) throws(MediaError) {
         let folders = (path ?? "").split(separator: ":").map(String.init)
-        let found = folders.map { "\($0)/\(name)" }.first { FileManager.default.isExecutableFile(atPath: $0) }
+        let found = names.flatMap { name in folders.map { "\($0)/\(name)" } }
+            .first { FileManager.default.isExecutableFile(atPath: $0) }
         guard let found else {
             throw MediaError(
-                code: .missingProgram, source: source, expected: "\(name) on the PATH, which reads films",
+                code: .missingProgram, source: source, expected: "\(names[0]) on the PATH, which reads \(kind)",
                 found: "none",
-                remedy: "install it with: apt-get install ffmpeg, or: brew install ffmpeg")
+                remedy: "install it with: apt-get install \(packages.apt), or: brew install \(packages.brew)")
         }
         executable = URL(filePath: found)
+    }
+
+    init(_ name: String, for source: String, reads kind: String = "films") throws(MediaError) {
+        try self.init([name], for: source, reads: kind)
     }
 
     /// `PATH` as an argument: no protocol but a file's, and no option.
@@ -60,12 +72,16 @@ struct ExternalProgram: Sendable {
             process.waitUntilExit()
             guard process.terminationStatus == 0 else {
                 throw MediaError(
-                    code: .malformed, source: source, expected: "a file that ffmpeg reads",
+                    code: .malformed, source: source,
+                    expected: "a file that \(process.executableURL?.lastPathComponent ?? "the program") reads",
                     found: messages.first ?? "one at which it ends with code \(process.terminationStatus)",
                     remedy: "check the file")
             }
             return Data()
         }
+
+        /// The first line that the program said of the file, if it said anything; waits until it has ended.
+        var complaint: String? { messages.first }
 
         /// Exactly `count` bytes; fewer at the end.
         func readExactly(_ count: Int) throws(MediaError) -> Data {

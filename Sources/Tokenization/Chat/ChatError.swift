@@ -7,6 +7,10 @@ public struct ChatError: Error, Hashable, Sendable, CustomStringConvertible {
         /// A value is of another kind than its key asks for.
         case invalidValue
         case unknownRole
+        /// A key that nobody reads, with data in it.
+        case unknownKey
+        /// There is no text to go on with.
+        case nothingToContinue
         case unknownPartType
         /// A part, message or value that the checkpoint's generation of the format cannot show.
         case notInThisFormat

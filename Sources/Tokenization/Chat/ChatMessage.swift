@@ -60,6 +60,35 @@ public struct ChatMessage: Sendable, Hashable {
     public init(_ role: Role, parts: [ContentPart]) { self.init(role, .parts(parts)) }
 }
 
+extension ChatMessage {
+    /// Whether an assistant has said something that can be gone on with.
+    public var canBeContinued: Bool {
+        guard role == .assistant else { return false }
+        switch content {
+        case .text: return true
+        case .parts(let parts): return parts.contains { if case .text = $0.kind { true } else { false } }
+        case nil, .value: return false
+        }
+    }
+
+    /// With a scalar behind its text, the last one of several.
+    func marked(_ mark: Unicode.Scalar) -> ChatMessage {
+        var message = self
+        switch content {
+        case .text(let text): message.content = .text(text + String(mark))
+        case .parts(var parts):
+            for index in parts.indices.reversed() {
+                guard case .text(let text) = parts[index].kind else { continue }
+                parts[index] = .text(text + String(mark))
+                break
+            }
+            message.content = .parts(parts)
+        case nil, .value: break
+        }
+        return message
+    }
+}
+
 /// What a placeholder in a prompt stands for.
 public enum Medium: String, Sendable, CaseIterable {
     case image, audio, video

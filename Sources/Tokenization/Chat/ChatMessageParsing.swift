@@ -33,14 +33,17 @@ extension ChatMessage {
         }
         var messages: [ChatMessage] = []
         for (index, value) in values.enumerated() {
-            let reader = KeyReader(value, message: index, key: "")
-            messages.append(try ChatMessage(reader))
+            messages.append(try ChatMessage(KeyReader(value, message: index, key: "")))
         }
         return messages
     }
 
     private init(_ reader: KeyReader) throws(ChatError) {
         try reader.expectObject()
+        try reader.refuseOthers([
+            "role", "content", "images", "reasoning", "reasoning_content", "thinking", "tool_calls", "tool_responses",
+            "tool_call_id", "name", "tool_name",
+        ])
         let name = try reader.requiredString("role")
         // Google's own word for the assistant.
         guard let role = name == "model" ? .assistant : Role(rawValue: name) else {
@@ -48,12 +51,31 @@ extension ChatMessage {
         }
         self.role = role
         content = try Self.content(reader["content"], role: role)
+        try addImages(reader)
         let reasoning = try reader.string("reasoning") ?? ""
-        self.reasoning = reasoning.isEmpty ? try reader.string("reasoning_content") : reasoning
+        self.reasoning = reasoning.isEmpty ? try reader.string("reasoning_content", "thinking") : reasoning
         for call in try reader.array("tool_calls") { toolCalls.append(try ToolCall(call)) }
         for response in try reader.array("tool_responses") { toolResponses.append(try ToolResponse(response)) }
         toolCallId = try reader.string("tool_call_id")
-        self.name = try reader.string("name")
+        self.name = try reader.string("name", "tool_name")
+    }
+
+    /// Ollama's form: pictures beside the text, in base64. They come before it.
+    private mutating func addImages(_ reader: KeyReader) throws(ChatError) {
+        let images = try reader.array("images")
+        guard !images.isEmpty else { return }
+        var parts: [ContentPart] = []
+        for image in images {
+            guard case .string(let text) = image.value else { throw image.error(.invalidValue, expected: "a string") }
+            // A path has a dot, which is no digit of base64.
+            let isBase64 = !text.contains(".") && !text.hasPrefix("data:")
+            parts.append(.image(isBase64 ? "data:;base64,\(text)" : text))
+        }
+        switch content {
+        case .text(let text): content = .parts(parts + (text.isEmpty ? [] : [.text(text)]))
+        case .parts(let others): content = .parts(parts + others)
+        case nil, .value: content = .parts(parts)
+        }
     }
 
     private static func content(_ reader: KeyReader, role: Role) throws(ChatError) -> Content? {
@@ -68,6 +90,7 @@ extension ChatMessage {
         case .boolean(let value) where role == .tool: return .value(.boolean(value))
         case .integer(let value) where role == .tool: return .value(.integer(value))
         case .number(let value) where role == .tool: return .value(.number(value))
+        case .largeInteger(let digits) where role == .tool: return .value(.largeInteger(digits))
         default:
             throw reader.error(
                 .invalidValue, expected: "a string or an array of parts",
@@ -81,11 +104,16 @@ extension ChatMessage.ToolCall {
         try reader.expectObject()
         let function = reader["function"]
         try function.expectObject()
+        try reader.refuseOthers(["id", "type", "index", "function"])
+        try function.refuseOthers(["name", "arguments", "index"])
         id = try reader.string("id")
         name = try function.requiredString("name")
         arguments = function["arguments"].value ?? .null
         switch arguments {
-        case .object, .null, .string: break
+        case .object, .null: break
+        // OpenAI's form: an object as the text of its JSON. Any other text is for the template.
+        case .string(let text):
+            if case .object(let members)? = try? JSONValue(parsing: text) { arguments = .object(members) }
         default: throw function.error(.invalidValue, "arguments", expected: "an object")
         }
     }
@@ -94,6 +122,7 @@ extension ChatMessage.ToolCall {
 extension ChatMessage.ToolResponse {
     fileprivate init(_ reader: KeyReader) throws(ChatError) {
         try reader.expectObject()
+        try reader.refuseOthers(["name", "response"])
         guard let response = reader["response"].value else {
             throw reader.error(.missingKey, "response", expected: "a value")
         }
@@ -106,7 +135,8 @@ extension ContentPart {
     fileprivate init(_ reader: KeyReader) throws(ChatError) {
         try reader.expectObject()
         let kind: Kind
-        switch try reader.requiredString("type") {
+        let type = try reader.requiredString("type")
+        switch type {
         case "text": kind = .text(try reader.requiredString("text"))
         case "image": kind = .medium(.image, reference: try reader.reference("image"))
         case "audio": kind = .medium(.audio, reference: try reader.reference("audio"))
@@ -117,17 +147,38 @@ extension ContentPart {
             throw reader.error(
                 .unknownPartType, "type", expected: "text, image, audio, video, image_url or input_audio")
         }
+        let places: Set = ["type", "image", "audio", "video", "url", "path", "base64", "image_url", "input_audio"]
+        try reader.refuseOthers(type == "text" ? ["type", "text"] : places)
+        if case .medium(let medium, _) = kind {
+            // What another kind's key holds would be dropped.
+            for other in Medium.allCases where other != medium {
+                try reader.refuseData(other.rawValue)
+                if let spelling = other.spelling { try reader.refuseData(spelling) }
+            }
+        }
         self.init(kind, json: reader.value ?? .null)
     }
 }
 
+extension Medium {
+    /// What other services call a part of it.
+    fileprivate var spelling: String? {
+        switch self {
+        case .image: "image_url"
+        case .audio: "input_audio"
+        case .video: nil
+        }
+    }
+}
+
 /// A value and where it stands, so that every error can name its message and its path of keys.
-private struct KeyReader {
+struct KeyReader {
     let value: JSONValue?
-    let message: Int
+    /// Nil outside messages.
+    let message: Int?
     let key: String
 
-    init(_ value: JSONValue?, message: Int, key: String) {
+    init(_ value: JSONValue?, message: Int?, key: String) {
         self.value = value
         self.message = message
         self.key = key
@@ -141,18 +192,35 @@ private struct KeyReader {
         }
     }
 
+    /// Refuses data under any other key: nobody would look at it.
+    func refuseOthers(_ known: Set<String>) throws(ChatError) {
+        guard case .object(let members)? = value else { return }
+        for member in members where !known.contains(member.key) { try refuseData(member.key) }
+    }
+
+    /// Refuses what this key holds, unless it is nothing: null, false, or empty.
+    func refuseData(_ name: String) throws(ChatError) {
+        switch self[name].value {
+        case nil, .null?, .boolean(false)?, .string("")?, .array([])?, .object([])?: return
+        default: throw error(.unknownKey, name, expected: "no such key", remedy: "It is not read; leave it out.")
+        }
+    }
+
     func requiredString(_ name: String) throws(ChatError) -> String {
         guard let text = try string(name) else { throw error(.missingKey, name, expected: "a string") }
         return text
     }
 
-    /// Nil if the key is absent or null.
-    func string(_ name: String) throws(ChatError) -> String? {
-        switch self[name].value {
-        case nil, .null?: return nil
-        case .string(let text): return text
-        default: throw error(.invalidValue, name, expected: "a string")
+    /// The first of these keys that is there and not null; nil if none is.
+    func string(_ names: String...) throws(ChatError) -> String? {
+        for name in names {
+            switch self[name].value {
+            case nil, .null?: continue
+            case .string(let text): return text
+            default: throw error(.invalidValue, name, expected: "a string")
+            }
         }
+        return nil
     }
 
     /// Empty if the key is absent or null.
@@ -183,6 +251,7 @@ private struct KeyReader {
         case nil, .null?: return try reference(plainName)
         case .string(let text): return text
         case .object:
+            try source.refuseOthers(["url", "detail", "data", "format"])
             if let url = try source.string("url") { return url }
             guard let data = try source.string("data") else {
                 throw source.error(.missingKey, "url", expected: "a string")

@@ -52,11 +52,25 @@ public struct ChatTemplate: Sendable, Hashable {
     ///   - thinking: whether the model may think before it answers.
     ///   - preserveThinking: keeps the thoughts of earlier turns that called tools. Since July.
     ///   - addGenerationPrompt: whether the assistant speaks next.
+    ///   - continueFinalMessage: ends the prompt where the text of the last message ends, for the model to go on with it.
     /// - Throws: `ChatError` where the template of this generation would fail, or would lose a medium without a word.
     public func render(
         _ messages: [ChatMessage], tools: [JSONValue] = [], thinking: Bool = false, preserveThinking: Bool = false,
-        addGenerationPrompt: Bool = true
+        addGenerationPrompt: Bool = true, continueFinalMessage: Bool = false
     ) throws(ChatError) -> RenderedPrompt {
+        if continueFinalMessage {
+            let marked = Array(messages.dropLast()) + messages.suffix(1).map { $0.marked(Self.endMark) }
+            var prompt = try render(
+                marked, tools: tools, thinking: thinking, preserveThinking: preserveThinking,
+                addGenerationPrompt: false)
+            guard prompt.cut(at: Self.endMark) else {
+                throw ChatError(
+                    .nothingToContinue, message: messages.isEmpty ? nil : messages.count - 1, key: "content",
+                    expected: "text to continue", found: "none that the chat format shows",
+                    remedy: "Leave out --continue-final-message, or give the last message a text.")
+            }
+            return prompt
+        }
         var prompt = RenderedPrompt()
         prompt.control("<bos>")
         let opensWithSystem = messages.first.map { $0.role == .system || $0.role == .developer } ?? false
@@ -83,6 +97,12 @@ public struct ChatTemplate: Sendable, Hashable {
         if addGenerationPrompt { open(&prompt, after: ending, thinking: thinking) }
         return prompt
     }
+
+    /// Stands behind the text that is gone on with, so that it can be found again whatever the template makes of it: a
+    /// scalar of private use, no space that would be trimmed.
+    ///
+    /// Source: transformers 5.23, `chat_template_utils.py`, `continue_final_message_tag`.
+    private static let endMark: Unicode.Scalar = "\u{10FFFD}"
 
     private func open(_ prompt: inout RenderedPrompt, after ending: TurnWriter.Ending, thinking: Bool) {
         switch ending {

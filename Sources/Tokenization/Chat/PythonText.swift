@@ -15,6 +15,7 @@ extension JSONValue {
         case .null: "None"
         case .boolean(let value): value ? "True" : "False"
         case .integer(let value): String(value)
+        case .largeInteger(let digits): digits
         case .number(let value): value.pythonText
         case .string(let text): text.pythonRepresentation
         case .array(let values): "[" + values.map(\.pythonRepresentation).joined(separator: ", ") + "]"
@@ -31,6 +32,7 @@ extension JSONValue {
         case .null: false
         case .boolean(let value): value
         case .integer(let value): value != 0
+        case .largeInteger: true
         case .number(let value): value != 0
         case .string(let text): !text.isEmpty
         case .array(let values): !values.isEmpty
@@ -117,7 +119,7 @@ extension String {
 
 extension Unicode.Scalar {
     /// Python's `isspace`: Unicode's white space and the four information separators.
-    fileprivate var isPythonSpace: Bool { properties.isWhitespace || (0x1C...0x1F).contains(value) }
+    var isPythonSpace: Bool { properties.isWhitespace || (0x1C...0x1F).contains(value) }
 
     fileprivate var isPythonPrintable: Bool {
         switch properties.generalCategory {

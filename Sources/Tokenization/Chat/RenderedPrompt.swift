@@ -89,6 +89,27 @@ public struct RenderedPrompt: Sendable, Hashable {
         control("<|\"|>")
     }
 
+    /// Ends the prompt where this scalar stands last, without it, what is behind it, or space before it.
+    ///
+    /// - Returns: whether it is there.
+    mutating func cut(at mark: Unicode.Scalar) -> Bool {
+        while let piece = pieces.popLast() {
+            guard case .text(let text) = piece, let place = text.unicodeScalars.lastIndex(of: mark) else { continue }
+            self.text(String(text.unicodeScalars[..<place]))
+            while case .text(let rest) = pieces.last {
+                pieces.removeLast()
+                let end = rest.unicodeScalars.lastIndex { !$0.isPythonSpace }
+                if let end {
+                    pieces.append(.text(String(rest.unicodeScalars[...end])))
+                    break
+                }
+            }
+            opensThought = false
+            return true
+        }
+        return false
+    }
+
     mutating func append(_ other: RenderedPrompt) {
         for piece in other.pieces {
             if case .text(let text) = piece { self.text(text) } else { pieces.append(piece) }

@@ -18,6 +18,8 @@ public struct ResponseParser: Sendable {
         /// Text of the token that ended a header, after its newline.
         var prefix = ""
         var ids: [Int] = []
+        /// Of a call: whether a marker ended it.
+        var isEnded = false
     }
 
     private let tokenizer: Tokenizer
@@ -25,6 +27,8 @@ public struct ResponseParser: Sendable {
     private let ends: Set<Int>
     private var state: State
     private var sections: [Section] = []
+    /// Whether the call that is being written has opened a string and not closed it.
+    private var isInQuotes = false
     private var header: StreamingDecoder
     private var channelName = ""
 
@@ -56,6 +60,8 @@ public struct ResponseParser: Sendable {
             state = .ended
             return .control
         }
+        // Markers within a string that a call quotes are the string's.
+        if state == .call, isInQuotes { return keep(id, as: .toolCall) }
         if id == callStart {
             enter(.call)
             return .control
@@ -63,6 +69,7 @@ public struct ResponseParser: Sendable {
         switch state {
         case .call:
             if id == callEnd {
+                sections[sections.count - 1].isEnded = true
                 enter(.content)
                 return .control
             }
@@ -87,11 +94,12 @@ public struct ResponseParser: Sendable {
         }
     }
 
-    /// What has been written so far; a call that is not finished gives what there is of it.
+    /// What has been written so far. A call that is cut off, by the most tokens say, is no call: `cutToolCall` is its text.
     public var response: Response {
         var content = ""
         var thoughts: [String] = []
         var calls: [ChatMessage.ToolCall] = []
+        var cutCall: String?
         for section in sections {
             switch section.state {
             case .content: content += text(section)
@@ -99,20 +107,26 @@ public struct ResponseParser: Sendable {
                 var thought = text(section)
                 if thought.last == "\n" { thought.removeLast() }
                 if !thought.isEmpty { thoughts.append(thought) }
-            case .call: calls.append(call(section))
+            case .call:
+                let found = self.calls(section)
+                calls += found
+                if found.isEmpty, !section.ids.isEmpty { cutCall = tokenizer.decode(section.ids, skipSpecial: false) }
             case .header, .ended: break
             }
         }
         return Response(
-            content: content, reasoning: thoughts.isEmpty ? nil : thoughts.joined(separator: "\n"), toolCalls: calls)
+            content: content, reasoning: thoughts.isEmpty ? nil : thoughts.joined(separator: "\n"), toolCalls: calls,
+            cutToolCall: cutCall)
     }
 
     private mutating func enter(_ state: State, prefix: String = "") {
         self.state = state
+        isInQuotes = false
         sections.append(Section(state: state, prefix: prefix))
     }
 
     private mutating func keep(_ id: Int, as kind: Kind) -> Kind {
+        if id == quote { isInQuotes.toggle() }
         sections[sections.count - 1].ids.append(id)
         return kind
     }
@@ -128,10 +142,15 @@ public struct ResponseParser: Sendable {
 
     private func text(_ section: Section) -> String { section.prefix + tokenizer.decode(section.ids) }
 
-    private func call(_ section: Section) -> ChatMessage.ToolCall {
-        let segments = section.ids.split(omittingEmptySubsequences: false) { $0 == quote }
+    private func calls(_ section: Section) -> [ChatMessage.ToolCall] {
+        var ids = section.ids
+        // A string that was never closed swallowed the marker; if that came last, it ended the call.
+        let isEnded = section.isEnded || ids.last == callEnd
+        if !section.isEnded, isEnded { ids.removeLast() }
+        if ids.isEmpty, !isEnded { return [] }
+        let segments = ids.split(omittingEmptySubsequences: false) { $0 == quote }
         var parser = ToolCallParser(segments.map { tokenizer.decode(Array($0), skipSpecial: false) })
-        return parser.call()
+        return parser.calls(isCut: !isEnded)
     }
 }
 
@@ -142,4 +161,11 @@ public struct Response: Sendable, Hashable {
     public let reasoning: String?
     /// Their ids are nil: the model writes none.
     public let toolCalls: [ChatMessage.ToolCall]
+    /// The text of a call whose end is missing; nil if there is none. It must not be run: arguments may be missing.
+    public let cutToolCall: String?
+
+    init(content: String, reasoning: String?, toolCalls: [ChatMessage.ToolCall], cutToolCall: String? = nil) {
+        (self.content, self.reasoning, self.toolCalls) = (content, reasoning, toolCalls)
+        self.cutToolCall = cutToolCall
+    }
 }

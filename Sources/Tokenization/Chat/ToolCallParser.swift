@@ -3,7 +3,7 @@ import JSONText
 /// Reads what a model writes between `<|tool_call>` and `<tool_call|>`: `call:NAME{key:value,…}`.
 ///
 /// Never fails: a model may stop anywhere. What is not closed ends with the text; a value that is neither quoted nor a
-/// literal is a string.
+/// literal is a string. Strings and keys in JSON's quotes are read too: models that saw much JSON write them.
 struct ToolCallParser {
     private enum Symbol: Equatable {
         case scalar(Unicode.Scalar)
@@ -21,6 +21,29 @@ struct ToolCallParser {
         symbols = Array(segments.map { $0.unicodeScalars.map(Symbol.scalar) }.joined(separator: [Symbol.quote]))
     }
 
+    /// The calls of one block: several may follow one another.
+    ///
+    /// - Parameter isCut: whether the block was not ended. Then the last call counts only if its braces are closed: half of
+    ///   its arguments may be missing.
+    mutating func calls(isCut: Bool = false) -> [ChatMessage.ToolCall] {
+        var calls: [ChatMessage.ToolCall] = []
+        repeat {
+            isClosed = false
+            let call = call()
+            if !call.name.isEmpty, !isCut || isClosed { calls.append(call) }
+            skipSpace()
+            if take(",") { skipSpace() }
+        } while isClosed && startsCall
+        return calls
+    }
+
+    /// Whether the last object was ended by its brace.
+    private var isClosed = false
+
+    private var startsCall: Bool {
+        symbols[place...].starts(with: "call:".unicodeScalars.map(Symbol.scalar))
+    }
+
     mutating func call() -> ChatMessage.ToolCall {
         var name = read { $0 == .scalar("{") }
         if name.hasPrefix("call:") { name.removeFirst("call:".count) }
@@ -34,6 +57,7 @@ struct ToolCallParser {
             if take("[") { return array(depth: depth) }
         }
         if peek == .quote { return .string(quoted()) }
+        if let text = quotedAsJSON(before: [",", "}", "]"]) { return .string(text) }
         let text = read(until: Self.endsValue).trimmed
         switch text {
         case "true": return true
@@ -42,6 +66,7 @@ struct ToolCallParser {
         default:
             switch try? JSONValue(parsing: text) {
             case .integer(let value): return .integer(value)
+            case .largeInteger(let digits): return .largeInteger(digits)
             case .number(let value): return .number(value)
             default: return .string(text)
             }
@@ -53,15 +78,16 @@ struct ToolCallParser {
         var members: [JSONValue.Member] = []
         while true {
             skipSpace()
-            if peek == nil || take("}") { return .object(members) }
-            let key = peek == .quote ? quoted() : ""
+            isClosed = take("}")
+            if isClosed || peek == nil { return .object(members) }
+            let key = peek == .quote ? quoted() : quotedAsJSON(before: [":"]) ?? ""
             let rest = read { $0 == .scalar(":") }.trimmed
             guard take(":") else { return .object(members) }
             let member = JSONValue.Member(key + rest, value(depth: depth + 1))
             members.removeAll { $0.key == member.key }
             members.append(member)
             if !takeComma() {
-                _ = take("}")
+                isClosed = take("}")
                 return .object(members)
             }
         }
@@ -90,6 +116,31 @@ struct ToolCallParser {
         }
         if peek == .quote { place += 1 }
         return String(text)
+    }
+
+    /// The text of a JSON string that one of these scalars follows; nil, at the same place, for anything else.
+    private mutating func quotedAsJSON(before ends: Set<Unicode.Scalar>) -> String? {
+        let start = place
+        guard take("\"") else { return nil }
+        var json = "\"".unicodeScalars
+        var isEscaped = false
+        while case .scalar(let scalar) = peek {
+            place += 1
+            // JSON wants control characters escaped; models do not always.
+            json.append(contentsOf: scalar == "\n" ? "\\n".unicodeScalars : String.UnicodeScalarView([scalar]))
+            if isEscaped {
+                isEscaped = false
+            } else if scalar == "\\" {
+                isEscaped = true
+            } else if scalar == "\"" {
+                skipSpace()
+                guard case .scalar(let next) = peek, ends.contains(next) else { break }
+                guard let text = (try? JSONValue(parsing: String(json)))?.string else { break }
+                return text
+            }
+        }
+        place = start
+        return nil
     }
 
     /// The text up to the symbol; what is quoted counts, but does not end it.

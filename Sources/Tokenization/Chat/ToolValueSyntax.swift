@@ -11,7 +11,7 @@ struct ToolValueSyntax {
         switch value {
         case .null: prompt.text(null)
         case .boolean(let value): prompt.text(value ? "true" : "false")
-        case .integer, .number: prompt.text(value.pythonText)
+        case .integer, .largeInteger, .number: prompt.text(value.pythonText)
         case .string(let text): prompt.quoted(text)
         case .array(let values):
             prompt.text("[")

@@ -96,7 +96,7 @@ struct TurnWriter {
                 throw ChatError(
                     .invalidValue, message: index, key: "tool_calls[\(place)].function.arguments",
                     expected: "an object",
-                    found: call.arguments.summary, remedy: "Parse the string as JSON before handing it over.")
+                    found: call.arguments.summary, remedy: "Send an object, or the text of its JSON.")
             }
             prompt.text("}")
             prompt.control("<tool_call|>")

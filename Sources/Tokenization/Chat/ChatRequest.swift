@@ -1,0 +1,139 @@
+import Foundation
+import JSONText
+
+/// A conversation and how it is to be answered, as other programs hand it over: a list of messages, or the request objects of
+/// OpenAI's and Ollama's chat interfaces.
+///
+/// What is asked for and not done is refused by name. Keys that say how an answer is to be delivered (`model`, `stream`, `user`)
+/// are passed over.
+public struct ChatRequest: Sendable, Equatable {
+    public var messages: [ChatMessage]
+    /// `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}` each.
+    public var tools: [JSONValue] = []
+    public var temperature, topP, minP, repetitionPenalty: Double?
+    public var topK, maxTokens, seed: Int?
+    public var thinking: Bool?
+    /// Whether the last message, an assistant's, is gone on with.
+    public var continueFinalMessage: Bool?
+
+    public init(messages: [ChatMessage]) { self.messages = messages }
+
+    /// - Throws: `ChatError` naming the message and the key, or line and column where the text is no JSON.
+    public init(json data: Data) throws(ChatError) {
+        let value: JSONValue
+        do {
+            value = try JSONValue(parsing: Array(data))
+        } catch {
+            throw ChatError(
+                .invalidJSON, key: "line \(error.line), column \(error.column)", expected: error.expected,
+                found: error.found)
+        }
+        guard case .object = value else {
+            self.init(messages: try ChatMessage.parse(value))
+            return
+        }
+        let reader = KeyReader(value, message: nil, key: "")
+        guard let conversation = value["messages"] else {
+            throw ChatError(
+                .invalidValue, key: "the conversation",
+                expected: #"an array of messages, or an object with "messages""#,
+                found: value.summary, remedy: #"Write [{"role": "user", "content": "…"}]."#)
+        }
+        self.init(messages: try ChatMessage.parse(conversation))
+        try reader.refuseOthers([
+            "messages", "tools", "tool_choice", "parallel_tool_calls", "model", "stream", "stream_options", "user",
+            "store", "metadata", "service_tier", "keep_alive", "logprobs", "temperature", "top_p", "top_k", "min_p",
+            "seed", "max_tokens", "max_completion_tokens", "repetition_penalty", "think", "options", "n",
+            "frequency_penalty", "presence_penalty", "response_format", "continue_final_message",
+            "chat_template_kwargs",
+        ])
+        for tool in try reader.array("tools") { tools.append(tool.value ?? .null) }
+        try readToolChoice(reader["tool_choice"])
+        try readSampling(reader, maxTokens: ["max_tokens", "max_completion_tokens"], penalty: "repetition_penalty")
+        let options = reader["options"]
+        if options.value != nil, options.value != .null {
+            try options.refuseOthers([
+                "temperature", "top_p", "top_k", "min_p", "seed", "num_predict", "repeat_penalty", "num_ctx",
+                "num_thread",
+            ])
+            try readSampling(options, maxTokens: ["num_predict"], penalty: "repeat_penalty")
+        }
+        let template = reader["chat_template_kwargs"]
+        try template.refuseOthers(["enable_thinking"])
+        thinking = try reader.flag("think")
+        if let flag = try template.flag("enable_thinking") { thinking = flag }
+        continueFinalMessage = try reader.flag("continue_final_message")
+        try reader.expect("n", 1)
+        try reader.expect("frequency_penalty", 0)
+        try reader.expect("presence_penalty", 0)
+        if let format = try reader["response_format"].string("type"), format != "text" {
+            throw reader["response_format"].error(.invalidValue, "type", expected: "\"text\", the only form of answers")
+        }
+    }
+
+    private mutating func readToolChoice(_ choice: KeyReader) throws(ChatError) {
+        switch choice.value {
+        case nil, .null?, .string("auto")?: break
+        case .string("none")?: tools = []
+        default:
+            throw choice.error(
+                .invalidValue, expected: #""auto" or "none""#,
+                remedy: "No call can be forced; say in the prompt which function to call.")
+        }
+    }
+
+    private mutating func readSampling(
+        _ reader: KeyReader, maxTokens keys: [String], penalty: String
+    ) throws(ChatError) {
+        temperature = try reader.number("temperature", in: 0...1e6) ?? temperature
+        topP = try reader.number("top_p", in: 0...1) ?? topP
+        minP = try reader.number("min_p", in: 0...1) ?? minP
+        repetitionPenalty = try reader.number(penalty, in: 1e-6...1e6) ?? repetitionPenalty
+        topK = try reader.integer("top_k", in: 0...(.max)) ?? topK
+        seed = try reader.integer("seed", in: 0...(.max)) ?? seed
+        for key in keys { maxTokens = try reader.integer(key, in: 1...(.max)) ?? maxTokens }
+    }
+}
+
+extension KeyReader {
+    /// Nil if the key is absent or null.
+    fileprivate func flag(_ name: String) throws(ChatError) -> Bool? {
+        switch self[name].value {
+        case nil, .null?: return nil
+        case .boolean(let flag): return flag
+        default: throw error(.invalidValue, name, expected: "true or false")
+        }
+    }
+
+    fileprivate func number(_ name: String, in range: ClosedRange<Double>) throws(ChatError) -> Double? {
+        let number: Double
+        switch self[name].value {
+        case nil, .null?: return nil
+        case .integer(let value): number = Double(value)
+        case .number(let value): number = value
+        default: throw error(.invalidValue, name, expected: "a number")
+        }
+        guard range.contains(number) else {
+            throw error(.invalidValue, name, expected: "a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    fileprivate func integer(_ name: String, in range: ClosedRange<Int>) throws(ChatError) -> Int? {
+        switch self[name].value {
+        case nil, .null?: return nil
+        case .integer(let value) where range.contains(value): return value
+        default:
+            throw error(
+                .invalidValue, name,
+                expected: range.upperBound == .max
+                    ? "an integer of \(range.lowerBound) or more"
+                    : "an integer from \(range.lowerBound) to \(range.upperBound)")
+        }
+    }
+
+    fileprivate func expect(_ name: String, _ only: Int) throws(ChatError) {
+        guard let value = try number(name, in: -1e9...1e9), value != Double(only) else { return }
+        throw error(.invalidValue, name, expected: "\(only), the only value that is supported")
+    }
+}
