@@ -35,14 +35,14 @@ struct Transcription {
             try await listen(input, printer, progress, &transcript)
         } catch {
             progress.end()
-            if !transcript.segments.isEmpty {
+            if transcript.report.read > 0 || !transcript.segments.isEmpty {
                 try write(transcript, input, nil)
                 Self.report(transcript.report, input.name)
             }
             throw error
         }
         progress.end()
-        let answer = try await ask(about: transcript, printer)
+        let answer = try await ask(about: transcript, input, printer)
         try write(transcript, input, answer)
         Self.report(transcript.report, input.name)
         return transcript.report.stoppedAt != nil || options.stop?.isSet == true
@@ -58,6 +58,9 @@ struct Transcription {
             transcript.append(event)
             switch event {
             case .progress(let second, let length): progress.show(second: second, of: length)
+            case .notice(let notice):
+                progress.erase()
+                ByteSink.standardError.report("\(notice.isWarning ? "warning: " : "")\(input.name): \(notice.text)")
             case .segment(let segment):
                 guard let printer, printer.isStreamable else { continue }
                 let text = writer.write(segment)
@@ -69,8 +72,14 @@ struct Transcription {
     }
 
     /// Answers `--then`, on standard output if a text is written there.
-    private func ask(about transcript: Transcript, _ printer: TranscriptFormat?) async throws -> String? {
+    private func ask(
+        about transcript: Transcript, _ input: InputFile, _ printer: TranscriptFormat?
+    ) async throws -> String? {
         guard let prompt = results.then, options.stop?.isSet != true else { return nil }
+        guard !transcript.text.isEmpty else {
+            ByteSink.standardError.report("\(input.name): nothing was said, so there is nothing to ask about")
+            return nil
+        }
         if printer == .txt { try ByteSink.standardOutput.write("\n") }
         var answer = Answer()
         let message = ChatMessage(.user, "\(prompt)\n\n\(transcript.text)")
@@ -106,6 +115,9 @@ struct Transcription {
         ]
         if report.channels > 1 { parts.append("in \(report.channels) channels") }
         ByteSink.standardError.report("\(file): \(parts.joined(separator: ", "))")
+        for channel in report.silentChannels {
+            ByteSink.standardError.report("\(file): channel \(channel + 1) has no speech and was skipped")
+        }
         if report.repeatingSegments > 0 {
             ByteSink.standardError.report(
                 "warning: \(file): \(count(report.repeatingSegments)) repeated itself and was cut to one round; --no-loop-guard shows all"

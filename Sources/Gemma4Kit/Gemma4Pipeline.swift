@@ -155,7 +155,9 @@ public struct Gemma4Pipeline: Sendable {
     /// - Throws: `MediaError`, `PromptError`, `ModelInputError`.
     public func softTokens(_ audio: AudioInput) throws -> [Tensor] {
         guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
-        let samples = try audio.samples()
+        let samples = try audio.samples { notice in
+            logger.log(level: notice.isWarning ? .warning : .notice, "\(audio.name): \(notice.text)")
+        }
         let pieces = AudioSplitter().pieces(of: samples)
         if pieces.count > 1 {
             logger.notice(

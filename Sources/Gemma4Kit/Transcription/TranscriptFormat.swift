@@ -108,6 +108,9 @@ public struct TranscriptContext: Sendable {
             .init("heard", Self.rounded(report.heard)), .init("skipped", Self.rounded(report.skipped)),
             .init("lost", Self.rounded(report.lost)),
         ]
+        if !report.silentChannels.isEmpty {
+            members.append(.init("silent_channels", .array(report.silentChannels.map { .integer($0 + 1) })))
+        }
         if let stoppedAt = report.stoppedAt { members.append(.init("stopped_at", Self.rounded(stoppedAt))) }
         return .object(members)
     }

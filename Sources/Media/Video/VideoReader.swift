@@ -101,36 +101,3 @@ public struct VideoReader: Sendable {
             remedy: "install another version of ffmpeg")
     }
 }
-
-/// The sound of any file that `ffmpeg` reads, mono.
-public final class FilmSound: SoundSource {
-    private let run: ExternalProgram.Run
-
-    /// Whether a file is one of those that libsndfile does not read, by its first bytes: MP4, M4A, Matroska, WebM.
-    public static func reads(_ file: URL) -> Bool {
-        // What is read from a pipe is gone.
-        let type = try? FileManager.default.attributesOfItem(atPath: file.resolvingSymlinksInPath().path)[.type]
-        guard type as? FileAttributeType == .typeRegular, let handle = try? FileHandle(forReadingFrom: file) else {
-            return false
-        }
-        defer { try? handle.close() }
-        let start = (try? handle.read(upToCount: 32)) ?? Data()
-        return [.other("MP4"), .other("M4A (AAC)"), .other("Matroska or WebM")].contains(MediaFormat(start))
-    }
-
-    /// - Throws: `MediaError` if there is no `ffmpeg`. That a file has no sound is found when reading.
-    public init(_ file: URL) throws(MediaError) {
-        run = try ExternalProgram("ffmpeg", for: file.path).start(
-            [
-                "-v", "error", "-nostdin", "-i", ExternalProgram.argument(file), "-map", "0:a:0", "-ac", "1", "-ar",
-                "\(AudioReader.sampleRate)", "-f", "s16le", "-",
-            ], source: file.path)
-    }
-
-    public var announcedDurationInSeconds: Double? { nil }
-
-    public func readChannels() throws(MediaError) -> [[Float]]? {
-        let bytes = [UInt8](try run.readExactly(1 << 15))
-        return bytes.isEmpty ? nil : [PCMStream.Format.s16le.samples(bytes)]
-    }
-}
