@@ -52,7 +52,7 @@ struct Transcription {
         _ input: InputFile, _ printer: TranscriptFormat?, _ progress: ProgressLine, _ transcript: inout Transcript
     ) async throws {
         let label = inputs.count > 1 ? "\(input.name): " : ""
-        var writer = TranscriptWriter(printer ?? .txt)
+        var writer = TranscriptWriter(printer ?? .txt, results.layout)
         if let printer, printer.isStreamable { try ByteSink.standardOutput.write(writer.begin) }
         for try await event in pipeline.transcribe(try speech.audio(input), options: options) {
             transcript.append(event)
@@ -94,6 +94,7 @@ struct Transcription {
 
     private func write(_ transcript: Transcript, _ input: InputFile, _ answer: String?) throws {
         var context = TranscriptContext(options, file: inputs.count > 1 ? input.name : nil)
+        context.layout = results.layout
         if let prompt = results.then, let answer { context.question = (prompt, answer) }
         for format in results.formats {
             var text = TranscriptWriter.whole(transcript, format, context)

@@ -312,6 +312,11 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         Mistake(
             "transcribe", "a.wav", "--track", "0", status: 64, message: "'0' is invalid for '--track <n|code>'"),
         Mistake(
+            "transcribe", "a.wav", "--max-line-width", "5", status: 64,
+            message: "--max-line-width: expected 10 to 1000, found 5"),
+        Mistake(
+            "transcribe", "a.wav", "--max-lines", "0", status: 64, message: "--max-lines: expected 1 to 10, found 0"),
+        Mistake(
             "transcribe", "--model", checkpoint, "attachments/tone.wav", "--track", "2", status: 65,
             message: "tone.wav: expected sound track 2, found tracks 1; choose one of them with --track"),
         Mistake(
