@@ -30,7 +30,7 @@ let package = Package(
         .target(name: "Generation", dependencies: ["Gemma4", "Tokenization", "Tensors"]),
         .target(name: "Gemma4", dependencies: ["Weights", "Tensors", "JSONText"]),
         .target(name: "Tokenization", dependencies: ["JSONText"]),
-        .target(name: "Media", dependencies: ["CImageDecoding", "CSndFile", "CSoxr"]),
+        .target(name: "Media", dependencies: ["CImageDecoding", "CSndFile", "CMPG123", "CSoxr"]),
         .target(name: "Weights", dependencies: ["Tensors", "JSONText"]),
         .target(
             name: "Tensors", dependencies: ["CKernels", "COpenBLAS", .product(name: "Logging", package: "swift-log")]),
@@ -46,6 +46,9 @@ let package = Package(
             name: "CSndFile", path: "Modulemaps/CSndFile", pkgConfig: "sndfile",
             providers: [.apt(["libsndfile1-dev"]), .brew(["libsndfile"])]),
         .systemLibrary(
+            name: "CMPG123", path: "Modulemaps/CMPG123", pkgConfig: "libmpg123",
+            providers: [.apt(["libmpg123-dev"]), .brew(["mpg123"])]),
+        .systemLibrary(
             name: "CSoxr", path: "Modulemaps/CSoxr", pkgConfig: "soxr",
             providers: [.apt(["libsoxr-dev"]), .brew(["libsoxr"])]),
         .systemLibrary(
@@ -58,7 +61,7 @@ let package = Package(
             name: "CWebP", path: "Modulemaps/CWebP", pkgConfig: "libwebpdemux",
             providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
 
-        .target(name: "TestSupport", dependencies: ["Tensors", "Weights"], path: "Tests/TestSupport"),
+        .target(name: "TestSupport", dependencies: ["Tensors", "Weights", "CSndFile"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
         .testTarget(name: "WeightsTests", dependencies: ["Weights", "TestSupport"]),
         .testTarget(name: "JSONTextTests", dependencies: ["JSONText"]),

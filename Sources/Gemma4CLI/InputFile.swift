@@ -17,9 +17,9 @@ struct InputFile {
     var isStandardInput: Bool { path == StandardInput.argument }
 
     static let recordings: Set<String> = [
-        "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf", "w64", "m4a", "mp4", "mov",
-        "mkv",
-        "webm",
+        "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf", "w64", "rf64", "m4a", "mp4", "mov",
+        "mkv", "webm", "aac", "ac3", "amr", "ape", "asf", "avi", "flv", "m4b", "m4v", "mka", "mp2", "mpga", "mpg", "mpeg",
+        "ogv", "ra", "spx", "tta", "ts", "mts", "m2ts", "wma", "wmv", "wv", "3gp", "3g2",
     ]
     static let films: Set<String> = ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg"]
 

@@ -19,6 +19,12 @@ struct SpeechArguments: ParsableArguments {
     @Option(help: ArgumentHelp("split: each channel for itself.", valueName: "mix|split"))
     var channels = AudioChannels.mix
 
+    @Option(help: ArgumentHelp("Of several sound tracks: its number or language.", valueName: "n|code"))
+    var track: TrackArgument?
+
+    @Flag(help: "Hear silence and noise too.")
+    var noVad = false
+
     @Option(help: ArgumentHelp("Longest segment in seconds, 2 to 28.", valueName: "s"))
     var maxSegment: Double?
 
@@ -67,8 +73,9 @@ struct SpeechArguments: ParsableArguments {
             segmentation?.maxPieceInSeconds = maxSegment
         }
         return TranscriptionOptions(
-            language: Language(code: language), hint: hint, channels: channels,
-            offsetInSeconds: offset?.seconds ?? 0, durationInSeconds: duration?.seconds, segmentation: segmentation,
+            language: Language(code: language), hint: hint, channels: channels, track: track?.track,
+            detectsSpeech: !noVad, offsetInSeconds: offset?.seconds ?? 0, durationInSeconds: duration?.seconds,
+            segmentation: segmentation,
             generation: answer.options(loopGuard: .transcript), stop: stop)
     }
 
@@ -88,7 +95,25 @@ struct SpeechArguments: ParsableArguments {
 
     func audio(_ path: String) throws -> AudioInput {
         if let stdinFormat { return .pcm(try PCMStream(format: stdinFormat, sampleRate: sampleRate ?? 16_000)) }
-        return try AudioInput(argument: path)
+        // A recording from standard input is read where it can be stopped.
+        return path == StandardInput.argument
+            ? .descriptor(STDIN_FILENO, name: StandardInput.name) : .file(URL(filePath: path))
+    }
+}
+
+/// A number from 1 on, or a language.
+struct TrackArgument: ExpressibleByArgument {
+    let track: SoundTrack
+
+    init?(argument: String) {
+        if let number = Int(argument) {
+            guard number > 0 else { return nil }
+            track = .number(number)
+        } else if let language = Language(code: argument) {
+            track = .language(language.trackCodes)
+        } else {
+            return nil
+        }
     }
 }
 

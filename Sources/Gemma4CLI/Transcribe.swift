@@ -6,7 +6,8 @@ struct Transcribe: AsyncParsableCommand {
         abstract: "Write down what is said in recordings of any length.",
         usage: "gemma4 transcribe [<options>] <file> ...",
         discussion: """
-            Reads WAV, FLAC, OGG, MP3 and AIFF, and all of them in folders. Silence is skipped. Ctrl-C ends with \
+            Reads WAV, FLAC, OGG, MP3 and AIFF, with ffmpeg M4A, WMA, films and more, and all of them in folders. \
+            Silence is skipped. Where a file is damaged or cut, the rest is heard, and the code is 65. Ctrl-C ends with \
             what there is and code 75; --offset goes on from there.
 
             Example: gemma4 transcribe speech.wav --format srt -o speech.srt

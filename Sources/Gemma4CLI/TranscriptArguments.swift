@@ -10,8 +10,25 @@ struct TranscriptArguments: ParsableArguments {
     @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; default: standard output.", valueName: "file|dir"))
     var output: String?
 
+    @Option(help: ArgumentHelp("Characters in a line of srt and vtt.", valueName: "n"))
+    var maxLineWidth = 42
+
+    @Option(help: ArgumentHelp("Lines shown at once in srt and vtt.", valueName: "n"))
+    var maxLines = 2
+
     @Option(help: ArgumentHelp("Then ask this about the whole text.", valueName: "prompt"))
     var then: String?
+
+    var layout: SubtitleLayout { SubtitleLayout(maxLineWidth: maxLineWidth, maxLines: maxLines) }
+
+    func validate() throws {
+        guard (10...1_000).contains(maxLineWidth) else {
+            throw ValidationError("--max-line-width: expected 10 to 1000, found \(maxLineWidth)")
+        }
+        guard (1...10).contains(maxLines) else {
+            throw ValidationError("--max-lines: expected 1 to 10, found \(maxLines)")
+        }
+    }
 
     var formats: [TranscriptFormat] {
         var formats: [TranscriptFormat] = []

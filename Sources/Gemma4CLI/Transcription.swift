@@ -36,17 +36,17 @@ struct Transcription {
         let printer = results.path(input, .txt, isAlone: inputs.count == 1) == nil ? results.formats[0] : nil
         var transcript = Transcript()
         do {
-            try await listen(input, printer, progress, output, &transcript)
+            try await listen(input, printer, progress, output, errors, &transcript)
         } catch {
             progress.end()
-            if !transcript.segments.isEmpty {
+            if transcript.report.read > 0 || !transcript.segments.isEmpty {
                 try write(transcript, input, nil, output)
                 Self.report(transcript.report, input.name, errors)
             }
             throw error
         }
         progress.end()
-        let answer = try await ask(about: transcript, printer, output)
+        let answer = try await ask(about: transcript, input, printer, output, errors)
         try write(transcript, input, answer, output)
         Self.report(transcript.report, input.name, errors)
         return transcript.report.stoppedAt != nil || options.stop?.isSet == true
@@ -54,16 +54,19 @@ struct Transcription {
 
     private func listen(
         _ input: InputFile, _ printer: TranscriptFormat?, _ progress: ProgressLine, _ output: ByteSink,
-        _ transcript: inout Transcript
+        _ errors: ByteSink, _ transcript: inout Transcript
     ) async throws {
         let label = inputs.count > 1 ? "\(input.name): " : ""
-        var writer = TranscriptWriter(printer ?? .txt)
+        var writer = TranscriptWriter(printer ?? .txt, results.layout)
         if let printer, printer.isStreamable { try output.write(writer.begin) }
         try await input.withOpenablePath { path in
             for try await event in pipeline.transcribe(try speech.audio(path), options: options) {
                 transcript.append(event)
                 switch event {
                 case .progress(let second, let length): progress.show(second: second, of: length)
+                case .notice(let notice):
+                    progress.erase()
+                    errors.report("\(notice.isWarning ? "warning: " : "")\(input.name): \(notice.text)")
                 case .segment(let segment):
                     guard let printer, printer.isStreamable else { continue }
                     let text = writer.write(segment)
@@ -76,10 +79,15 @@ struct Transcription {
     }
 
     /// Answers `--then`, on standard output if a text is written there.
-    private func ask(about transcript: Transcript, _ printer: TranscriptFormat?, _ output: ByteSink) async throws
-        -> String?
-    {
+    private func ask(
+        about transcript: Transcript, _ input: InputFile, _ printer: TranscriptFormat?, _ output: ByteSink,
+        _ errors: ByteSink
+    ) async throws -> String? {
         guard let prompt = results.then, options.stop?.isSet != true else { return nil }
+        guard !transcript.text.isEmpty else {
+            errors.report("\(input.name): nothing was said, so there is nothing to ask about")
+            return nil
+        }
         if printer == .txt { try output.write("\n") }
         var answer = Answer()
         let message = ChatMessage(.user, "\(prompt)\n\n\(transcript.text)")
@@ -94,6 +102,7 @@ struct Transcription {
 
     private func write(_ transcript: Transcript, _ input: InputFile, _ answer: String?, _ output: ByteSink) throws {
         var context = TranscriptContext(options, file: inputs.count > 1 ? input.name : nil)
+        context.layout = results.layout
         if let prompt = results.then, let answer { context.question = (prompt, answer) }
         for format in results.formats {
             var text = TranscriptWriter.whole(transcript, format, context)
@@ -115,6 +124,9 @@ struct Transcription {
         ]
         if report.channels > 1 { parts.append("in \(report.channels) channels") }
         errors.report("\(file): \(parts.joined(separator: ", "))")
+        for channel in report.silentChannels {
+            errors.report("\(file): channel \(channel + 1) has no speech and was skipped")
+        }
         if report.repeatingSegments > 0 {
             errors.report(
                 "warning: \(file): \(count(report.repeatingSegments)) repeated itself and was cut to one round; --no-loop-guard shows all"

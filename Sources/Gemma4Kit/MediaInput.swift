@@ -30,8 +30,10 @@ public enum ImageInput: Sendable {
 /// A recording, as the caller has it.
 public enum AudioInput: Sendable {
     case file(URL)
-    /// An encoded file in memory: WAV, FLAC, OGG, MP3, AIFF and whatever else libsndfile opens.
+    /// An encoded file in memory: WAV, FLAC, OGG, MP3, AIFF, or what an `ffmpeg` on the PATH reads.
     case bytes(Data, name: String = "recording")
+    /// An encoded file that is read from a pipe to its end.
+    case descriptor(Int32, name: String)
     /// Mono samples in [−1, 1].
     case samples([Float], sampleRate: Int)
     /// Raw samples from a pipe, while they come.
@@ -41,7 +43,7 @@ public enum AudioInput: Sendable {
     var name: String {
         switch self {
         case .file(let url): url.path
-        case .bytes(_, let name): name
+        case .bytes(_, let name), .descriptor(_, let name): name
         case .samples: "samples"
         case .pcm(let pipe): pipe.name
         }
@@ -55,32 +57,42 @@ public enum AudioInput: Sendable {
     /// Opens it for reading block by block.
     ///
     /// - Throws: `MediaError`.
-    func open(_ channels: AudioChannels) throws -> any SoundSource {
-        switch self {
-        // Of films the channels are mixed in any case.
-        case .file(let url) where FilmSound.reads(url): try FilmSound(url)
-        case .file(let url): RecordedSound(try AudioReader(url, channels: channels))
-        case .bytes(let data, let name): RecordedSound(try AudioReader(data, name: name, channels: channels))
-        case .samples: SampledSound(try samples())
+    func open(_ options: TranscriptionOptions = .init()) throws -> any SoundSource {
+        func isCancelled() -> Bool { options.stop?.isSet == true || Task.isCancelled }
+        return switch self {
+        case .file(let url):
+            try SoundSources.open(
+                url, channels: options.channels, track: options.track, isCancelled: isCancelled)
+        case .descriptor(let descriptor, let name):
+            try SoundSources.open(
+                descriptor, name: name, channels: options.channels, track: options.track, isCancelled: isCancelled)
+        case .bytes(let data, let name):
+            try SoundSources.open(data, name: name, channels: options.channels, track: options.track)
+        case .samples(let samples, let sampleRate):
+            SampledSound(try AudioReader.convert(interleaved: samples, sampleRate: sampleRate))
         case .pcm(let pipe): try PipedSound(pipe)
         }
     }
 
     /// Mono samples at 16 kHz.
     ///
-    /// - Throws: `MediaError`.
-    func samples() throws -> [Float] {
-        switch self {
-        case .bytes(let data, let name):
-            var reader = try AudioReader(data, name: name)
-            return try reader.readAll()
-        case .samples(let samples, let sampleRate):
-            return try AudioReader.convert(interleaved: samples, sampleRate: sampleRate)
-        case .file, .pcm:
-            let sound = try open(.mix)
-            var samples: [Float] = []
-            while let block = try sound.readChannels() { samples += block[0] }
-            return samples
+    /// - Parameter notify: told what a user should know of the recording.
+    /// - Throws: `MediaError`, also if the recording is damaged or longer than six hours.
+    func samples(_ notify: (MediaNotice) -> Void = { _ in }) throws -> [Float] {
+        let sound = try open()
+        var samples: [Float] = []
+        while let block = try sound.readChannels() {
+            try Task.checkCancellation()
+            samples += block[0]
+            if samples.count > Self.mostSamples {
+                throw MediaError(
+                    code: .tooLarge, source: name, expected: "at most 6 hours of sound", found: "more",
+                    remedy: "split the recording into shorter files")
+            }
         }
+        sound.notices.forEach(notify)
+        return samples
     }
+
+    private static let mostSamples = 6 * 3600 * AudioReader.sampleRate
 }

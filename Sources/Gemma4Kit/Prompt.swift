@@ -208,7 +208,9 @@ extension Gemma4Pipeline {
             return PreparedMedium(medium: .image, pieces: [EncoderInput(patches)])
         case .audio(let audio):
             guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
-            let samples = try audio.samples()
+            let samples = try audio.samples { notice in
+                logger.log(level: notice.isWarning ? .warning : .notice, "\(audio.name): \(notice.text)")
+            }
             let pieces = AudioSplitter().pieces(of: samples)
             if pieces.count > 1 {
                 logger.notice(

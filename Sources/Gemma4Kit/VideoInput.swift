@@ -38,7 +38,7 @@ public enum VideoInput: Sendable {
                 code: .unsupported, source: "film", expected: "a film with sound", found: "pictures",
                 remedy: "hand over the recording by itself")
         }
-        let sound = try FilmSound(url)
+        let sound = try SoundSources.open(url, channels: .mix)
         var samples: [Float] = []
         while samples.count < AudioSplitter.modelLimit, let block = try sound.readChannels() { samples += block[0] }
         return .samples(Array(samples.prefix(AudioSplitter.modelLimit)), sampleRate: AudioReader.sampleRate)

@@ -3,20 +3,22 @@ import Foundation
 /// Reads a recording as the models want it: 16 kHz, 32-bit floats, in blocks of bounded memory or whole.
 ///
 /// Channels are averaged or kept apart, then the rate is changed by libsoxr; nothing is normalised, dithered or filtered.
-/// Formats: whatever libsndfile opens, known by content and not by name.  A WAV or AIFF file that ends before its
-/// header says is refused; lengths that a stream's header leaves open are not looked at.
+/// Formats: whatever libsndfile and libmpg123 open, known by content and not by name. Joined recordings are read to the
+/// last. Where sound is damaged or missing, silence stands for it as long as that is known, and what follows is read; the
+/// error comes at the end, so that half a recording never passes for a whole one.
 ///
 /// Source: transformers, `audio_utils.py`, `load_audio` with its soundfile backend.
 public struct AudioReader: ~Copyable, Sendable {
     /// Of what is read, in hertz.
     public static let sampleRate = 16_000
 
-    private var file: SoundFile
+    private let sound: JoinedSound
+    private let outputs: AudioChannels
     private var stream: ChannelStream
     private var isFinished = false
     private var samplesRead = 0
 
-    /// - Throws: `MediaError` if this is not a recording that libsndfile opens.
+    /// - Throws: `MediaError` if this is not a recording that libsndfile or libmpg123 opens.
     public init(_ file: URL, channels: AudioChannels = .mix) throws(MediaError) {
         try self.init(SourceBytes(contentsOf: file), channels)
     }
@@ -26,37 +28,56 @@ public struct AudioReader: ~Copyable, Sendable {
         try self.init(SourceBytes(bytes, name: name), channels)
     }
 
-    private init(_ source: SourceBytes, _ channels: AudioChannels) throws(MediaError) {
-        let file = try SoundFile(source)
-        stream = try ChannelStream(source.name, sampleRate: file.sampleRate, channels: file.channels, output: channels)
-        self.file = file
+    init(_ source: SourceBytes, _ channels: AudioChannels) throws(MediaError) {
+        let sound = try JoinedSound(source)
+        stream = try ChannelStream(
+            source.name, sampleRate: sound.sampleRate, channels: sound.channels, output: channels)
+        self.sound = sound
+        outputs = channels
     }
 
     /// Of the file, in hertz.
-    public var sourceSampleRate: Int { file.sampleRate }
-    public var sourceChannels: Int { file.channels }
+    public var sourceSampleRate: Int { sound.firstSampleRate }
+    public var sourceChannels: Int { sound.channels }
     /// What the header announces.  Damaged or streamed files may have more or less.
-    public var announcedDurationInSeconds: Double { Double(file.announcedFrames) / Double(file.sampleRate) }
+    public var announcedDurationInSeconds: Double { sound.announcedDurationInSeconds }
+    /// What of the sound is missing or damaged, as far as it is known, in seconds of the recording.
+    public var lost: [Range<Double>] { sound.lost }
+    /// What is odd about the file, and does no harm.
+    public var notices: [MediaNotice] { sound.notices }
 
     /// The next 16 kHz samples, never none and at most a few seconds of them; `nil` at the end. Of the first channel, if
     /// channels are kept apart.
-    /// - Throws: `MediaError` where the file cannot be decoded, holds no sample, or one that is not finite.
+    /// - Throws: `MediaError` where the file cannot be decoded, holds no sample, or one that is not finite; at the end, if
+    ///   something of it is missing.
     public mutating func readBlock() throws(MediaError) -> [Float]? { try readChannels()?[0] }
 
     /// The same for each channel; one if they are mixed.
     public mutating func readChannels() throws(MediaError) -> [[Float]]? {
         while !isFinished {
-            let frames = try file.read(frames: 16_384)
+            let rate = sound.sampleRate
+            let frames = sound.read(frames: 16_384)
             isFinished = frames.isEmpty
-            let block = isFinished ? stream.finish() : try stream.append(frames)
+            var block: [[Float]] = []
+            if isFinished || sound.sampleRate != rate { block = stream.finish() }
+            if !isFinished {
+                if sound.sampleRate != rate {
+                    stream = try ChannelStream(
+                        sound.source.name, sampleRate: sound.sampleRate, channels: sound.channels, output: outputs)
+                }
+                let next = try stream.append(frames)
+                block = block.isEmpty ? next : zip(block, next).map { $0 + $1 }
+            }
             samplesRead += block[0].count
             if !block[0].isEmpty { return block }
         }
         guard samplesRead > 0 else {
-            throw file.source.error(
+            if let damage = sound.damage { throw damage }
+            throw sound.source.error(
                 .empty, expected: "sound", found: "a header without a sample",
                 remedy: "check that the recording is complete")
         }
+        if let damage = sound.damage { throw damage }
         return nil
     }
 
@@ -68,7 +89,7 @@ public struct AudioReader: ~Copyable, Sendable {
         while let block = try readBlock() {
             samples += block
             if Double(samples.count) > maxDurationInSeconds * Double(Self.sampleRate) {
-                throw file.source.error(
+                throw sound.source.error(
                     .tooLarge, expected: "at most \(Int(maxDurationInSeconds)) s of sound", found: "more",
                     remedy: "split the recording into shorter files")
             }
@@ -83,13 +104,14 @@ public struct AudioReader: ~Copyable, Sendable {
     public static func convert(
         interleaved: [Float], sampleRate: Int, channels: Int = 1, name: String = "samples"
     ) throws(MediaError) -> [Float] {
-        guard (1...SoundFile.mostChannels).contains(channels), SoundFile.rates.contains(sampleRate),
+        guard (1...SoundLimits.mostChannels).contains(channels), SoundLimits.rates.contains(sampleRate),
             interleaved.count.isMultiple(of: channels), !interleaved.isEmpty
         else {
             throw MediaError(
                 code: interleaved.isEmpty ? .empty : .malformed, source: name,
-                expected: "whole frames of 1 to \(SoundFile.mostChannels) channels at \(SoundFile.rates.lowerBound) to "
-                    + "\(SoundFile.rates.upperBound) Hz",
+                expected:
+                    "whole frames of 1 to \(SoundLimits.mostChannels) channels at \(SoundLimits.rates.lowerBound) to "
+                    + "\(SoundLimits.rates.upperBound) Hz",
                 found: "\(interleaved.count) samples of \(channels) channels at \(sampleRate) Hz",
                 remedy: "check the parameters")
         }

@@ -55,11 +55,25 @@ struct ChannelStream: ~Copyable, Sendable {
         }
     }
 
+    /// The mean of the channels, or the first where they cancel each other: a cable or a recorder that turns one of two
+    /// over would leave silence.
     private func mean(_ interleaved: [Float]) -> [Float] {
-        (0..<interleaved.count / channels).map { frame in
+        var (apart, together) = (0.0, 0.0)
+        let mean = (0..<interleaved.count / channels).map { frame in
             var sum: Float = 0
-            for channel in 0..<channels { sum += interleaved[frame * channels + channel] }
-            return sum / Float(channels)
+            for channel in 0..<channels {
+                let sample = interleaved[frame * channels + channel]
+                sum += sample
+                apart += Double(sample) * Double(sample)
+            }
+            let mean = sum / Float(channels)
+            together += Double(mean) * Double(mean)
+            return mean
         }
+        guard channels == 2, together < Self.cancelled * apart / 2 else { return mean }
+        return stride(from: 0, to: interleaved.count, by: 2).map { interleaved[$0] }
     }
+
+    /// 20 dB: sounds that have nothing to do with each other keep half of their power.
+    private static let cancelled = 0.01
 }

@@ -28,10 +28,10 @@ public final class PCMStream: Sendable {
     public init(
         _ descriptor: Int32 = STDIN_FILENO, format: Format, sampleRate: Int, name: String = "standard input"
     ) throws(MediaError) {
-        guard SoundFile.rates.contains(sampleRate) else {
+        guard SoundLimits.rates.contains(sampleRate) else {
             throw MediaError(
                 code: .unsupported, source: name,
-                expected: "\(SoundFile.rates.lowerBound) to \(SoundFile.rates.upperBound) Hz",
+                expected: "\(SoundLimits.rates.lowerBound) to \(SoundLimits.rates.upperBound) Hz",
                 found: "\(sampleRate) Hz",
                 remedy: "give the rate of the recording")
         }
@@ -63,11 +63,17 @@ public final class PCMStream: Sendable {
 
 extension PCMStream.Format {
     /// Whole samples, in [-1, 1).
-    func samples(_ bytes: [UInt8]) -> [Float] {
-        stride(from: 0, through: bytes.count - bytesPerSample, by: bytesPerSample).map { index in
-            switch self {
-            case .s16le: Float(Int16(bitPattern: UInt16(bytes[index]) | UInt16(bytes[index + 1]) << 8)) / 32_768
-            case .f32le: Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[index + $1]) << (8 * UInt32($1)) })
+    func samples(_ bytes: some ContiguousBytes) -> [Float] {
+        bytes.withUnsafeBytes { bytes in
+            stride(from: 0, through: bytes.count - bytesPerSample, by: bytesPerSample).map { index in
+                switch self {
+                case .s16le:
+                    Float(Int16(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: Int16.self))) / 32_768
+                case .f32le:
+                    Float(
+                        bitPattern: UInt32(
+                            littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt32.self)))
+                }
             }
         }
     }

@@ -127,7 +127,7 @@ struct PictureConverter {
 
     private func convert(in folder: URL) throws(MediaError) -> Data {
         let program = try ExternalProgram(
-            ["heif-convert", "heif-dec"], for: source.name, reads: format.name,
+            "heif-convert", "heif-dec", for: source.name, reads: format.name,
             packages: ("libheif-examples", "libheif"))
         let run = try program.start(
             // No path that could be an option.

@@ -6,9 +6,72 @@ public protocol SoundSource: AnyObject {
     var announcedDurationInSeconds: Double? { get }
     /// - Returns: the next samples of each channel, as many of each; none while a pipe has none to give; nil at the end.
     func readChannels() throws(MediaError) -> [[Float]]?
+    /// What a user should know of it; at the end there may be more.
+    var notices: [MediaNotice] { get }
+    /// What of it is missing or damaged, in seconds of the recording; complete at the end. Where it is not at the end,
+    /// silence stands for it.
+    var lost: [Range<Double>] { get }
 }
 
-/// A recording that libsndfile opens.
+extension SoundSource {
+    public var notices: [MediaNotice] { [] }
+    public var lost: [Range<Double>] { [] }
+}
+
+/// Opens recordings of any kind by their first bytes.
+public enum SoundSources {
+    /// - Parameters:
+    ///   - track: of several; nil: the one that the file marks, or its first.
+    ///   - isCancelled: asked while a pipe is read; what has come until then is all there is.
+    /// - Throws: `MediaError`.
+    public static func open(
+        _ file: URL, channels: AudioChannels, track: SoundTrack? = nil, isCancelled: () -> Bool = { false }
+    ) throws(MediaError) -> any SoundSource {
+        try open(SourceBytes(contentsOf: file, isCancelled: isCancelled), channels, track)
+    }
+
+    /// - Parameter name: what errors call these bytes.
+    public static func open(
+        _ bytes: Data, name: String, channels: AudioChannels, track: SoundTrack? = nil
+    ) throws(MediaError) -> any SoundSource {
+        try open(SourceBytes(bytes, name: name), channels, track)
+    }
+
+    /// - Parameter descriptor: of a pipe or a file, which is read to its end.
+    public static func open(
+        _ descriptor: Int32, name: String, channels: AudioChannels, track: SoundTrack? = nil,
+        isCancelled: () -> Bool = { false }
+    ) throws(MediaError) -> any SoundSource {
+        try open(SourceBytes(descriptor, name: name, isCancelled: isCancelled), channels, track)
+    }
+
+    /// `ffmpeg` reads what our own libraries do not: they are asked first, for they need no program.
+    private static func open(
+        _ source: SourceBytes, _ channels: AudioChannels, _ track: SoundTrack?
+    ) throws(MediaError) -> any SoundSource {
+        if SoundFormat.container(source.bytes) != nil { return try FFmpegSound(source, channels, track) }
+        let refusal: MediaError
+        do throws(MediaError) {
+            let reader = try AudioReader(source, channels)
+            guard track == nil || track == .number(1) else { throw SoundTrack.missing(track, in: "1", source.name) }
+            return RecordedSound(reader)
+        } catch {
+            refusal = error
+        }
+        guard [.unsupported, .malformed].contains(refusal.code), track == nil || track == .number(1),
+            SoundFormat.mayHaveSound(source.bytes)
+        else { throw refusal }
+        do throws(MediaError) {
+            return try FFmpegSound(source, channels, track)
+        } catch  where error.code == .missingProgram && SoundFormat.codec(source.bytes) != nil {
+            throw error
+        } catch {
+            throw refusal
+        }
+    }
+}
+
+/// A recording that libsndfile or libmpg123 opens.
 public final class RecordedSound: SoundSource {
     private var reader: AudioReader
 
@@ -19,6 +82,9 @@ public final class RecordedSound: SoundSource {
         let announced = reader.announcedDurationInSeconds
         return announced > 0 && announced < 1e6 ? announced : nil
     }
+
+    public var notices: [MediaNotice] { reader.notices }
+    public var lost: [Range<Double>] { reader.lost }
 
     public func readChannels() throws(MediaError) -> [[Float]]? { try reader.readChannels() }
 }

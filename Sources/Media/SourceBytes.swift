@@ -4,9 +4,9 @@ import Foundation
 struct SourceBytes: Sendable {
     let name: String
     let bytes: Data
-    /// The file that they lie in, if it can be read again.
+    /// The file that they are in, if it can be read again.
     let file: URL?
-    private var isMapped: Bool { file != nil }
+    var isMapped: Bool { file != nil }
 
     init(_ bytes: Data, name: String) {
         self.name = name
@@ -15,25 +15,51 @@ struct SourceBytes: Sendable {
     }
 
     /// A file is mapped, so that a long recording costs no memory; a pipe is read to its end.
-    init(contentsOf file: URL) throws(MediaError) {
+    ///
+    /// - Parameter isCancelled: asked while a pipe is read; what has come until then is all there is.
+    init(contentsOf file: URL, isCancelled: () -> Bool = { false }) throws(MediaError) {
         name = file.path
+        // A named pipe that nobody writes to would be waited for already here.
+        let descriptor = file.withUnsafeFileSystemRepresentation { path in
+            path.map { open($0, O_RDONLY | O_NONBLOCK | O_CLOEXEC) } ?? -1
+        }
+        guard descriptor >= 0 else {
+            let code = errno
+            throw Self.unreadable(
+                name, code == ENOENT ? "no such file" : "one that cannot be read (\(String(cString: strerror(code))))")
+        }
+        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
+            throw Self.unreadable(name, "a directory")
+        }
+        let isMapped = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
+        self.file = isMapped ? file : nil
+        _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
         do {
-            let handle = try FileHandle(forReadingFrom: file)
-            defer { try? handle.close() }
-            var status = stat()
-            guard fstat(handle.fileDescriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
-                throw Self.unreadable(name, "a directory")
-            }
-            let isMapped = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
-            self.file = isMapped ? file : nil
             // `mappedIfSafe` reads the file into memory on Linux.
-            bytes = try isMapped ? Data(contentsOf: file, options: .alwaysMapped) : Self.readToEnd(handle, name)
+            bytes =
+                try isMapped
+                ? Data(contentsOf: file, options: .alwaysMapped) : Self.readToEnd(handle, name, isCancelled)
         } catch let error as MediaError {
             throw error
         } catch {
-            let exists = FileManager.default.fileExists(atPath: name)
-            throw Self.unreadable(
-                name, exists ? "one that cannot be read (\(error.localizedDescription))" : "no such file")
+            throw Self.unreadable(name, "one that cannot be read (\(error.localizedDescription))")
+        }
+    }
+
+    /// Everything up to the end.
+    ///
+    /// - Parameter isCancelled: asked meanwhile; what has come until then is all there is.
+    init(_ descriptor: Int32, name: String, isCancelled: () -> Bool = { false }) throws(MediaError) {
+        self.name = name
+        file = nil
+        do {
+            bytes = try Self.readToEnd(FileHandle(fileDescriptor: descriptor), name, isCancelled)
+        } catch let error as MediaError {
+            throw error
+        } catch {
+            throw Self.unreadable(name, "one that cannot be read (\(error.localizedDescription))")
         }
     }
 
@@ -64,9 +90,13 @@ struct SourceBytes: Sendable {
     /// Some devices never end.
     private static let longestStream = 1 << 32
 
-    private static func readToEnd(_ handle: FileHandle, _ name: String) throws -> Data {
+    private static func readToEnd(_ handle: FileHandle, _ name: String, _ isCancelled: () -> Bool) throws -> Data {
         var bytes = Data()
-        while let block = try handle.read(upToCount: 1 << 20), !block.isEmpty {
+        while !isCancelled() {
+            var state = pollfd(fd: handle.fileDescriptor, events: Int16(POLLIN), revents: 0)
+            if poll(&state, 1, 200) == 0 { continue }
+            let block = try handle.read(upToCount: 1 << 16) ?? Data()
+            if block.isEmpty { break }
             bytes += block
             guard bytes.count <= longestStream else {
                 throw MediaError(

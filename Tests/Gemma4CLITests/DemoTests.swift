@@ -22,6 +22,8 @@ import Testing
         ) {
             var program = Program(
                 task == "transcribe" ? "transcribe" : "caption", "--instruction", prompt, "--format", "json", path)
+            // The model is asked about silence too, as transformers is.
+            if task == "transcribe" { program.arguments.append("--no-vad") }
             if let model { program.arguments += ["--model", model] }
             program.arguments += options
             // GGUF files say nothing of a picture's budget.

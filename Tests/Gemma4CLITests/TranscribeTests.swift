@@ -161,7 +161,92 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         #expect(object.segments.count == 3 && object.lost == 0)
     }
 
+    // MARK: Damage and silence
+
+    /// Half a recording is transcribed and written, and does not pass for a whole one.
+    @Test func aCutRecordingIsWrittenAndSaid() async throws {
+        let directory = try folder("a.wav")
+        let whole = try Data(contentsOf: URL(filePath: "\(directory.path)/a.wav"))
+        try directory.write(whole.prefix(44 + 32_000 * 10), to: "cut.wav")
+        let outcome = try await transcribe(
+            ["\(directory.path)/cut.wav", "--format", "json", "-o", "\(directory.path)/cut.json"])
+        #expect(outcome.status == 65)
+        #expect(outcome.messages.contains("lost 5.0 s\n"))
+        #expect(
+            outcome.messages.contains(
+                "cut.wav: expected a whole recording, found 10.00 of 15.00 s of sound; copy or download it again."))
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let object = try decoder.decode(
+            TranscriptObject.self, from: Data(contentsOf: URL(filePath: "\(directory.path)/cut.json")))
+        #expect(object.segments.count == 2 && abs(object.lost - 5) < 0.01 && abs(object.duration - 15) < 0.01)
+    }
+
+    /// What the decoders have to say is said by us.
+    @Test func nothingOfTheDecodersReachesTheTerminal() async throws {
+        let directory = try TemporaryDirectory()
+        let file = try EncodedSound.mp3.file(recording)
+        let middle = file.count / 2
+        let stray = Data((0..<3_000).map { UInt8(truncatingIfNeeded: $0 * 37) })
+        try directory.write(file.prefix(middle) + stray + file.dropFirst(middle), to: "a.mp3")
+        let outcome = try await transcribe(["\(directory.path)/a.mp3"])
+        #expect(outcome.status == 65)
+        #expect(outcome.messages.split(separator: "\n").allSatisfy { $0.hasPrefix("gemma4: ") }, "\(outcome.messages)")
+        #expect(outcome.messages.contains("expected sound that decodes, found 0."))
+    }
+
+    @Test func headersThatAnnounceTooLittleAreSaid() async throws {
+        var bytes = Sounds.wave(recording)
+        bytes.replaceSubrange(40..<44, with: [0, 0, 0, 0])
+        let outcome = try await transcribe(["-"], input: bytes)
+        #expect(outcome.status == 0 && outcome.messages.contains("standard input: heard 7."))
+        #expect(
+            outcome.messages.contains(
+                "gemma4: warning: standard input: the header announces 0 bytes of sound, and 480000 are there: all are heard\n"
+            ))
+    }
+
+    @Test func silenceIsNotAskedAbout() async throws {
+        let directory = try TemporaryDirectory()
+        try directory.write(Sounds.wave(Sounds.silence(seconds: 10)), to: "silent.wav")
+        let quiet = try await transcribe(["\(directory.path)/silent.wav", "--then", "Summarise."])
+        #expect(quiet.status == 0 && quiet.bytes.isEmpty)
+        #expect(quiet.messages.contains("silent.wav: heard 0.0 s, skipped 10.0 s, lost 0.0 s\n"))
+        #expect(quiet.messages.contains("silent.wav: nothing was said, so there is nothing to ask about\n"))
+        let all = try await transcribe(["\(directory.path)/silent.wav", "--no-vad"])
+        #expect(all.messages.contains("silent.wav: heard 10.0 s, skipped 0.0 s, lost 0.0 s\n"))
+        let stereo = recording.flatMap { [$0, Float(0)] }
+        try directory.write(Sounds.wave(stereo, channels: 2), to: "stereo.wav")
+        let split = try await transcribe(["\(directory.path)/stereo.wav", "--channels", "split"])
+        #expect(split.messages.contains("stereo.wav: channel 2 has no speech and was skipped\n"))
+        #expect(split.text.split(separator: "\n").allSatisfy { $0.hasPrefix("[1] ") })
+    }
+
     // MARK: Stopping
+
+    /// A pipe that nobody writes to, as standard input and as a file.
+    @Test(.timeLimit(.minutes(1)), arguments: [true, false])
+    func whatWaitsForARecordingCanBeStopped(isFile: Bool) async throws {
+        let directory = try TemporaryDirectory()
+        let fifo = "\(directory.path)/fifo"
+        mkfifo(fifo, 0o600)
+        let process = Program("transcribe", "--model", checkpoint, isFile ? fifo : "-").process()
+        // Opening it for both does not wait.
+        let input = FileHandle(fileDescriptor: open(fifo, O_RDWR), closeOnDealloc: true)
+        process.standardInput = isFile ? FileHandle.nullDevice : input
+        process.standardError = FileHandle.nullDevice
+        let ended = AsyncStream<Void> { continuation in process.terminationHandler = { _ in continuation.finish() } }
+        try process.run()
+        try await Task.sleep(for: .seconds(1.5))
+        #expect(process.isRunning)
+        let begin = ContinuousClock.now
+        kill(process.processIdentifier, SIGTERM)
+        for await _ in ended {}
+        #expect(process.terminationReason == .exit && process.terminationStatus == 75)
+        // It asks five times a second; on a machine that is busy with other things that takes longer.
+        #expect(ContinuousClock.now - begin < .seconds(3))
+        withExtendedLifetime(input) {}
+    }
 
     /// A pipe that stays open: the first words come while the speaker goes on, and Ctrl-C ends with them.
     @Test(.timeLimit(.minutes(1)), arguments: [SIGINT, SIGTERM])
@@ -225,6 +310,16 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
             "transcribe", "a.wav", "--max-segment", "31", status: 64,
             message: "--max-segment: expected 2 to 28, found 31.0"),
         Mistake(
+            "transcribe", "a.wav", "--track", "0", status: 64, message: "'0' is invalid for '--track <n|code>'"),
+        Mistake(
+            "transcribe", "a.wav", "--max-line-width", "5", status: 64,
+            message: "--max-line-width: expected 10 to 1000, found 5"),
+        Mistake(
+            "transcribe", "a.wav", "--max-lines", "0", status: 64, message: "--max-lines: expected 1 to 10, found 0"),
+        Mistake(
+            "transcribe", "--model", checkpoint, "attachments/tone.wav", "--track", "2", status: 65,
+            message: "tone.wav: expected sound track 2, found tracks 1; choose one of them with --track"),
+        Mistake(
             "transcribe", "a.wav", "--format", "srt", "--format", "vtt", status: 64, message: "several formats need -o"),
         Mistake(
             "transcribe", "a.wav", "b.wav", "--format", "srt", status: 64,
@@ -237,7 +332,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
             message: "--then: its answer goes into txt or json"),
         Mistake(
             "transcribe", "26B-A4B/messages", status: 66,
-            message: "26B-A4B/messages: expected a folder with files to read, found none that ends in .aif"),
+            message: "26B-A4B/messages: expected a folder with files to read, found none that ends in .3g2"),
         Mistake("translate", "a.wav", status: 64, message: "Missing expected argument '--to <code>'"),
         Mistake("translate", "--to", "xx", "a.wav", status: 64, message: "'xx' is invalid for '--to <code>'"),
         Mistake("translate", "--to", "de", "a.wav", "--text", "a", status: 64, message: "give either files or --text"),

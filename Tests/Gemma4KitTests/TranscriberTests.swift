@@ -45,7 +45,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
     @Test func aShortRecordingIsOneAnswer() async throws {
         let pipeline = try pipeline()
         let file = Goldens.folder.appending(path: "attachments/chirp.wav")
-        let options = TranscriptionOptions(generation: .init(maxTokens: 20))
+        let options = TranscriptionOptions(detectsSpeech: false, generation: .init(maxTokens: 20))
         let transcript = try await pipeline.transcribe(.file(file), options: options).transcript()
         let message = ChatMessage(.user, parts: [.text(SpeechInstruction(options).text), .audio()])
         let answer = try await pipeline.generate(
@@ -57,6 +57,71 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         #expect(segment.answer.tokens == answer.tokens && segment.answer.logprobs == answer.logprobs)
         #expect(segment.answer.finish?.promptTokens == answer.finish?.promptTokens)
         #expect(transcript.report.lost == 0 && transcript.report.skipped == 0)
+    }
+
+    /// What is no speech is never asked about, in a recording of any length and in a channel; unless all is wanted.
+    @Test(arguments: [0.5, 10, 40])
+    func theModelIsNotAskedAboutSilence(seconds: Double) async throws {
+        let pipeline = try pipeline()
+        let noise = Sounds.noise(seconds: seconds, level: -40)
+        for samples in [noise, Sounds.silence(seconds: seconds)] {
+            let audio = AudioInput.samples(samples, sampleRate: 16_000)
+            let transcript = try await pipeline.transcribe(audio, options: .init(generation: brief)).transcript()
+            #expect(transcript.segments.isEmpty && transcript.report.statistics.promptTokens == 0)
+            #expect(abs(transcript.report.skipped - seconds) < 1e-6 && transcript.report.lost == 0)
+            let all = TranscriptionOptions(detectsSpeech: false, generation: brief)
+            let heard = try await pipeline.transcribe(audio, options: all).transcript()
+            #expect(heard.segments.count == (seconds > 28 ? 2 : 1))
+            expectNothingLost(heard.report, seconds: seconds)
+            #expect(heard.report.skipped == 0)
+        }
+        let speech = Sounds.speech(seconds: seconds)
+        let file = Sounds.wave(zip(noise, speech).flatMap { [$0, $1] }, channels: 2)
+        let options = TranscriptionOptions(channels: .split, generation: brief)
+        let split = try await pipeline.transcribe(.bytes(file), options: options).transcript()
+        #expect(split.report.silentChannels == [0] && split.segments.allSatisfy { $0.channel == 1 })
+        #expect(!split.segments.isEmpty)
+    }
+
+    /// What a file lacks is lost, not heard and not left out, at whichever end of a part of it that is.
+    @Test(arguments: [EncodedSound.wav, .flac])
+    func whatIsMissingIsLost(format: EncodedSound) async throws {
+        let pipeline = try pipeline()
+        let (samples, _) = utterances(6)
+        let length = Double(samples.count) / rate
+        let file = try format.file(samples)
+        let cut = file.prefix(file.count * 7 / 10)
+        var transcript = Transcript()
+        let error = await #expect(throws: MediaError.self) {
+            for try await event in pipeline.transcribe(.bytes(Data(cut)), options: .init(generation: brief)) {
+                transcript.append(event)
+            }
+        }
+        #expect(error?.code == .truncated && !transcript.segments.isEmpty)
+        let report = transcript.report
+        #expect(report.lost > 0.1 * length && report.lost < 0.5 * length)
+        #expect(abs(report.heard + report.skipped + report.lost - length) < 0.1 && abs(report.duration - length) < 0.1)
+        // A part that is whole has lost nothing.
+        let part = TranscriptionOptions(offsetInSeconds: 1, durationInSeconds: 5, generation: brief)
+        let begin = try await pipeline.transcribe(.bytes(Data(cut)), options: part).transcript()
+        expectNothingLost(begin.report, seconds: 5)
+    }
+
+    @Test func whatIsDamagedIsLostAtItsPlace() async throws {
+        let pipeline = try pipeline()
+        let (samples, times) = utterances(6)
+        var file = try EncodedSound.flac.file(samples)
+        file[file.count / 2] ^= 0x55
+        var transcript = Transcript()
+        let error = await #expect(throws: MediaError.self) {
+            for try await event in pipeline.transcribe(.bytes(file), options: .init(generation: brief)) {
+                transcript.append(event)
+            }
+        }
+        #expect(error?.code == .malformed && transcript.report.lost > 0 && transcript.report.lost < 1)
+        expectTimes(transcript.segments, times)
+        let report = transcript.report
+        #expect(abs(report.heard + report.skipped + report.lost - Double(samples.count) / rate) < 1e-3)
     }
 
     /// Ten minutes: every utterance is a segment, at its time, and every second is accounted for.

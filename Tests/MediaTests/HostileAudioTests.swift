@@ -39,8 +39,10 @@ import Testing
         Case("header cut before data", wavFile(silence).prefix(40), .malformed, "No 'data' chunk"),
         Case(
             "WAV cut in sound", wavFile(silence).prefix(1_044), .truncated,
-            "expected a whole recording, found 1000 of 4000 bytes of sound; copy or download it again"),
-        Case("AIFF cut in sound", golden("pcm16-11025.aiff").dropLast(100), .truncated, "bytes of sound; copy"),
+            "expected a whole recording, found 0.03 of 0.12 s of sound; copy or download it again"),
+        Case(
+            "AIFF cut in sound", golden("pcm16-11025.aiff").dropLast(100), .truncated,
+            "found 0.20 of 0.21 s of sound; copy"),
         Case("no channel", wavFile(silence, channels: 0), .malformed, "Channel count is zero"),
         Case("1000 channels", wavFile(silence, channels: 1_000), .tooLarge, "\(limits) 1000 channels at 16000 Hz"),
         Case("65535 channels", wavFile(silence, channels: 65_535), .malformed, "Too many channels"),
@@ -55,8 +57,8 @@ import Testing
         Case("not a number", floats(0.5, .nan), .malformed, "expected finite samples, found nan at 0.00 s"),
         Case("infinite", floats(0.5, .infinity), .malformed, "expected finite samples, found inf at 0.00 s"),
         Case(
-            "FLAC cut in sound", golden("44100-stereo.flac").prefix(3_000), .malformed,
-            "after 0.00 s; export or download"),
+            "FLAC cut in sound", golden("44100-stereo.flac").prefix(3_000), .truncated,
+            "found 0.00 of 0.21 s of sound; copy or download"),
         Case(
             "FLAC cut in header", golden("44100-stereo.flac").prefix(30), .malformed,
             "expected a whole recording, found"),

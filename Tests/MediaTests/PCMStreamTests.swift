@@ -67,5 +67,16 @@ private func readAll(_ bytes: [UInt8], _ format: PCMStream.Format, rate: Int = 1
         #expect(try mixed.readChannels()?.count == 1)
     }
 
+    /// A cable that turns one of two channels over leaves no silence.
+    @Test func channelsThatCancelEachOtherAreHeard() throws {
+        let left = (0..<32_000).map { Float(Int16(sin(Double($0) * 0.2) * 9_000)) / 32_768 }
+        let turned = Sounds.wave(left.flatMap { [$0, -$0 * 0.98] }, channels: 2)
+        var reader = try AudioReader(turned)
+        #expect(try reader.readAll() == left)
+        let quiet = Sounds.wave(left.flatMap { [$0, 0] }, channels: 2)
+        var mixed = try AudioReader(quiet)
+        #expect(try mixed.readAll() == left.map { $0 / 2 })
+    }
+
     private func quantised(_ samples: [Float]) -> [Float] { samples.map { Float(Int16($0 * 32_768)) / 32_768 } }
 }

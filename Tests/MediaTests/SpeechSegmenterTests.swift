@@ -36,15 +36,41 @@ private func seconds(_ range: Range<Int>) -> (Double, Double) {
 }
 
 @Suite struct SpeechSegmenterTests {
-    /// A recording that fits one piece is left as it is, whatever it holds.
-    @Test(arguments: [0.005, 0.5, 27.9, 28])
-    func whatFitsStaysWhole(length: Double) throws {
-        for samples in [Sounds.silence(seconds: length), Sounds.noise(seconds: length, level: -30)] {
+    /// A recording of speech that fits one piece is left as it is.
+    @Test(arguments: [0.5, 5, 27.9, 28])
+    func speechThatFitsStaysWhole(length: Double) throws {
+        let samples = Sounds.speech(seconds: length)
+        let result = segment(samples)
+        #expect(result.pieces.map(\.range) == [0..<samples.count] && result.skipped == 0)
+        #expect(result.pieces[0].samples == samples && result.pieces[0].speechShare > 0.5)
+        let stretches = result.pieces[0].stretches
+        #expect(stretches.first?.lowerBound == result.pieces[0].speech.lowerBound)
+        #expect(stretches.last?.upperBound == result.pieces[0].speech.upperBound)
+    }
+
+    /// However short, what has no speech is left out, unless all is wanted.
+    @Test(arguments: [0.005, 0.1, 0.5, 2, 28, 40])
+    func whatIsNoSpeechIsLeftOut(length: Double) throws {
+        let hum = Sounds.hum(seconds: length, level: -30)
+        let sounds = [Sounds.silence(seconds: length), Sounds.noise(seconds: length, level: -30), hum]
+        for samples in sounds + [Sounds.noise(seconds: length, fallingBy: 6, level: -20)] {
             let result = segment(samples)
-            #expect(result.pieces.map(\.range) == [0..<samples.count] && result.skipped == 0)
-            #expect(result.pieces[0].samples == samples && result.pieces[0].speechShare == 0)
+            #expect(result.pieces.isEmpty && result.skipped == samples.count)
+            var all = SpeechSegmenter.Options()
+            all.detectsSpeech = false
+            let heard = segment(samples, all)
+            expectWhole(heard, samples, longest: 28)
+            #expect(heard.skipped == 0 && heard.pieces.count == (length > 28 ? 2 : 1))
         }
         #expect(segment([]).pieces.isEmpty)
+    }
+
+    /// A film whose sound begins late: what is silent before it costs nothing, however short it is.
+    @Test func longSilenceIsLeftOutOfShortRecordings() {
+        let samples = Sounds.silence(seconds: 5) + Sounds.speech(seconds: 4)
+        let result = segment(samples)
+        expectWhole(result, samples, longest: 28)
+        #expect(result.pieces.count == 1 && abs(result.skipped - 75_200) < 1_600)
     }
 
     @Test func theTimesOfAShortRecordingAreThoseOfItsSpeech() {

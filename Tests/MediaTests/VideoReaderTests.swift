@@ -43,11 +43,41 @@ private func film(frames: Int, in directory: TemporaryDirectory) throws -> URL {
         #expect(frames.allSatisfy { $0.pixels.width == width && $0.pixels.height == height })
     }
 
+    /// What telephones record: 10 bits, and in HDR a light that 8 bits show only when it is rolled off.
+    @Test(.enabled(if: hasFFmpeg)) func tenBitFilmsAreReadInEight() throws {
+        let directory = try TemporaryDirectory()
+        func frames(_ arguments: String...) throws -> [VideoFrame] {
+            let file = URL(filePath: "\(directory.path)/film.mkv")
+            let made = try ExternalProgram("ffmpeg", for: "test").start(
+                ["-v", "error", "-y"] + arguments + ["-c:v", "ffv1", ExternalProgram.argument(file)], source: "test")
+            _ = try made.readExactly(1)
+            var frames: [VideoFrame] = []
+            try VideoReader(file).read(4) { frames.append($0) }
+            return frames
+        }
+        try directory.write((0..<5).flatMap(frame), to: "frames.rgb")
+        let raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "\(width)x\(height)"]
+        let ten = try frames(
+            raw[0], raw[1], raw[2], raw[3], raw[4], raw[5], "-i", "\(directory.path)/frames.rgb", "-pix_fmt", "gbrp10le"
+        )
+        let indices = VideoReader.indices(frames: 5, count: 4)
+        for (film, index) in zip(ten, indices) {
+            #expect(zip(film.pixels.rgb, frame(index)).allSatisfy { abs(Int($0) - Int($1)) <= 1 })
+        }
+        let gray = ["-f", "lavfi", "-i", "color=c=gray:d=1:s=64x64:r=5,format=yuv420p10le"]
+        let plain = try frames(gray[0], gray[1], gray[2], gray[3])
+        let hdr = try frames(
+            gray[0], gray[1], gray[2], gray[3], "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace",
+            "bt2020nc")
+        let (dark, light) = (plain[0].pixels.rgb[0], hdr[0].pixels.rgb[0])
+        #expect(abs(Int(dark) - 128) <= 3 && abs(Int(light) - 156) <= 8, "\(dark) \(light)")
+    }
+
     @Test(.enabled(if: hasFFmpeg)) func theSoundOfAFilmIsRead() throws {
         let directory = try TemporaryDirectory()
         let file = try film(frames: 5, in: directory)
-        #expect(FilmSound.reads(file) && !FilmSound.reads(URL(filePath: "\(directory.path)/sound.wav")))
-        let sound = try FilmSound(file)
+        let sound = try SoundSources.open(file, channels: .mix)
+        #expect(sound is FFmpegSound)
         var samples: [Float] = []
         while let block = try sound.readChannels() { samples += block[0] }
         var reader = try AudioReader(URL(filePath: "\(directory.path)/sound.wav"))

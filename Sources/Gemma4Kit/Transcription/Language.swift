@@ -14,4 +14,18 @@ public struct Language: Sendable, Hashable {
         else { return nil }
         (self.code, self.name) = (code, name)
     }
+
+    /// What sound tracks of films may call it: ISO 639-1, 639-2/T and 639-2/B.
+    public var trackCodes: Set<String> {
+        guard let base = Locale.Language(identifier: code).languageCode else { return [code] }
+        let three = base.identifier(.alpha3) ?? base.identifier
+        return [code, base.identifier, base.identifier(.alpha2) ?? three, three, Self.bibliographic[three] ?? three]
+    }
+
+    /// Where ISO 639-2 has a second code.
+    private static let bibliographic = [
+        "sqi": "alb", "hye": "arm", "eus": "baq", "mya": "bur", "zho": "chi", "ces": "cze", "nld": "dut", "fra": "fre",
+        "kat": "geo", "deu": "ger", "ell": "gre", "isl": "ice", "mkd": "mac", "mri": "mao", "msa": "may", "fas": "per",
+        "ron": "rum", "slk": "slo", "bod": "tib", "cym": "wel",
+    ]
 }

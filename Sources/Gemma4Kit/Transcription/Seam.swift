@@ -45,6 +45,9 @@ struct Seam: Equatable {
         return Word.standsAlone(last) || Word.standsAlone(next) ? first + second : "\(first) \(second)"
     }
 
+    /// Han, kana, Thai, Lao, Khmer and Burmese are written without spaces.
+    static func standsAlone(_ character: Character) -> Bool { Word.standsAlone(character) }
+
     /// Pairs of words, of the tail and of the head, that correspond.
     private static func align(_ tail: [Word], _ head: [Word]) -> [(Int, Int)] {
         guard !tail.isEmpty, !head.isEmpty else { return [] }

@@ -32,7 +32,7 @@ actor Transcriber {
     private struct Channel {
         var segmenter: SpeechSegmenter
         var read = 0
-        var heard = 0
+        var heard: [Range<Int>] = []
         var heardThrough = 0
         /// Was cut within speech: the next segment may begin with its last words.
         var held: TranscriptSegment?
@@ -51,13 +51,16 @@ actor Transcriber {
 
     /// A recording that turns out damaged on the way is heard up to there before the error is thrown.
     func run(_ audio: AudioInput, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
-        let source = try audio.open(options.channels)
-        let segmentation = options.segmentation ?? (audio.isLive ? .live : .init())
+        guard let source = try open(audio) else { return yield(.end(report)) }
+        var segmentation = options.segmentation ?? (audio.isLive ? .live : .init())
+        segmentation.detectsSpeech = options.detectsSpeech
         let ahead = audio.isLive ? 0 : max(1, options.parallelPieces) - 1
         defer { for question in pending { question.answer.cancel() } }
         var excerpt = Excerpt(offset: options.offsetInSeconds, duration: options.durationInSeconds)
         let end = source.announcedDurationInSeconds.map(excerpt.end)
         var damage: (any Error)?
+        source.notices.forEach { yield(.notice($0)) }
+        let told = source.notices.count
         while !excerpt.isOver, !mustStop {
             try Task.checkCancellation()
             let next: [[Float]]?
@@ -85,10 +88,21 @@ actor Transcriber {
         }
         try await takeAnswers(leaving: 0, yield)
         for channel in channels { if let held = channel.held { release(held, yield) } }
+        source.notices.dropFirst(told).forEach { yield(.notice($0)) }
         guard isStopped || channels.contains(where: { $0.read > 0 }) else { throw damage ?? nothing(audio, source) }
-        balance()
+        balance(source.lost)
         yield(.end(report))
-        if let damage { throw damage }
+        // Ctrl-C ends a program that we read from too.
+        if let damage, !mustStop { throw damage }
+    }
+
+    /// - Returns: nil if the work was stopped before that.
+    private func open(_ audio: AudioInput) throws -> (any SoundSource)? {
+        do { return try audio.open(options) } catch {
+            guard mustStop else { throw error }
+            report.stoppedAt = options.offsetInSeconds
+            return nil
+        }
     }
 
     /// Whether someone wants it to stop; from now on it is.
@@ -140,7 +154,7 @@ actor Transcriber {
             }
             pending.removeFirst()
             let (piece, channel) = (question.piece, question.channel)
-            channels[channel].heard += piece.range.count - piece.overlap
+            channels[channel].heard.append(piece.range.dropFirst(piece.overlap))
             channels[channel].heardThrough = piece.range.upperBound
             join(segment(piece, answer, channel), piece, channel, yield)
         }
@@ -151,7 +165,8 @@ actor Transcriber {
         return TranscriptSegment(
             start: time(piece.speech.lowerBound), end: time(piece.speech.upperBound), text: translated ?? heard,
             heard: translated == nil ? nil : heard, channel: options.channels == .split ? channel : nil, answer: answer,
-            noSpeech: 1 - piece.speechShare, isUnanswered: piece.speechShare > 0 && answer.isBlank)
+            noSpeech: 1 - piece.speechShare, isUnanswered: piece.speechShare > 0 && answer.isBlank,
+            stretches: piece.stretches.map { time($0.lowerBound)..<time($0.upperBound) })
     }
 
     // MARK: Segments
@@ -190,18 +205,40 @@ actor Transcriber {
 
     // MARK: Seconds
 
-    private func balance() {
+    /// - Parameter lost: what of the recording is damaged or missing, in its seconds.
+    private func balance(_ lost: [Range<Double>]) {
+        let lost = lost.map { sample($0.lowerBound)..<sample($0.upperBound) }
+        func count(_ ranges: [Range<Int>], within range: Range<Int>) -> Int {
+            ranges.reduce(0) { $0 + $1.clamped(to: range).count }
+        }
         report.channels = channels.count
-        report.duration = seconds(channels.first?.read ?? 0)
-        for channel in channels {
-            report.read += seconds(channel.read)
-            report.heard += seconds(channel.heard)
+        for (index, channel) in channels.enumerated() {
+            let heard = channel.heard.reduce(0) { $0 + $1.count }
             // Until a piece has been heard, the silence before it has not been left out either.
-            report.skipped += seconds(
-                isStopped ? channel.heardThrough - channel.heard : channel.segmenter.skippedSamples)
-            report.unreached += isStopped ? seconds(channel.read - channel.heardThrough) : 0
+            let reached = isStopped ? channel.heardThrough : channel.read
+            let skipped = isStopped ? channel.heardThrough - heard : channel.segmenter.skippedSamples
+            // Silence stands for what is lost, heard or left out, or it is missing at the end.
+            let lostHere = count(lost, within: 0..<reached)
+            let lostAsHeard = channel.heard.reduce(0) { $0 + count(lost, within: $1) }
+            let beyond = isStopped ? 0 : count(lost, within: reached..<wantedEnd(reached))
+            report.duration = max(report.duration, seconds(channel.read + beyond))
+            report.read += seconds(channel.read + beyond)
+            report.heard += seconds(heard - lostAsHeard)
+            report.skipped += seconds(skipped - (lostHere - lostAsHeard))
+            report.unreached += seconds(isStopped ? channel.read - channel.heardThrough : 0)
+            if options.channels == .split, !isStopped, heard == 0 { report.silentChannels.append(index) }
         }
         if isStopped { report.stoppedAt = time(channels.map(\.heardThrough).min() ?? 0) }
+    }
+
+    /// Where the part that is asked for ends, if it does not end before.
+    private func wantedEnd(_ reached: Int) -> Int {
+        options.durationInSeconds.map { max(reached, sample(options.offsetInSeconds + $0)) } ?? .max
+    }
+
+    /// Of the excerpt, at this second of the recording; the first, if it is before that.
+    private func sample(_ time: Double) -> Int {
+        max(0, Int(((time - options.offsetInSeconds) * Double(AudioReader.sampleRate)).rounded()))
     }
 
     private func seconds(_ samples: Int) -> Double { Double(samples) / Double(AudioReader.sampleRate) }

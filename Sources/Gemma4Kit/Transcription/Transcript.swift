@@ -1,4 +1,5 @@
 import Generation
+import Media
 
 /// What was said in one piece of a recording.
 public struct TranscriptSegment: Sendable {
@@ -16,6 +17,8 @@ public struct TranscriptSegment: Sendable {
     public let noSpeech: Double
     /// Whether speech was detected, but the model wrote nothing, also when asked again.
     public let isUnanswered: Bool
+    /// When something is said within it, in seconds of the recording, pauses left out.
+    public var stretches: [Range<Double>] = []
 
     /// The mean of the answer's log-probabilities.
     public var averageLogprob: Double {
@@ -31,6 +34,8 @@ public struct TranscriptReport: Sendable, Equatable {
     public internal(set) var heard = 0.0
     /// Left out: silence and steady noise.
     public internal(set) var skipped = 0.0
+    /// Channels without any speech, counted from 0, where channels are kept apart.
+    public internal(set) var silentChannels: [Int] = []
     /// Not reached, because the work was stopped.
     public internal(set) var unreached = 0.0
     /// Where the work was stopped, in seconds of the recording; nil at its end. To go on, start there.
@@ -46,7 +51,7 @@ public struct TranscriptReport: Sendable, Equatable {
     public internal(set) var unansweredSegments = 0
     public internal(set) var statistics = GenerationStatistics()
 
-    /// Neither heard nor left out: 0, unless something is wrong.
+    /// Neither heard nor left out: what is damaged or missing in the file.
     public var lost: Double {
         let lost = read - heard - skipped - unreached
         return abs(lost) < 1e-6 ? 0 : lost
@@ -57,6 +62,8 @@ public struct TranscriptReport: Sendable, Equatable {
 public enum TranscriptEvent: Sendable {
     /// The model begins to listen at this second of the recording; what the whole lasts, if that is known.
     case progress(at: Double, of: Double?)
+    /// Something that a user should know of the recording.
+    case notice(MediaNotice)
     /// Segments of a channel come in order.
     case segment(TranscriptSegment)
     /// The last event, unless an error follows it.
@@ -84,7 +91,7 @@ public struct Transcript: Sendable {
 
     public mutating func append(_ event: TranscriptEvent) {
         switch event {
-        case .progress: break
+        case .progress, .notice: break
         case .segment(let segment): segments.append(segment)
         case .end(let report): self.report = report
         }

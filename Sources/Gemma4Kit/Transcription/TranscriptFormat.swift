@@ -20,9 +20,13 @@ public enum TranscriptFormat: String, Sendable, CaseIterable {
 /// Writes a transcript in a format, segment by segment. Segments without text are left out, except of JSON.
 public struct TranscriptWriter: Sendable {
     public let format: TranscriptFormat
+    /// Of `srt` and `vtt`.
+    public let layout: SubtitleLayout
     private var cues = 0
 
-    public init(_ format: TranscriptFormat) { self.format = format }
+    public init(_ format: TranscriptFormat, _ layout: SubtitleLayout = .init()) {
+        (self.format, self.layout) = (format, layout)
+    }
 
     /// What stands before the first segment.
     public var begin: String {
@@ -36,20 +40,25 @@ public struct TranscriptWriter: Sendable {
     /// One segment; nothing in JSON.
     public mutating func write(_ segment: TranscriptSegment) -> String {
         guard !segment.text.isEmpty else { return "" }
-        cues += 1
         let label = segment.channel.map { "[\($0 + 1)] " } ?? ""
-        let (start, end) = (Self.milliseconds(segment.start), Self.milliseconds(segment.end))
         switch format {
         case .json: return ""
         case .txt: return "\(label)\(segment.text)\n"
         case .srt:
-            return "\(cues)\n\(Self.clock(start, ",")) --> \(Self.clock(end, ","))\n\(label)\(segment.text)\n\n"
+            return layout.cues(of: segment, label: label).reduce("") { text, cue in
+                cues += 1
+                return text + "\(cues)\n\(Self.times(cue, ","))\n\(cue.lines.joined(separator: "\n"))\n\n"
+            }
         case .vtt:
             let voice = segment.channel.map { "<v Channel \($0 + 1)>" } ?? ""
-            let text = segment.text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(
-                ">", with: "&gt;")
-            return "\(Self.clock(start, ".")) --> \(Self.clock(end, "."))\n\(voice)\(text)\n\n"
-        case .tsv: return "\(start)\t\(end)\t\(label)\(segment.text.replacing("\t", with: " "))\n"
+            return layout.cues(of: segment).reduce("") { text, cue in
+                let lines = cue.lines.joined(separator: "\n").replacing("&", with: "&amp;")
+                    .replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+                return text + "\(Self.times(cue, "."))\n\(voice)\(lines)\n\n"
+            }
+        case .tsv:
+            let (start, end) = (Self.milliseconds(segment.start), Self.milliseconds(segment.end))
+            return "\(start)\t\(end)\t\(label)\(segment.text.replacing("\t", with: " "))\n"
         }
     }
 
@@ -61,8 +70,12 @@ public struct TranscriptWriter: Sendable {
         -> String
     {
         if format == .json { return context.object(transcript).json + "\n" }
-        var writer = TranscriptWriter(format)
+        var writer = TranscriptWriter(format, context.layout)
         return transcript.segments.reduce(writer.begin) { $0 + writer.write($1) }
+    }
+
+    private static func times(_ cue: SubtitleCue, _ point: String) -> String {
+        "\(clock(milliseconds(cue.start), point)) --> \(clock(milliseconds(cue.end), point))"
     }
 
     private static func milliseconds(_ seconds: Double) -> Int { Int((seconds * 1000).rounded()) }
@@ -79,6 +92,8 @@ public struct TranscriptWriter: Sendable {
 public struct TranscriptContext: Sendable {
     public var options: TranscriptionOptions
     public var file: String?
+    /// Of subtitles.
+    public var layout = SubtitleLayout()
     /// What was asked about the whole text, and the answer.
     public var question: (prompt: String, answer: String)?
 
@@ -96,7 +111,7 @@ public struct TranscriptContext: Sendable {
             .init("language", language.map { .string($0.name.lowercased()) } ?? nil),
             .init("duration", Self.rounded(transcript.report.duration)),
             .init("text", .string(transcript.text)),
-            .init("segments", .array(transcript.segments.enumerated().map { Self.object($0.offset, $0.element) })),
+            .init("segments", .array(transcript.segments.enumerated().map { object($0.offset, $0.element) })),
         ]
         if isTranslation { members.append(.init("source_text", .string(transcript.heard))) }
         if let question {
@@ -108,16 +123,36 @@ public struct TranscriptContext: Sendable {
             .init("heard", Self.rounded(report.heard)), .init("skipped", Self.rounded(report.skipped)),
             .init("lost", Self.rounded(report.lost)),
         ]
+        if !report.silentChannels.isEmpty {
+            members.append(.init("silent_channels", .array(report.silentChannels.map { .integer($0 + 1) })))
+        }
         if let stoppedAt = report.stoppedAt { members.append(.init("stopped_at", Self.rounded(stoppedAt))) }
         return .object(members)
     }
 
-    private static func object(_ id: Int, _ segment: TranscriptSegment) -> JSONValue {
+    /// The cues of a segment that has several are there too, and say that their times are estimated.
+    private func object(_ id: Int, _ segment: TranscriptSegment) -> JSONValue {
         var members: [JSONValue.Member] = [
-            .init("id", .integer(id)), .init("start", rounded(segment.start)), .init("end", rounded(segment.end)),
+            .init("id", .integer(id)), .init("start", Self.rounded(segment.start)),
+            .init("end", Self.rounded(segment.end)),
             .init("text", .string(segment.text)), .init("tokens", .array(segment.answer.tokens.map(JSONValue.integer))),
-            .init("avg_logprob", rounded(segment.averageLogprob)), .init("no_speech_prob", rounded(segment.noSpeech)),
+            .init("avg_logprob", Self.rounded(segment.averageLogprob)),
+            .init("no_speech_prob", Self.rounded(segment.noSpeech)),
         ]
+        let cues = layout.cues(of: segment)
+        if cues.count > 1 {
+            members.append(
+                .init(
+                    "cues",
+                    .array(
+                        cues.map { cue in
+                            [
+                                "start": Self.rounded(cue.start), "end": Self.rounded(cue.end),
+                                "text": .string(cue.lines.joined(separator: "\n")),
+                                "estimated": .boolean(cue.isEstimated),
+                            ]
+                        })))
+        }
         if let heard = segment.heard { members.append(.init("source_text", .string(heard))) }
         if let channel = segment.channel { members.append(.init("channel", .integer(channel + 1))) }
         if segment.isUnanswered { members.append(.init("unanswered", .boolean(true))) }

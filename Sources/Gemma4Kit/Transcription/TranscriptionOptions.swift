@@ -12,6 +12,10 @@ public struct TranscriptionOptions: Sendable {
     public var instruction: String?
     /// What becomes of several channels; those that are kept apart have segments of their own.
     public var channels: AudioChannels
+    /// Which of several sound tracks; nil: the one that the file marks, or its first.
+    public var track: SoundTrack?
+    /// Whether only speech is heard; otherwise silence and noise are too.
+    public var detectsSpeech: Bool
     /// Only this part of the recording; times count from the beginning of the whole.
     public var offsetInSeconds: Double
     public var durationInSeconds: Double?
@@ -27,7 +31,8 @@ public struct TranscriptionOptions: Sendable {
 
     public init(
         language: Language? = nil, translation: Language? = nil, hint: String? = nil, instruction: String? = nil,
-        channels: AudioChannels = .mix, offsetInSeconds: Double = 0, durationInSeconds: Double? = nil,
+        channels: AudioChannels = .mix, track: SoundTrack? = nil, detectsSpeech: Bool = true,
+        offsetInSeconds: Double = 0, durationInSeconds: Double? = nil,
         segmentation: SpeechSegmenter.Options? = nil,
         generation: GenerationOptions = .init(sampling: .greedy, loopGuard: .transcript), parallelPieces: Int = 8,
         stop: StopSignal? = nil
@@ -37,6 +42,8 @@ public struct TranscriptionOptions: Sendable {
         self.hint = hint
         self.instruction = instruction
         self.channels = channels
+        self.track = track
+        self.detectsSpeech = detectsSpeech
         self.offsetInSeconds = offsetInSeconds
         self.durationInSeconds = durationInSeconds
         self.segmentation = segmentation

@@ -6,6 +6,8 @@ public struct SpeechPiece: Sendable, Equatable {
     public let range: Range<Int>
     /// Where in the recording its speech begins and ends: the times of a transcript.
     public let speech: Range<Int>
+    /// The same without the pauses.
+    public let stretches: [Range<Int>]
     /// Samples at its beginning that the piece before it has too, because no pause was found between them.
     public let overlap: Int
     /// Whether it ends within speech, so that the next piece overlaps it.

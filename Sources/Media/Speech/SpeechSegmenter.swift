@@ -3,7 +3,8 @@
 ///
 /// A long pause ends a piece. Where a piece reaches its limit, it is cut in a shorter pause; where
 /// speech runs through, at the quietest place before the limit, and then both pieces have what is around the cut, so that
-/// every word is whole in one of them. A recording that fits one piece is left as it is.
+/// every word is whole in one of them. A recording that fits one piece is left as it is, if there is speech in it and not 3 s of
+/// silence to leave out.
 public struct SpeechSegmenter: Sendable {
     public struct Options: Sendable, Equatable {
         /// No piece is longer.
@@ -12,6 +13,8 @@ public struct SpeechSegmenter: Sendable {
         public var pauseInSeconds: Double
         /// Whether a recording that fits one piece is one piece, with its silence.
         public var keepsShortRecordings: Bool
+        /// Whether silence and steady noise are left out; otherwise all is taken for speech.
+        public var detectsSpeech = true
 
         public init(maxPieceInSeconds: Double = 28, pauseInSeconds: Double = 1, keepsShortRecordings: Bool = true) {
             self.maxPieceInSeconds = maxPieceInSeconds
@@ -32,6 +35,8 @@ public struct SpeechSegmenter: Sendable {
     private static let shortestPause = 12
     /// Where speech runs through, so much is in both pieces.
     private static let overlap = rate * 3 / 2
+    /// A recording that fits one piece is cut all the same where so much of it can be left out.
+    private static let mostSilence = rate * 3
     /// The part of a piece before its limit in which the quietest place is looked for, at most.
     private static let search = rate * 5
 
@@ -54,9 +59,8 @@ public struct SpeechSegmenter: Sendable {
     private var overlapWithLast = 0
     /// All pieces, as long as the recording may fit one.
     private var held: [SpeechPiece] = []
-    private var skipped = 0
-    /// Samples before the last piece that no piece has: silence.
-    public var skippedSamples: Int { mayBeOnePiece ? 0 : skipped }
+    /// Samples before the last piece that no piece has: silence. Right once the recording has ended.
+    public private(set) var skippedSamples = 0
 
     public init(_ options: Options = .init()) {
         precondition(
@@ -72,7 +76,7 @@ public struct SpeechSegmenter: Sendable {
     public mutating func append(_ samples: [Float]) -> [SpeechPiece] {
         buffer += samples
         samplesSeen += samples.count
-        let pieces = decide(detector.append(samples))
+        let pieces = decide(asWanted(detector.append(samples)))
         forgetOldSamples()
         guard mayBeOnePiece else {
             defer { held = [] }
@@ -84,23 +88,31 @@ public struct SpeechSegmenter: Sendable {
 
     /// The pieces that are left at the end of the recording.
     public mutating func finish() -> [SpeechPiece] {
-        var pieces = held + decide(detector.finish())
-        if mayBeOnePiece { return samplesSeen > 0 ? [wholeRecording] : [] }
+        var pieces = held + decide(asWanted(detector.finish()))
         if !stretches.isEmpty {
             pieces.append(piece(endingAt: min(speechSamples.upperBound + Self.tail, start + maxSamples)))
         }
-        skipped += samplesSeen - cursor
+        skippedSamples += samplesSeen - cursor
         cursor = samplesSeen
-        return pieces
+        let hasSpeech = voiced.count > 0 && skippedSamples < Self.mostSilence
+        guard mayBeOnePiece, samplesSeen > 0, hasSpeech || !options.detectsSpeech else { return pieces }
+        skippedSamples = 0
+        return [whole(pieces)]
+    }
+
+    private func asWanted(_ decisions: [Bool]) -> [Bool] {
+        options.detectsSpeech ? decisions : [Bool](repeating: true, count: decisions.count)
     }
 
     private var mayBeOnePiece: Bool { options.keepsShortRecordings && samplesSeen <= maxSamples }
 
-    private var wholeRecording: SpeechPiece {
+    /// - Parameter pieces: what it would be cut into.
+    private func whole(_ pieces: [SpeechPiece]) -> SpeechPiece {
         let speech = min(voiced.first * Self.frame, samplesSeen)..<min(voiced.end * Self.frame, samplesSeen)
         return SpeechPiece(
-            samples: buffer, range: 0..<samplesSeen, speech: voiced.count > 0 ? speech : 0..<samplesSeen, overlap: 0,
-            isCutInSpeech: false, speechShare: Double(voiced.count * Self.frame) / Double(samplesSeen))
+            samples: buffer, range: 0..<samplesSeen, speech: voiced.count > 0 ? speech : 0..<samplesSeen,
+            stretches: pieces.flatMap(\.stretches), overlap: 0, isCutInSpeech: false,
+            speechShare: min(1, Double(voiced.count * Self.frame) / Double(samplesSeen)))
     }
 
     private mutating func decide(_ decisions: [Bool]) -> [SpeechPiece] {
@@ -130,6 +142,10 @@ public struct SpeechSegmenter: Sendable {
 
     private var voicedFrames: Int { stretches.reduce(0) { $0 + $1.count } }
 
+    private var stretchesInSamples: [Range<Int>] {
+        stretches.map { $0.lowerBound * Self.frame..<min(samplesSeen, $0.upperBound * Self.frame) }
+    }
+
     /// From the first to the last sample of its speech.
     private var speechSamples: Range<Int> {
         stretches[0].lowerBound * Self.frame..<min(samplesSeen, stretches[stretches.count - 1].upperBound * Self.frame)
@@ -145,9 +161,10 @@ public struct SpeechSegmenter: Sendable {
         let range = start..<min(end, samplesSeen)
         let piece = SpeechPiece(
             samples: Array(buffer[range.lowerBound - bufferStart..<range.upperBound - bufferStart]), range: range,
-            speech: speechSamples, overlap: overlapWithLast, isCutInSpeech: isCutInSpeech,
+            speech: speechSamples, stretches: stretchesInSamples, overlap: overlapWithLast,
+            isCutInSpeech: isCutInSpeech,
             speechShare: min(1, Double(voicedFrames * Self.frame) / Double(range.count)))
-        skipped += max(0, range.lowerBound - cursor)
+        skippedSamples += max(0, range.lowerBound - cursor)
         cursor = range.upperBound
         overlapWithLast = 0
         stretches = []

@@ -1,7 +1,7 @@
 import Foundation
 
-/// A program that is not ours and may not be there: `ffmpeg` and `ffprobe`, which read what libsndfile does not, and others that
-/// read pictures.
+/// A program that is not ours and may not be there: `ffmpeg` and `ffprobe`, which read what our libraries do not, and others
+/// that read pictures.
 struct ExternalProgram: Sendable {
     private let executable: URL
 
@@ -10,10 +10,10 @@ struct ExternalProgram: Sendable {
     /// - Parameters:
     ///   - names: what it may be called.
     ///   - source: what errors call the file that needs it.
-    ///   - kind: what it reads.
+    ///   - reads: what of the file it would read.
     ///   - packages: Debian's and Homebrew's.
     init(
-        _ names: [String], for source: String, reads kind: String,
+        _ names: String..., for source: String, reads: String = "films",
         packages: (apt: String, brew: String) = ("ffmpeg", "ffmpeg"),
         path: String? = ProcessInfo.processInfo.environment["PATH"]
     ) throws(MediaError) {
@@ -22,7 +22,7 @@ struct ExternalProgram: Sendable {
             .first { FileManager.default.isExecutableFile(atPath: $0) }
         guard let found else {
             throw MediaError(
-                code: .missingProgram, source: source, expected: "\(names[0]) on the PATH, which reads \(kind)",
+                code: .missingProgram, source: source, expected: "\(names[0]) on the PATH, which reads \(reads)",
                 found: "none",
                 remedy: "install it with: apt-get install \(packages.apt), or: brew install \(packages.brew)")
         }
@@ -37,51 +37,159 @@ struct ExternalProgram: Sendable {
     static func argument(_ file: URL) -> String { "file:\(file.path)" }
 
     /// A run that is under way. A class, since reading moves on; it ends with its last reference.
+    ///
+    /// Started by `posix_spawn`: Foundation's `Process` needs dozens of file descriptors, and traps where there are too few.
     final class Run {
-        private let process = Process()
-        private let output = Pipe()
-        private let messages = Messages()
+        private let child: pid_t
+        private let output: FileHandle
+        private let messages: Messages
         private let source: String
+        private let name: String
+        /// Once it has ended.
+        private var status: Int32?
 
-        fileprivate init(_ executable: URL, _ arguments: [String], _ source: String) throws(MediaError) {
+        fileprivate init(_ executable: URL, _ arguments: [String], _ source: String, _ input: FileHandle?)
+            throws(MediaError)
+        {
             self.source = source
-            process.executableURL = executable
-            process.arguments = arguments
-            process.standardInput = FileHandle.nullDevice
-            process.standardOutput = output
-            process.standardError = messages.pipe
-            do {
-                try process.run()
-            } catch {
-                throw MediaError(
+            name = executable.lastPathComponent
+            func failure(_ code: Int32) -> MediaError {
+                MediaError(
                     code: .missingProgram, source: source, expected: "\(executable.path) to start",
-                    found: error.localizedDescription, remedy: "install it again")
+                    found: String(cString: strerror(code)),
+                    remedy: code == EMFILE ? "allow more open files: ulimit -n 256" : "install it again")
             }
+            Self.starting.lock()
+            defer { Self.starting.unlock() }
+            guard let standardOutput = Self.pipe() else { throw failure(errno) }
+            guard let standardError = Self.pipe() else {
+                let code = errno
+                [standardOutput.read, standardOutput.write].forEach { close($0) }
+                throw failure(code)
+            }
+            let spawned = Self.spawn(
+                executable.path, arguments, input: input?.fileDescriptor, output: standardOutput.write,
+                error: standardError.write)
+            [standardOutput.write, standardError.write].forEach { close($0) }
+            output = FileHandle(fileDescriptor: standardOutput.read, closeOnDealloc: true)
+            let errors = FileHandle(fileDescriptor: standardError.read, closeOnDealloc: true)
+            messages = Messages(errors)
+            (child, status) = (spawned.child, spawned.code == 0 ? nil : 0)
+            guard spawned.code == 0 else { throw failure(spawned.code) }
             messages.collect()
         }
 
         deinit {
-            if process.isRunning { process.terminate() }
+            guard status == nil else { return }
+            // Nothing of what it does is wanted any more, and it may be waiting for a disk.
+            kill(child, SIGKILL)
+            var ignored: Int32 = 0
+            waitpid(child, &ignored, 0)
+        }
+
+        /// From making pipes to marking them: a program that another thread starts meanwhile would inherit their ends, and
+        /// hold them open.
+        private static let starting = NSLock()
+
+        private static func pipe() -> (read: Int32, write: Int32)? {
+            var ends: [Int32] = [0, 0]
+            guard Foundation.pipe(&ends) == 0 else { return nil }
+            ends.forEach { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
+            return (ends[0], ends[1])
+        }
+
+        /// In a process group of its own, so that Ctrl-C is ours alone.
+        private static func spawn(_ path: String, _ arguments: [String], input: Int32?, output: Int32, error: Int32)
+            -> (child: pid_t, code: Int32)
+        {
+            #if canImport(Darwin)
+                var actions: posix_spawn_file_actions_t?
+                var attributes: posix_spawnattr_t?
+            #else
+                var actions = posix_spawn_file_actions_t()
+                var attributes = posix_spawnattr_t()
+            #endif
+            posix_spawn_file_actions_init(&actions)
+            posix_spawnattr_init(&attributes)
+            defer {
+                posix_spawn_file_actions_destroy(&actions)
+                posix_spawnattr_destroy(&attributes)
+            }
+            if let input {
+                posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
+            } else {
+                posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+            }
+            posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
+            posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO)
+            // What we ignore it would ignore too.
+            var signals = sigset_t()
+            sigemptyset(&signals)
+            for number in [SIGINT, SIGTERM, SIGPIPE] { sigaddset(&signals, number) }
+            posix_spawnattr_setsigdefault(&attributes, &signals)
+            posix_spawnattr_setpgroup(&attributes, 0)
+            posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
+            var words = ([path] + arguments).map { strdup($0) } + [nil]
+            defer { words.forEach { free($0) } }
+            var child: pid_t = 0
+            let code = posix_spawn(&child, path, &actions, &attributes, &words, environ)
+            return (child, code)
+        }
+
+        /// Waits for its end.
+        private func exitCode() -> Int32 {
+            if status == nil {
+                var word: Int32 = 0
+                while waitpid(child, &word, 0) < 0, errno == EINTR {}
+                // As a shell counts: a signal is 128 and its number.
+                status = word & 0x7F == 0 ? word >> 8 & 0xFF : 128 + (word & 0x7F)
+            }
+            return status ?? 0
+        }
+
+        /// The next at most `count` bytes; none after a fifth of a second without any; nil at the end.
+        ///
+        /// - Throws: what the program says of the file, if it fails.
+        func readIfReady(upTo count: Int) throws(MediaError) -> Data? {
+            var state = pollfd(fd: output.fileDescriptor, events: Int16(POLLIN), revents: 0)
+            if poll(&state, 1, 200) == 0 { return Data() }
+            let bytes = try read(upTo: count)
+            return bytes.isEmpty ? nil : bytes
         }
 
         /// The next at most `count` bytes; none at the end.
         ///
         /// - Throws: what the program says of the file, if it fails.
         func read(upTo count: Int) throws(MediaError) -> Data {
-            if let bytes = try? output.fileHandleForReading.read(upToCount: count), !bytes.isEmpty { return bytes }
-            process.waitUntilExit()
-            guard process.terminationStatus == 0 else {
+            let bytes = readAvailable(min(count, Self.mostAtOnce))
+            if !bytes.isEmpty { return bytes }
+            let code = exitCode()
+            guard code == 0 else {
                 throw MediaError(
-                    code: .malformed, source: source,
-                    expected: "a file that \(process.executableURL?.lastPathComponent ?? "the program") reads",
-                    found: messages.first ?? "one at which it ends with code \(process.terminationStatus)",
+                    code: .malformed, source: source, expected: "a file that \(name) reads",
+                    found: complaints.first ?? "one at which it ends with code \(code)",
                     remedy: "check the file")
             }
             return Data()
         }
 
         /// The first line that the program said of the file, if it said anything; waits until it has ended.
-        var complaint: String? { messages.first }
+        var complaint: String? { complaints.first }
+
+        /// Of a pipe, which holds no more than a quarter of it.
+        private static let mostAtOnce = 1 << 18
+
+        /// What the pipe has, and no more: `FileHandle` waits until all of `count` is there.
+        private func readAvailable(_ count: Int) -> Data {
+            let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, read in
+                var got = 0
+                repeat {
+                    got = Foundation.read(output.fileDescriptor, buffer.baseAddress, count)
+                } while got < 0 && errno == EINTR
+                read = max(0, got)
+            }
+            return Data(bytes)
+        }
 
         /// Exactly `count` bytes; fewer at the end.
         func readExactly(_ count: Int) throws(MediaError) -> Data {
@@ -93,10 +201,26 @@ struct ExternalProgram: Sendable {
             }
             return bytes
         }
+
+        /// What it has said against the file, each once, without the addresses of its parts. Waits until it has ended.
+        var complaints: [String] {
+            var lines: [String] = []
+            for line in messages.lines {
+                let text = line.replacing(/^\[(\w[^ @\]]*)[^\]]*\] */) { "\($0.1): " }.replacing(
+                    /^\[[^\]]*\] */, with: ""
+                )
+                .replacing("file:", with: "").trimmingCharacters(in: .whitespaces)
+                if !text.isEmpty, !lines.contains(text) { lines.append(text) }
+            }
+            return lines
+        }
     }
 
-    func start(_ arguments: [String], source: String) throws(MediaError) -> Run {
-        try Run(executable, arguments, source)
+    /// - Parameters:
+    ///   - source: what errors call the file.
+    ///   - input: what it reads as standard input; nil: nothing.
+    func start(_ arguments: [String], source: String, input: FileHandle? = nil) throws(MediaError) -> Run {
+        try Run(executable, arguments, source, input)
     }
 }
 
@@ -104,25 +228,35 @@ struct ExternalProgram: Sendable {
 ///
 /// Sendable although it changes: the condition's lock is held.
 private final class Messages: @unchecked Sendable {
-    let pipe = Pipe()
+    /// A damaged film can be complained about for hours.
+    private static let most = 1 << 16
+
+    private let pipe: FileHandle
     private let condition = NSCondition()
-    private var bytes: Data?
+    private var bytes = Data()
+    private var isEnd = false
+
+    init(_ pipe: FileHandle) { self.pipe = pipe }
 
     func collect() {
         Thread.detachNewThread { [self] in
-            let bytes = (try? pipe.fileHandleForReading.readToEnd()) ?? Data()
+            while let more = try? pipe.read(upToCount: 4_096), !more.isEmpty {
+                condition.lock()
+                if bytes.count < Self.most { bytes += more }
+                condition.unlock()
+            }
             condition.lock()
-            self.bytes = bytes
+            isEnd = true
             condition.broadcast()
             condition.unlock()
         }
     }
 
-    /// The first line; waits until the program has ended.
-    var first: String? {
+    /// Waits until the program has ended.
+    var lines: [String] {
         condition.lock()
         defer { condition.unlock() }
-        while bytes == nil { condition.wait() }
-        return String(decoding: bytes ?? Data(), as: UTF8.self).split(separator: "\n").first.map(String.init)
+        while !isEnd { condition.wait() }
+        return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).map(String.init)
     }
 }

@@ -8,12 +8,14 @@ public struct VideoFrame: Sendable, Equatable {
     public init(pixels: Pixels, seconds: Double) { (self.pixels, self.seconds) = (pixels, seconds) }
 }
 
-/// Reads frames of a film, upright, with an `ffmpeg` found on the PATH.
+/// Reads frames of a film, upright and in 8-bit colours, with an `ffmpeg` found on the PATH.
 ///
 /// Source: for the choice of frames, transformers, `video_processing_utils.py`, `BaseVideoProcessor.sample_frames`.
 public struct VideoReader: Sendable {
     public let frameCount: Int
     public let framesPerSecond: Double
+    /// Whether its light is coded beyond what 8 bits show: PQ or HLG.
+    private let isHDR: Bool
     private let file: URL
     private let ffmpeg: ExternalProgram
 
@@ -29,7 +31,7 @@ public struct VideoReader: Sendable {
         let probe = try ExternalProgram("ffprobe", for: file.path).start(
             [
                 "-v", "error", "-select_streams", "v:0", "-count_packets", "-show_entries",
-                "stream=nb_read_packets,avg_frame_rate", "-of", "default=noprint_wrappers=1",
+                "stream=nb_read_packets,avg_frame_rate,color_transfer", "-of", "default=noprint_wrappers=1",
                 ExternalProgram.argument(file),
             ], source: file.path)
         let lines = String(decoding: try probe.readExactly(1 << 16), as: UTF8.self).split(separator: "\n")
@@ -41,6 +43,7 @@ public struct VideoReader: Sendable {
                 remedy: "check the file")
         }
         frameCount = count
+        isHDR = ["smpte2084", "arib-std-b67"].contains(value("color_transfer") ?? "")
         framesPerSecond = rate.count == 2 && rate[0] > 0 && rate[1] > 0 ? rate[0] / rate[1] : Self.unknownRate
     }
 
@@ -63,7 +66,8 @@ public struct VideoReader: Sendable {
         let run = try ffmpeg.start(
             [
                 "-v", "error", "-nostdin", "-i", ExternalProgram.argument(file), "-map", "0:v:0", "-vf",
-                "select=\(choice)", "-fps_mode", "passthrough", "-frames:v", "\(indices.count)", "-f", "image2pipe",
+                (["select=\(choice)"] + (try toneMapping()) + ["format=rgb24"]).joined(separator: ","), "-fps_mode",
+                "passthrough", "-frames:v", "\(indices.count)", "-f", "image2pipe",
                 "-c:v", "ppm", "-",
             ], source: file.path)
         var frames = 0
@@ -76,6 +80,18 @@ public struct VideoReader: Sendable {
                 code: .malformed, source: file.path, expected: "a film", found: "no frame that decodes",
                 remedy: "check the file")
         }
+    }
+
+    /// What makes 8-bit colours of a film in HDR: its highlights are rolled off, as a display without HDR shows them.
+    private func toneMapping() throws(MediaError) -> [String] {
+        guard isHDR else { return [] }
+        let filters = try ffmpeg.start(["-v", "error", "-filters"], source: file.path).readExactly(1 << 20)
+        // A build without libzimg shows it as it is, a little grey.
+        guard String(decoding: filters, as: UTF8.self).contains(" zscale ") else { return [] }
+        return [
+            "zscale=t=linear:npl=100", "format=gbrpf32le", "zscale=p=bt709", "tonemap=hable:desat=0",
+            "zscale=t=bt709:m=bt709:r=tv",
+        ]
     }
 
     /// One picture in the format PPM, as ffmpeg writes it: `P6\nWIDTH HEIGHT\n255\n` and the bytes; nil at the end.
@@ -99,38 +115,5 @@ public struct VideoReader: Sendable {
         MediaError(
             code: .malformed, source: name, expected: "frames as PPM from ffmpeg", found: "something else",
             remedy: "install another version of ffmpeg")
-    }
-}
-
-/// The sound of any file that `ffmpeg` reads, mono.
-public final class FilmSound: SoundSource {
-    private let run: ExternalProgram.Run
-
-    /// Whether a file is one of those that libsndfile does not read, by its first bytes: MP4, M4A, Matroska, WebM.
-    public static func reads(_ file: URL) -> Bool {
-        // What is read from a pipe is gone.
-        let type = try? FileManager.default.attributesOfItem(atPath: file.resolvingSymlinksInPath().path)[.type]
-        guard type as? FileAttributeType == .typeRegular, let handle = try? FileHandle(forReadingFrom: file) else {
-            return false
-        }
-        defer { try? handle.close() }
-        let start = (try? handle.read(upToCount: 32)) ?? Data()
-        return [.other("MP4"), .other("M4A (AAC)"), .other("Matroska or WebM")].contains(MediaFormat(start))
-    }
-
-    /// - Throws: `MediaError` if there is no `ffmpeg`. That a file has no sound is found when reading.
-    public init(_ file: URL) throws(MediaError) {
-        run = try ExternalProgram("ffmpeg", for: file.path).start(
-            [
-                "-v", "error", "-nostdin", "-i", ExternalProgram.argument(file), "-map", "0:a:0", "-ac", "1", "-ar",
-                "\(AudioReader.sampleRate)", "-f", "s16le", "-",
-            ], source: file.path)
-    }
-
-    public var announcedDurationInSeconds: Double? { nil }
-
-    public func readChannels() throws(MediaError) -> [[Float]]? {
-        let bytes = [UInt8](try run.readExactly(1 << 15))
-        return bytes.isEmpty ? nil : [PCMStream.Format.s16le.samples(bytes)]
     }
 }
