@@ -1,3 +1,5 @@
+import Foundation
+
 /// As any coder's numbers, strings, arrays and objects. Coders keep no order of keys.
 extension JSONValue: Codable {
     private struct Key: CodingKey {
@@ -25,6 +27,8 @@ extension JSONValue: Codable {
                 self = .boolean(truth)
             } else if let integer = try? value.decode(Int.self) {
                 self = .integer(integer)
+            } else if let decimal = try? value.decode(Decimal.self), decimal.exponent >= 0, !decimal.isNaN {
+                self = .largeInteger("\(decimal)")
             } else if let number = try? value.decode(Double.self) {
                 self = .number(number)
             } else {
@@ -46,6 +50,7 @@ extension JSONValue: Codable {
             try value.encodeNil()
         case .boolean(let truth): try Self.encode(truth, to: encoder)
         case .integer(let integer): try Self.encode(integer, to: encoder)
+        case .largeInteger(let digits): try Self.encode(Decimal(string: digits) ?? 0, to: encoder)
         case .number(let number): try Self.encode(number, to: encoder)
         case .string(let text): try Self.encode(text, to: encoder)
         }

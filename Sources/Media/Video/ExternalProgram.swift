@@ -29,10 +29,6 @@ struct ExternalProgram: Sendable {
         executable = URL(filePath: found)
     }
 
-    init(_ name: String, for source: String, reads kind: String = "films") throws(MediaError) {
-        try self.init([name], for: source, reads: kind)
-    }
-
     /// `PATH` as an argument: no protocol but a file's, and no option.
     static func argument(_ file: URL) -> String { "file:\(file.path)" }
 
