@@ -7,8 +7,8 @@ struct Caption: AsyncParsableCommand {
         abstract: "Describe pictures and films.",
         usage: "gemma4 caption [<options>] <file> ...",
         discussion: """
-            Reads PNG, JPEG and WebP; GIF, BMP, TIFF and films if ffmpeg is installed, HEIC and AVIF if heif-convert is; and all \
-            of them in folders. Of several files each answer begins with the file's name.
+            Reads PNG, JPEG, WebP; by ffmpeg GIF, BMP, TIFF, films; by heif-convert HEIC, AVIF; and folders of them. \
+            Answers about several files begin with their names.
 
             Example: gemma4 caption --model gemma-4-E2B-it photo.jpg
             Example: gemma4 caption --style ocr --format json -o pages.jsonl --resume photo.jpg

@@ -46,9 +46,9 @@ struct Gemma4Command: AsyncParsableCommand {
             _exit(ExitStatus.interrupted.rawValue)
         }
         for number in [SIGTERM, SIGHUP] {
-            var before = sigaction()
-            sigaction(number, nil, &before)
-            if unsafeBitCast(before.__sigaction_handler.sa_handler, to: Int.self) == 1 { continue }  // SIG_IGN: `nohup`
+            let before = signal(number, SIG_IGN)
+            // As `nohup` asks.
+            if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { continue }
             signal(number) { number in
                 Drafts.unlinkAll()
                 signal(number, SIG_DFL)

@@ -34,13 +34,13 @@ struct Generate: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Conversation in JSON as Hugging Face's pipelines, or a request as OpenAI's and Ollama's.",
+            "Conversation in JSON: messages, or a whole request.",
             valueName: "file"))
     var messages: String?
 
     @Flag(
         inversion: .prefixedNo,
-        help: ArgumentHelp("Go on with the last message; default: if an assistant's is last."))
+        help: ArgumentHelp("Go on with the last message; default: an assistant's."))
     var continueFinalMessage: Bool?
 
     @Option(help: ArgumentHelp("Let the model think before it answers.", valueName: "on|off"))

@@ -12,7 +12,7 @@ struct ModelPath: ParsableArguments {
     @Option(
         name: .customLong("model"),
         help: ArgumentHelp(
-            "Directory, .gguf file, or downloaded repository, say google/gemma-4-E2B-it; default: $\(variable).",
+            "Directory, .gguf, repository; default: $\(variable).",
             valueName: "path"))
     var given: String?
 

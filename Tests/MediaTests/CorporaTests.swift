@@ -37,7 +37,7 @@ private let corpora = ProcessInfo.processInfo.environment["GEMMA4_CORPORA"].map 
             case (.refused, _): refused += 1
             case (_, let reason?):
                 if let problem { print("\(picture.file): \(problem) (\(reason))") }
-            default: differences.append("\(picture.file): \(problem ?? "as Pillow, though \(picture.reason ?? "")")")
+            default: differences.append("\(picture.file): \(problem ?? "")")
             }
         }
         print("\(equal) of \(pictures.count) pictures are equal, \(refused) are refused by Pillow")
