@@ -17,7 +17,7 @@ public final class FFmpegSound: SoundSource {
     private let track: MediaProbe.Stream
     private let sampleRate: Int
     private let channels: Int
-    private var packets = MatroskaPackets()
+    private var packets: MatroskaPackets
     private var timeline: SoundTimeline
     private var stream: ChannelStream
     private var isFinished = false
@@ -55,15 +55,22 @@ public final class FFmpegSound: SoundSource {
         sampleRate = Int(track.sampleRate ?? "") ?? 48_000
         let trackChannels = max(1, track.channels ?? 1)
         // ffmpeg knows what surround sound is; of two channels we see whether they cancel each other.
-        let channels = output == .mix && trackChannels > 2 ? 1 : trackChannels
+        let isSurround = output == .mix && trackChannels > 2
+        let channels = isSurround ? 1 : trackChannels
+        // Into floats it mixes without a limit: louder than full scale.
+        let format = isSurround ? PCMStream.Format.s16le : .f32le
+        packets = MatroskaPackets(format: format)
         try SoundLimits.check(source, channels: channels, sampleRate: sampleRate)
         self.channels = channels
         announcedEnd = probe.announcedEnd(track)
         stream = try ChannelStream(name, sampleRate: sampleRate, channels: channels, output: output)
-        timeline = SoundTimeline(sampleRate: sampleRate, channels: channels)
+        timeline = SoundTimeline(
+            sampleRate: sampleRate, channels: channels,
+            tolerance: probe.hasCoarseTimes ? SoundTimeline.coarse : SoundTimeline.fine)
         run = try ffmpeg.start(
             ["-v", "error", "-nostdin"] + input.arguments + [
-                "-map", "0:\(track.index)", "-ac", "\(channels)", "-ar", "\(sampleRate)", "-c:a", "pcm_f32le",
+                "-map", "0:\(track.index)", "-ac", "\(channels)", "-ar", "\(sampleRate)", "-c:a",
+                "pcm_\(format.rawValue)",
                 "-avoid_negative_ts", "disabled", "-f", "matroska", "-",
             ], source: name, input: input.handle)
     }
@@ -251,6 +258,9 @@ struct MediaProbe: Decodable {
         "mov", "matroska", "asf", "avi", "flv", "wav", "caf", "wv", "ape", "tta", "aiff", "w64",
     ]
 
+    /// ASF: a packet holds seconds of sound, and ffmpeg gives what it decodes the time of the packet after it.
+    var hasCoarseTimes: Bool { format.formatName == "asf" }
+
     /// Where a track ends by its header, in seconds from the beginning of the file.
     func announcedEnd(_ track: Stream) -> Double? {
         let names = (format.formatName ?? "").split(separator: ",").map(String.init)
@@ -283,12 +293,16 @@ struct SoundTimeline {
     /// What no packet was for, in seconds.
     private(set) var gaps: [Range<Double>] = []
 
-    /// Timestamps are in milliseconds and often worse: what is nearer agrees.
-    private static let tolerance = 0.04
+    /// What is nearer agrees, in seconds: timestamps are in milliseconds and often worse.
+    private let tolerance: Double
+    static let fine = 0.04
+    static let coarse = 3.0
     /// A clock that goes back by more begins anew: another recording follows.
     private static let restart = 1.0
 
-    init(sampleRate: Int, channels: Int) { (self.sampleRate, self.channels) = (sampleRate, channels) }
+    init(sampleRate: Int, channels: Int, tolerance: Double = fine) {
+        (self.sampleRate, self.channels, self.tolerance) = (sampleRate, channels, tolerance)
+    }
 
     /// Where the sound ends, in seconds.
     var seconds: Double { Double(frames) / Double(sampleRate) }
@@ -303,7 +317,7 @@ struct SoundTimeline {
         }
         let hole = start - (lastEnd ?? 0)
         var late = seconds - start
-        if hole > Self.tolerance, late < -Self.tolerance {
+        if hole > tolerance, late < -tolerance {
             let gap = Int((-late * Double(sampleRate)).rounded())
             gaps.append(seconds..<seconds + Double(gap) / Double(sampleRate))
             silence += gap
@@ -311,7 +325,7 @@ struct SoundTimeline {
             late = 0
         }
         lastEnd = start + length
-        let samples = abs(late) > Self.tolerance ? stretched(packet.samples, by: late > 0 ? -1 : 1) : packet.samples
+        let samples = abs(late) > tolerance ? stretched(packet.samples, by: late > 0 ? -1 : 1) : packet.samples
         ready += samples
         frames += samples.count / channels
     }
@@ -343,7 +357,7 @@ struct SoundTimeline {
     }
 }
 
-/// Packets of one track of 32-bit floats in Matroska, as `ffmpeg` writes it into a pipe.
+/// Packets of one track of plain samples in Matroska, as `ffmpeg` writes it into a pipe.
 ///
 /// Source: RFC 8794 (EBML), RFC 9559 (Matroska).
 struct MatroskaPackets {
@@ -352,9 +366,12 @@ struct MatroskaPackets {
         let samples: [Float]
     }
 
+    let format: PCMStream.Format
     private var bytes: [UInt8] = []
     private var place = 0
     private var cluster = 0
+
+    init(format: PCMStream.Format) { self.format = format }
 
     mutating func append(_ more: Data) {
         bytes.removeFirst(place)
@@ -385,7 +402,7 @@ struct MatroskaPackets {
             else { continue }
             let time = cluster + Int(Int16(bitPattern: UInt16(bytes[start]) << 8 | UInt16(bytes[start + 1])))
             return Packet(
-                seconds: Double(time) / 1_000, samples: PCMStream.Format.f32le.samples(bytes[start + 3..<place]))
+                seconds: Double(time) / 1_000, samples: format.samples(bytes[start + 3..<place]))
         }
         return nil
     }

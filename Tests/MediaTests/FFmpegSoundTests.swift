@@ -59,6 +59,17 @@ private func onset(_ samples: [Float]) -> Double {
         #expect(abs(timeline.seconds - 2 * gap - 0.3) < 1e-9)
     }
 
+    /// WMA's packets are seconds long, and their times those of their neighbors.
+    @Test func coarseTimesAreNoGaps() {
+        var timeline = SoundTimeline(sampleRate: 1_000, channels: 1, tolerance: SoundTimeline.coarse)
+        for time in [1.95, 2.05, 2.3, 2.2] {
+            timeline.place(.init(seconds: time, samples: [Float](repeating: 1, count: 100)))
+        }
+        #expect(timeline.gaps.isEmpty && timeline.take() == [Float](repeating: 1, count: 400))
+        timeline.place(.init(seconds: 60, samples: [1]))
+        #expect(timeline.gaps.count == 1)
+    }
+
     /// A clock that runs by half a percent apart from the samples, an hour long.
     @Test(arguments: [0.995, 1.005])
     func driftIsFollowed(rate: Double) {
@@ -122,7 +133,17 @@ private func onset(_ samples: [Float]) -> Double {
         let wave = read(try SoundSources.open(URL(filePath: "\(directory.path)/stereo.wav"), channels: .split))
         #expect(film.channels.count == 2 && film.channels == wave.channels)
         let mixed = read(try SoundSources.open(URL(filePath: "\(directory.path)/stereo.mka"), channels: .mix))
-        #expect(mixed.channels.count == 1)
+        #expect(
+            mixed.channels
+                == read(try SoundSources.open(URL(filePath: "\(directory.path)/stereo.wav"), channels: .mix)).channels)
+        // Surround sound is mixed as ffmpeg does, and not louder than it may be.
+        let loud = Sounds.wave(spoken.flatMap { [Float](repeating: $0 * 3, count: 6) }, channels: 6)
+        try directory.write(loud, to: "loud.wav")
+        try ffmpeg(
+            "-channel_layout", "5.1", "-i", "@loud.wav", "-c:a", "flac", "-f", "matroska", "@loud.mka", in: directory)
+        let surround = read(try SoundSources.open(URL(filePath: "\(directory.path)/loud.mka"), channels: .mix))
+        #expect(surround.error == nil && surround.channels.count == 1)
+        #expect((surround.channels[0].map { abs($0) }.max() ?? 2) <= 1)
     }
 
     /// Sound that begins late, and a recorder that paused for a while.
