@@ -31,6 +31,7 @@ enum ExitStatus: Int32 {
         case is PromptError: self = .badData
         case let error as CommandError: self.init(error.code)
         case is ChatError, is ImageProcessorError, is MelSpectrogramError: self = .badData
+        case is BLASMemoryError: self = .systemError
         case is CancellationError: self = .interrupted
         default: return nil
         }

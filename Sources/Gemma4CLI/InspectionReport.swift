@@ -5,8 +5,14 @@ import Gemma4Kit
 struct InspectionReport {
     let model: ModelSummary
     let device: Device
+    private let blasCore = BLASCore.current
+    private let firstProductShare: Double
 
-    init(_ model: ModelSummary, _ device: Device) { (self.model, self.device) = (model, device) }
+    /// Multiplies for a few hundredths of a second.
+    init(_ model: ModelSummary, _ device: Device) {
+        (self.model, self.device) = (model, device)
+        firstProductShare = MachineLimits.firstProductShare(on: device)
+    }
 
     // MARK: Text
 
@@ -34,7 +40,8 @@ struct InspectionReport {
         }
         rows += [
             ("SIMD", device.kernels.name),
-            ("BLAS core", "\(device.blasCore.name): \(Self.explanation(device.blasCore.origin))"),
+            ("first products", String(format: "%.0f %% of the speed of later ones", 100 * firstProductShare)),
+            ("BLAS core", "\(blasCore.name): \(Self.explanation(blasCore.origin)); bench measures the machine with it"),
             ("threads", "\(device.threads.count)"),
         ]
         let width = 22
@@ -101,8 +108,9 @@ struct InspectionReport {
             "weights": weightsObject ?? .null,
             "simd": .string(device.kernels.name),
             "blas_core": [
-                "name": .string(device.blasCore.name), "origin": .string(Self.explanation(device.blasCore.origin)),
+                "name": .string(blasCore.name), "origin": .string(Self.explanation(blasCore.origin)),
             ],
+            "first_product_share": .number(firstProductShare),
             "threads": .integer(device.threads.count),
         ]
     }

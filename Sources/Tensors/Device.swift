@@ -3,8 +3,6 @@ public final class Device: Sendable {
     /// Threads that share one operation.
     public let threads: ThreadPool
     public let kernels: KernelSet
-    /// The kernels of OpenBLAS, which is set up by the first device.
-    public let blasCore: BLASCore
     let buffers = BufferPool()
     let packedMemory = PackedMemory()
 
@@ -12,7 +10,6 @@ public final class Device: Sendable {
     ///   - threadCount: threads that share one operation; by default as many as the machine has cores.
     ///   - kernels: the SIMD set; by default the fastest that this CPU runs.
     public init(threadCount: Int? = nil, kernels: KernelSet = .best) {
-        blasCore = .current
         threads = ThreadPool(count: threadCount ?? ThreadPool.coreCount)
         self.kernels = kernels
     }
