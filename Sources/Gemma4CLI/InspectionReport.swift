@@ -42,7 +42,7 @@ struct InspectionReport {
             ("SIMD", device.kernels.name),
             ("first products", String(format: "%.0f %% of the speed of later ones", 100 * firstProductShare)),
             ("BLAS core", "\(blasCore.name): \(Self.explanation(blasCore.origin)); bench measures the machine with it"),
-            ("threads", "\(device.threads.count)"),
+            ("threads", "\(device.threads.count): \(Self.explanation(.current))"),
         ]
         let width = 22
         return rows.map { $0.name.padding(toLength: width, withPad: " ", startingAt: 0) + $0.value + "\n" }.joined()
@@ -112,6 +112,7 @@ struct InspectionReport {
             ],
             "first_product_share": .number(firstProductShare),
             "threads": .integer(device.threads.count),
+            "thread_limit": .string(Self.explanation(.current)),
         ]
     }
 
@@ -137,6 +138,14 @@ struct InspectionReport {
         case .mended(let previous): "chosen here, since OpenBLAS had taken \(previous), which is too old for this CPU"
         case .environment: "chosen by OPENBLAS_CORETYPE"
         case .unsuited(let wanted): "chosen by OpenBLAS, too old for this CPU; set OPENBLAS_CORETYPE=\(wanted)"
+        }
+    }
+
+    private static func explanation(_ limit: ProcessorLimit) -> String {
+        switch limit.origin {
+        case .machine: "all CPUs of the machine"
+        case .affinity: "the affinity mask allows \(limit.count) of \(limit.online) CPUs"
+        case .quota(let folder): "the quota of \(folder) is worth \(limit.count) of \(limit.online) CPUs"
         }
     }
 

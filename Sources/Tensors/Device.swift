@@ -7,10 +7,10 @@ public final class Device: Sendable {
     let packedMemory = PackedMemory()
 
     /// - Parameters:
-    ///   - threadCount: threads that share one operation; by default as many as the machine has cores.
+    ///   - threadCount: threads that share one operation; by default as many as `ProcessorLimit` finds CPUs.
     ///   - kernels: the SIMD set; by default the fastest that this CPU runs.
     public init(threadCount: Int? = nil, kernels: KernelSet = .best) {
-        threads = ThreadPool(count: threadCount ?? ThreadPool.coreCount)
+        threads = ThreadPool(count: threadCount ?? ProcessorLimit.current.count)
         self.kernels = kernels
     }
 

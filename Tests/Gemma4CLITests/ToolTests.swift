@@ -152,6 +152,8 @@ private struct InspectObject: Decodable {
     let tokenizerVocabulary: Int?
     let simd: String
     let firstProductShare: Double
+    let threads: Int
+    let threadLimit: String
 }
 
 /// Keys and values in float32. E2B: of 15 layers with their own, 3 are full, 2 × 1 × 512 each, and 12 sliding, 2 × 1 × 256.
@@ -173,6 +175,18 @@ func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, f
     let text = try await Program("inspect", models.path).run().text
     #expect(text.contains("weights               absent\n"))
     #expect(model.firstProductShare > 0 && text.contains("first products"))
+}
+
+/// As `taskset` does, for the program and whatever it starts.
+@Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/taskset")))
+func threadsKeepToTheAffinityMask() async throws {
+    var program = Program("-c", "0", Program.executable.path, "inspect", Goldens.checkpoint("E2B"), "--format", "json")
+    program.executable = URL(filePath: "/usr/bin/taskset")
+    let model: InspectObject = try await program.run().decoded()
+    #expect(model.threads == 1)
+    if sysconf(CInt(_SC_NPROCESSORS_ONLN)) > 1 {
+        #expect(model.threadLimit.hasPrefix("the affinity mask allows 1 of "))
+    }
 }
 
 /// Where the address space is limited, a model answers, and bench says what it lacks.
