@@ -21,14 +21,14 @@ INLINE void scale_sums(softmax_vector s, size_t size, vf factor) {
 /// What is taken from the scores: the largest, or 0 where there is none yet.
 INLINE vf finite_or_zero(vf largest) { return largest > -INFINITY ? largest : (vf)0.0f; }
 
-/// e^x of x <= 0 within 2 ulp, and 0 below e^-87, where numbers cease to be normal; NaN of NaN.  See exponential.
+/// e^x of x <= 0 within (2 + |x| / 16) ulp, and 0 below e^-87, where numbers cease to be normal; NaN of NaN.  See
+/// exponential; ln 2 is one number here, which errs by 2^-29 of it, and 2^n is added to the exponent.
 INLINE vf exponential_of_negative(vf x) {
-    const vf round = 12582912.0f;
+    const vf round = 12582912.0f;  // its low 9 bits are 0
     vf shifted = fma_vf(x, (vf)1.44269504f, round), n = shifted - round;
-    vf r = fma_vf(n, (vf)-1.42860677e-6f, fma_vf(n, (vf)-0.693145752f, x));
-    vf e = fma_vf(exponential_tail(r) * r, r, r) + 1.0f;
-    vi power = ((vi)shifted - (vi)round + 127) << 23;
-    return x < -87.0f ? (vf)0.0f : e * (vf)power;
+    vf r = fma_vf(n, (vf)-0.693147182f, x);
+    vf e = fma_vf(fma_vf(exponential_tail(r), r, (vf)1.0f), r, (vf)1.0f);
+    return x < -87.0f ? (vf)0.0f : (vf)((vi)e + ((vi)shifted << 23));
 }
 
 /// -infinity in place of the scores that a query does not see.
@@ -68,7 +68,7 @@ INLINE void attend_vectors(float *state, float *scores, const float *queries, co
                            const attention_shape *s, size_t vectors) {
     bool hidden = false;
     for (size_t r = 0; r < s->rows; r++) hidden |= s->first_seen[r] > 0 || s->end_seen[r] < (int64_t)s->keys;
-    multiply_panel(scores, (matrix){keys, s->stride, 1}, queries, s->keys, s->size, false, vectors);
+    multiply_panel(scores, (matrix){keys, 1, s->key_stride}, queries, s->keys, s->size, false, vectors);
     for (size_t v = 0; v < vectors; v++) {
         if (hidden) hide_scores(scores + v * LANES, s, v);
         softmax_vector rows = softmax_vector_at(state, s->size, v);

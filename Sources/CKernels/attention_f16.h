@@ -9,44 +9,6 @@
 /// Rows whose sums of KEYS_TOGETHER stay in registers.
 #define ROWS_AT_ONCE (LANES == 16 ? 8 : 4)
 
-typedef uint16_t u16x8 __attribute__((ext_vector_type(8)));
-typedef uint16_t u16x16 __attribute__((ext_vector_type(16)));
-
-#define LOWER_HALVES(a, b) \
-    __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11, 27)
-#define UPPER_HALVES(a, b) \
-    __builtin_shufflevector(a, b, 4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15, 31)
-
-/// Columns half of all apart are merged, number for number; three rounds turn eight columns of each half into rows.
-INLINE void merge_columns(u16x16 *merged, const u16x16 *columns) {
-    UNROLL for (size_t c = 0; c < 4; c++) {
-        merged[2 * c] = LOWER_HALVES(columns[c], columns[c + 4]);
-        merged[2 * c + 1] = UPPER_HALVES(columns[c], columns[c + 4]);
-    }
-}
-
-/// Eight columns of interleaved keys become rows.
-INLINE void widen_eight_columns(float *out, size_t stride, const uint16_t *keys) {
-    u16x16 a[8], b[8];
-    UNROLL for (size_t c = 0; c < 8; c++) memcpy(&a[c], keys + c * KEYS_TOGETHER, sizeof a[c]);
-    merge_columns(b, a);
-    merge_columns(a, b);
-    merge_columns(b, a);
-    UNROLL for (size_t k = 0; k < 8; k++) {
-        uint16_t rows[16];
-        memcpy(rows, &b[k], sizeof rows);
-        widen_f16(out + k * stride, rows, 8);
-        widen_f16(out + (k + 8) * stride, rows + 8, 8);
-    }
-}
-
-static void widen_keys(float *out, size_t stride, const uint16_t *keys, size_t size) {
-    size_t c = 0;
-    for (; c + 8 <= size; c += 8) widen_eight_columns(out + c, stride, keys + c * KEYS_TOGETHER);
-    for (; c < size; c++)
-        for (size_t k = 0; k < KEYS_TOGETHER; k++) out[k * stride + c] = f16_to_f32(keys[c * KEYS_TOGETHER + k]);
-}
-
 INLINE void score_columns(vf sums[ROWS_AT_ONCE][KEY_VECTORS], const float *queries, const uint16_t *keys, size_t size,
                           size_t first, size_t end, size_t n) {
     for (size_t c = first; c < end; c++) {

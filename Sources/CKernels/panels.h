@@ -3,9 +3,10 @@
 //
 // A sum is made in the order of its terms, wherever its row lies.
 
-/// Vectors of an element of all rows, and sums that stay in registers: enough to hide what an addition takes.
+/// Vectors of an element of all rows, and sums that stay in registers: enough to hide the latency of an addition, and in
+/// AVX2's 16 registers 6 rows of 2 vectors, for which 8 loads feed 12 multiplications.
 #define PANEL_VECTORS (PANEL_ROWS / LANES)
-#define PANEL_SUMS (LANES == 8 ? 8 : 16)
+#define PANEL_SUMS (LANES == 8 ? 12 : 16)
 
 typedef struct {
     const float *start;
@@ -18,7 +19,7 @@ INLINE void panel_block(float *out, matrix a, const float *b, size_t count, bool
     UNROLL for (size_t i = 0; i < n; i++)
         UNROLL for (size_t v = 0; v < vectors; v++)
             sums[i][v] = keep ? load(out + i * PANEL_ROWS + v * LANES, LANES) : (vf)0.0f;
-    for (size_t j = 0; j < count; j++) {
+    _Pragma("clang loop unroll_count(4)") for (size_t j = 0; j < count; j++) {
         vf rows[PANEL_VECTORS];
         UNROLL for (size_t v = 0; v < vectors; v++) rows[v] = load(b + j * PANEL_ROWS + v * LANES, LANES);
         UNROLL for (size_t i = 0; i < n; i++) {
@@ -37,5 +38,24 @@ INLINE void multiply_panel(float *out, matrix a, const float *b, size_t rows, si
         panel_block(out, a, b, count, keep, n, vectors);
     for (; n > 4 && rows >= 4; rows -= 4, out += 4 * PANEL_ROWS, a.start += 4 * a.row)
         panel_block(out, a, b, count, keep, 4, vectors);
+    for (; n > 2 && rows >= 2; rows -= 2, out += 2 * PANEL_ROWS, a.start += 2 * a.row)
+        panel_block(out, a, b, count, keep, 2, vectors);
     for (; rows > 0; rows--, out += PANEL_ROWS, a.start += a.row) panel_block(out, a, b, count, keep, 1, vectors);
+}
+
+static void panel_product(float *sums, const float *weight, const float *panel, const float *next, size_t rows,
+                          size_t columns, bool adds) {
+    const size_t n = PANEL_SUMS / PANEL_VECTORS;
+    float block[PANEL_SUMS * LANES];
+    for (size_t r = 0; r < rows; r += n) {
+        const size_t count = rows - r < n ? rows - r : n;
+        // The next panel arrives in equal parts; its columns are cache lines.
+        for (size_t c = r * columns / rows; next && c < (r + count) * columns / rows; c++)
+            __builtin_prefetch(next + c * PANEL_ROWS);
+        // The stride is a constant, so that addresses are too.
+        const matrix some = {weight + r * PANEL_COLUMNS, PANEL_COLUMNS, 1};
+        float *out = sums + r * PANEL_ROWS;
+        multiply_panel(adds ? block : out, some, panel, count, columns, false, PANEL_VECTORS);
+        if (adds) add(out, out, block, count * PANEL_ROWS);
+    }
 }

@@ -109,6 +109,17 @@ PRODUCT(f32_product, float, )
 PRODUCT(bf16_product, uint16_t, bf16_to_f32)
 PRODUCT(f16_product, uint16_t, f16_to_f32)
 
+static void panel_product(float *sums, const float *weight, const float *panel, const float *next, size_t rows,
+                          size_t columns, bool adds) {
+    (void)next;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t t = 0; t < PANEL_ROWS; t++) {
+            float sum = 0;
+            for (size_t c = 0; c < columns; c++) sum += weight[r * PANEL_COLUMNS + c] * panel[c * PANEL_ROWS + t];
+            sums[r * PANEL_ROWS + t] = adds ? sums[r * PANEL_ROWS + t] + sum : sum;
+        }
+}
+
 static void quantize(quantized_block *out, const float *x, size_t count) {
     for (size_t c = 0; c < count; c += 32, out++) {
         float peak = 0, none = 0;
@@ -167,7 +178,7 @@ static void attend(float *state, float *scores, const float *queries, const floa
         float largest = *maximum;
         for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
             float score = 0;
-            for (size_t c = 0; c < s->size; c++) score += queries[c * PANEL_ROWS + r] * keys[j * s->stride + c];
+            for (size_t c = 0; c < s->size; c++) score += queries[c * PANEL_ROWS + r] * keys[c * s->key_stride + j];
             scores[j * PANEL_ROWS + r] = score;
             if (score > largest) largest = score;
         }
@@ -193,11 +204,6 @@ static void join_softmax(float *state, const float *other, size_t size) {
             state[c * PANEL_ROWS + r] = keep * state[c * PANEL_ROWS + r] + take * other[c * PANEL_ROWS + r];
         *maximum = largest;
     }
-}
-
-static void widen_keys(float *out, size_t stride, const uint16_t *keys, size_t size) {
-    for (size_t k = 0; k < KEYS_TOGETHER; k++)
-        for (size_t c = 0; c < size; c++) widen_f16(out + k * stride + c, keys + c * KEYS_TOGETHER + k, 1);
 }
 
 static void attend_f16(float *state, float *scores, const float *queries, const uint16_t *const *keys,

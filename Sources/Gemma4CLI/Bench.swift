@@ -192,11 +192,25 @@ struct Bench: AsyncParsableCommand {
             ("prefill_spread", result.prefillSpread), ("decode_spread", result.decodeSpread),
             ("read_gigabytes_per_second", result.readGigabytesPerSecond),
             ("machine_read_gigabytes_per_second", result.machineReadGigabytesPerSecond),
+            ("machine_sgemm_gigaflops_per_second", result.machineSgemmGigaflopsPerSecond),
+            ("first_product_share", result.firstProductShare),
             ("peak_resident_bytes", Double(result.peakResidentBytes)),
         ]
         rows += result.depths.map { ("decode_tokens_per_second_after_\($0.depth)", $0.decodeTokensPerSecond) }
-        rows += result.images.map { ("image_seconds_\($0.softTokens)", $0.seconds) }
-        if let audio = result.audio { rows.append(("audio_seconds", audio.seconds)) }
+        for image in result.images {
+            rows += [
+                ("image_seconds_\(image.softTokens)", image.seconds),
+                ("image_first_seconds_\(image.softTokens)", image.firstSeconds),
+                ("image_gigaflops_\(image.softTokens)", image.gigaflops),
+                ("image_gigaflops_per_second_\(image.softTokens)", image.gigaflopsPerSecond),
+            ]
+        }
+        if let audio = result.audio {
+            rows += [
+                ("audio_seconds", audio.seconds), ("audio_gigaflops", audio.gigaflops),
+                ("audio_gigaflops_per_second", audio.gigaflopsPerSecond),
+            ]
+        }
         rows += result.parallel.map { ("tokens_per_second_of_\($0.sequences)", $0.tokensPerSecond) }
         rows += result.transcriptions.map { ("transcription_seconds_of_\($0.parallelPieces)", $0.seconds) }
         return (["measure,value"] + rows.map { "\($0.0),\(String(format: "%.6g", $0.1))" }).joined(separator: "\n")
@@ -222,13 +236,20 @@ struct Bench: AsyncParsableCommand {
                 "| write after \(depth.depth) tokens | \(number(rate, 2)) tokens/s | "
                     + "\(depth.depth == first.depth ? "" : ratio)|")
         }
-        for image in result.images {
-            lines.append("| picture, \(image.softTokens) soft tokens | \(number(image.seconds, 2)) s | |")
+        func sgemmShare(_ gigaflops: Double, _ rate: Double) -> String {
+            "\(share(rate, of: result.machineSgemmGigaflopsPerSecond)): \(number(gigaflops, 0)) GFLOP at "
+                + "\(number(rate, 0)) GFLOP/s"
+        }
+        for (index, image) in result.images.enumerated() {
+            let first = index == 0 ? ", the first \(number(image.firstSeconds, 2)) s" : ""
+            lines.append(
+                "| picture, \(image.softTokens) soft tokens | \(number(image.seconds, 2)) s\(first) | "
+                    + "\(sgemmShare(image.gigaflops, image.gigaflopsPerSecond)) |")
         }
         if let audio = result.audio {
             lines.append(
-                "| \(number(audio.recordingSeconds)) s of sound | \(number(audio.seconds, 2)) s | real-time factor \(number(audio.realTimeFactor, 3)) |"
-            )
+                "| \(number(audio.recordingSeconds)) s of sound | \(number(audio.seconds, 2)) s, real-time factor "
+                    + "\(number(audio.realTimeFactor, 3)) | \(sgemmShare(audio.gigaflops, audio.gigaflopsPerSecond)) |")
         }
         for parallel in result.parallel {
             lines.append(
@@ -245,6 +266,7 @@ struct Bench: AsyncParsableCommand {
                     + "\(number(transcription.seconds, 1)) s | real-time factor \(number(transcription.realTimeFactor, 3)) |"
             )
         }
+        lines.append("| first products | \(share(result.firstProductShare, of: 1)) of the speed of later ones | |")
         lines.append("| most memory resident | \(gigabytes(result.peakResidentBytes)) GB | |")
         return lines.joined(separator: "\n")
     }

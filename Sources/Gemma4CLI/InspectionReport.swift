@@ -5,8 +5,14 @@ import Gemma4Kit
 struct InspectionReport {
     let model: ModelSummary
     let device: Device
+    private let blasCore = BLASCore.current
+    private let firstProductShare: Double
 
-    init(_ model: ModelSummary, _ device: Device) { (self.model, self.device) = (model, device) }
+    /// Multiplies for a few hundredths of a second.
+    init(_ model: ModelSummary, _ device: Device) {
+        (self.model, self.device) = (model, device)
+        firstProductShare = MachineLimits.firstProductShare(on: device)
+    }
 
     // MARK: Text
 
@@ -34,8 +40,9 @@ struct InspectionReport {
         }
         rows += [
             ("SIMD", device.kernels.name),
-            ("BLAS core", "\(device.blasCore.name): \(Self.explanation(device.blasCore.origin))"),
-            ("threads", "\(device.threads.count)"),
+            ("first products", String(format: "%.0f %% of the speed of later ones", 100 * firstProductShare)),
+            ("BLAS core", "\(blasCore.name): \(Self.explanation(blasCore.origin)); bench measures the machine with it"),
+            ("threads", "\(device.threads.count): \(Self.explanation(.current))"),
         ]
         let width = 22
         return rows.map { $0.name.padding(toLength: width, withPad: " ", startingAt: 0) + $0.value + "\n" }.joined()
@@ -101,9 +108,11 @@ struct InspectionReport {
             "weights": weightsObject ?? .null,
             "simd": .string(device.kernels.name),
             "blas_core": [
-                "name": .string(device.blasCore.name), "origin": .string(Self.explanation(device.blasCore.origin)),
+                "name": .string(blasCore.name), "origin": .string(Self.explanation(blasCore.origin)),
             ],
+            "first_product_share": .number(firstProductShare),
             "threads": .integer(device.threads.count),
+            "thread_limit": .string(Self.explanation(.current)),
         ]
     }
 
@@ -129,6 +138,14 @@ struct InspectionReport {
         case .mended(let previous): "chosen here, since OpenBLAS had taken \(previous), which is too old for this CPU"
         case .environment: "chosen by OPENBLAS_CORETYPE"
         case .unsuited(let wanted): "chosen by OpenBLAS, too old for this CPU; set OPENBLAS_CORETYPE=\(wanted)"
+        }
+    }
+
+    private static func explanation(_ limit: ProcessorLimit) -> String {
+        switch limit.origin {
+        case .machine: "all CPUs of the machine"
+        case .affinity: "the affinity mask allows \(limit.count) of \(limit.online) CPUs"
+        case .quota(let folder): "the quota of \(folder) is worth \(limit.count) of \(limit.online) CPUs"
         }
     }
 

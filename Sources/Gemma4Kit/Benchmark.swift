@@ -42,6 +42,8 @@ public struct Benchmark: Sendable {
         public var peakResidentBytes = 0
         public var machineReadGigabytesPerSecond = 0.0
         public var machineSgemmGigaflopsPerSecond = 0.0
+        /// The speed of the process's first products beside that of later ones.
+        public var firstProductShare = 0.0
 
         public struct Depth: Sendable, Codable {
             public let depth: Int
@@ -51,10 +53,16 @@ public struct Benchmark: Sendable {
         public struct Image: Sendable, Codable {
             public let budget, softTokens: Int
             public let seconds: Double
+            /// The round that warms up: of the first budget the first picture of the process.
+            public let firstSeconds: Double
+            /// Multiplications and additions of linear layers and attention, and their rate.
+            public let gigaflops, gigaflopsPerSecond: Double
         }
 
         public struct Audio: Sendable, Codable {
             public let recordingSeconds, seconds: Double
+            /// Multiplications and additions of linear layers, convolutions and attention, and their rate.
+            public let gigaflops, gigaflopsPerSecond: Double
             /// Seconds of computing for one second of sound.
             public var realTimeFactor: Double { seconds / recordingSeconds }
         }
@@ -63,12 +71,19 @@ public struct Benchmark: Sendable {
     /// - Parameters:
     ///   - loadSeconds: what loading `model` took.
     ///   - report: told what is being measured.
-    /// - Throws: `ModelInputError`; `MediaError` if the picture or the recording cannot be read.
+    /// - Throws: `ModelInputError`; `MediaError` if the picture or the recording cannot be read; `BLASMemoryError`.
     public func run(_ model: Gemma4Model, loadSeconds: Double, report: (String) -> Void = { _ in }) throws -> Result {
         var result = Result()
         result.loadSeconds = loadSeconds
         let picture = try image?.pixels() ?? Self.picture(width: 1280, height: 960)
         let samples = try audio?.samples() ?? Self.sound(count: Int(29.6 * Double(AudioReader.sampleRate)))
+        report("the machine's limits")
+        let peakOfLoading = Self.peakResidentBytes
+        let limits = try MachineLimits(measuring: model.device)
+        result.machineReadGigabytesPerSecond = limits.readGigabytesPerSecond
+        result.machineSgemmGigaflopsPerSecond = limits.sgemmGigaflopsPerSecond
+        result.firstProductShare = limits.firstProductShare
+        Self.forgetPeakResidentBytes()  // the limits take memory of their own
         report("text: \(promptTokens) tokens read, \(generatedTokens) written")
         let (prefills, decodes) = try measureText(model)
         let (prefill, decode) = (Self.middle(prefills), Self.middle(decodes))
@@ -89,17 +104,23 @@ public struct Benchmark: Sendable {
                 .init(depth: depth, decodeTokensPerSecond: Double(generatedTokens) / seconds)
             }
         }
+        let towers = TowerWork(configuration: model.configuration)
         if let vision = model.configuration.visionConfig {
             for budget in imageBudgets {
                 report("a picture of \(picture.width) × \(picture.height) at \(budget) soft tokens")
                 let processor = try ImageProcessor(
                     patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: budget)
-                var count = 0
-                let seconds = try median {
+                var (patchCount, softTokens) = (0, 0)
+                let (first, seconds) = try firstAndMedian {
                     let patches = try processor(width: picture.width, height: picture.height, rgb: picture.rgb)
-                    count = try model.softTokens(patches).rows
+                    patchCount = patches.count
+                    softTokens = try model.softTokens(patches).rows
                 }
-                result.images.append(.init(budget: budget, softTokens: count, seconds: seconds))
+                let gigaflops = Double(towers.picture(patches: patchCount, softTokens: softTokens)) / 1e9
+                result.images.append(
+                    .init(
+                        budget: budget, softTokens: softTokens, seconds: seconds, firstSeconds: first,
+                        gigaflops: gigaflops, gigaflopsPerSecond: gigaflops / seconds))
             }
         }
         if model.configuration.audioConfig != nil {
@@ -107,17 +128,21 @@ public struct Benchmark: Sendable {
             report("\(String(format: "%.1f", recordingSeconds)) s of sound")
             let spectrogram = try MelSpectrogram(.init())
             let pieces = AudioSplitter().pieces(of: samples).map { Array(samples[$0]) }
-            let seconds = try median {
-                for piece in pieces { _ = try model.softTokens(melFrames: spectrogram(piece)) }
+            var gigaflops = 0.0
+            let (_, seconds) = try firstAndMedian {
+                gigaflops = 0
+                for piece in pieces {
+                    let frames = try spectrogram(piece)
+                    _ = try model.softTokens(melFrames: frames)
+                    gigaflops +=
+                        Double(towers.sound(melFrames: frames.count / spectrogram.configuration.featureSize)) / 1e9
+                }
             }
-            result.audio = .init(recordingSeconds: recordingSeconds, seconds: seconds)
+            result.audio = .init(
+                recordingSeconds: recordingSeconds, seconds: seconds, gigaflops: gigaflops,
+                gigaflopsPerSecond: gigaflops / seconds)
         }
-        result.peakResidentBytes = Self.peakResidentBytes
-        // Last, since this takes memory of its own.
-        report("the machine's limits")
-        let limits = MachineLimits(measuring: model.device)
-        result.machineReadGigabytesPerSecond = limits.readGigabytesPerSecond
-        result.machineSgemmGigaflopsPerSecond = limits.sgemmGigaflopsPerSecond
+        result.peakResidentBytes = max(peakOfLoading, Self.peakResidentBytes)
         return result
     }
 
@@ -186,10 +211,11 @@ public struct Benchmark: Sendable {
         }
     }
 
-    private func median(_ body: () throws -> Void) rethrows -> Double {
+    /// The seconds of the round that warms up, and the median of the others.
+    private func firstAndMedian(_ body: () throws -> Void) rethrows -> (first: Double, median: Double) {
         let clock = ContinuousClock()
-        try body()
-        return Self.middle(try (0..<repeats).map { _ in try clock.measure(body).inSeconds })
+        let first = try clock.measure(body).inSeconds
+        return (first, Self.middle(try (0..<repeats).map { _ in try clock.measure(body).inSeconds }))
     }
 
     static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
@@ -208,6 +234,11 @@ public struct Benchmark: Sendable {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
         let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
         return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
+    }
+
+    /// Lets the system count from what is resident now, where it can.
+    private static func forgetPeakResidentBytes() {
+        try? "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
     }
 }
 

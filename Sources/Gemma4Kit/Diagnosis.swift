@@ -1,6 +1,7 @@
 import Gemma4
 import Generation
 import Media
+import Tensors
 import Tokenization
 import Weights
 
@@ -140,4 +141,8 @@ extension EngineError: DiagnosedError {
         case .busy: Diagnosis(.busy)
         }
     }
+}
+
+extension BLASMemoryError: DiagnosedError {
+    public var diagnosis: Diagnosis { Diagnosis(.resources) }
 }

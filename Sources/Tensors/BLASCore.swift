@@ -33,11 +33,10 @@ public struct BLASCore: Sendable, Equatable, CustomStringConvertible {
         }
     }
 
-    /// The core in use. The first access, which making a `Device` is, chooses it; it must not meet a product that
-    /// another library runs on the same OpenBLAS.
+    /// The core in use. The first access chooses it; it must not meet a product that another library runs on the same
+    /// OpenBLAS.
     ///
-    /// OpenBLAS is set to one thread per call, for the whole process: tensors share their rows among threads
-    /// themselves.
+    /// OpenBLAS is set to one thread per call, for the whole process: each thread makes products of its own.
     public static let current: BLASCore = {
         let core = choose()
         openblas_set_num_threads(1)

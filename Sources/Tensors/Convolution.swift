@@ -28,7 +28,7 @@ extension Tensor {
     /// 3 × 3 convolution of stride 2 along time and frequency, zeros beyond the edges: `[time, frequency, channels]` to
     /// `[⌈time/2⌉, ⌈frequency/2⌉, rows of the weight]`.
     ///
-    /// A strip of output times at a time is unrolled to one row of taps per output, which OpenBLAS multiplies.
+    /// A strip of output times at a time is unrolled to one row of taps per output.
     ///
     /// - Parameter weight: `[output channels, 3 (time) · 3 (frequency) · channels]`, f32.
     public func halvingConvolution(_ weight: Tensor) -> Tensor {
@@ -36,7 +36,7 @@ extension Tensor {
         let (taps, outChannels) = (9 * shape[2], weight.rows)
         precondition(weight.shape == [outChannels, taps], "halvingConvolution: weight \(weight.shape) for \(shape)")
         let result = Tensor(uninitialized: [(shape[0] + 1) / 2, outFrequencies, outChannels], on: device)
-        let (out, w) = (result.mutableFloats, weight.floats)
+        let out = result.mutableFloats
         device.threads.parallelFor(result.shape[0], grain: 8) { times in
             let (first, count) = (times.lowerBound * outFrequencies, times.count * outFrequencies)
             device.withScratch(count * taps) { unrolled in
@@ -44,9 +44,7 @@ extension Tensor {
                     let (time, frequency) = (first + row).quotientAndRemainder(dividingBy: outFrequencies)
                     copyTaps(around: 2 * time, 2 * frequency, to: unrolled + row * taps)
                 }
-                BLAS.product(
-                    out + first * outChannels, outStride: outChannels, w, weightStride: taps, unrolled, xStride: taps,
-                    tokens: count, rows: outChannels, columns: taps)
+                PanelProduct(tokens: count, weight, threads: 1).run(unrolled, into: out + first * outChannels)
             }
         }
         return result

@@ -3,17 +3,14 @@ public final class Device: Sendable {
     /// Threads that share one operation.
     public let threads: ThreadPool
     public let kernels: KernelSet
-    /// The kernels of OpenBLAS, which is set up by the first device.
-    public let blasCore: BLASCore
     let buffers = BufferPool()
     let packedMemory = PackedMemory()
 
     /// - Parameters:
-    ///   - threadCount: threads that share one operation; by default as many as the machine has cores.
+    ///   - threadCount: threads that share one operation; by default as many as `ProcessorLimit` finds CPUs.
     ///   - kernels: the SIMD set; by default the fastest that this CPU runs.
     public init(threadCount: Int? = nil, kernels: KernelSet = .best) {
-        blasCore = .current
-        threads = ThreadPool(count: threadCount ?? ThreadPool.coreCount)
+        threads = ThreadPool(count: threadCount ?? ProcessorLimit.current.count)
         self.kernels = kernels
     }
 

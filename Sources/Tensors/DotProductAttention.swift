@@ -55,11 +55,14 @@ private struct DotProductAttention {
 
     /// Positions p with the same ⌊p / blockKeys⌋ have a softmax of their own: few enough that threads find work, many enough
     /// that joining costs little.
-    private var blockKeys: Int { max(128, size / 2 / keysTogether * keysTogether) }
+    /// Of small heads, which only towers have, four tiles: no one waits for the joining of a few.
+    private var blockKeys: Int { size <= 64 ? 4 * tileKeys : max(128, size / 2 / keysTogether * keysTogether) }
     /// Keys that are copied at once: with the values, as f32, they lie in the second-level cache, beside the panels.
-    private var tileKeys: Int { min(blockKeys, max(1, 16_384 / size / keysTogether) * keysTogether) }
-    /// A cache line more than a key has: lines a power of two apart would share a few sets of the first-level cache.
-    private var keyStride: Int { (size + 15) / 16 * 16 + 16 }
+    private var tileKeys: Int { size <= 64 ? 144 : min(128, max(1, 16_384 / size / keysTogether) * keysTogether) }
+    /// From one element of the keys to the next, and from one value to the next: a cache line more than needed, since lines
+    /// a power of two apart would share a few sets of the first-level cache.
+    private var keyStride: Int { tileKeys + 16 }
+    private var valueStride: Int { (size + 15) / 16 * 16 + 16 }
     private var panelCount: Int { size * panelRows }
     private var stateCount: Int { (size + 2) * panelRows }
     /// Elements of a state before maximum and total.
@@ -91,7 +94,7 @@ private struct DotProductAttention {
         }
 
         let states = (min(rowsTogether, rowCount) + panelRows - 1) / panelRows * stateCount
-        let scratchCount = states + tileKeys * (panelRows + 2 * keyStride)
+        let scratchCount = states + tileKeys * (panelRows + valueStride) + size * (keyStride + keysTogether)
         let seen = seen(by: 0..<rowCount)
         let blocks = seen.lowerBound / blockKeys..<(seen.upperBound - 1) / blockKeys + 1
         guard items < enough && items * blocks.count * states <= 1 << 24 else {
@@ -166,15 +169,15 @@ private struct DotProductAttention {
     }
 
     /// The softmax of an item's rows over `positions`.
-    /// - Parameter scratch: the queries, arranged; then room for scores, `[tileKeys, panelRows]`, keys and values,
-    ///   `[tileKeys, keyStride]` each.
+    /// - Parameter scratch: the queries, arranged; then room for scores, `[tileKeys, panelRows]`, values,
+    ///   `[tileKeys, valueStride]`, keys, `[size, keyStride]`, and `[keysTogether, size]`.
     private func attend(
         _ states: UnsafeMutablePointer<Float>, _ item: Item, _ positions: Range<Int>,
         _ scratch: UnsafeMutablePointer<Float>
     ) {
         let scores = scratch + item.panels * panelCount
-        let keys = scores + tileKeys * panelRows
-        let values = keys + tileKeys * keyStride
+        let values = scores + tileKeys * panelRows
+        let keys = values + tileKeys * valueStride
         clear(states, item)
         let seen = seen(by: item.rows)
         for first in stride(from: positions.lowerBound, to: positions.upperBound, by: tileKeys) {
@@ -223,7 +226,8 @@ private struct DotProductAttention {
     private func shape(of rows: Range<Int>, _ tile: Range<Int>) -> attention_shape? {
         guard sees(rows, tile) else { return nil }
         var shape = attention_shape()
-        (shape.rows, shape.size, shape.keys, shape.stride) = (rows.count, size, tile.count, keyStride)
+        (shape.rows, shape.size, shape.keys) = (rows.count, size, tile.count)
+        (shape.key_stride, shape.stride) = (keyStride, valueStride)
         withUnsafeMutableBytes(of: &shape.first_seen) { first in
             withUnsafeMutableBytes(of: &shape.end_seen) { end in
                 let (first, end) = (first.bindMemory(to: Int32.self), end.bindMemory(to: Int32.self))
@@ -237,36 +241,61 @@ private struct DotProductAttention {
         return shape
     }
 
-    /// Copies one head's keys and values of some positions, as f32, `keyStride` apart; what no segment has becomes 0.
+    /// Copies one head's keys and values of some positions as f32: keys transposed, `keyStride` apart, values `valueStride`
+    /// apart; what no segment has becomes 0.
     private func copy(
         _ tile: Range<Int>, _ head: Int, _ keys: UnsafeMutablePointer<Float>, _ values: UnsafeMutablePointer<Float>
     ) {
-        var missing = tile.count
+        let width = keyValueHeads * size
         for segment in segments {
             let present = tile.clamped(to: segment.positions)
-            missing -= present.count
             for position in present {
-                let (row, first) = (
-                    (position - tile.lowerBound) * keyStride,
-                    ((position - segment.start) * keyValueHeads + head) * size
-                )
-                if !segment.isInterleaved { segment.keys.widen(into: keys + row, from: first, count: size) }
-                segment.values.widen(into: values + row, from: first, count: size)
+                segment.values.widen(
+                    into: values + (position - tile.lowerBound) * valueStride,
+                    from: (position - segment.start) * width + head * size, count: size)
             }
-            guard segment.isInterleaved, !present.isEmpty else { continue }
             let firstBlock = present.lowerBound / keysTogether * keysTogether
             for block in stride(from: firstBlock, to: present.upperBound, by: keysTogether) {
-                kernels.widen_keys(
-                    keys + (block - tile.lowerBound) * keyStride, keyStride, segment.block(at: block, head: head).keys,
-                    size)
+                if segment.isInterleaved {
+                    widenInterleaved(
+                        segment.block(at: block, head: head).keys, into: keys + (block - tile.lowerBound))
+                } else {
+                    let some = (block..<block + keysTogether).clamped(to: present)
+                    transposeRows(
+                        of: segment.keys, at: (some.lowerBound - segment.start) * width + head * size,
+                        count: some.count,
+                        scratch: keys + size * keyStride, into: keys + (some.lowerBound - tile.lowerBound))
+                }
             }
         }
-        guard missing > 0 else { return }
         for position in tile where !segments.contains(where: { $0.positions.contains(position) }) {
-            let row = (position - tile.lowerBound) * keyStride
-            (keys + row).update(repeating: 0, count: size)
-            (values + row).update(repeating: 0, count: size)
+            let index = position - tile.lowerBound
+            (values + index * valueStride).update(repeating: 0, count: size)
+            for element in 0..<size { keys[element * keyStride + index] = 0 }
         }
+    }
+
+    /// Keys of f16, `[size, keysTogether]`.
+    private func widenInterleaved(_ block: UnsafePointer<UInt16>, into keys: UnsafeMutablePointer<Float>) {
+        for element in 0..<size {
+            kernels.widen_f16(keys + element * keyStride, block + element * keysTogether, keysTogether)
+        }
+    }
+
+    /// - Parameters:
+    ///   - first: the first element of the first of `count` rows of keys.
+    ///   - scratch: room for `[count, size]`.
+    private func transposeRows(
+        of rows: Tensor, at first: Int, count: Int, scratch: UnsafeMutablePointer<Float>,
+        into keys: UnsafeMutablePointer<Float>
+    ) {
+        let width = keyValueHeads * size
+        if rows.elementType == .float32 {
+            transpose(keys, keyStride, rows.floats + first, width, count, size)
+            return
+        }
+        for index in 0..<count { rows.widen(into: scratch + index * size, from: first + index * width, count: size) }
+        transpose(keys, keyStride, scratch, size, count, size)
     }
 
     private func join(_ states: UnsafeMutablePointer<Float>, _ other: UnsafePointer<Float>, _ item: Item) {

@@ -15,9 +15,17 @@ public struct MachineLimits: Sendable {
         return kilobytes.map { $0 << 10 } ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
     }
 
+    /// The speed of the process's first products, if this is measured before others, beside that of later ones; see
+    /// `firstProductShare`.
+    public let firstProductShare: Double
+
     /// Measures for about half a second, on 256 MB of memory that are released again.
-    public init(measuring device: Device) {
+    ///
+    /// - Throws: `BLASMemoryError` if there is no address space for OpenBLAS.
+    public init(measuring device: Device) throws(BLASMemoryError) {
         let device = Device(threadCount: device.threads.count, kernels: device.kernels)
+        try BLAS.prepare(callers: device.threads.count)
+        firstProductShare = Self.firstProductShare(on: device)
         readGigabytesPerSecond = Self.readBandwidth(device)
         sgemmGigaflopsPerSecond = Self.sgemmRate(device)
     }
@@ -63,6 +71,16 @@ public struct MachineLimits: Sendable {
             }
         }
         return 2 * Double(device.threads.count * side * side * side) / seconds / 1e9
+    }
+
+    /// The speed of products of a tower's shape, 512 × 256 × 768, before one of 1024³ beside that after it: about 1, and far
+    /// less if something in the process has to be warmed up by a large one.
+    public static func firstProductShare(on device: Device) -> Double {
+        let (small, large) = (Tensor(zeros: [512, 768], on: device), Tensor(zeros: [1024, 1024], on: device))
+        func seconds() -> Double { fastest(of: 8) { _ = small.product(small[0..<256]) } }
+        let before = seconds()
+        _ = large.product(large)
+        return seconds() / before
     }
 
     private static func fastest(of repetitions: Int, _ body: () -> Void) -> Double {

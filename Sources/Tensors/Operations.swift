@@ -3,35 +3,20 @@ extension Tensor {
     /// self · weightᵀ: out[t, r] = Σ_c weight[r, c] · self[t, c]. `[tokens, columns]` and `[rows, columns]` to
     /// `[tokens, rows]`. The weight may be of any element type; sums are f32.
     ///
-    /// Few tokens stream the weight through our kernels, once; for many, tiles of it, widened, go to OpenBLAS. How the
-    /// work is cut depends on the shapes alone, so results do not depend on the number of threads.
+    /// Few tokens stream the weight; for many see `PanelProduct`. Either way results do not depend on the number of
+    /// threads.
     public func product(_ weight: Tensor) -> Tensor {
         precondition(weight.columns == columns, "product: \(shape) with weight \(weight.shape)")
         let (tokens, columns, weightRows) = (rows, columns, weight.rows)
         let result = Tensor(uninitialized: [tokens, weightRows], on: device)
         let (out, x) = (result.mutableFloats, floats)
-        if tokens <= weight.elementType.streamedTokens {
-            let grain = Swift.max(32, 65_536 / Swift.max(1, columns) / 32 * 32)
-            device.threads.parallelFor(weightRows, grain: grain) { range in
-                device.kernels.product(out, weight, x, tokens: tokens, rows: range)
-            }
+        if tokens > weight.elementType.streamedTokens {
+            PanelProduct(tokens: tokens, weight, threads: device.threads.count).run(x, into: out)
             return result
         }
-        let tiling = ProductTiling(tokens: tokens, rows: weightRows, columns: columns)
-        let wide = weight.elementType == .float32
-        device.parallelFor(tiling.count, scratch: wide ? 0 : tiling.tileRows * columns) { tile, scratch in
-            let (tokens, rows) = tiling[tile]
-            var source = UnsafePointer(scratch)
-            if wide {
-                source = weight.floats + rows.lowerBound * columns
-            } else {
-                weight.widen(into: scratch, from: rows.lowerBound * columns, count: rows.count * columns)
-            }
-            BLAS.product(
-                out + tokens.lowerBound * weightRows + rows.lowerBound, outStride: weightRows, source,
-                weightStride: columns,
-                x + tokens.lowerBound * columns, xStride: columns, tokens: tokens.count, rows: rows.count,
-                columns: columns)
+        let grain = Swift.max(32, 65_536 / Swift.max(1, columns) / 32 * 32)
+        device.threads.parallelFor(weightRows, grain: grain) { range in
+            device.kernels.product(out, weight, x, tokens: tokens, rows: range)
         }
         return result
     }
@@ -95,37 +80,7 @@ extension Tensor {
 }
 
 extension ElementType {
-    /// Up to so many tokens our kernels are faster than OpenBLAS, which packs both operands and wants f32. Measured on
-    /// Zen 4: bf16 at 32 tokens 99 GFLOP/s per thread with AVX-512 and 72 with AVX2, OpenBLAS 58 to 70; f32 at 16
-    /// tokens 74 and 48, OpenBLAS 48. Blocks are multiplied as f32.
+    /// Up to so many tokens streaming the weight is faster than panels, which are multiplied in whole. Blocks are
+    /// multiplied as f32.
     fileprivate var streamedTokens: Int { self == .bfloat16 || self == .float16 ? 32 : 16 }
-}
-
-/// How a product of many tokens is cut into calls of OpenBLAS.
-///
-/// OpenBLAS packs the activations anew for each tile of rows, and the rows for each tile of tokens: tiles are as large
-/// as leaves `enough` of them for the threads and a widened tile in the cache. Tiles of 512 × 512 reach 90 to 98 % of one
-/// undivided call, 128 × 128 85 to 90 %.
-struct ProductTiling {
-    private static let enough = 16, largest = 512, smallest = 128, scratchCount = 1 << 21
-
-    let tokens, rows: Int
-    private(set) var tileTokens = Self.largest, tileRows = Self.largest
-
-    init(tokens: Int, rows: Int, columns: Int) {
-        (self.tokens, self.rows) = (tokens, rows)
-        while tileRows > 16 && tileRows * columns > Self.scratchCount { tileRows /= 2 }
-        while tileRows > Self.smallest && count < Self.enough { tileRows /= 2 }
-        while tileTokens > Self.smallest && count < Self.enough { tileTokens /= 2 }
-    }
-
-    private var rowTiles: Int { (rows + tileRows - 1) / tileRows }
-    var count: Int { rowTiles * ((tokens + tileTokens - 1) / tileTokens) }
-
-    subscript(tile: Int) -> (tokens: Range<Int>, rows: Range<Int>) {
-        let (firstToken, firstRow) = (tile / rowTiles * tileTokens, tile % rowTiles * tileRows)
-        return (
-            firstToken..<min(tokens, firstToken + tileTokens), firstRow..<min(rows, firstRow + tileRows)
-        )
-    }
 }

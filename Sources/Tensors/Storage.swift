@@ -1,3 +1,4 @@
+import Foundation
 import Synchronization
 
 /// Mapped bytes of a file that can also be read. Whoever touches a mapped byte makes a page of it resident, which may be
@@ -83,9 +84,20 @@ final class BufferPool: Sendable {
                 return buffer
             }
             state.made += 1
-            return Buffer(start: .allocate(byteCount: size, alignment: Self.alignment))
+            return Self.allocate(size)
         }
         return buffer.start
+    }
+
+    /// Large buffers ask for huge pages: a tower's activations are tens of megabytes, and walked in strides of a row.
+    private static func allocate(_ byteCount: Int) -> Buffer {
+        let huge = 2 << 20
+        guard byteCount >= 2 * huge else { return Buffer(start: .allocate(byteCount: byteCount, alignment: alignment)) }
+        let start = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: huge)
+        #if os(Linux)
+            madvise(start, byteCount, Int32(MADV_HUGEPAGE))
+        #endif
+        return Buffer(start: start)
     }
 
     func giveBack(_ start: UnsafeMutableRawPointer, byteCount: Int) {
@@ -107,8 +119,7 @@ final class BufferPool: Sendable {
         let size = Self.sizeClass(byteCount)
         state.withLock { state in
             while state.idle[size, default: []].count < count {
-                state.idle[size, default: []].append(
-                    Buffer(start: .allocate(byteCount: size, alignment: Self.alignment)))
+                state.idle[size, default: []].append(Self.allocate(size))
                 state.idleBytes += size
                 state.made += 1
             }

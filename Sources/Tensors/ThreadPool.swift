@@ -12,8 +12,6 @@ public final class ThreadPool: Sendable {
     public let count: Int
     let crew = Crew()
 
-    public static var coreCount: Int { ProcessInfo.processInfo.activeProcessorCount }
-
     public init(count: Int) {
         precondition(count >= 1, "ThreadPool: expected at least one thread, found \(count)")
         self.count = count

@@ -151,6 +151,9 @@ private struct InspectObject: Decodable {
     let weights: Weights?
     let tokenizerVocabulary: Int?
     let simd: String
+    let firstProductShare: Double
+    let threads: Int
+    let threadLimit: String
 }
 
 /// Keys and values in float32. E2B: of 15 layers with their own, 3 are full, 2 × 1 × 512 each, and 12 sliding, 2 × 1 × 256.
@@ -171,6 +174,34 @@ func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, f
     #expect(model.weights == nil && model.tokenizerVocabulary == nil)
     let text = try await Program("inspect", models.path).run().text
     #expect(text.contains("weights               absent\n"))
+    #expect(model.firstProductShare > 0 && text.contains("first products"))
+}
+
+/// As `taskset` does, for the program and whatever it starts.
+@Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/taskset")))
+func threadsKeepToTheAffinityMask() async throws {
+    var program = Program("-c", "0", Program.executable.path, "inspect", Goldens.checkpoint("E2B"), "--format", "json")
+    program.executable = URL(filePath: "/usr/bin/taskset")
+    let model: InspectObject = try await program.run().decoded()
+    #expect(model.threads == 1)
+    if sysconf(CInt(_SC_NPROCESSORS_ONLN)) > 1 {
+        #expect(model.threadLimit.hasPrefix("the affinity mask allows 1 of "))
+    }
+}
+
+/// Where the address space is limited, a model answers, and bench says what it lacks.
+@Test func addressSpaceIsLimited() async throws {
+    for (command, status) in [("generate --max-tokens 2 --model", 0), ("bench --threads 8 --model", 71)] {
+        var program = Program(
+            "-c",
+            "ulimit -v 900000; exec timeout 60 '\(Program.executable.path)' \(command) \(Goldens.checkpoint("E2B")) hello"
+        )
+        program.executable = URL(filePath: "/bin/sh")
+        if status != 0 { program.arguments[1].removeLast(" hello".count) }
+        let outcome = try await program.run()
+        #expect(outcome.status == status, "\(command): \(outcome.status) \(outcome.messages)")
+        if status != 0 { #expect(outcome.messages.contains("needs 1024 MiB of address space for 8 threads")) }
+    }
 }
 
 @Test func inspectCountsTheWeights() async throws {
@@ -198,11 +229,15 @@ func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, f
     for name in [
         "load_seconds", "prefill_tokens_per_second", "time_to_first_token_seconds", "decode_tokens_per_second",
         "read_gigabytes_per_second", "machine_read_gigabytes_per_second", "decode_tokens_per_second_after_0",
-        "decode_tokens_per_second_after_16", "audio_seconds",
+        "decode_tokens_per_second_after_16", "audio_seconds", "audio_gigaflops_per_second",
+        "machine_sgemm_gigaflops_per_second", "first_product_share",
     ] {
         #expect(values[name] ?? 0 > 0, "\(name)")
     }
-    #expect(values.keys.count { $0.hasPrefix("image_seconds_") } == 1)
+    for name in ["image_seconds_", "image_first_seconds_", "image_gigaflops_per_second_"] {
+        #expect(
+            values.keys.count { $0.hasPrefix(name) } == 1 && values.contains { $0.key.hasPrefix(name) && $0.value > 0 })
+    }
 }
 
 @Test(arguments: [

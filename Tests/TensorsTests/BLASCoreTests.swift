@@ -20,7 +20,7 @@ import Testing
     }
 
     /// In a process of its own, since no product may run meanwhile: OpenBLAS is given its oldest core, as it takes one
-    /// for a CPU that it does not know, and the first device mends it. Products are equal but for rounding.
+    /// for a CPU that it does not know, and the first access mends it. Products are equal but for rounding.
     @Test(.enabled(if: cpu_features() & avx2 != 0 && getenv("OPENBLAS_CORETYPE") == nil))
     func mendsAnOldCore() async {
         await #expect(processExitsWith: .success) {
@@ -28,7 +28,7 @@ import Testing
             let (tokens, rows, columns) = (33, 65, 129)
             let x = numbers.floats(tokens * columns)
             let weight = numbers.floats(rows * columns)
-            func product() -> [Float] {
+            @Sendable func product() -> [Float] {
                 var out = [Float](repeating: 0, count: tokens * rows)
                 BLAS.product(
                     &out, outStride: rows, weight, weightStride: columns, x, xStride: columns, tokens: tokens,
@@ -39,19 +39,54 @@ import Testing
             #expect(BLASCore.load("Prescott"))
             try #require(BLASCore.loadedName == "Prescott")
             let before = product()
-            let core = Device(threadCount: 1).blasCore
+            let core = BLASCore.current
             #expect(core.origin == .mended(previous: "Prescott"))
             #expect(core.name == BLASCore.loadedName && core.name != "Prescott")
             #expect(getenv("OPENBLAS_CORETYPE") == nil)
             // Two sums of 129 products of magnitude at most 1, in different order.
             expectClose(product(), before, absolute: 2 * 129 * 129 / 4 * 0x1p-24)
             // Several threads at once, each with buffers of OpenBLAS's own.
-            let products = [1, 4].map { threads in
-                let device = Device(threadCount: threads)
-                let large = Tensor((0..<700 * 300).map { Float($0 % 13) }, [700, 300], on: device)
-                return large.product(large).toArray()
+            try BLAS.prepare(callers: 4)
+            let expected = product()
+            ThreadPool(count: 4).parallelFor(100) { _ in #expect(product() == expected) }
+        }
+    }
+
+    /// Each caller's buffer is mapped and its first 4 MiB resident before any product, and once.
+    @Test(.enabled(if: FileManager.default.fileExists(atPath: "/proc/self/statm")))
+    func touchesABufferOfEachCaller() async {
+        await #expect(processExitsWith: .success) {
+            func mebibytes() throws -> (mapped: Int, resident: Int) {
+                let fields = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")
+                return (Int(fields[0])! >> 8, Int(fields[1])! >> 8)
             }
-            #expect(products[0] == products[1])
+            let start = try mebibytes()
+            try BLAS.prepare(callers: 3)
+            let three = try mebibytes()
+            // OpenBLAS may have had the buffer of one caller, or of a thread of its own.
+            #expect((11..<16).contains(three.resident - start.resident) && three.mapped - start.mapped >= 256)
+            try BLAS.prepare(callers: 2)
+            #expect(try mebibytes().resident - three.resident <= 1)
+            try BLAS.prepare(callers: 5)
+            let five = try mebibytes()
+            #expect((7..<12).contains(five.resident - three.resident) && five.mapped - three.mapped >= 256)
+        }
+    }
+
+    /// OpenBLAS's allocator would try for ever.
+    @Test func namesMissingAddressSpace() async {
+        await #expect(processExitsWith: .success) {
+            _ = BLASCore.current
+            let pages = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")[0]
+            var limit = rlimit()
+            getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
+            limit.rlim_cur = rlim_t(Int(pages)! * 4096 + 3 * BLAS.bufferBytes)
+            setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit)
+            let error = #expect(throws: BLASMemoryError.self) { try BLAS.prepare(callers: 4) }
+            #expect(
+                error?.description.contains("needs 512 MiB of address space for 4 threads, 128 MiB each") == true)
+            #expect(throws: BLASMemoryError.self) { try MachineLimits(measuring: Device(threadCount: 4)) }
+            try BLAS.prepare(callers: 1)
         }
     }
 

@@ -106,6 +106,54 @@ private let eps: Float = 0x1p-24
             absolute: bound * 2 * Float(magnitude), relative: bound)
     }
 
+    /// Odd rows and columns, into sums that count or do not; what lies beside is left alone.
+    @Test(arguments: KernelSet.available, [(1, 1), (5, 3), (6, 17), (19, 255), (96, 256)])
+    func multipliesPanels(set: KernelSet, shape: (rows: Int, columns: Int)) {
+        let (rows, columns, stride) = (shape.rows, shape.columns, Int(PANEL_COLUMNS))
+        var numbers = SeededNumbers(seed: 9)
+        let (weight, panel) = (numbers.floats(rows * stride), numbers.floats(2 * columns * 16))
+        let before = numbers.floats(rows * 16)
+        for (adds, fetches) in [(false, true), (true, false)] {
+            var sums = before + [7]
+            panel.withUnsafeBufferPointer { panel in
+                let next = fetches ? panel.baseAddress! + columns * 16 : nil
+                set.table.panel_product(&sums, weight, panel.baseAddress!, next, rows, columns, adds)
+            }
+            #expect(sums.removeLast() == 7)
+            let expected = (0..<rows * 16).map { index in
+                let (row, token) = (index / 16, index % 16)
+                return (0..<columns).reduce(adds ? Double(before[index]) : 0) {
+                    $0 + Double(weight[row * stride + $1]) * Double(panel[$1 * 16 + token])
+                }
+            }
+            // Terms of magnitude at most 1, one rounding for each addition.
+            expectClose(sums, expected.map(Float.init), absolute: Float((columns + 1) * (columns + 1)) * eps)
+        }
+    }
+
+    /// Rows become panels and come back, whatever the number of rows and columns.
+    @Test(arguments: [1, 3, 4, 7, 16], [1, 4, 19])
+    func interleavesAndBack(rows: Int, size: Int) {
+        var numbers = SeededNumbers(seed: 10)
+        let x = numbers.floats(20 * 2 * size)
+        let shape = grouped_rows(group: 2, group_stride: 2 * size, size: size)
+        var panel = [Float](repeating: 7, count: 16 * size)
+        interleave(&panel, x, shape, 3, rows)
+        for row in 0..<16 {
+            for c in 0..<size { #expect(panel[c * 16 + row] == (row < rows ? x[(3 + row) * size + c] : 0)) }
+        }
+        var back = [Float](repeating: 7, count: x.count)
+        deinterleave(&back, panel, nil, shape, 3, rows)
+        #expect(back.indices.allSatisfy { back[$0] == ((3..<3 + rows).contains($0 / size) ? x[$0] : 7) })
+        deinterleave(&back, panel, [Float](repeating: 4, count: 16), shape, 3, rows)
+        #expect((3 * size..<(3 + rows) * size).allSatisfy { back[$0] == x[$0] / 4 })
+        var transposed = [Float](repeating: 7, count: 21 * size)
+        transpose(&transposed, 21, x, size, rows, size)
+        for c in 0..<size {
+            for r in 0..<21 { #expect(transposed[c * 21 + r] == (r < rows ? x[r * size + c] : 7)) }
+        }
+    }
+
     @Test(arguments: KernelSet.available, [1, 4, 15, 16, 33, 128])
     func rotatesPairs(set: KernelSet, half: Int) {
         var numbers = SeededNumbers(seed: 3)

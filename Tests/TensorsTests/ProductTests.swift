@@ -41,11 +41,12 @@ private struct Weight {
 @Suite struct ProductTests {
     static let types: [ElementType] = [.float32, .bfloat16, .float16]
 
-    /// Every type and number of tokens against the definition in f64: few tokens stream, many go to OpenBLAS.
+    /// Every type and number of tokens against the definition in f64: few tokens stream the weight, many are
+    /// multiplied in panels.
     @Test(arguments: KernelSet.available, types)
     func equalsTheDefinition(set: KernelSet, type: ElementType) {
         let device = Device(threadCount: 2, kernels: set)
-        for (rows, columns) in [(1, 1), (5, 3), (7, 17), (34, 100), (131, 259)] {
+        for (rows, columns) in [(1, 1), (5, 3), (7, 17), (34, 100), (131, 259), (97, 513)] {
             let weight = Weight(type, rows: rows, columns: columns, on: device)
             for tokens in [1, 2, 3, 4, 5, 6, 7, 8, 9, 33, 130] {
                 var numbers = SeededNumbers(seed: UInt64(tokens))
@@ -88,7 +89,20 @@ private struct Weight {
         for product in products.dropFirst() { #expect(product == products[0]) }
     }
 
-    /// More threads at once than OpenBLAS has buffers for.
+    /// Bit for bit, however a prompt is cut: beyond the few tokens that stream the weight a row depends on its own token
+    /// alone.
+    @Test(arguments: types)
+    func rowsDoNotDependOnTheOtherTokens(type: ElementType) {
+        var numbers = SeededNumbers(seed: 8)
+        let device = Device(threadCount: 2)
+        let x = Tensor(numbers.floats(600 * 700), [600, 700], on: device)
+        let weight = Weight(type, rows: 203, columns: 700, on: device).tensor
+        let whole = x.product(weight)
+        for range in [0..<33, 33..<70, 70..<599, 550..<600] {
+            #expect(x[range].product(weight).toArray() == whole[range].toArray())
+        }
+    }
+
     @Test func manyThreadsMultiplyAtOnce() {
         let device = Device(threadCount: 1)
         let x = Tensor((0..<300 * 300).map { Float($0 % 17) }, [300, 300], on: device)
@@ -99,15 +113,21 @@ private struct Weight {
         }
     }
 
-    @Test(arguments: [
-        (5, 1, 1), (33, 7, 9), (512, 6144, 1536), (512, 256, 1536), (10_080, 3072, 768), (17, 262_144, 5376),
-    ])
-    func tilesCoverTheProductOnce(tokens: Int, rows: Int, columns: Int) {
-        let tiling = ProductTiling(tokens: tokens, rows: rows, columns: columns)
-        let tiles = (0..<tiling.count).map { tiling[$0] }
-        #expect(tiles.reduce(0) { $0 + $1.tokens.count * $1.rows.count } == tokens * rows)
-        #expect(Set(tiles.map { [$0.tokens.lowerBound, $0.rows.lowerBound] }).count == tiles.count)
-        #expect(tiles.allSatisfy { !$0.tokens.isEmpty && !$0.rows.isEmpty && $0.tokens.upperBound <= tokens })
-        #expect(tiling.tileRows * columns <= max(1 << 21, 16 * columns))  // 8 MB of scratch
+    @Test(
+        arguments: [
+            (17, 1, 1), (33, 7, 9), (512, 6144, 1536), (64, 256, 1536), (10_080, 3072, 768), (17, 262_144, 64),
+        ], [1, 2, 64])
+    func tilesCoverTheProductOnce(shape: (tokens: Int, rows: Int, columns: Int), threads: Int) {
+        let weight = Tensor(zeros: [shape.rows, shape.columns], on: Device(threadCount: 1))
+        let product = PanelProduct(tokens: shape.tokens, weight, threads: threads)
+        let tiles = (0..<product.tileCount).map { product[$0] }
+        let panels = (shape.tokens + 15) / 16
+        #expect(tiles.reduce(0) { $0 + $1.panels.count * $1.rows.count } == panels * shape.rows)
+        #expect(Set(tiles.map { [$0.panels.lowerBound, $0.rows.lowerBound] }).count == tiles.count)
+        #expect(
+            tiles.allSatisfy {
+                !$0.panels.isEmpty && !$0.rows.isEmpty && $0.panels.upperBound <= panels
+                    && $0.rows.upperBound <= shape.rows
+            })
     }
 }

@@ -8,6 +8,7 @@
 // otherwise.  NaN goes through.  "Within n ulp" is against the exact value of the formula, for finite input; where that is
 // under 2^-126, within 2^-148.  eps = 2^-24.  The bounds of elementary functions were measured over all floats.
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,8 @@ typedef struct {
 
 /// Rows of a panel: they lie next to each other, `[elements][PANEL_ROWS]`, whatever the instruction set.
 #define PANEL_ROWS 16
+/// Columns of a panel that panel_product takes at most, and from one row of its weights to the next.
+#define PANEL_COLUMNS 256
 
 /// Keys of f16 lie interleaved in the cache, `[elements][KEYS_TOGETHER]` for that many positions.
 #define KEYS_TOGETHER 16
@@ -33,17 +36,21 @@ typedef struct {
     size_t group, group_stride, size;
 } grouped_rows;
 
+/// out[c * out_stride + r] = x[r * x_stride + c] for r < rows, c < columns.
+void transpose(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t columns);
 /// A panel of rows `first` to `first + count`, at most PANEL_ROWS, of x; the other rows are 0.
 void interleave(float *panel, const float *x, grouped_rows shape, size_t first, size_t count);
-/// Writes the rows of a panel, each divided by its divisor, over rows `first` to `first + count` of out.
+/// Writes the rows of a panel, each divided by its divisor if there are divisors, over rows `first` to `first + count` of
+/// out.
 void deinterleave(float *out, const float *panel, const float *divisors, grouped_rows shape, size_t first, size_t count);
 
 /// A panel of queries, and keys and values for it.
 typedef struct {
-    size_t rows;    ///< of the panel that count, at most PANEL_ROWS
-    size_t size;    ///< elements of a query, a key and a value
+    size_t rows;        ///< of the panel that count, at most PANEL_ROWS
+    size_t size;        ///< elements of a query, a key and a value
     size_t keys;
-    size_t stride;  ///< elements from one key to the next, and from one value to the next, >= size
+    size_t stride;      ///< elements from one value to the next, >= size
+    size_t key_stride;  ///< of attend: from one element of the keys to the next, >= keys
     int32_t first_seen[PANEL_ROWS], end_seen[PANEL_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
 } attention_shape;
 
@@ -137,6 +144,17 @@ typedef struct {
     void (*bf16_product)(float *out, const uint16_t *weight, const float *x, const product_shape *shape);
     void (*f16_product)(float *out, const uint16_t *weight, const float *x, const product_shape *shape);
 
+    /// One step of a product of many tokens: sums[r][t] = sum over c of weight[r][c] * panel[c][t], to which `adds` adds what
+    /// was there.
+    ///   sums    [rows][PANEL_ROWS]
+    ///   weight  [rows][PANEL_COLUMNS], of which `columns` count
+    ///   panel   [columns][PANEL_ROWS]: 16 tokens, see interleave
+    ///   next    the panel of the next call, which is fetched meanwhile, or NULL
+    /// Within (columns + 1) eps * sum|weight * panel|.  The terms of a sum are added in order: its bits do not depend on the
+    /// other rows and tokens.
+    void (*panel_product)(float *sums, const float *weight, const float *panel, const float *next, size_t rows,
+                          size_t columns, bool adds);
+
     /// Activations in 8 bits: of 32 the largest magnitude becomes 127, the others are rounded to nearest.  `count` is a
     /// multiple of 32.  |x - value * scale| <= scale * (1/2 + 2^-15); all become 0 if none reaches QUANTIZED_LEAST, and
     /// where one is NaN or infinite, the scale is NaN.
@@ -152,7 +170,7 @@ typedef struct {
     void (*weighted_rows)(float *out, const float *weights, const float *rows, size_t stride, size_t count,
                           size_t columns);
 
-    /// Softmax attention of a panel of queries to some more keys.  `state`, `[size + 2][PANEL_ROWS]`, holds for each row the
+    /// Softmax attention of a panel of queries to some more keys, which lie transposed, `[size][key_stride]`.  `state`, `[size + 2][PANEL_ROWS]`, holds for each row the
     /// sums of its values so far, its largest score M and the total of its weights; at first 0, -infinity and 0.
     /// With score_j = sum over c of query[c] * key_j[c] for the keys j that the row sees, M' = max(M, score_j), and
     /// weight_j = e^(score_j - M'): sums = e^(M - M') sums + sum of weight_j * value_j; the total likewise, of weights alone.
@@ -173,8 +191,6 @@ typedef struct {
                        const uint16_t *const *values, const attention_shape *shape);
     /// Adds what other keys gave to the same rows of attend_f16.
     void (*join_rows)(float *state, const float *other, size_t size, size_t rows);
-    /// Interleaved keys of f16 as rows of f32, `stride` apart.
-    void (*widen_keys)(float *out, size_t stride, const uint16_t *keys, size_t size);
 } kernel_set;
 
 /// What decides which kernels suit the CPU, as far as the operating system supports it.

@@ -1,0 +1,36 @@
+import Gemma4
+
+/// Multiplications and additions of the towers' linear layers, convolutions and attention, counted as in `Benchmark`: what
+/// elementwise operations and norms add is not among them.
+struct TowerWork {
+    let configuration: ModelConfiguration
+
+    private var textSize: Int { configuration.textConfig.hiddenSize }
+
+    /// One picture of so many patches.
+    func picture(patches: Int, softTokens: Int) -> Int {
+        guard let vision = configuration.visionConfig else { return 0 }
+        let (width, headDim) = (vision.hiddenSize, vision.headDim)
+        let (queries, keys) = (vision.numAttentionHeads * headDim, vision.numKeyValueHeads * headDim)
+        let weights = width * (2 * queries + 2 * keys + 3 * vision.intermediateSize)
+        let layer = patches * weights + 2 * patches * patches * queries
+        let ends = patches * width * 3 * vision.patchSize * vision.patchSize + softTokens * width * textSize
+        return 2 * (vision.numHiddenLayers * layer + ends)
+    }
+
+    /// One recording of so many log-mel frames.
+    func sound(melFrames: Int) -> Int {
+        guard let audio = configuration.audioConfig else { return 0 }
+        let (width, channels) = (audio.hiddenSize, audio.subsamplingConvChannels)
+        let (halved, frames) = ((melFrames + 1) / 2, ((melFrames + 1) / 2 + 1) / 2)
+        let (bins, quarter) = (64, 32)
+        let convolutions = 9 * (halved * bins * channels[0] + frames * quarter * channels[0] * channels[1])
+        // Two feed-forward networks of fourfold width, four projections of attention, three of the convolution.
+        let weights = width * width * (2 * 8 + 4 + 3) + width * audio.convKernelSize
+        // Scores of keys and of distances, and values.
+        let attention = 3 * (audio.attentionContextLeft - 1) * width
+        let ends =
+            frames * (quarter * channels[1] * width + width * audio.outputProjDims + audio.outputProjDims * textSize)
+        return 2 * (convolutions + audio.numHiddenLayers * frames * (weights + attention) + ends)
+    }
+}

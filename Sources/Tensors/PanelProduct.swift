@@ -1,0 +1,110 @@
+import CKernels
+
+/// A product of many tokens, out[t, r] = Σ_c weight[r, c] · x[t, c], in tiles that threads share.
+///
+/// Panels of 16 tokens are multiplied by blocks of the weight, widened to f32: `blockColumns` of a panel stay in the
+/// first-level cache, a block in the second. A sum is that of the sums over `blockColumns` columns each, in order,
+/// whatever the tile: it depends neither on the other tokens and rows nor on the number of threads.
+struct PanelProduct {
+    /// 16 KB of a panel, and with `tileRows` 96 KB of the weight.
+    private static let blockColumns = Int(PANEL_COLUMNS)
+    /// A multiple of the rows whose sums stay in registers, on any instruction set.
+    private static let tileRows = 96
+    /// At most so many panels, whose sums of a tile take 200 KB; at least so many tiles for each thread.
+    private static let largestTile = 32, tilesPerThread = 8
+
+    let tokens: Int
+    let weight: Tensor
+    private let tilePanels: Int
+
+    init(tokens: Int, _ weight: Tensor, threads: Int) {
+        (self.tokens, self.weight) = (tokens, weight)
+        let panels = (tokens + panelRows - 1) / panelRows
+        let rowTiles = (weight.rows + Self.tileRows - 1) / Self.tileRows
+        // Tiles of about equal size, whose last one is no remnant.
+        let wanted = (Self.tilesPerThread * threads + rowTiles - 1) / rowTiles
+        let panelTiles = max(min(wanted, panels), (panels + Self.largestTile - 1) / Self.largestTile)
+        tilePanels = (panels + panelTiles - 1) / panelTiles
+    }
+
+    private var columns: Int { weight.columns }
+    private var panels: Int { (tokens + panelRows - 1) / panelRows }
+    private var rowTiles: Int { (weight.rows + Self.tileRows - 1) / Self.tileRows }
+    var tileCount: Int { rowTiles * ((panels + tilePanels - 1) / tilePanels) }
+
+    /// What one tile computes; tiles of the same rows follow each other.
+    subscript(tile: Int) -> (panels: Range<Int>, rows: Range<Int>) {
+        let (panelTile, rowTile) = tile.quotientAndRemainder(dividingBy: rowTiles)
+        let (firstPanel, firstRow) = (panelTile * tilePanels, rowTile * Self.tileRows)
+        return (
+            firstPanel..<min(panels, firstPanel + tilePanels), firstRow..<min(weight.rows, firstRow + Self.tileRows)
+        )
+    }
+
+    /// - Parameters:
+    ///   - x: `[tokens, columns]`.
+    ///   - out: `[tokens, rows]`.
+    func run(_ x: UnsafePointer<Float>, into out: UnsafeMutablePointer<Float>) {
+        let device = weight.device
+        device.withScratch(panels * panelRows * columns) { interleaved in
+            device.threads.parallelFor(panels, grain: 2) { range in
+                for panel in range { arrange(panel, of: x, into: interleaved) }
+            }
+            let block = Self.tileRows * Self.blockColumns
+            device.parallelFor(tileCount, scratch: block + tilePanels * Self.tileRows * panelRows) { tile, scratch in
+                multiply(tile, interleaved, scratch, sums: scratch + block, into: out)
+            }
+        }
+    }
+
+    /// Where `blockColumns` of a panel begin: all panels' first columns lie before all panels' next ones, as a tile
+    /// passes them.
+    private func offset(panel: Int, column: Int) -> Int {
+        (column * panels + panel * min(Self.blockColumns, columns - column)) * panelRows
+    }
+
+    /// Interleaves the tokens of one panel.
+    private func arrange(
+        _ panel: Int, of x: UnsafePointer<Float>, into interleaved: UnsafeMutablePointer<Float>
+    ) {
+        let first = panel * panelRows
+        for column in stride(from: 0, to: columns, by: Self.blockColumns) {
+            interleave(
+                interleaved + offset(panel: panel, column: column), x + first * columns + column,
+                grouped_rows(
+                    group: 1, group_stride: columns, size: min(Self.blockColumns, columns - column)), 0,
+                min(panelRows, tokens - first))
+        }
+    }
+
+    /// - Parameters:
+    ///   - block: room for `[tileRows, blockColumns]`.
+    ///   - sums: room for `[tilePanels, tileRows, 16]`.
+    private func multiply(
+        _ tile: Int, _ interleaved: UnsafePointer<Float>, _ block: UnsafeMutablePointer<Float>,
+        sums: UnsafeMutablePointer<Float>, into out: UnsafeMutablePointer<Float>
+    ) {
+        let (panels, rows) = self[tile]
+        let kernels = weight.device.kernels.table
+        let sumCount = Self.tileRows * panelRows
+        for column in stride(from: 0, to: columns, by: Self.blockColumns) {
+            let count = min(Self.blockColumns, columns - column)
+            for (index, row) in rows.enumerated() {
+                weight.widen(into: block + index * Self.blockColumns, from: row * columns + column, count: count)
+            }
+            for (index, panel) in panels.enumerated() {
+                let start = interleaved + offset(panel: panel, column: column)
+                let next = panel + 1 < panels.upperBound ? start + count * panelRows : nil
+                kernels.panel_product(sums + index * sumCount, block, start, next, rows.count, count, column > 0)
+            }
+        }
+        for (index, panel) in panels.enumerated() {
+            deinterleave(
+                out + rows.lowerBound, sums + index * sumCount, nil,
+                grouped_rows(group: 1, group_stride: weight.rows, size: rows.count), panel * panelRows,
+                min(panelRows, tokens - panel * panelRows))
+        }
+    }
+}
+
+private let panelRows = Int(PANEL_ROWS)

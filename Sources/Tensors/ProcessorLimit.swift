@@ -1,0 +1,95 @@
+import Foundation
+
+/// The CPUs that this process may keep busy: the fewest of those that are online, that its affinity mask allows, and that
+/// the quotas of its control groups are worth.
+public struct ProcessorLimit: Sendable, Equatable {
+    public enum Origin: Sendable, Equatable {
+        /// All that are online.
+        case machine
+        /// The affinity mask, which a control group's set of CPUs narrows too.
+        case affinity
+        /// CPU time per period of a control group; its folder.
+        case quota(String)
+    }
+
+    public let count: Int
+    /// CPUs that are online.
+    public let online: Int
+    public let origin: Origin
+
+    /// Asked once per process.
+    public static let current = ProcessorLimit(online: sysconf(CInt(_SC_NPROCESSORS_ONLN))) {
+        try? String(contentsOfFile: $0, encoding: .utf8)
+    }
+
+    /// - Parameter read: the text of a file, nil if there is none.
+    init(online: Int, _ read: (String) -> String?) {
+        self.online = max(1, online)
+        var (count, origin) = (self.online, Origin.machine)
+        if let allowed = Self.allowed(read("/proc/self/status") ?? ""), allowed < count {
+            (count, origin) = (allowed, .affinity)
+        }
+        for folder in Self.controlGroups(read("/proc/self/cgroup") ?? "", read("/proc/self/mountinfo") ?? "") {
+            if let quota = Self.quota(folder, read), quota < count { (count, origin) = (quota, .quota(folder)) }
+        }
+        (self.count, self.origin) = (count, origin)
+    }
+
+    /// "Cpus_allowed_list: 0-3,8" are 5.
+    private static func allowed(_ status: String) -> Int? {
+        let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
+        let ranges = line?.split(whereSeparator: \.isWhitespace).dropFirst().first?.split(separator: ",") ?? []
+        let count = ranges.reduce(0) { sum, range in
+            let ends = range.split(separator: "-").compactMap { Int($0) }
+            return ends.isEmpty ? sum : sum + max(0, ends.last! - ends[0]) + 1
+        }
+        return count > 0 ? count : nil
+    }
+
+    /// The folders of the process's control groups for CPU time, of version 2 and 1, and all that they lie in.
+    ///
+    /// Source: cgroups(7), "/proc/[pid]/cgroup"; proc_pid_mountinfo(5).
+    private static func controlGroups(_ groups: String, _ mounts: String) -> [String] {
+        groups.split(separator: "\n").flatMap { line -> [String] in
+            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+            guard parts.count == 3 else { return [] }
+            let isSecond = parts[0] == "0" && parts[1].isEmpty
+            guard isSecond || parts[1].split(separator: ",").contains("cpu"),
+                let mount = mount(isSecond ? "cgroup2" : "cgroup", mounts)
+            else { return [] }
+            // In a container the mount may begin at the group itself, or the path may be that outside.
+            let path = String(parts[2])
+            var inside =
+                mount.root == "/" ? path : path.hasPrefix(mount.root) ? String(path.dropFirst(mount.root.count)) : ""
+            inside = inside.contains("..") ? "" : inside
+            let names = inside.split(separator: "/")
+            return (0...names.count).reversed().map {
+                ([mount.folder] + names.prefix($0).map(String.init)).joined(separator: "/")
+            }
+        }
+    }
+
+    /// Where the hierarchy for CPU time is mounted.
+    private static func mount(_ type: String, _ mounts: String) -> (root: String, folder: String)? {
+        for line in mounts.split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard let separator = fields.firstIndex(of: "-"), separator > 4, fields.count > separator + 3,
+                fields[separator + 1] == type,
+                type == "cgroup2" || fields[separator + 3].split(separator: ",").contains("cpu")
+            else { continue }
+            return (String(fields[3]), String(fields[4]))
+        }
+        return nil
+    }
+
+    /// What a group's time per period comes to in CPUs, rounded up; nil if it is unlimited.
+    private static func quota(_ folder: String, _ read: (String) -> String?) -> Int? {
+        func number(_ name: String) -> [Int] {
+            (read("\(folder)/\(name)") ?? "").split(whereSeparator: \.isWhitespace).compactMap { Int($0) }
+        }
+        let second = number("cpu.max")  // "max 100000" if unlimited
+        let values = second.count == 2 ? second : number("cpu.cfs_quota_us") + number("cpu.cfs_period_us")
+        guard values.count == 2, values[0] > 0, values[1] > 0 else { return nil }
+        return (values[0] + values[1] - 1) / values[1]
+    }
+}
