@@ -5,7 +5,7 @@ TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test goldens bench model-given bench-peers agree-peers demo demo-eval format clean
+.PHONY: help deps build test goldens bench model-given bench-peers agree-peers media-corpora demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,6 +45,15 @@ bench-peers: model-given build $(PEERS)/installed    ## time llama.cpp and us in
 agree-peers: model-given build $(PEERS)/installed    ## compare llama.cpp's log-probabilities and answers with ours: make agree-peers MODEL=file.gguf
 	$(PEERS)/bin/python Tests/Peers/agree.py $(MODEL) --program $(GEMMA4)
 
+CORPORA := .build-corpora
+$(CORPORA)/installed: Tests/Corpora/requirements.txt
+	python3 -m venv $(CORPORA)/venv
+	$(CORPORA)/venv/bin/pip install --quiet -r $<
+	touch $@
+
+media-corpora: build $(CORPORA)/installed    ## compare how we read other projects' sound files with soundfile and ffmpeg (downloads 4 MB)
+	GEMMA4_MODEL=Models/Demo $(CORPORA)/venv/bin/python Tests/Corpora/sound.py --program $(GEMMA4) --work $(CORPORA)
+
 demo: build    ## transcribe and caption the demo model's samples
 	$(GEMMA4) transcribe Models/Demo/samples/*.wav
 	$(GEMMA4) caption Models/Demo/samples/picture-*.png
@@ -56,4 +65,4 @@ format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test .build-peers Tests/Consumer/.build
+	rm -rf .build .build-test .build-peers .build-corpora Tests/Consumer/.build
