@@ -58,9 +58,10 @@ $(CORPORA)/installed: Tests/Corpora/requirements.txt
 	Tests/Corpora/fetch.sh $(CORPORA) libpng1.6 libjpeg-turbo libwebp libheif giflib pillow skimage python-wand
 	touch $@
 
-media-corpora: $(CORPORA)/installed    ## compare the pictures of other projects' tests with Pillow (needs apt-get, ffmpeg, heif-convert)
+media-corpora: build $(CORPORA)/installed    ## compare other projects' pictures and sound with Pillow, soundfile, ffmpeg (needs apt-get, ffmpeg, heif-convert)
 	$(CORPORA)/venv/bin/python Tests/Corpora/pictures.py $(CORPORA)
 	GEMMA4_CORPORA=$(abspath $(CORPORA)) swift test -c release -Xswiftc -enable-testing --scratch-path .build-test --filter CorporaTests
+	GEMMA4_MODEL=Models/Demo $(CORPORA)/venv/bin/python Tests/Corpora/sound.py --program $(GEMMA4) --work $(CORPORA)
 
 demo: build    ## transcribe and caption the demo model's samples
 	$(GEMMA4) transcribe Models/Demo/samples/*.wav

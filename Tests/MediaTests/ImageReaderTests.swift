@@ -12,7 +12,7 @@ private struct Picture: Decodable {
 
 private let hasConverters =
     (try? ExternalProgram("ffmpeg", for: "")) != nil
-    && (try? ExternalProgram(["heif-convert", "heif-dec"], for: "", reads: "")) != nil
+    && (try? ExternalProgram("heif-convert", "heif-dec", for: "", reads: "")) != nil
 
 /// Formats that programs on the PATH read.
 private let converted = ["gif", "bmp", "tif", "avif", "heic"]
@@ -94,7 +94,7 @@ private let pictures: [String: Picture] = (try? MediaGoldens.load("pictures")) ?
     ])
     func aMissingProgramIsNamed(names: [String], kind: String, packages: (String, String), message: String) throws {
         let error = try #require(throws: MediaError.self) {
-            try ExternalProgram(names, for: "a", reads: kind, packages: packages, path: "/nowhere")
+            try ExternalProgram(names[0], for: "a", reads: kind, packages: packages, path: "/nowhere")
         }
         #expect(error.code == .missingProgram && error.description.contains(message), "\(error)")
     }

@@ -97,7 +97,7 @@ private func film(frames: Int, in directory: TemporaryDirectory) throws -> URL {
 
     @Test func withoutFFmpegTheRemedyIsNamed() {
         let error = #expect(throws: MediaError.self) {
-            try ExternalProgram(["ffmpeg"], for: "a.mp4", reads: "films", path: "/nowhere:")
+            try ExternalProgram("ffmpeg", for: "a.mp4", reads: "films", path: "/nowhere:")
         }
         #expect(error?.code == .missingProgram)
         #expect(error?.description.contains("install it with: apt-get install ffmpeg, or: brew install ffmpeg") == true)
