@@ -63,9 +63,7 @@ struct ParallelOption: ParsableArguments {
     /// Weights are read from memory once for all answers of a step; beyond some eight the cores are the limit.
     private static let auto = 8
 
-    @Option(
-        help: ArgumentHelp(
-            "Pieces and files worked on at once; the texts are the same for every number.", valueName: "auto|n"))
+    @Option(help: ArgumentHelp("Pieces and files at once.", valueName: "auto|n"))
     var parallel = "auto"
 
     func validate() throws {

@@ -104,7 +104,7 @@ struct PrecisionOptions: ParsableArguments {
         transform: { try ElementType($0, among: BlockQuantizer.types) })
     var quant: ElementType?
 
-    @Option(help: ArgumentHelp("Of the picture and sound encoders.", valueName: "p"))
+    @Option(help: ArgumentHelp("Of the encoders.", valueName: "p"))
     var towerPrecision = TowerPrecision.fp32
 
     @Option(

@@ -16,7 +16,7 @@ struct SpeechArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Hear no more than this.", valueName: "time"))
     var duration: TimeArgument?
 
-    @Option(help: ArgumentHelp("split: each channel for itself.", valueName: "mix|split"))
+    @Option(help: ArgumentHelp("Or split them.", valueName: "mix|split"))
     var channels = AudioChannels.mix
 
     @Option(help: ArgumentHelp("Of several sound tracks: its number or language.", valueName: "n|code"))
@@ -28,7 +28,7 @@ struct SpeechArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Longest segment in seconds, 2 to 28.", valueName: "s"))
     var maxSegment: Double?
 
-    @Option(help: ArgumentHelp("Raw mono samples from standard input.", valueName: "s16le|f32le"))
+    @Option(help: ArgumentHelp("Raw mono samples from standard input.", valueName: "format"))
     var stdinFormat: PCMStream.Format?
 
     @Option(help: ArgumentHelp("Their rate in hertz; default: 16000.", valueName: "n"))

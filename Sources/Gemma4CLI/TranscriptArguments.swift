@@ -4,7 +4,7 @@ import Gemma4Kit
 
 /// Which results are written, and where to: shared by `transcribe` and `translate`.
 struct TranscriptArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Repeatable; default: txt.", valueName: "txt|srt|vtt|json|tsv"))
+    @Option(help: ArgumentHelp("Repeatable; default: txt.", valueName: "format"))
     var format: [TranscriptFormat] = []
 
     @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; default: standard output.", valueName: "file|dir"))

@@ -44,9 +44,12 @@ public typealias TokenStream = ResultStream<GeneratedToken>
 
 extension ResultStream where Element == GeneratedToken {
     /// Waits for the whole answer.
+    ///
+    /// - Throws: also `CancellationError`, if the task is cancelled before the answer is over.
     public func answer() async throws -> Answer {
         var answer = Answer()
         for try await token in self { answer.append(token) }
+        guard answer.finish != nil else { throw CancellationError() }
         return answer
     }
 }

@@ -150,6 +150,10 @@ package actor Engine {
         do {
             try admissible(work)
             waiting.append(work)
+            admit()
+            guard waiting.count <= limits.waitingSequences else {
+                throw EngineError(.busy(waiting: waiting.count - 1))
+            }
             wake()
         } catch {
             end(work, .failure(error))
@@ -194,7 +198,6 @@ package actor Engine {
         guard work.byteCount <= limits.memoryBytes else {
             throw EngineError(.memory(needed: work.byteCount, budget: limits.memoryBytes))
         }
-        guard waiting.count < limits.waitingSequences else { throw EngineError(.busy(waiting: waiting.count)) }
     }
 
     private var admittedBytes: Int { running.reduce(0) { $0 + $1.byteCount } }
@@ -227,6 +230,7 @@ package actor Engine {
             }
             waiting.remove(at: index)
             running.append(work)
+            totals.cachedTokens += work.read
             prefixes.shrink(to: limits.memoryBytes - admittedBytes)
             for (positions, input) in work.prompt.media where positions.upperBound > work.read { encoders.add(input) }
         }

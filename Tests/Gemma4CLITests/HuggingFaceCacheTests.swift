@@ -29,6 +29,11 @@ import Testing
         return try await program.run()
     }
 
+    /// All that is said but what was measured.
+    private static func facts(_ outcome: Program.Outcome) -> String {
+        outcome.text.replacing(/"first_product_share": [0-9.e-]+/, with: "")
+    }
+
     @Test func aRepositoryIsFoundByItsName() async throws {
         let expected = try await Program("inspect", Goldens.checkpoint("E2B"), "--format", "json").run()
         for environment in [
@@ -36,7 +41,9 @@ import Testing
             ["HUGGINGFACE_HUB_CACHE": "\(directory.path)/hub"],
         ] {
             let outcome = try await inspect("google/gemma-4-tiny", environment)
-            #expect(outcome.status == 0 && outcome.bytes == expected.bytes, "\(environment): \(outcome.messages)")
+            #expect(
+                outcome.status == 0 && Self.facts(outcome) == Self.facts(expected),
+                "\(environment): \(outcome.messages)")
         }
         var program = Program("generate", "--model", "google/gemma-4-tiny", "--max-tokens", "2", "a")
         program.environment = ["HF_HOME": directory.path]

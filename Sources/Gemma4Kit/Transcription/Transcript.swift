@@ -16,7 +16,7 @@ public struct TranscriptSegment: Sendable {
     /// The share of the piece in which no speech was detected.
     public let noSpeech: Double
     /// Whether speech was detected, but the model wrote nothing, also when asked again.
-    public let isUnanswered: Bool
+    public internal(set) var isUnanswered = false
     /// When something is said within it, in seconds of the recording, pauses left out.
     public var stretches: [Range<Double>] = []
 
@@ -78,6 +78,7 @@ extension ResultStream where Element == TranscriptEvent {
     public func transcript() async throws -> Transcript {
         var transcript = Transcript()
         for try await event in self { transcript.append(event) }
+        try Task.checkCancellation()
         return transcript
     }
 }
