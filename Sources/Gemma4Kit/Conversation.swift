@@ -151,7 +151,8 @@ extension Prompt {
                 ids[start...].firstIndex(where: tokenizer.specialTokens.contains) ?? ids.count
             }
             let (mine, theirs) = (start..<end(prompt.tokens), start..<end(earlier))
-            guard !mine.isEmpty, !theirs.isEmpty,
+            // Where both texts are over, control tokens differ: from here on it is another conversation.
+            guard !mine.isEmpty, !theirs.isEmpty, index < max(mine.upperBound, theirs.upperBound),
                 tokenizer.decode(Array(prompt.tokens[mine])) == tokenizer.decode(Array(earlier[theirs]))
             else { break }
             prompt = prompt.replacingTokens(mine, with: Array(earlier[theirs]))
