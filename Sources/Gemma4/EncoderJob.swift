@@ -10,6 +10,9 @@ package struct EncoderJob {
         case byRows(keyValues: (Tensor) -> KeyValueSegment, apply: (Tensor, Range<Int>, KeyValueSegment) -> Tensor)
     }
 
+    /// Fewer rows are multiplied by kernels whose sums have another order.
+    static let fewestRows = 64
+
     private var stages: [Stage]  // the next one last
     private var hidden: Tensor
     private var keyValues: KeyValueSegment?
@@ -33,7 +36,9 @@ package struct EncoderJob {
                 keyValues = makeKeyValues(hidden)
                 return nil
             }
-            let range = doneRows..<min(hidden.rows, doneRows + rows)
+            // What is left behind is enough for the same kernels: results do not depend on the portions.
+            let left = hidden.rows - doneRows
+            let range = doneRows..<doneRows + (left < rows + Self.fewestRows ? left : max(rows, Self.fewestRows))
             done.append(apply(hidden, range, keyValues))
             doneRows = range.upperBound
             if doneRows == hidden.rows { next(.concatenated(done)) }

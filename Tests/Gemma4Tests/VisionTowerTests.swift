@@ -47,13 +47,13 @@ private let pictures = ["wide", "tall", "noise"]
             tower.vision.pooler.means(encoded, grid), try goldens("\(tower.traceName).vision.pooled"))
     }
 
-    /// In portions of a few rows a layer does what it does at once: no tolerance for what OpenBLAS has no part in.
+    /// In portions a layer does what it does at once: no tolerance.
     @Test(arguments: Goldens.variants)
     func portionsOfALayerAgree(variant: String) throws {
         let tower = try Fixture(variant)
         let (patches, grid) = try tower.patches(of: "wide")
         let whole = try tower.vision(patches, grid).toArray()
-        for rows in [1, 7, 1000] {
+        for rows in [1, 64, 100, 1000] {
             var job = EncoderJob(patches, try tower.vision.stages(grid))
             var portions = 0
             var result: Tensor?
@@ -62,8 +62,10 @@ private let pictures = ["wide", "tall", "noise"]
                 portions += 1
             }
             let layers = tower.vision.layers.count
-            #expect(portions == 2 + layers * (1 + (patches.rows + rows - 1) / rows))
-            expectClose(result!.toArray(), whole, absolute: 1e-5 * whole.reduce(1) { max($0, abs($1)) })
+            // Patch embedder, pooler, and of each layer keys and values and at least one portion of its rows.
+            let cuts = max(1, patches.rows / max(rows, 64))
+            #expect((2 + layers * (1 + max(1, cuts - 1))...2 + layers * (1 + cuts)).contains(portions))
+            #expect(result!.toArray() == whole)
         }
     }
 

@@ -76,7 +76,7 @@ actor Transcriber {
                     try await takeAnswers(leaving: ahead, yield)
                 }
             }
-            while pending.first?.isAnswered.value.load(ordering: .acquiring) == true {
+            while !isStopped, pending.first?.isAnswered.value.load(ordering: .acquiring) == true {
                 try await takeAnswers(leaving: pending.count - 1, yield)
             }
         }
