@@ -36,7 +36,7 @@ package struct EncoderJob {
                 keyValues = makeKeyValues(hidden)
                 return nil
             }
-            // What is left behind is enough for the same kernels: results do not depend on the portions.
+            // So that a portion is never so small that other kernels multiply it.
             let left = hidden.rows - doneRows
             let range = doneRows..<doneRows + (left < rows + Self.fewestRows ? left : max(rows, Self.fewestRows))
             done.append(apply(hidden, range, keyValues))

@@ -107,7 +107,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     }
     #expect(compared.count == schedules * 10)
     let statistics = await pipeline.statistics
-    #expect(statistics.cachedTokens > 0 && statistics.mediaHits > 0)
+    #expect(statistics.cachedTokens > 0)
 }
 
 /// Prompts that begin alike are read once up to where they differ, although they come at the same time.
