@@ -55,6 +55,7 @@ func transcription(pipeline: Gemma4Pipeline, recording: URL) async throws {
         switch event {
         case .segment(let segment): print(segment.start, segment.text)
         case .end(let report): print("heard", report.heard, "lost", report.lost)
+        case .notice(let notice): print(notice.text)
         case .progress: break
         }
     }
@@ -80,6 +81,8 @@ func captioning(pipeline: Gemma4Pipeline, picture: URL, body: Data, folder: URL)
 
 func memoryAndThreads(checkpoint: URL) throws {
     let quiet = try Gemma4Pipeline(contentsOf: checkpoint, threadCount: 2)
-    let small = try Gemma4Pipeline(contentsOf: checkpoint, precision: Precision(quantization: .q4_0))
+    var precision = Precision()
+    precision.quantization = .q4_0
+    let small = try Gemma4Pipeline(contentsOf: checkpoint, precision: precision)
     print(quiet.stopTokens, small.stopTokens)
 }
