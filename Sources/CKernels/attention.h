@@ -1,12 +1,12 @@
-// Attention of a panel of queries, with the running maximum and sum of online softmax (Milakov and Gimelshein, 2018).
+// Attention of panels of queries, with the running maximum and sum of online softmax (Milakov and Gimelshein, 2018).
 
-/// What vector v of a panel has so far: its sums follow from `sums` on, element for element.
+/// What vector v of some panels has so far: its sums follow from `sums` on, element for element.
 typedef struct {
     float *sums, *maximum, *total;
 } softmax_vector;
 
 INLINE softmax_vector softmax_vector_at(float *state, size_t size, size_t v) {
-    float *sums = state + v * LANES;
+    float *sums = panel_vector((panels){state, (size + 2) * PANEL_ROWS}, 0, v);
     return (softmax_vector){sums, sums + size * PANEL_ROWS, sums + (size + 1) * PANEL_ROWS};
 }
 
@@ -31,11 +31,26 @@ INLINE vf exponential_of_negative(vf x) {
     return x < -87.0f ? (vf)0.0f : (vf)((vi)e + ((vi)shifted << 23));
 }
 
-/// -infinity in place of the scores that a query does not see.
-INLINE void hide_scores(float *scores, const attention_shape *s, size_t v) {
+/// Whether some of `count` rows from `first` on, as far as there are so many, sees a key.
+INLINE bool sees_some(const attention_shape *s, size_t first, size_t count) {
+    bool seen = false;
+    for (size_t r = first; r < s->rows && r < first + count; r++) seen |= s->first_seen[r] < s->end_seen[r];
+    return seen;
+}
+
+/// Whether one of LANES rows from `first` on does not see all keys.
+INLINE bool hides_some(const attention_shape *s, size_t first) {
+    bool hidden = false;
+    for (size_t r = first; r < s->rows && r < first + LANES; r++)
+        hidden |= s->first_seen[r] > 0 || s->end_seen[r] < (int64_t)s->keys;
+    return hidden;
+}
+
+/// -infinity in place of the scores that LANES rows from `row` on do not see.
+INLINE void hide_scores(float *scores, const attention_shape *s, size_t row) {
     vi first, end;
-    memcpy(&first, s->first_seen + v * LANES, sizeof first);
-    memcpy(&end, s->end_seen + v * LANES, sizeof end);
+    memcpy(&first, s->first_seen + row, sizeof first);
+    memcpy(&end, s->end_seen + row, sizeof end);
     for (size_t j = 0; j < s->keys; j++) {
         vi key = (vi)(int32_t)j, seen = (key >= first) & (key < end);
         vf score = load(scores + j * PANEL_ROWS, LANES);
@@ -65,24 +80,28 @@ INLINE vf weigh_scores(float *maximum, float *total, float *scores, const attent
 }
 
 INLINE void attend_vectors(float *state, float *scores, const float *queries, const float *keys, const float *values,
-                           const attention_shape *s, size_t vectors) {
-    bool hidden = false;
-    for (size_t r = 0; r < s->rows; r++) hidden |= s->first_seen[r] > 0 || s->end_seen[r] < (int64_t)s->keys;
-    multiply_panel(scores, (matrix){keys, 1, s->key_stride}, queries, s->keys, s->size, false, vectors);
+                           const attention_shape *s, size_t first, size_t vectors) {
+    const panels sums = {state, (s->size + 2) * PANEL_ROWS}, products = {scores, s->keys * PANEL_ROWS};
+    const panels some = {(float *)queries, s->size * PANEL_ROWS};
+    multiply_panels(products, (matrix){keys, 1, s->key_stride}, some, s->keys, s->size, new_sums, vectors);
     for (size_t v = 0; v < vectors; v++) {
-        if (hidden) hide_scores(scores + v * LANES, s, v);
+        float *mine = panel_vector(products, 0, v);
+        if (hides_some(s, first + v * LANES)) hide_scores(mine, s, first + v * LANES);
         softmax_vector rows = softmax_vector_at(state, s->size, v);
-        scale_sums(rows, s->size, weigh_scores(rows.maximum, rows.total, scores + v * LANES, s));
+        scale_sums(rows, s->size, weigh_scores(rows.maximum, rows.total, mine, s));
     }
-    multiply_panel(state, (matrix){values, 1, s->stride}, scores, s->size, s->keys, true, vectors);
+    multiply_panels(sums, (matrix){values, 1, s->stride}, products, s->size, s->keys, continued_sums, vectors);
 }
 
 static void attend(float *state, float *scores, const float *queries, const float *keys, const float *values,
                    const attention_shape *s) {
-    if (s->rows <= LANES)
-        attend_vectors(state, scores, queries, keys, values, s, 1);
-    else
-        attend_vectors(state, scores, queries, keys, values, s, PANEL_VECTORS);
+    for (size_t first = 0; first < s->rows; first += PANELS_AT_ONCE * PANEL_ROWS) {
+        const size_t left = (s->rows - first + LANES - 1) / LANES, panel = first / PANEL_ROWS;
+        if (!sees_some(s, first, PANELS_AT_ONCE * PANEL_ROWS)) continue;
+        WITH_VECTORS(left < MOST_VECTORS ? left : MOST_VECTORS, attend_vectors(
+            state + panel * (s->size + 2) * PANEL_ROWS, scores, queries + panel * s->size * PANEL_ROWS, keys, values, s,
+            first, vectors));
+    }
 }
 
 /// Joins maximum and total with those of other keys; sums are to become keep * mine + take * theirs.

@@ -98,7 +98,7 @@ static void attend_f16(float *state, float *scores, const float *queries, const 
                        r > 0 ? NULL : values[b], s->stride)
         );
     for (size_t first = 0; first < s->rows; first += LANES) {
-        hide_scores(scores + first, s, first / LANES);
+        hide_scores(scores + first, s, first);
         vf factor = weigh_scores(maximum + first, total + first, scores + first, s);
         for (size_t r = first; r < s->rows && r < first + LANES; r++)
             if (factor[r - first] != 1) scale(state + r * s->size, state + r * s->size, factor[r - first], s->size);

@@ -3,59 +3,98 @@
 //
 // A sum is made in the order of its terms, wherever its row lies.
 
-/// Vectors of an element of all rows, and sums that stay in registers: enough to hide the latency of an addition, and in
-/// AVX2's 16 registers 6 rows of 2 vectors, for which 8 loads feed 12 multiplications.
+/// Vectors of an element of all rows of a panel, and vectors of sums that stay in registers, beside what they are made of:
+/// enough to hide the latency of an addition.  With AVX-512 several panels are multiplied at once, so that a number of the
+/// other factor, which has to be loaded, serves them all.
 #define PANEL_VECTORS (PANEL_ROWS / LANES)
-#define PANEL_SUMS (LANES == 8 ? 12 : 16)
+#define PANEL_SUMS (LANES == 8 ? 12 : LANES == 16 ? 24 : 16)
+#define PANELS_AT_ONCE (LANES == 16 ? 4 : 1)
+#define MOST_VECTORS (PANELS_AT_ONCE * PANEL_VECTORS)
+
+/// Runs the statements with the constant `vectors` = count, 1 <= count <= MOST_VECTORS <= 4.
+#define WITH_VECTORS(count, ...)                                                           \
+    do {                                                                                   \
+        if ((count) == MOST_VECTORS) { const size_t vectors = MOST_VECTORS; __VA_ARGS__; } \
+        else if ((count) == 1) { const size_t vectors = 1; __VA_ARGS__; }                  \
+        else if ((count) == 2) { const size_t vectors = 2; __VA_ARGS__; }                  \
+        else { const size_t vectors = MOST_VECTORS > 3 ? 3 : 1; __VA_ARGS__; }             \
+    } while (0)
 
 typedef struct {
     const float *start;
     size_t row, column;  ///< from one row, and from one column, to the next
 } matrix;
 
-/// out[i][r] = sum over j of a[i][j] * b[j][r] for i < n, to which `keep` adds what was there.
-INLINE void panel_block(float *out, matrix a, const float *b, size_t count, bool keep, size_t n, size_t vectors) {
-    vf sums[PANEL_SUMS][PANEL_VECTORS];
+/// Some panels of `size` elements each, one after the other.
+typedef struct {
+    float *start;
+    size_t size;
+} panels;
+
+INLINE float *panel_vector(panels p, size_t row, size_t v) {
+    return p.start + v / PANEL_VECTORS * p.size + row * PANEL_ROWS + v % PANEL_VECTORS * LANES;
+}
+
+typedef enum {
+    new_sums,        ///< from 0
+    continued_sums,  ///< from what was there
+    added_sums,      ///< from 0, then added to what was there
+} sum_kind;
+
+/// out[i][r] = sum over j of a[i][j] * b[j][r] for i < n.
+INLINE void panel_block(panels out, matrix a, panels b, size_t count, sum_kind kind, size_t n, size_t vectors) {
+    vf sums[PANEL_SUMS][MOST_VECTORS];
     UNROLL for (size_t i = 0; i < n; i++)
         UNROLL for (size_t v = 0; v < vectors; v++)
-            sums[i][v] = keep ? load(out + i * PANEL_ROWS + v * LANES, LANES) : (vf)0.0f;
+            sums[i][v] = kind == continued_sums ? load(panel_vector(out, i, v), LANES) : (vf)0.0f;
     _Pragma("clang loop unroll_count(4)") for (size_t j = 0; j < count; j++) {
-        vf rows[PANEL_VECTORS];
-        UNROLL for (size_t v = 0; v < vectors; v++) rows[v] = load(b + j * PANEL_ROWS + v * LANES, LANES);
+        vf rows[MOST_VECTORS];
+        UNROLL for (size_t v = 0; v < vectors; v++) rows[v] = load(panel_vector(b, j, v), LANES);
         UNROLL for (size_t i = 0; i < n; i++) {
             vf factor = a.start[i * a.row + j * a.column];
             UNROLL for (size_t v = 0; v < vectors; v++) sums[i][v] = fma_vf(factor, rows[v], sums[i][v]);
         }
     }
     UNROLL for (size_t i = 0; i < n; i++)
-        UNROLL for (size_t v = 0; v < vectors; v++) store(out + i * PANEL_ROWS + v * LANES, sums[i][v], LANES);
+        UNROLL for (size_t v = 0; v < vectors; v++) {
+            float *sum = panel_vector(out, i, v);
+            store(sum, kind == added_sums ? load(sum, LANES) + sums[i][v] : sums[i][v], LANES);
+        }
 }
 
 /// The same for `rows` rows of a.
-INLINE void multiply_panel(float *out, matrix a, const float *b, size_t rows, size_t count, bool keep, size_t vectors) {
-    const size_t n = PANEL_SUMS / vectors;
-    for (; rows >= n; rows -= n, out += n * PANEL_ROWS, a.start += n * a.row)
-        panel_block(out, a, b, count, keep, n, vectors);
-    for (; n > 4 && rows >= 4; rows -= 4, out += 4 * PANEL_ROWS, a.start += 4 * a.row)
-        panel_block(out, a, b, count, keep, 4, vectors);
-    for (; n > 2 && rows >= 2; rows -= 2, out += 2 * PANEL_ROWS, a.start += 2 * a.row)
-        panel_block(out, a, b, count, keep, 2, vectors);
-    for (; rows > 0; rows--, out += PANEL_ROWS, a.start += a.row) panel_block(out, a, b, count, keep, 1, vectors);
+INLINE void multiply_panels(panels out, matrix a, panels b, size_t rows, size_t count, sum_kind kind, size_t vectors) {
+#define BLOCKS_OF(n)                                                                            \
+    for (; rows >= (n); rows -= (n), out.start += (n) * PANEL_ROWS, a.start += (n) * a.row)     \
+        panel_block(out, a, b, count, kind, n, vectors)
+    const size_t most = PANEL_SUMS / vectors;
+    BLOCKS_OF(most);
+    if (most > 8) BLOCKS_OF(8);
+    if (most > 4) BLOCKS_OF(4);
+    if (most > 2) BLOCKS_OF(2);
+    BLOCKS_OF(1);
+#undef BLOCKS_OF
 }
 
-static void panel_product(float *sums, const float *weight, const float *panel, const float *next, size_t rows,
+static void panel_product(float *sums, size_t sum_size, const float *weight, const float *x, size_t count, size_t rows,
                           size_t columns, bool adds) {
-    const size_t n = PANEL_SUMS / PANEL_VECTORS;
-    float block[PANEL_SUMS * LANES];
-    for (size_t r = 0; r < rows; r += n) {
-        const size_t count = rows - r < n ? rows - r : n;
-        // The next panel arrives in equal parts; its columns are cache lines.
-        for (size_t c = r * columns / rows; next && c < (r + count) * columns / rows; c++)
-            __builtin_prefetch(next + c * PANEL_ROWS);
-        // The stride is a constant, so that addresses are too.
-        const matrix some = {weight + r * PANEL_COLUMNS, PANEL_COLUMNS, 1};
-        float *out = sums + r * PANEL_ROWS;
-        multiply_panel(adds ? block : out, some, panel, count, columns, false, PANEL_VECTORS);
-        if (adds) add(out, out, block, count * PANEL_ROWS);
+    const size_t size = columns * PANEL_ROWS;
+    for (size_t p = 0; p < count; p += PANELS_AT_ONCE) {
+        const size_t now = count - p < PANELS_AT_ONCE ? count - p : PANELS_AT_ONCE, left = count - p - now;
+        const size_t fetched = (left < now ? left : now) * columns;
+        const panels b = {(float *)x + p * size, size};
+        WITH_VECTORS(now * PANEL_VECTORS, {
+            const size_t most = PANEL_SUMS / vectors;
+            for (size_t r = 0; r < rows; r += most) {
+                const size_t some = rows - r < most ? rows - r : most;
+                // The next panels arrive in equal parts; their columns are cache lines.
+                for (size_t c = r * fetched / rows; c < (r + some) * fetched / rows; c++)
+                    __builtin_prefetch(b.start + now * size + c * PANEL_ROWS);
+                // The stride is a constant, so that addresses are too.
+                const matrix a = {weight + r * PANEL_COLUMNS, PANEL_COLUMNS, 1};
+                const panels out = {sums + p * sum_size + r * PANEL_ROWS, sum_size};
+                multiply_panels(out, a, b, some, columns, adds ? added_sums : new_sums, vectors);
+            }
+        });
     }
 }

@@ -109,15 +109,39 @@ PRODUCT(f32_product, float, )
 PRODUCT(bf16_product, uint16_t, bf16_to_f32)
 PRODUCT(f16_product, uint16_t, f16_to_f32)
 
-static void panel_product(float *sums, const float *weight, const float *panel, const float *next, size_t rows,
-                          size_t columns, bool adds) {
-    (void)next;
+static void transpose(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t columns) {
     for (size_t r = 0; r < rows; r++)
-        for (size_t t = 0; t < PANEL_ROWS; t++) {
-            float sum = 0;
-            for (size_t c = 0; c < columns; c++) sum += weight[r * PANEL_COLUMNS + c] * panel[c * PANEL_ROWS + t];
-            sums[r * PANEL_ROWS + t] = adds ? sums[r * PANEL_ROWS + t] + sum : sum;
-        }
+        for (size_t c = 0; c < columns; c++) out[c * out_stride + r] = x[r * x_stride + c];
+}
+
+static size_t row_offset(grouped_rows shape, size_t row) {
+    return row / shape.group * shape.group_stride + row % shape.group * shape.size;
+}
+
+static void interleave(float *panel, const float *x, grouped_rows shape, size_t first, size_t count) {
+    for (size_t r = 0; r < PANEL_ROWS; r++)
+        for (size_t c = 0; c < shape.size; c++)
+            panel[c * PANEL_ROWS + r] = r < count ? x[row_offset(shape, first + r) + c] : 0;
+}
+
+static void deinterleave(float *out, const float *panel, const float *divisors, grouped_rows shape, size_t first,
+                         size_t count) {
+    for (size_t r = 0; r < count; r++) {
+        const float factor = divisors ? 1 / divisors[r] : 1;
+        for (size_t c = 0; c < shape.size; c++)
+            out[row_offset(shape, first + r) + c] = panel[c * PANEL_ROWS + r] * factor;
+    }
+}
+
+static void panel_product(float *sums, size_t sum_size, const float *weight, const float *x, size_t count, size_t rows,
+                          size_t columns, bool adds) {
+    for (size_t p = 0; p < count; p++, sums += sum_size, x += columns * PANEL_ROWS)
+        for (size_t r = 0; r < rows; r++)
+            for (size_t t = 0; t < PANEL_ROWS; t++) {
+                float sum = 0;
+                for (size_t c = 0; c < columns; c++) sum += weight[r * PANEL_COLUMNS + c] * x[c * PANEL_ROWS + t];
+                sums[r * PANEL_ROWS + t] = adds ? sums[r * PANEL_ROWS + t] + sum : sum;
+            }
 }
 
 static void quantize(quantized_block *out, const float *x, size_t count) {
@@ -173,21 +197,23 @@ static void weighted_rows(float *out, const float *weights, const float *rows, s
 
 static void attend(float *state, float *scores, const float *queries, const float *keys, const float *values,
                    const attention_shape *s) {
-    for (size_t r = 0; r < s->rows; r++) {
-        float *sums = state + r, *maximum = sums + s->size * PANEL_ROWS, *total = maximum + PANEL_ROWS;
+    for (size_t row = 0; row < s->rows; row++) {
+        const size_t panel = row / PANEL_ROWS, r = row % PANEL_ROWS;
+        const float *query = queries + panel * s->size * PANEL_ROWS + r;
+        float *sums = state + panel * (s->size + 2) * PANEL_ROWS + r;
+        float *maximum = sums + s->size * PANEL_ROWS, *total = maximum + PANEL_ROWS;
         float largest = *maximum;
-        for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
-            float score = 0;
-            for (size_t c = 0; c < s->size; c++) score += queries[c * PANEL_ROWS + r] * keys[c * s->key_stride + j];
-            scores[j * PANEL_ROWS + r] = score;
-            if (score > largest) largest = score;
+        for (int64_t j = s->first_seen[row]; j < s->end_seen[row]; j++) {
+            scores[j] = 0;
+            for (size_t c = 0; c < s->size; c++) scores[j] += query[c * PANEL_ROWS] * keys[c * s->key_stride + j];
+            if (scores[j] > largest) largest = scores[j];
         }
         const float shift = largest > -INFINITY ? largest : 0, factor = expf(*maximum - shift);
         *maximum = largest;
         *total *= factor;
         for (size_t c = 0; c < s->size; c++) sums[c * PANEL_ROWS] *= factor;
-        for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
-            const float weight = expf(scores[j * PANEL_ROWS + r] - shift);
+        for (int64_t j = s->first_seen[row]; j < s->end_seen[row]; j++) {
+            const float weight = expf(scores[j] - shift);
             *total += weight;
             for (size_t c = 0; c < s->size; c++) sums[c * PANEL_ROWS] += weight * values[j * s->stride + c];
         }

@@ -20,6 +20,7 @@ extern const kernel_set neon_kernels, neon_dotprod_kernels, neon_i8mm_kernels;
         .maximum = maximum, .exponentials = exponentials, .rms_norm = rms_norm, .layer_norm = layer_norm, \
         .rotate = rotate, .widen_bf16 = widen_bf16, .widen_f16 = widen_f16, .narrow_f16 = narrow_f16, \
         .decode = decode, .f32_product = f32_product, .bf16_product = bf16_product, .f16_product = f16_product, \
+        .transpose = transpose, .interleave = interleave, .deinterleave = deinterleave, \
         .panel_product = panel_product, .quantize = quantize, .packed_product = packed_product, .weighted_rows = weighted_rows, \
         .attend = attend, .join_softmax = join_softmax, \
         .attend_f16 = attend_f16, .join_rows = join_rows, \

@@ -298,6 +298,7 @@ static void weighted_rows(float *out, const float *weights, const float *rows, s
         weigh(out + c, weights, rows + c, stride, count, 1, columns - c < LANES ? columns - c : LANES);
 }
 
+#include "transpose.h"
 #include "panels.h"
 #include "attention.h"
 #include "attention_f16.h"

@@ -193,22 +193,23 @@ struct Bench: AsyncParsableCommand {
             ("read_gigabytes_per_second", result.readGigabytesPerSecond),
             ("machine_read_gigabytes_per_second", result.machineReadGigabytesPerSecond),
             ("machine_sgemm_gigaflops_per_second", result.machineSgemmGigaflopsPerSecond),
+            ("prefill_sgemm_gigaflops_per_second", result.prefillSgemmGigaflopsPerSecond),
             ("first_product_share", result.firstProductShare),
             ("peak_resident_bytes", Double(result.peakResidentBytes)),
         ]
         rows += result.depths.map { ("decode_tokens_per_second_after_\($0.depth)", $0.decodeTokensPerSecond) }
         for image in result.images {
             rows += [
-                ("image_seconds_\(image.softTokens)", image.seconds),
-                ("image_first_seconds_\(image.softTokens)", image.firstSeconds),
-                ("image_gigaflops_\(image.softTokens)", image.gigaflops),
-                ("image_gigaflops_per_second_\(image.softTokens)", image.gigaflopsPerSecond),
+                ("image_seconds_\(image.softTokens)", image.tower.seconds),
+                ("image_first_seconds_\(image.softTokens)", image.tower.firstSeconds),
+                ("image_gigaflops_\(image.softTokens)", image.tower.gigaflops),
+                ("image_sgemm_gigaflops_per_second_\(image.softTokens)", image.tower.sgemmGigaflopsPerSecond),
             ]
         }
         if let audio = result.audio {
             rows += [
-                ("audio_seconds", audio.seconds), ("audio_gigaflops", audio.gigaflops),
-                ("audio_gigaflops_per_second", audio.gigaflopsPerSecond),
+                ("audio_seconds", audio.tower.seconds), ("audio_gigaflops", audio.tower.gigaflops),
+                ("audio_sgemm_gigaflops_per_second", audio.tower.sgemmGigaflopsPerSecond),
             ]
         }
         rows += result.parallel.map { ("tokens_per_second_of_\($0.sequences)", $0.tokensPerSecond) }
@@ -223,8 +224,8 @@ struct Bench: AsyncParsableCommand {
             "| \(title) | | of this machine's limit |", "|---|---|---|",
             "| load | \(number(result.loadSeconds, 2)) s | |",
             "| read a prompt | \(number(result.prefillTokensPerSecond)) tokens/s (spread \(share(result.prefillSpread, of: 1))) | "
-                + "\(share(result.prefillGigaflopsPerSecond, of: result.machineSgemmGigaflopsPerSecond)) of "
-                + "\(number(result.machineSgemmGigaflopsPerSecond, 0)) GFLOP/s (sgemm) |",
+                + "\(share(result.prefillGigaflopsPerSecond, of: result.prefillSgemmGigaflopsPerSecond)) of "
+                + "\(number(result.prefillSgemmGigaflopsPerSecond, 0)) GFLOP/s (sgemm) |",
             "| write | \(number(result.decodeTokensPerSecond, 2)) tokens/s (spread \(share(result.decodeSpread, of: 1))) | "
                 + "\(share(result.readGigabytesPerSecond, of: result.machineReadGigabytesPerSecond)) of "
                 + "\(number(result.machineReadGigabytesPerSecond)) GB/s (memory) |",
@@ -236,20 +237,20 @@ struct Bench: AsyncParsableCommand {
                 "| write after \(depth.depth) tokens | \(number(rate, 2)) tokens/s | "
                     + "\(depth.depth == first.depth ? "" : ratio)|")
         }
-        func sgemmShare(_ gigaflops: Double, _ rate: Double) -> String {
-            "\(share(rate, of: result.machineSgemmGigaflopsPerSecond)): \(number(gigaflops, 0)) GFLOP at "
-                + "\(number(rate, 0)) GFLOP/s"
+        func sgemmShare(_ tower: Benchmark.Result.Tower) -> String {
+            "\(share(tower.gigaflopsPerSecond, of: tower.sgemmGigaflopsPerSecond)) of "
+                + "\(number(tower.sgemmGigaflopsPerSecond, 0)) GFLOP/s, for \(number(tower.gigaflops, 0)) GFLOP |"
         }
         for (index, image) in result.images.enumerated() {
-            let first = index == 0 ? ", the first \(number(image.firstSeconds, 2)) s" : ""
+            let first = index == 0 ? ", the first \(number(image.tower.firstSeconds, 2)) s" : ""
             lines.append(
-                "| picture, \(image.softTokens) soft tokens | \(number(image.seconds, 2)) s\(first) | "
-                    + "\(sgemmShare(image.gigaflops, image.gigaflopsPerSecond)) |")
+                "| picture, \(image.softTokens) soft tokens | \(number(image.tower.seconds, 2)) s\(first) | "
+                    + sgemmShare(image.tower))
         }
         if let audio = result.audio {
             lines.append(
-                "| \(number(audio.recordingSeconds)) s of sound | \(number(audio.seconds, 2)) s, real-time factor "
-                    + "\(number(audio.realTimeFactor, 3)) | \(sgemmShare(audio.gigaflops, audio.gigaflopsPerSecond)) |")
+                "| \(number(audio.recordingSeconds)) s of sound | \(number(audio.tower.seconds, 2)) s, real-time factor "
+                    + "\(number(audio.realTimeFactor, 3)) | \(sgemmShare(audio.tower))")
         }
         for parallel in result.parallel {
             lines.append(

@@ -42,6 +42,8 @@ public struct Benchmark: Sendable {
         public var peakResidentBytes = 0
         public var machineReadGigabytesPerSecond = 0.0
         public var machineSgemmGigaflopsPerSecond = 0.0
+        /// What OpenBLAS reached between the rounds of text.
+        public var prefillSgemmGigaflopsPerSecond = 0.0
         /// The speed of the process's first products beside that of later ones.
         public var firstProductShare = 0.0
 
@@ -52,19 +54,26 @@ public struct Benchmark: Sendable {
 
         public struct Image: Sendable, Codable {
             public let budget, softTokens: Int
-            public let seconds: Double
-            /// The round that warms up: of the first budget the first picture of the process.
-            public let firstSeconds: Double
-            /// Multiplications and additions of linear layers and attention, and their rate.
-            public let gigaflops, gigaflopsPerSecond: Double
+            public let tower: Tower
         }
 
         public struct Audio: Sendable, Codable {
-            public let recordingSeconds, seconds: Double
-            /// Multiplications and additions of linear layers, convolutions and attention, and their rate.
-            public let gigaflops, gigaflopsPerSecond: Double
+            public let recordingSeconds: Double
+            public let tower: Tower
             /// Seconds of computing for one second of sound.
-            public var realTimeFactor: Double { seconds / recordingSeconds }
+            public var realTimeFactor: Double { tower.seconds / recordingSeconds }
+        }
+
+        public struct Tower: Sendable, Codable {
+            /// The median of the rounds.
+            public let seconds: Double
+            /// The round that warms up: of the first budget the first picture of the process.
+            public let firstSeconds: Double
+            /// Multiplications and additions of linear layers, convolutions and attention.
+            public let gigaflops: Double
+            /// What OpenBLAS reached between the rounds.
+            public let sgemmGigaflopsPerSecond: Double
+            public var gigaflopsPerSecond: Double { gigaflops / seconds }
         }
     }
 
@@ -85,7 +94,8 @@ public struct Benchmark: Sendable {
         result.firstProductShare = limits.firstProductShare
         Self.forgetPeakResidentBytes()  // the limits take memory of their own
         report("text: \(promptTokens) tokens read, \(generatedTokens) written")
-        let (prefills, decodes) = try measureText(model)
+        let (prefills, decodes, sgemmRates) = try measureText(model)
+        result.prefillSgemmGigaflopsPerSecond = Self.middle(sgemmRates)
         let (prefill, decode) = (Self.middle(prefills), Self.middle(decodes))
         result.prefillSpread = (prefills.max()! - prefills.min()!) / prefill
         result.decodeSpread = (decodes.max()! - decodes.min()!) / decode
@@ -110,17 +120,13 @@ public struct Benchmark: Sendable {
                 report("a picture of \(picture.width) × \(picture.height) at \(budget) soft tokens")
                 let processor = try ImageProcessor(
                     patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: budget)
-                var (patchCount, softTokens) = (0, 0)
-                let (first, seconds) = try firstAndMedian {
+                var softTokens = 0
+                let tower = try measureTower(model) {
                     let patches = try processor(width: picture.width, height: picture.height, rgb: picture.rgb)
-                    patchCount = patches.count
                     softTokens = try model.softTokens(patches).rows
+                    return towers.picture(patches: patches.count, softTokens: softTokens)
                 }
-                let gigaflops = Double(towers.picture(patches: patchCount, softTokens: softTokens)) / 1e9
-                result.images.append(
-                    .init(
-                        budget: budget, softTokens: softTokens, seconds: seconds, firstSeconds: first,
-                        gigaflops: gigaflops, gigaflopsPerSecond: gigaflops / seconds))
+                result.images.append(.init(budget: budget, softTokens: softTokens, tower: tower))
             }
         }
         if model.configuration.audioConfig != nil {
@@ -128,31 +134,30 @@ public struct Benchmark: Sendable {
             report("\(String(format: "%.1f", recordingSeconds)) s of sound")
             let spectrogram = try MelSpectrogram(.init())
             let pieces = AudioSplitter().pieces(of: samples).map { Array(samples[$0]) }
-            var gigaflops = 0.0
-            let (_, seconds) = try firstAndMedian {
-                gigaflops = 0
-                for piece in pieces {
+            let tower = try measureTower(model) {
+                try pieces.reduce(0) { work, piece in
                     let frames = try spectrogram(piece)
                     _ = try model.softTokens(melFrames: frames)
-                    gigaflops +=
-                        Double(towers.sound(melFrames: frames.count / spectrogram.configuration.featureSize)) / 1e9
+                    return work + towers.sound(melFrames: frames.count / spectrogram.configuration.featureSize)
                 }
             }
-            result.audio = .init(
-                recordingSeconds: recordingSeconds, seconds: seconds, gigaflops: gigaflops,
-                gigaflopsPerSecond: gigaflops / seconds)
+            result.audio = .init(recordingSeconds: recordingSeconds, tower: tower)
         }
         result.peakResidentBytes = max(peakOfLoading, Self.peakResidentBytes)
         return result
     }
 
-    /// The seconds that reading the prompt and writing all tokens take, of each round.
-    private func measureText(_ model: Gemma4Model) throws -> (prefills: [Double], decodes: [Double]) {
+    /// The seconds that reading the prompt and writing all tokens take, of each round, and what OpenBLAS reaches before it.
+    private func measureText(
+        _ model: Gemma4Model
+    ) throws -> (prefills: [Double], decodes: [Double], sgemmRates: [Double]) {
         let clock = ContinuousClock()
         var prefills: [Double] = []
         var decodes: [Double] = []
+        var sgemmRates: [Double] = []
         for round in 0...repeats {
             let cache = model.makeCache()
+            let sgemmRate = try MachineLimits.currentSgemmRate(model.device)
             let start = clock.now
             try read(randomTokens(promptTokens, model), model, cache)
             let prefill = start.duration(to: clock.now).inSeconds
@@ -162,8 +167,9 @@ public struct Benchmark: Sendable {
             guard round > 0 else { continue }
             prefills.append(prefill)
             decodes.append(decode)
+            sgemmRates.append(sgemmRate)
         }
-        return (prefills, decodes)
+        return (prefills, decodes, sgemmRates)
     }
 
     /// For each depth the median of the seconds that writing all tokens takes. The depths take turns token by token, so
@@ -211,11 +217,20 @@ public struct Benchmark: Sendable {
         }
     }
 
-    /// The seconds of the round that warms up, and the median of the others.
-    private func firstAndMedian(_ body: () throws -> Void) rethrows -> (first: Double, median: Double) {
+    /// - Parameter body: returns the multiplications and additions that it made.
+    private func measureTower(_ model: Gemma4Model, _ body: () throws -> Int) throws -> Result.Tower {
         let clock = ContinuousClock()
-        let first = try clock.measure(body).inSeconds
-        return (first, Self.middle(try (0..<repeats).map { _ in try clock.measure(body).inSeconds }))
+        var work = 0
+        let first = try clock.measure { work = try body() }.inSeconds
+        var seconds: [Double] = []
+        var sgemmRates = [try MachineLimits.currentSgemmRate(model.device)]
+        for _ in 0..<repeats {
+            seconds.append(try clock.measure { _ = try body() }.inSeconds)
+            sgemmRates.append(try MachineLimits.currentSgemmRate(model.device))
+        }
+        return .init(
+            seconds: Self.middle(seconds), firstSeconds: first, gigaflops: Double(work) / 1e9,
+            sgemmGigaflopsPerSecond: Self.middle(sgemmRates))
     }
 
     static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

@@ -75,9 +75,11 @@ private struct DotProductAttention {
 
         var panels: Int { (rows.count + panelRows - 1) / panelRows }
 
-        func panel(_ index: Int) -> Range<Int> {
+        /// The rows of a panel, and of as many panels as meet keys together.
+        func panel(_ index: Int) -> Range<Int> { panels(from: index).prefix(panelRows) }
+        func panels(from index: Int) -> Range<Int> {
             let first = rows.lowerBound + index * panelRows
-            return first..<min(first + panelRows, rows.upperBound)
+            return first..<min(first + attentionRows, rows.upperBound)
         }
     }
 
@@ -94,7 +96,7 @@ private struct DotProductAttention {
         }
 
         let states = (min(rowsTogether, rowCount) + panelRows - 1) / panelRows * stateCount
-        let scratchCount = states + tileKeys * (panelRows + valueStride) + size * (keyStride + keysTogether)
+        let scratchCount = states + tileKeys * (attentionRows + valueStride) + size * (keyStride + keysTogether)
         let seen = seen(by: 0..<rowCount)
         let blocks = seen.lowerBound / blockKeys..<(seen.upperBound - 1) / blockKeys + 1
         guard items < enough && items * blocks.count * states <= 1 << 24 else {
@@ -162,21 +164,21 @@ private struct DotProductAttention {
         }
         for panel in 0..<item.panels {
             let rows = item.panel(panel)
-            interleave(
+            kernels.interleave(
                 panels + panel * panelCount, queries + item.keyValueHead * group * size, rowShape, rows.lowerBound,
                 rows.count)
         }
     }
 
     /// The softmax of an item's rows over `positions`.
-    /// - Parameter scratch: the queries, arranged; then room for scores, `[tileKeys, panelRows]`, values,
+    /// - Parameter scratch: the queries, arranged; then room for scores, `[tileKeys, attentionRows]`, values,
     ///   `[tileKeys, valueStride]`, keys, `[size, keyStride]`, and `[keysTogether, size]`.
     private func attend(
         _ states: UnsafeMutablePointer<Float>, _ item: Item, _ positions: Range<Int>,
         _ scratch: UnsafeMutablePointer<Float>
     ) {
         let scores = scratch + item.panels * panelCount
-        let values = scores + tileKeys * panelRows
+        let values = scores + tileKeys * attentionRows
         let keys = values + tileKeys * valueStride
         clear(states, item)
         let seen = seen(by: item.rows)
@@ -189,8 +191,8 @@ private struct DotProductAttention {
                 continue
             }
             copy(tile, item.keyValueHead, keys, values)
-            for panel in 0..<item.panels {
-                guard var shape = shape(of: item.panel(panel), tile) else { continue }
+            for panel in stride(from: 0, to: item.panels, by: panelsTogether) {
+                guard var shape = shape(of: item.panels(from: panel), tile) else { continue }
                 kernels.attend(
                     states + panel * stateCount, scores, scratch + panel * panelCount, keys, values, &shape)
             }
@@ -222,7 +224,7 @@ private struct DotProductAttention {
         }
     }
 
-    /// What the rows of a panel see of a tile of keys; nil if nothing.
+    /// What some rows see of a tile of keys; nil if nothing.
     private func shape(of rows: Range<Int>, _ tile: Range<Int>) -> attention_shape? {
         guard sees(rows, tile) else { return nil }
         var shape = attention_shape()
@@ -291,11 +293,11 @@ private struct DotProductAttention {
     ) {
         let width = keyValueHeads * size
         if rows.elementType == .float32 {
-            transpose(keys, keyStride, rows.floats + first, width, count, size)
+            kernels.transpose(keys, keyStride, rows.floats + first, width, count, size)
             return
         }
         for index in 0..<count { rows.widen(into: scratch + index * size, from: first + index * width, count: size) }
-        transpose(keys, keyStride, scratch, size, count, size)
+        kernels.transpose(keys, keyStride, scratch, size, count, size)
     }
 
     private func join(_ states: UnsafeMutablePointer<Float>, _ other: UnsafePointer<Float>, _ item: Item) {
@@ -316,7 +318,7 @@ private struct DotProductAttention {
         }
         for panel in 0..<item.panels {
             let (state, rows) = (states + panel * stateCount, item.panel(panel))
-            deinterleave(
+            kernels.deinterleave(
                 out + item.keyValueHead * group * size, state, state + panelCount + panelRows, rowShape,
                 rows.lowerBound, rows.count)
         }
@@ -324,4 +326,6 @@ private struct DotProductAttention {
 }
 
 private let panelRows = Int(PANEL_ROWS)
+private let attentionRows = Int(ATTENTION_ROWS)
+private let panelsTogether = attentionRows / panelRows
 private let keysTogether = KeyValueSegment.keysTogether

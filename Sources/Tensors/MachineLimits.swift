@@ -23,11 +23,11 @@ public struct MachineLimits: Sendable {
     ///
     /// - Throws: `BLASMemoryError` if there is no address space for OpenBLAS.
     public init(measuring device: Device) throws(BLASMemoryError) {
-        let device = Device(threadCount: device.threads.count, kernels: device.kernels)
         try BLAS.prepare(callers: device.threads.count)
+        let device = Device(threadCount: device.threads.count, kernels: device.kernels)
         firstProductShare = Self.firstProductShare(on: device)
         readGigabytesPerSecond = Self.readBandwidth(device)
-        sgemmGigaflopsPerSecond = Self.sgemmRate(device)
+        sgemmGigaflopsPerSecond = Self.sgemmGigaflops(device) / Self.secondsOfSgemm(device).min()!
     }
 
     /// The larger of two ways to read: one run of memory per thread, and several rows at once.
@@ -56,13 +56,30 @@ public struct MachineLimits: Sendable {
         return Double(rows * columns * 4) / seconds / 1e9
     }
 
-    /// Every thread multiplies matrices of its own: what OpenBLAS reaches where nothing has to be shared.
-    private static func sgemmRate(_ device: Device) -> Double {
-        let side = 1024
+    /// What OpenBLAS reaches now, where nothing has to be shared: every thread multiplies matrices of its own. Other
+    /// programs may have their share of the machine at one time and not at another; measured beside a computation, for 50 ms
+    /// or so, it tells what the computation could have reached then.
+    ///
+    /// - Throws: `BLASMemoryError` if there is no address space for OpenBLAS.
+    public static func currentSgemmRate(_ device: Device) throws(BLASMemoryError) -> Double {
+        try BLAS.prepare(callers: device.threads.count)
+        let seconds = secondsOfSgemm(device)
+        return sgemmGigaflops(device) * Double(seconds.count) / seconds.reduce(0, +)
+    }
+
+    private static let sgemmSide = 1024
+
+    private static func sgemmGigaflops(_ device: Device) -> Double {
+        2 * Double(device.threads.count * sgemmSide * sgemmSide * sgemmSide) / 1e9
+    }
+
+    /// The seconds that each of some rounds takes.
+    private static func secondsOfSgemm(_ device: Device) -> [Double] {
+        let side = sgemmSide
         let operand = Tensor(zeros: [side, side], on: device)
         let results = Tensor(zeros: [device.threads.count, side, side], on: device)
-        let seconds = withExtendedLifetime((operand, results)) {
-            fastest(of: 3) {
+        return withExtendedLifetime((operand, results)) {
+            seconds(of: 3) {
                 device.threads.parallelFor(device.threads.count) { range in
                     BLAS.product(
                         results.mutableFloats + range.lowerBound * side * side, outStride: side, operand.floats,
@@ -70,7 +87,6 @@ public struct MachineLimits: Sendable {
                 }
             }
         }
-        return 2 * Double(device.threads.count * side * side * side) / seconds / 1e9
     }
 
     /// The speed of products of a tower's shape, 512 × 256 × 768, before one of 1024³ beside that after it: about 1, and far
@@ -84,7 +100,13 @@ public struct MachineLimits: Sendable {
     }
 
     private static func fastest(of repetitions: Int, _ body: () -> Void) -> Double {
+        seconds(of: repetitions, body).min()!
+    }
+
+    /// The seconds of each round, after one that warms up.
+    private static func seconds(of repetitions: Int, _ body: () -> Void) -> [Double] {
         let clock = ContinuousClock()
-        return (0...repetitions).map { _ in clock.measure(body) / .seconds(1) }.min()!
+        body()
+        return (0..<repetitions).map { _ in clock.measure(body) / .seconds(1) }
     }
 }

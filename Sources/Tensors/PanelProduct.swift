@@ -28,6 +28,7 @@ struct PanelProduct {
     }
 
     private var columns: Int { weight.columns }
+    private var kernels: kernel_set { weight.device.kernels.table }
     private var panels: Int { (tokens + panelRows - 1) / panelRows }
     private var rowTiles: Int { (weight.rows + Self.tileRows - 1) / Self.tileRows }
     var tileCount: Int { rowTiles * ((panels + tilePanels - 1) / tilePanels) }
@@ -69,7 +70,7 @@ struct PanelProduct {
     ) {
         let first = panel * panelRows
         for column in stride(from: 0, to: columns, by: Self.blockColumns) {
-            interleave(
+            kernels.interleave(
                 interleaved + offset(panel: panel, column: column), x + first * columns + column,
                 grouped_rows(
                     group: 1, group_stride: columns, size: min(Self.blockColumns, columns - column)), 0,
@@ -85,21 +86,18 @@ struct PanelProduct {
         sums: UnsafeMutablePointer<Float>, into out: UnsafeMutablePointer<Float>
     ) {
         let (panels, rows) = self[tile]
-        let kernels = weight.device.kernels.table
         let sumCount = Self.tileRows * panelRows
         for column in stride(from: 0, to: columns, by: Self.blockColumns) {
             let count = min(Self.blockColumns, columns - column)
             for (index, row) in rows.enumerated() {
                 weight.widen(into: block + index * Self.blockColumns, from: row * columns + column, count: count)
             }
-            for (index, panel) in panels.enumerated() {
-                let start = interleaved + offset(panel: panel, column: column)
-                let next = panel + 1 < panels.upperBound ? start + count * panelRows : nil
-                kernels.panel_product(sums + index * sumCount, block, start, next, rows.count, count, column > 0)
-            }
+            kernels.panel_product(
+                sums, sumCount, block, interleaved + offset(panel: panels.lowerBound, column: column), panels.count,
+                rows.count, count, column > 0)
         }
         for (index, panel) in panels.enumerated() {
-            deinterleave(
+            kernels.deinterleave(
                 out + rows.lowerBound, sums + index * sumCount, nil,
                 grouped_rows(group: 1, group_stride: weight.rows, size: rows.count), panel * panelRows,
                 min(panelRows, tokens - panel * panelRows))

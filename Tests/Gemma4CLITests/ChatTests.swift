@@ -25,7 +25,8 @@ import Testing
         let heard = try await chat("/audio attachments/chirp.wav", "What is this?")
         let blind = try await chat("What is this?")
         let generated = try await Program(
-            "generate", "--model", "E2B/checkpoint", "--temperature", "0", "--max-tokens", "6", "--image", "attachments/wide.png",
+            "generate", "--model", "E2B/checkpoint", "--temperature", "0", "--max-tokens", "6", "--image",
+            "attachments/wide.png",
             "What is this?"
         ).run()
         #expect(seen.text == generated.text)

@@ -52,11 +52,15 @@ struct Program {
     func run() async throws -> Outcome {
         let directory = try TemporaryDirectory()
         let process = process()
-        process.standardInput = try FileHandle(forReadingFrom: URL(filePath: directory.write(input, to: "input")))
+        let input = try FileHandle(forReadingFrom: URL(filePath: directory.write(input, to: "input")))
         let output = URL(filePath: try directory.write([], to: "output"))
         let messages = URL(filePath: try directory.write([], to: "messages"))
-        process.standardOutput = try standardOutput ?? FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: messages)
+        let (caught, told) = (try FileHandle(forWritingTo: output), try FileHandle(forWritingTo: messages))
+        // Foundation does not let go of a process, nor of its files.
+        defer { [input, caught, told].forEach { try? $0.close() } }
+        process.standardInput = input
+        process.standardOutput = standardOutput ?? caught
+        process.standardError = told
         try await process.runToEnd()
         return Outcome(
             status: process.terminationStatus, wasKilled: process.terminationReason == .uncaughtSignal,

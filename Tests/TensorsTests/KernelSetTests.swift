@@ -106,24 +106,22 @@ private let eps: Float = 0x1p-24
             absolute: bound * 2 * Float(magnitude), relative: bound)
     }
 
-    /// Odd rows and columns, into sums that count or do not; what lies beside is left alone.
-    @Test(arguments: KernelSet.available, [(1, 1), (5, 3), (6, 17), (19, 255), (96, 256)])
-    func multipliesPanels(set: KernelSet, shape: (rows: Int, columns: Int)) {
-        let (rows, columns, stride) = (shape.rows, shape.columns, Int(PANEL_COLUMNS))
+    /// Odd rows, columns and panels, into sums that count or do not; what lies beside is left alone.
+    @Test(arguments: KernelSet.available, [(1, 1, 1), (5, 3, 2), (6, 17, 3), (19, 255, 4), (96, 256, 1), (95, 64, 7)])
+    func multipliesPanels(set: KernelSet, shape: (rows: Int, columns: Int, panels: Int)) {
+        let (rows, columns, panels) = shape
+        let (stride, sumSize) = (Int(PANEL_COLUMNS), rows * 16 + 5)
         var numbers = SeededNumbers(seed: 9)
-        let (weight, panel) = (numbers.floats(rows * stride), numbers.floats(2 * columns * 16))
-        let before = numbers.floats(rows * 16)
-        for (adds, fetches) in [(false, true), (true, false)] {
-            var sums = before + [7]
-            panel.withUnsafeBufferPointer { panel in
-                let next = fetches ? panel.baseAddress! + columns * 16 : nil
-                set.table.panel_product(&sums, weight, panel.baseAddress!, next, rows, columns, adds)
-            }
-            #expect(sums.removeLast() == 7)
-            let expected = (0..<rows * 16).map { index in
-                let (row, token) = (index / 16, index % 16)
+        let (weight, x) = (numbers.floats(rows * stride), numbers.floats(panels * columns * 16))
+        let before = numbers.floats(panels * sumSize)
+        for adds in [false, true] {
+            var sums = before
+            set.table.panel_product(&sums, sumSize, weight, x, panels, rows, columns, adds)
+            let expected = before.indices.map { index in
+                let (panel, row, token) = (index / sumSize, index % sumSize / 16, index % sumSize % 16)
+                if row == rows { return Double(before[index]) }
                 return (0..<columns).reduce(adds ? Double(before[index]) : 0) {
-                    $0 + Double(weight[row * stride + $1]) * Double(panel[$1 * 16 + token])
+                    $0 + Double(weight[row * stride + $1]) * Double(x[(panel * columns + $1) * 16 + token])
                 }
             }
             // Terms of magnitude at most 1, one rounding for each addition.
@@ -132,25 +130,28 @@ private let eps: Float = 0x1p-24
     }
 
     /// Rows become panels and come back, whatever the number of rows and columns.
-    @Test(arguments: [1, 3, 4, 7, 16], [1, 4, 19])
-    func interleavesAndBack(rows: Int, size: Int) {
+    @Test(
+        arguments: KernelSet.available,
+        [(1, 1), (1, 19), (3, 4), (4, 16), (7, 1), (8, 19), (11, 33), (16, 4), (16, 64), (17, 5)])
+    func interleavesAndBack(set: KernelSet, shape: (rows: Int, size: Int)) {
+        let (rows, size) = (min(16, shape.rows), shape.size)
         var numbers = SeededNumbers(seed: 10)
-        let x = numbers.floats(20 * 2 * size)
-        let shape = grouped_rows(group: 2, group_stride: 2 * size, size: size)
+        let x = numbers.floats(22 * 2 * size)
+        let groups = grouped_rows(group: 2, group_stride: 2 * size, size: size)
         var panel = [Float](repeating: 7, count: 16 * size)
-        interleave(&panel, x, shape, 3, rows)
+        set.table.interleave(&panel, x, groups, 3, rows)
         for row in 0..<16 {
             for c in 0..<size { #expect(panel[c * 16 + row] == (row < rows ? x[(3 + row) * size + c] : 0)) }
         }
         var back = [Float](repeating: 7, count: x.count)
-        deinterleave(&back, panel, nil, shape, 3, rows)
+        set.table.deinterleave(&back, panel, nil, groups, 3, rows)
         #expect(back.indices.allSatisfy { back[$0] == ((3..<3 + rows).contains($0 / size) ? x[$0] : 7) })
-        deinterleave(&back, panel, [Float](repeating: 4, count: 16), shape, 3, rows)
+        set.table.deinterleave(&back, panel, [Float](repeating: 4, count: 16), groups, 3, rows)
         #expect((3 * size..<(3 + rows) * size).allSatisfy { back[$0] == x[$0] / 4 })
         var transposed = [Float](repeating: 7, count: 21 * size)
-        transpose(&transposed, 21, x, size, rows, size)
+        set.table.transpose(&transposed, 21, x, size, shape.rows, size)
         for c in 0..<size {
-            for r in 0..<21 { #expect(transposed[c * 21 + r] == (r < rows ? x[r * size + c] : 7)) }
+            for r in 0..<21 { #expect(transposed[c * 21 + r] == (r < shape.rows ? x[r * size + c] : 7)) }
         }
     }
 

@@ -36,22 +36,17 @@ typedef struct {
     size_t group, group_stride, size;
 } grouped_rows;
 
-/// out[c * out_stride + r] = x[r * x_stride + c] for r < rows, c < columns.
-void transpose(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t columns);
-/// A panel of rows `first` to `first + count`, at most PANEL_ROWS, of x; the other rows are 0.
-void interleave(float *panel, const float *x, grouped_rows shape, size_t first, size_t count);
-/// Writes the rows of a panel, each divided by its divisor if there are divisors, over rows `first` to `first + count` of
-/// out.
-void deinterleave(float *out, const float *panel, const float *divisors, grouped_rows shape, size_t first, size_t count);
+/// Rows of queries that `attend` takes at most.
+#define ATTENTION_ROWS 64
 
-/// A panel of queries, and keys and values for it.
+/// Some queries, and keys and values for them.
 typedef struct {
-    size_t rows;        ///< of the panel that count, at most PANEL_ROWS
+    size_t rows;        ///< queries, at most ATTENTION_ROWS; of attend_f16 at most PANEL_ROWS
     size_t size;        ///< elements of a query, a key and a value
     size_t keys;
     size_t stride;      ///< elements from one value to the next, >= size
     size_t key_stride;  ///< of attend: from one element of the keys to the next, >= keys
-    int32_t first_seen[PANEL_ROWS], end_seen[PANEL_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
+    int32_t first_seen[ATTENTION_ROWS], end_seen[ATTENTION_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
 } attention_shape;
 
 /// Types of GGUF whose weights lie in blocks with common scales: X(name, weights of a block, bytes of a block).
@@ -144,15 +139,23 @@ typedef struct {
     void (*bf16_product)(float *out, const uint16_t *weight, const float *x, const product_shape *shape);
     void (*f16_product)(float *out, const uint16_t *weight, const float *x, const product_shape *shape);
 
-    /// One step of a product of many tokens: sums[r][t] = sum over c of weight[r][c] * panel[c][t], to which `adds` adds what
-    /// was there.
-    ///   sums    [rows][PANEL_ROWS]
+    /// out[c * out_stride + r] = x[r * x_stride + c] for r < rows, c < columns.
+    void (*transpose)(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t columns);
+    /// A panel of rows `first` to `first + count`, at most PANEL_ROWS, of x; the other rows are 0.
+    void (*interleave)(float *panel, const float *x, grouped_rows shape, size_t first, size_t count);
+    /// Writes the rows of a panel over rows `first` to `first + count` of out; where there are divisors, PANEL_ROWS of them,
+    /// each row is multiplied by one over its divisor.
+    void (*deinterleave)(float *out, const float *panel, const float *divisors, grouped_rows shape, size_t first,
+                         size_t count);
+
+    /// One step of a product of many tokens, PANEL_ROWS a panel: sums[p][r][t] = sum over c of weight[r][c] * x[p][c][t], to
+    /// which `adds` adds what was there.
+    ///   sums    [panels][rows][PANEL_ROWS], those of a panel `sum_size` after the last one's
     ///   weight  [rows][PANEL_COLUMNS], of which `columns` count
-    ///   panel   [columns][PANEL_ROWS]: 16 tokens, see interleave
-    ///   next    the panel of the next call, which is fetched meanwhile, or NULL
-    /// Within (columns + 1) eps * sum|weight * panel|.  The terms of a sum are added in order: its bits do not depend on the
-    /// other rows and tokens.
-    void (*panel_product)(float *sums, const float *weight, const float *panel, const float *next, size_t rows,
+    ///   x       [panels][columns][PANEL_ROWS], see interleave
+    /// Within (columns + 1) eps * sum|weight * x|.  The terms of a sum are added in order: its bits do not depend on the
+    /// other rows and panels.
+    void (*panel_product)(float *sums, size_t sum_size, const float *weight, const float *x, size_t panels, size_t rows,
                           size_t columns, bool adds);
 
     /// Activations in 8 bits: of 32 the largest magnitude becomes 127, the others are rounded to nearest.  `count` is a
@@ -170,11 +173,12 @@ typedef struct {
     void (*weighted_rows)(float *out, const float *weights, const float *rows, size_t stride, size_t count,
                           size_t columns);
 
-    /// Softmax attention of a panel of queries to some more keys, which lie transposed, `[size][key_stride]`.  `state`, `[size + 2][PANEL_ROWS]`, holds for each row the
-    /// sums of its values so far, its largest score M and the total of its weights; at first 0, -infinity and 0.
+    /// Softmax attention of panels of queries to some more keys, which lie transposed, `[size][key_stride]`.  `state`,
+    /// `[panels][size + 2][PANEL_ROWS]`, holds for each row the sums of its values so far, its largest score M and the total
+    /// of its weights; at first 0, -infinity and 0.
     /// With score_j = sum over c of query[c] * key_j[c] for the keys j that the row sees, M' = max(M, score_j), and
     /// weight_j = e^(score_j - M'): sums = e^(M - M') sums + sum of weight_j * value_j; the total likewise, of weights alone.
-    /// `scores` is room for `[keys][PANEL_ROWS]`.  A score errs by (size + 1) eps * sum|query * key|; where a row's scores
+    /// `scores` is room for `[keys][ATTENTION_ROWS]`.  A score errs by (size + 1) eps * sum|query * key|; where a row's scores
     /// err by d, a weight errs by 2 d + (4 + |score - M'|) eps of itself, and is 0 under e^-87; the sums err by
     /// (keys + 3) eps * sum|weight * value| more.
     void (*attend)(float *state, float *scores, const float *queries, const float *keys, const float *values,
