@@ -253,9 +253,9 @@ INLINE void add_group(vf sums[][PARTS], const group *g, const activations *x, si
 /// 256 columns at once makes them wait.
 #define AHEAD 2048
 
-/// At most so many tokens take the groups as they are read, four of them at a time: the second time the bytes come from the
+/// At most so many tokens take the groups as they are read, some of them at a time: the second time the bytes come from the
 /// cache.
-#define FEW_TOKENS (LANES == 16 ? 7 : 8)
+#define FEW_TOKENS (MANY_REGISTERS ? 32 : LANES == 16 ? 16 : 8)
 
 /// The first `rows` of 16 rows times `tokens` tokens.
 INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, const quantized_block *x, size_t columns,
@@ -386,12 +386,21 @@ INLINE void packed_type(float *out, const uint8_t *weight, const quantized_block
             float *first = out + t * s->out_stride + r;
             const uint8_t *b = weight + r * s->weight_stride;
             const quantized_block *some = x + t * (s->columns / 32);
-            taken = s->tokens - t >= 4 ? 4 : s->tokens - t >= 2 ? 2 : 1;
+            const size_t left = s->tokens - t;
+            taken = left >= PACKED_TOKENS ? PACKED_TOKENS : left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+#define ROWS(tokens) packed_rows(first, s->out_stride, b, some, s->columns, rows, tokens, type)
             switch (taken) {
-                case 1: packed_rows(first, s->out_stride, b, some, s->columns, rows, 1, type); break;
-                case 2: packed_rows(first, s->out_stride, b, some, s->columns, rows, 2, type); break;
-                case 4: packed_rows(first, s->out_stride, b, some, s->columns, rows, 4, type); break;
+                case 1: ROWS(1); break;
+                case 2: ROWS(2); break;
+#if LANES == 16
+                case 4: ROWS(4); break;
+#endif
+#if MANY_REGISTERS
+                case 8: ROWS(8); break;
+#endif
+                default: ROWS(PACKED_TOKENS);
             }
+#undef ROWS
         }
     }
 }
