@@ -79,6 +79,13 @@ public struct Tensor: Sendable {
         storage === other.storage && byteOffset == other.byteOffset && shape == other.shape
     }
 
+    mutating func makeUnique() {
+        guard !holdsOnlyReference() else { return }
+        let copy = Tensor(uninitialized: shape, elementType, on: device)
+        copy.storage.start.copyMemory(from: bytes, byteCount: elementType.byteCount(shape.count))
+        self = copy
+    }
+
     mutating func holdsOnlyReference() -> Bool { !storage.isMapped && isKnownUniquelyReferenced(&storage) }
 }
 

@@ -123,7 +123,7 @@ def our_towers(program: str, options: argparse.Namespace) -> dict[str, float]:
     call += ["--tower-precision", options.tower_precision]
     result = json.loads(subprocess.run(call, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
     picture = result["images"][0]
-    return dict(zip(TOWER_FIGURES, (picture["seconds"], picture["soft_tokens"], result["audio"]["seconds"])))
+    return dict(zip(TOWER_FIGURES, (picture["tower"]["seconds"], picture["soft_tokens"], result["audio"]["tower"]["seconds"])))
 
 
 def ours(program: str, options: argparse.Namespace) -> dict[str, float]:

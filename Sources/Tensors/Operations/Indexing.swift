@@ -1,24 +1,41 @@
-/// Products, look-ups and joins. Elementwise operations and norms are in KernelSet.swift.
 extension Tensor {
-    /// self · weightᵀ: out[t, r] = Σ_c weight[r, c] · self[t, c]. `[tokens, columns]` and `[rows, columns]` to
-    /// `[tokens, rows]`. The weight may be of any element type; sums are f32.
-    ///
-    /// Few tokens stream the weight; for many see `PanelProduct`. Either way results do not depend on the number of
-    /// threads.
-    public func product(_ weight: Tensor) -> Tensor {
-        precondition(weight.columns == columns, "product: \(shape) with weight \(weight.shape)")
-        let (tokens, columns, weightRows) = (rows, columns, weight.rows)
-        let result = Tensor(uninitialized: [tokens, weightRows], on: device)
-        let (out, x) = (result.mutableFloats, floats)
-        if tokens > weight.elementType.streamedTokens {
-            PanelProduct(tokens: tokens, weight, threads: device.threads.count).run(x, into: out)
-            return result
-        }
-        let grain = Swift.max(32, 65_536 / Swift.max(1, columns) / 32 * 32)
-        device.threads.parallelFor(weightRows, grain: grain) { range in
-            device.kernels.product(out, weight, x, tokens: tokens, rows: range)
+    /// Rows by index, as f32: `[n, columns]`. Of a mapped file only they are read, and nothing becomes resident.
+    public func gathered(_ indices: [Int]) -> Tensor {
+        reshaped([shape[0], shape.count / max(1, shape[0])]).gathered(
+            indices, columns: 0..<shape.count / max(1, shape[0])
+        )
+        .reshaped(shape.withFirst(indices.count))
+    }
+
+    /// Some columns of the rows with these indices, as f32: `[n, columns.count]`.
+    public func gathered(_ indices: [Int], columns range: Range<Int>) -> Tensor {
+        precondition(range.lowerBound >= 0 && range.upperBound <= columns, "gathered: columns \(range) of \(shape)")
+        let result = Tensor(uninitialized: [indices.count, range.count], on: device)
+        let out = result.mutableFloats
+        let file = storage.file
+        // Whole blocks around the columns.
+        let length = elementType.blockLength
+        let first = range.lowerBound / length * length
+        let count = (range.upperBound + length - 1) / length * length - first
+        let blocks = Tensor(uninitialized: [count], elementType, on: device)
+        for (row, index) in indices.enumerated() {
+            precondition(index >= 0 && index < rows, "gathered: row \(index) of \(shape)")
+            let source = UnsafeRawBufferPointer(
+                start: bytes + elementType.byteCount(index * columns + first), count: elementType.byteCount(count))
+            let out = out + row * range.count
+            if let file, file.read(source, into: blocks.storage.start) {
+                blocks.widen(into: out, from: range.lowerBound - first, count: range.count)
+            } else {
+                widen(into: out, from: index * columns + range.lowerBound, count: range.count)
+            }
         }
         return result
+    }
+
+    /// Single elements of a matrix.
+    package func element(_ row: Int, _ column: Int) -> Float {
+        precondition(row < rows && column < columns, "element \(row), \(column) of \(shape)")
+        return floats[row * columns + column]
     }
 
     /// Writes `rows`, f32, over the indices from `first` on of the first axis, rounded to the element type; in place unless
@@ -70,17 +87,4 @@ extension Tensor {
         }
         return result
     }
-
-    mutating func makeUnique() {
-        guard !holdsOnlyReference() else { return }
-        let copy = Tensor(uninitialized: shape, elementType, on: device)
-        copy.storage.start.copyMemory(from: bytes, byteCount: elementType.byteCount(shape.count))
-        self = copy
-    }
-}
-
-extension ElementType {
-    /// Up to so many tokens streaming the weight is faster than panels, which are multiplied in whole. Blocks are
-    /// multiplied as f32.
-    fileprivate var streamedTokens: Int { self == .bfloat16 || self == .float16 ? 32 : 16 }
 }
