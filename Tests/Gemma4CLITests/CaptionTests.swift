@@ -127,15 +127,48 @@ private func lines(_ text: String) throws -> [Line] {
                 "expected ffmpeg on the PATH, which reads films, found none; install it with: apt-get"))
     }
 
+    /// Whatever becomes of one sidecar, the others are whole, and only what has none is described later.
+    @Test func aSidecarThatCannotBeWrittenIsAloneWithIt() async throws {
+        let directory = try pictures(8)
+        _ = try await caption("\(directory.path)/in", "--sidecar")
+        func text(_ name: String) throws -> String {
+            try String(contentsOfFile: "\(directory.path)/in/\(name).txt", encoding: .utf8)
+        }
+        let whole = try text("1")
+        for name in ["1", "2", "4", "5", "7"] {
+            try FileManager.default.removeItem(atPath: "\(directory.path)/in/\(name).txt")
+        }
+        try FileManager.default.createDirectory(
+            atPath: "\(directory.path)/in/1.txt", withIntermediateDirectories: false)
+        for (arguments, done) in [(["--sidecar"], nil), (["--sidecar", "--resume"], "7 of 8 pictures")]
+            as [([String], String?)]
+        {
+            var program = Program("caption", "--model", checkpoint, "--max-tokens", "2", "\(directory.path)/in")
+            program.arguments += arguments
+            let outcome = try await program.run()
+            #expect(outcome.status == 73 && outcome.messages.contains("in/1.txt: cannot be created"))
+            if let done { #expect(outcome.messages.contains(done), "\(outcome.messages)") }
+            for name in ["2", "4", "5", "7"] { #expect(try text(name) == whole) }
+        }
+    }
+
+    @Test func oneRunAtATimeAddsToAFile() async throws {
+        let directory = try pictures(1)
+        let path = try directory.write([], to: "out.jsonl")
+        let other = open(path, O_RDWR)
+        #expect(flock(other, LOCK_EX) == 0)
+        let outcome = try await caption("\(directory.path)/in", "--format", "json", "-o", path, "--resume")
+        #expect(outcome.status == 73 && outcome.messages.contains("another run is adding to it"))
+        close(other)
+        #expect(try await caption("\(directory.path)/in", "--format", "json", "-o", path, "--resume").status == 0)
+    }
+
     @Test(arguments: [
         Mistake(
             "caption", "a.png", "--resume", status: 64, message: "--resume needs --sidecar, or --format json and -o"),
         Mistake(
             "caption", "a.png", "--style", "ocr", "--instruction", "b", status: 64,
             message: "give either --style or --instruction"),
-        Mistake(
-            "caption", "a.png", "a.png", "--sidecar", status: 64,
-            message: "--sidecar: the texts of two pictures would both be a.png.txt"),
         Mistake("caption", "a.png", "--style", "long", status: 64, message: "'long' is invalid for '--style <style>'"),
         Mistake("caption", "E2B/messages", status: 66, message: "found none that ends in .avi, .avif, .bmp"),
         Mistake(

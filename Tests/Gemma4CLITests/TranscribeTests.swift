@@ -222,7 +222,73 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         #expect(split.text.split(separator: "\n").allSatisfy { $0.hasPrefix("[1] ") })
     }
 
+    // MARK: Where results go
+
+    /// Files of one name keep what tells their folders apart; one that is named twice is heard once.
+    @Test func filesOfOneNameKeepTheirFolders() async throws {
+        let directory = try folder("p/a/x.wav", "p/b/x.wav", "p/b/y.wav")
+        let (p, out) = ("\(directory.path)/p", "\(directory.path)/out")
+        let outcome = try await transcribe([
+            "\(p)/a/x.wav", "\(p)/b/x.wav", "\(p)/b/y.wav", "\(p)/b/./x.wav", "-o", out,
+        ])
+        #expect(outcome.status == 0, "\(outcome.messages)")
+        #expect(
+            try FileManager.default.subpathsOfDirectory(atPath: out).sorted() == [
+                "a", "a/x.txt", "b", "b/x.txt", "y.txt",
+            ])
+    }
+
+    @Test func theEndingOfTheOutputIsItsFormat() async throws {
+        let directory = try folder("a.wav")
+        let path = "\(directory.path)/a.srt"
+        #expect(try await transcribe(["\(directory.path)/a.wav", "-o", path]).status == 0)
+        #expect(try String(contentsOfFile: path, encoding: .utf8).hasPrefix("1\n00:00:0"))
+    }
+
+    /// Before anything is heard; older results stay.
+    @Test func outputsThatCannotBeWrittenAreFoundFirst() async throws {
+        let directory = try folder("a.wav", "b.wav")
+        try FileManager.default.createDirectory(
+            atPath: "\(directory.path)/out/b.txt", withIntermediateDirectories: true)
+        let old = "\(directory.path)/out/a.txt"
+        try Data("old".utf8).write(to: URL(filePath: old))
+        let outcome = try await transcribe(
+            ["\(directory.path)/a.wav", "\(directory.path)/b.wav", "-o", "\(directory.path)/out"])
+        #expect(outcome.status == 73 && outcome.messages.contains("out/b.txt: cannot be created"))
+        #expect(!outcome.messages.contains("heard"))
+        #expect(try String(contentsOfFile: old, encoding: .utf8) == "old")
+    }
+
+    /// The options d, a, s and h, among them the help.
+    @Test func aNameThatBeginsWithADashIsNoOption() async throws {
+        let directory = try folder("-dash.wav")
+        var program = Program("transcribe", "--model", checkpoint, "-dash.wav")
+        program.directory = directory.path
+        let outcome = try await program.run()
+        #expect(outcome.status == 64 && outcome.bytes.isEmpty)
+        #expect(outcome.messages.contains("a file whose name begins with a dash is given as ./-dash.wav"))
+    }
+
     // MARK: Stopping
+
+    /// A pipe that nobody writes to: nothing is heard, and nothing replaces what was heard before.
+    @Test(.timeLimit(.minutes(1)), arguments: [SIGINT, SIGHUP])
+    func whatIsStoppedBeforeItsFirstWordsReplacesNothing(signal: Int32) async throws {
+        let directory = try TemporaryDirectory()
+        let old = try directory.write(Array("old".utf8), to: "old.txt")
+        let process = Program("transcribe", "--model", checkpoint, "-", "-o", old).process()
+        let input = Pipe()
+        process.standardInput = input
+        process.standardError = FileHandle.nullDevice
+        let ended = AsyncStream<Void> { continuation in process.terminationHandler = { _ in continuation.finish() } }
+        try process.run()
+        try await Task.sleep(for: .seconds(1.5))
+        kill(process.processIdentifier, signal)
+        for await _ in ended {}
+        #expect(process.terminationReason == .exit && process.terminationStatus == 75)
+        #expect(try String(contentsOfFile: old, encoding: .utf8) == "old")
+        withExtendedLifetime(input) {}
+    }
 
     /// A pipe that nobody writes to, as standard input and as a file.
     @Test(.timeLimit(.minutes(1)), arguments: [true, false])
@@ -325,8 +391,13 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
             "transcribe", "a.wav", "b.wav", "--format", "srt", status: 64,
             message: "--format srt of several files needs -o with a folder"),
         Mistake(
-            "transcribe", "a/x.wav", "b/x.wav", "-o", "out", status: 64,
-            message: "-o: the results of two files would both be out/x.wav.txt"),
+            "transcribe", "a.wav", "b.wav", "-o", "both.srt", status: 64,
+            message: "-o both.srt: the results of 2 recordings need a folder, such as both/"),
+        Mistake(
+            "transcribe", "a.wav", "-o", "", status: 64, message: "-o: expected a file or a folder, found an empty"),
+        Mistake(
+            "transcribe", "attachments/tone.wav", "-o", "/proc/none/x.txt", status: 73,
+            message: "/proc/none: cannot be created"),
         Mistake(
             "transcribe", "a.wav", "--format", "srt", "--then", "Why?", status: 64,
             message: "--then: its answer goes into txt or json"),

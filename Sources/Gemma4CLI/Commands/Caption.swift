@@ -73,7 +73,8 @@ struct Caption: AsyncParsableCommand {
         }
         let pipeline = try model.open(parallel: parallel.count)
         guard pipeline.model.configuration.visionConfig != nil else { throw ModelInputError(.noTower("image")) }
-        try await FileAnswers.each(inputs.map(\.name), parallel: parallel.count) { index, progress, turn in
+        try await FileAnswers.each(inputs.map(\.name), parallel: parallel.count, sharesOutput: !sidecar) {
+            index, progress, turn in
             var printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)
             printer.errors = printer.errors.inTurn(turn)
             printer.output = sidecar ? nil : (results?.sink ?? .standardOutput).inTurn(turn)
@@ -136,7 +137,7 @@ struct Caption: AsyncParsableCommand {
     }
 
     private func isDone(_ input: InputFile, _ done: Set<String>) -> Bool {
-        sidecar ? FileManager.default.fileExists(atPath: input.sidecar) : done.contains(input.canonicalPath)
+        sidecar ? FileIdentity(input.sidecar)?.isRegularFile == true : done.contains(input.canonicalPath)
     }
 
     private func checkSidecars(_ inputs: [InputFile]) throws {

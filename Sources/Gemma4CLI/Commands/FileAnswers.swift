@@ -5,11 +5,12 @@ import Gemma4Kit
 enum FileAnswers {
     /// - Parameters:
     ///   - parallel: files that are worked on at once. What they write comes in the order of the files.
+    ///   - sharesOutput: whether they write to one place, so that nothing more can be done where one cannot.
     ///   - work: writes to sinks in the turn that it is given.
-    /// - Throws: `ExitCode` of the first failure, after the last file; `CommandError` at once if results cannot be
+    /// - Throws: `ExitCode` of the first failure, after the last file; `CommandError` at once if a shared output cannot be
     ///   written.
     static func each(
-        _ files: [String], parallel: Int,
+        _ files: [String], parallel: Int, sharesOutput: Bool,
         _ work: @escaping @Sendable (_ index: Int, _ progress: ProgressLine, _ turn: Turn) async throws -> Void
     ) async throws {
         let turns = files.map { _ in Turn() }
@@ -33,7 +34,7 @@ enum FileAnswers {
             try turns.first?.begin()
             while let (index, error) = try await group.next() {
                 if index + max(1, parallel) < files.count { add(index + max(1, parallel)) }
-                if let error = error as? CommandError, error.isAboutOutput { throw error }
+                if sharesOutput, let error = error as? CommandError, error.isAboutOutput { throw error }
                 ended[index] = .some(error)
                 while let error = ended.removeValue(forKey: current) {
                     if let error {

@@ -24,6 +24,7 @@ struct Gemma4Command: AsyncParsableCommand {
         takeSignals()
         LoggingSystem.bootstrap { _ in StandardErrorLog() }
         do {
+            try refuseFilesThatLookLikeOptions()
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()
@@ -32,6 +33,15 @@ struct Gemma4Command: AsyncParsableCommand {
             }
         } catch {
             end(error)
+        }
+    }
+
+    /// A recording named `-dash.wav`, as `*.wav` may give, would be read as the options d, a, s and h, and show the help.
+    private static func refuseFilesThatLookLikeOptions() throws {
+        for argument in CommandLine.arguments.dropFirst().prefix(while: { $0 != "--" })
+        where argument.hasPrefix("-") && !argument.hasPrefix("--") && argument.count > 2 {
+            guard FileManager.default.fileExists(atPath: argument) else { continue }
+            throw ValidationError("\(argument): a file whose name begins with a dash is given as ./\(argument)")
         }
     }
 

@@ -15,7 +15,9 @@ struct Transcription {
     func run() async throws {
         guard pipeline.model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
         let wasStopped = Mutex(false)
-        try await FileAnswers.each(inputs.map(\.name), parallel: options.parallelPieces) { index, progress, turn in
+        try await FileAnswers.each(
+            inputs.map(\.name), parallel: options.parallelPieces, sharesOutput: results.toStandardOutput
+        ) { index, progress, turn in
             let errors = ByteSink.standardError.inTurn(turn)
             guard options.stop?.isSet != true else { return errors.report("\(inputs[index].name): not begun") }
             if try await transcribe(inputs[index], progress, .standardOutput.inTurn(turn), errors) {
@@ -39,7 +41,7 @@ struct Transcription {
             try await listen(input, printer, progress, output, errors, &transcript)
         } catch {
             progress.end()
-            if transcript.report.read > 0 || !transcript.segments.isEmpty {
+            if !(error is CancellationError), transcript.report.read > 0 || !transcript.segments.isEmpty {
                 try write(transcript, input, nil, output)
                 Self.report(transcript.report, input.name, errors)
             }
@@ -47,7 +49,12 @@ struct Transcription {
         }
         progress.end()
         let answer = try await ask(about: transcript, input, printer, output, errors)
-        try write(transcript, input, answer, output)
+        // What was stopped before its first words does not replace an older result.
+        let path = results.path(input, results.formats[0], isAlone: inputs.count == 1)
+        let isKept = path.map { FileManager.default.fileExists(atPath: $0) } ?? false
+        if transcript.report.stoppedAt == nil || !transcript.segments.isEmpty || !isKept {
+            try write(transcript, input, answer, output)
+        }
         Self.report(transcript.report, input.name, errors)
         return transcript.report.stoppedAt != nil || options.stop?.isSet == true
     }
@@ -76,6 +83,8 @@ struct Transcription {
                 }
             }
         }
+        // A stream that is cancelled ends without an error, and what has come is no transcript.
+        try Task.checkCancellation()
     }
 
     /// Answers `--then`, on standard output if a text is written there.
@@ -108,7 +117,13 @@ struct Transcription {
             var text = TranscriptWriter.whole(transcript, format, context)
             if format == .txt, let answer { text += "\n\(answer)\n" }
             if let path = results.path(input, format, isAlone: inputs.count == 1) {
-                try OutputFile(path).replaceInFolders(with: Array(text.utf8))
+                do {
+                    try OutputFile(path).replaceInFolders(with: Array(text.utf8))
+                } catch {
+                    // It may have taken hours.
+                    try output.write(text)
+                    throw error
+                }
             } else if !format.isStreamable {
                 try output.write(text)
             }

@@ -17,8 +17,10 @@ struct InputFile {
     var isStandardInput: Bool { path == StandardInput.argument }
 
     static let recordings: Set<String> = [
-        "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf", "w64", "rf64", "m4a", "mp4", "mov",
-        "mkv", "webm", "aac", "ac3", "amr", "ape", "asf", "avi", "flv", "m4b", "m4v", "mka", "mp2", "mpga", "mpg", "mpeg",
+        "wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc", "au", "caf", "w64", "rf64", "m4a", "mp4",
+        "mov",
+        "mkv", "webm", "aac", "ac3", "amr", "ape", "asf", "avi", "flv", "m4b", "m4v", "mka", "mp2", "mpga", "mpg",
+        "mpeg",
         "ogv", "ra", "spx", "tta", "ts", "mts", "m2ts", "wma", "wmv", "wv", "3gp", "3g2",
     ]
     static let films: Set<String> = ["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg"]
@@ -75,7 +77,8 @@ struct InputFile {
             files += listing.files.map { InputFile(place.appending($0), outputName: $0.text) }
             if let leftOut { ByteSink.standardError.report("\(place.text): \(leftOut)") }
         }
-        return withDistinctNames(files)
+        var known: Set<String> = []
+        return withDistinctNames(files.filter { $0.isStandardInput || known.insert($0.canonicalPath).inserted })
     }
 
     /// "5 files left out: 3 .webp, 2 .heic"; nil for none.
@@ -86,20 +89,32 @@ struct InputFile {
         return "\(count) \(count == 1 ? "file" : "files") left out: \(kinds.joined(separator: ", "))"
     }
 
-    /// Files whose results would have one name keep their extension in it: `x.mp3.txt` and `x.wav.txt`.
+    /// Files whose results would have one name keep their extension in it, `x.mp3.txt` and `x.wav.txt`; where that is the
+    /// same, too, their folders, as far as these differ: `a/x.txt` and `b/x.txt`.
     private static func withDistinctNames(_ files: [InputFile]) -> [InputFile] {
         // As on file systems that do not tell uppercase from lowercase.
         let names = Dictionary(grouping: files) { $0.outputName.lowercased() }
         let sidecars = Dictionary(grouping: files) { $0.sidecar.lowercased() }
-        return files.map { file in
+        var named = files.map { file in
             var named = file
             let fileExtension = URL(filePath: file.path).pathExtension
-            if !fileExtension.isEmpty, names[file.outputName.lowercased()]!.count > 1 {
-                named.outputName += ".\(fileExtension)"
-            }
+            let alike = names[file.outputName.lowercased()]!.map { URL(filePath: $0.path).pathExtension.lowercased() }
+            if !fileExtension.isEmpty, Set(alike).count > 1 { named.outputName += ".\(fileExtension)" }
             if sidecars[file.sidecar.lowercased()]!.count > 1 { named.sidecar = "\(file.path).txt" }
             return named
         }
+        for alike in Dictionary(grouping: named.indices, by: { named[$0].outputName.lowercased() }).values
+        where alike.count > 1 {
+            let folders = alike.map {
+                URL(filePath: files[$0].canonicalPath).deletingLastPathComponent().pathComponents
+            }
+            let shared = (0..<folders.map(\.count).min()!).prefix { place in Set(folders.map { $0[place] }).count == 1 }
+            for (index, folder) in zip(alike, folders) {
+                let distinct = folder.dropFirst(shared.count).joined(separator: "/")
+                if !distinct.isEmpty { named[index].outputName = "\(distinct)/\(named[index].outputName)" }
+            }
+        }
+        return named
     }
 
     static func withoutExtension(_ name: String) -> String {

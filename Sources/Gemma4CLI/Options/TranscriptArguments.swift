@@ -32,27 +32,43 @@ struct TranscriptArguments: ParsableArguments {
 
     var formats: [TranscriptFormat] {
         var formats: [TranscriptFormat] = []
-        for format in format.isEmpty ? [.txt] : format where !formats.contains(format) { formats.append(format) }
+        for format in format.isEmpty ? [named ?? .txt] : format where !formats.contains(format) {
+            formats.append(format)
+        }
         return formats
+    }
+
+    /// What the ending of the output's name says.
+    private var named: TranscriptFormat? {
+        file.flatMap { TranscriptFormat(rawValue: URL(filePath: $0).pathExtension.lowercased()) }
     }
 
     /// Nil where results go to standard output.
     private var file: String? { output == StandardInput.argument ? nil : output }
 
+    var toStandardOutput: Bool { file == nil }
+
     /// Checks that the results of so many files have a place.
     ///
     /// - Throws: `ValidationError`; `CommandError` where they would be written over what is read, or over a medium.
     func check(_ inputs: [InputFile]) throws {
+        if file?.isEmpty == true { throw ValidationError("-o: expected a file or a folder, found an empty name") }
         if then != nil, !formats.contains(where: { $0 == .txt || $0 == .json }) {
             throw ValidationError("--then: its answer goes into txt or json: add --format txt")
         }
         guard file == nil else {
+            if let file, inputs.count > 1, named != nil, !file.hasSuffix("/"), FileIdentity(file)?.isFolder != true {
+                throw ValidationError(
+                    "-o \(file): the results of \(inputs.count) recordings need a folder, such as \(InputFile.withoutExtension(file))/"
+                )
+            }
             let files = inputs.flatMap { input in formats.map { path(input, $0, isAlone: inputs.count == 1) ?? "" } }
             let twice = Dictionary(grouping: files, by: \.self).first { $0.value.count > 1 }?.key
             if let twice {
                 throw ValidationError("-o: the results of two files would both be \(twice)")
             }
             try OutputFile.check(files, inputs: inputs.map(\.path))
+            for file in files { try OutputFile(file).probe() }
             return
         }
         if formats.count > 1 { throw ValidationError("several formats need -o, a folder or the name of a file") }

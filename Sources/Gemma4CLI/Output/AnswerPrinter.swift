@@ -47,6 +47,8 @@ struct AnswerPrinter {
             case .toolCall, .control: break
             }
         }
+        // A stream that is cancelled ends without an error, and what has come is no answer.
+        try Task.checkCancellation()
         progress.end()
         thoughts.end()
         switch format {

@@ -24,6 +24,10 @@ final class CaptionFile: @unchecked Sendable {
         guard descriptor >= 0 else {
             throw CommandError(.cannotCreate(reason: String(cString: strerror(errno))), path)
         }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            close(descriptor)
+            throw CommandError(.cannotCreate(reason: "another run is adding to it"), path)
+        }
         draft = nil
         sink = ByteSink(descriptor: descriptor, name: path)
         files = try Self.readLines(path, descriptor)

@@ -38,13 +38,25 @@ struct OutputFile {
 
     /// The same, in folders that are made where they are missing.
     func replaceInFolders(with bytes: [UInt8]) throws(CommandError) {
+        try makeFolders()
+        try replace(with: bytes)
+    }
+
+    /// Finds out before the work whether the file can be made; leaves nothing but its folders.
+    func probe() throws(CommandError) {
+        // A pipe's reader would take it for the end.
+        if let identity = FileIdentity(path), !identity.isRegularFile, !identity.isFolder { return }
+        try makeFolders()
+        _ = try Draft(path)
+    }
+
+    private func makeFolders() throws(CommandError) {
         let folder = URL(filePath: path).deletingLastPathComponent()
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         } catch {
             throw CommandError(.cannotCreate(reason: error.localizedDescription), folder.path)
         }
-        try replace(with: bytes)
     }
 
     /// The file that a chain of links ends in, which need not exist: renaming over a link would replace the link.
