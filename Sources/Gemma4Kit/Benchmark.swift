@@ -38,6 +38,7 @@ public struct Benchmark: Sendable {
         public var images: [Image] = []
         public var audio: Audio?
         public var parallel: [Parallel] = []
+        public var interruption: Interruption?
         public var transcriptions: [Transcription] = []
         public var peakResidentBytes = 0
         public var machineReadGigabytesPerSecond = 0.0
@@ -235,7 +236,7 @@ public struct Benchmark: Sendable {
 
     static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 
-    private static func picture(width: Int, height: Int) throws(MediaError) -> Pixels {
+    static func picture(width: Int, height: Int) throws(MediaError) -> Pixels {
         let rgb = (0..<width * height * 3).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 16) }
         return try Pixels(width: width, height: height, rgb: rgb)
     }

@@ -25,6 +25,13 @@ extension Benchmark {
         public var realTimeFactor: Double { seconds / recordingSeconds }
     }
 
+    /// How long a running answer waits for its tokens, while a picture and a long prompt come in.
+    public struct Interruption: Sendable, Codable {
+        public let softTokens, promptTokens: Int
+        /// Between two tokens, before the others come and while they do.
+        public let quietMedianSeconds, medianSeconds, longestSeconds: Double
+    }
+
     /// Tokens of the prompts before sequences decode together: few, so that all of them soon do.
     private static let parallelPromptTokens = 16
 
@@ -110,6 +117,49 @@ extension Benchmark {
             }
         }
         return Transcription(recordingSeconds: seconds, parallelPieces: parallelPieces, seconds: took.inSeconds)
+    }
+
+    /// Writes an answer, into which a picture of 560 soft tokens at most and a prompt of 4,096 tokens come, and times its
+    /// tokens until both have theirs.
+    ///
+    /// - Throws: `ModelInputError` if the model does not see, `EngineError`, `MediaError`.
+    public func interrupt(_ model: Gemma4Model) async throws -> Interruption {
+        guard let vision = model.configuration.visionConfig, let placeholder = model.configuration.imageTokenId else {
+            throw ModelInputError(.noTower("image"))
+        }
+        let engine = Engine(model, nil, .benchmark, limits: .init())
+        let picture = try Self.picture(width: 1280, height: 960)
+        let processor = try ImageProcessor(
+            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: 560)
+        let input = EncoderInput(try processor(width: picture.width, height: picture.height, rgb: picture.rgb))
+        let soft = [Int](repeating: placeholder, count: input.softTokenCount)
+        let prompt = randomTokens(4096, model, seed: 1)
+        let (quiet, limit) = (24, 4096)
+        let answer = engine.answer(Self.forced(randomTokens(limit, model))) { Prompt(tokens: randomTokens(16, model)) }
+        let (begun, begin) = AsyncStream<Void>.makeStream()
+        let writing = Task {
+            var gaps: [Double] = []
+            var last = ContinuousClock.now
+            for try await _ in answer {
+                gaps.append(last.duration(to: .now).inSeconds)
+                last = .now
+                if gaps.count == quiet + 1 { begin.finish() }
+            }
+            return gaps
+        }
+        for await _ in begun {}
+        async let seen = engine.answer(Self.forced(randomTokens(1, model))) {
+            Prompt(text: "", tokens: soft, media: [(soft.indices, input)], opensThought: false)
+        }.answer()
+        async let read = engine.answer(Self.forced(randomTokens(1, model))) { Prompt(tokens: prompt) }.answer()
+        _ = try await (seen, read)
+        writing.cancel()
+        let gaps = try await writing.value
+        let (before, meanwhile) = (gaps[1...quiet], gaps[(quiet + 1)...])
+        return Interruption(
+            softTokens: input.softTokenCount, promptTokens: prompt.count,
+            quietMedianSeconds: Self.middle(Array(before)),
+            medianSeconds: Self.middle(Array(meanwhile)), longestSeconds: meanwhile.max() ?? 0)
     }
 
     private static func forced(_ tokens: [Int]) -> GenerationOptions {

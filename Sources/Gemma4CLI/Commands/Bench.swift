@@ -121,6 +121,10 @@ struct Bench: AsyncParsableCommand {
             result.parallel = try await benchmark.decodeTogether(
                 loaded, counts: counts, prefillGigaflopsPerSecond: result.prefillGigaflopsPerSecond, report: report)
         }
+        if !counts.isEmpty, loaded.configuration.visionConfig != nil {
+            report("an answer into which a picture and a long prompt come")
+            result.interruption = try await benchmark.interrupt(loaded)
+        }
         if let transcribe {
             for pieces in [1, 8] {
                 report("\(transcribe) s transcribed, \(pieces) pieces at once")
@@ -257,6 +261,13 @@ struct Bench: AsyncParsableCommand {
                 "| \(parallel.sequences) answers at once | \(number(parallel.tokensPerSecond)) tokens/s, "
                     + "\(number(parallel.tokensPerSecondEach)) each | \(share(parallel.share, of: 1)) of "
                     + "\(number(parallel.limitTokensPerSecond)) tokens/s |")
+        }
+        if let gaps = result.interruption {
+            lines.append(
+                "| a picture of \(gaps.softTokens) soft tokens and a prompt of \(gaps.promptTokens) come in | "
+                    + "\(number(1000 * gaps.longestSeconds, 0)) ms between two tokens at most | "
+                    + "\(number(gaps.longestSeconds / gaps.medianSeconds)) × the median then, "
+                    + "\(number(gaps.longestSeconds / gaps.quietMedianSeconds)) × that before |")
         }
         for transcription in result.transcriptions {
             let pieces =
