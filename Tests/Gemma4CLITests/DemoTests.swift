@@ -128,12 +128,23 @@ import Testing
         #expect(Double(differing) <= 0.03 * Double(counted), "\(differing) of \(counted) words")
     }
 
+    private struct Cache: Decodable { let full: Int, type: String }
+
+    private func inspect(_ model: String) async throws -> Cache {
+        struct Inspection: Decodable { let kvBytesPerToken: Cache }
+        return try await Program("inspect", model, "--format", "json").run().decoded(as: Inspection.self)
+            .kvBytesPerToken
+    }
+
     @Test func quantNamesMistakes() async throws {
         let directory = try TemporaryDirectory()
         let file = "\(directory.path)/a.gguf"
         let outcome = try await Program("quantize", Self.folder.path, "-o", file).run()
         #expect(outcome.status == 0, "\(outcome.messages)")
         let onGGUF = try await Program("generate", "--model", file, "--quant", "q4_0", "a").run()
+        // Rounded products keep f16: half of what the directory's take.
+        let (rounded, stored) = (try await inspect(file), try await inspect(Self.folder.path))
+        #expect(rounded.type == "f16" && stored.type == "f32" && stored.full == 2 * rounded.full)
         #expect(onGGUF.status == 65 && onGGUF.messages.contains("to be rounded to q4_0, found q8_0"))
         let noCache = try await Program("generate", "--kv-cache", "q4_0", "a").run()
         #expect(noCache.status == 64 && noCache.messages.contains("--kv-cache"))

@@ -26,7 +26,7 @@ struct InspectionReport {
             (
                 "KV cache",
                 "\(Self.bytes(model.fullBytesPerToken)) per token, and \(Self.bytes(model.slidingBytesPerToken)) "
-                    + "for each of the last \(text.slidingWindow)"
+                    + "for each of the last \(text.slidingWindow), in \(model.keyValueType.argument)"
             ),
             ("vocabulary", vocabulary),
             ("chat format", chatFormat),
@@ -96,6 +96,7 @@ struct InspectionReport {
             "context": .integer(text.maxPositionEmbeddings),
             "kv_bytes_per_token": [
                 "full": .integer(model.fullBytesPerToken), "sliding": .integer(model.slidingBytesPerToken),
+                "type": .string(model.keyValueType.argument),
             ],
             "vocabulary": .integer(text.vocabSize),
             "tokenizer_vocabulary": model.tokenizer.map { .integer($0.vocabularySize) } ?? .null,

@@ -66,7 +66,13 @@ struct ModelSummary {
     var slidingLayers: Int { configuration.textConfig.layerPlans.count { $0.window != nil } }
     var fullLayers: Int { configuration.textConfig.layerPlans.count - slidingLayers }
 
-    /// Keys and values that one token adds on layers that keep all, in bytes of float32.
+    /// How keys and values are stored unless `--kv-cache` says otherwise: in f16 where products are rounded, too.
+    var keyValueType: ElementType {
+        let query = "model.language_model.layers.0.self_attn.q_proj.weight"
+        return checkpoint?.entries[query].map { $0.elementType.blockLength > 1 } == true ? .float16 : .float32
+    }
+
+    /// Bytes of keys and values that one token adds on layers that keep all.
     var fullBytesPerToken: Int { keyValueBytes { $0.window == nil } }
     /// The same on sliding layers, which keep the last `slidingWindow` only.
     var slidingBytesPerToken: Int { keyValueBytes { $0.window != nil } }
@@ -74,7 +80,7 @@ struct ModelSummary {
     private func keyValueBytes(_ isCounted: (LayerPlan) -> Bool) -> Int {
         configuration.textConfig.layerPlans.reduce(0) { sum, plan in
             guard plan.ownsKeyValues, isCounted(plan) else { return sum }
-            return sum + 2 * plan.numKeyValueHeads * plan.headDimension * ElementType.float32.byteCount(1)
+            return sum + 2 * plan.numKeyValueHeads * plan.headDimension * keyValueType.byteCount(1)
         }
     }
 }
