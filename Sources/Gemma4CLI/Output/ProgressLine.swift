@@ -1,3 +1,4 @@
+import Gemma4Kit
 import Synchronization
 
 /// A line on standard error that says how far the work is. Shown only to a person, on a terminal, until something else
@@ -13,7 +14,7 @@ final class ProgressLine: Sendable {
 
     /// - Parameter title: what is being read.
     init(_ title: String, _ turn: Turn? = nil) {
-        self.title = title
+        self.title = title.displayed
         self.turn = turn
         isOpen = Mutex(ByteSink.standardError.erasesLines)
     }

@@ -53,8 +53,9 @@ struct ByteSink: Sendable {
     func write(_ text: String) throws(CommandError) { try write(text.utf8) }
 
     /// A message in a line of its own, over what a progress line left there. Nobody is left to tell if it cannot be shown.
+    /// Whatever names are in it, a terminal obeys none of them.
     func report(_ message: String) {
-        try? write("\(erasesLines ? ProgressLine.eraseLine : "")gemma4: \(message)\n")
+        try? write("\(erasesLines ? ProgressLine.eraseLine : "")gemma4: \(message.displayedLines)\n")
     }
 }
 
