@@ -25,6 +25,7 @@ public final class FFmpegSound: SoundSource {
     private var isJudged = false
     /// Where the track ends by its header, in seconds; nil where that is a guess.
     private let announcedEnd: Double?
+    private let hasCoarseTimes: Bool
     private var damage: MediaError?
 
     public private(set) var notices: [MediaNotice] = []
@@ -63,10 +64,11 @@ public final class FFmpegSound: SoundSource {
         try SoundLimits.check(source, channels: channels, sampleRate: sampleRate)
         self.channels = channels
         announcedEnd = probe.announcedEnd(track)
+        hasCoarseTimes = probe.hasCoarseTimes
         stream = try ChannelStream(name, sampleRate: sampleRate, channels: channels, output: output)
         timeline = SoundTimeline(
             sampleRate: sampleRate, channels: channels,
-            tolerance: probe.hasCoarseTimes ? SoundTimeline.coarse : SoundTimeline.fine)
+            tolerance: hasCoarseTimes ? SoundTimeline.coarse : SoundTimeline.fine)
         run = try ffmpeg.start(
             ["-v", "error", "-nostdin"] + input.arguments + [
                 "-map", "0:\(track.index)", "-ac", "\(channels)", "-ar", "\(sampleRate)", "-c:a",
@@ -149,9 +151,12 @@ public final class FFmpegSound: SoundSource {
         let complaints = run.complaints
         notices += complaints.prefix(3).map { MediaNotice("ffmpeg: \($0)") }
         if complaints.count > 3 { notices.append(MediaNotice("ffmpeg: and \(complaints.count - 3) more complaints")) }
-        if complaints.contains(where: { $0.contains("rror while decoding") || $0.contains("rror submitting packet") }) {
-            lost = timeline.gaps.filter { $0.upperBound - $0.lowerBound < Self.longestHole }
-        }
+        let isBroken =
+            hasCoarseTimes && !complaints.isEmpty
+            || complaints.contains { $0.contains("rror while decoding") || $0.contains("rror submitting packet") }
+        // ASF has no pauses that are shorter than its packets may be: a packet is missing.
+        let longest = isBroken ? Self.longestHole : hasCoarseTimes ? SoundTimeline.coarse : 0
+        lost = timeline.gaps.filter { $0.upperBound - $0.lowerBound < longest }
         let end = timeline.seconds
         if let announcedEnd, announcedEnd - end > Self.shortestLoss { lost.append(end..<announcedEnd) }
         guard let last = lost.last, damage == nil else { return }
@@ -294,9 +299,14 @@ struct SoundTimeline {
     private(set) var gaps: [Range<Double>] = []
 
     /// What is nearer agrees, in seconds: timestamps are in milliseconds and often worse.
-    private let tolerance: Double
+    private var tolerance: Double
     static let fine = 0.04
+    /// Until the times have proved better.
     static let coarse = 3.0
+    private static let proved = 0.3
+    /// How many packets have followed that began where the one before ended, to a millisecond or two.
+    private var contiguous = 0
+    private static let enoughContiguous = 12
     /// A clock that goes back by more begins anew: another recording follows.
     private static let restart = 1.0
 
@@ -314,6 +324,16 @@ struct SoundTimeline {
         if let lastEnd, start < lastEnd - Self.restart {
             origin = seconds - packet.seconds
             start = seconds
+        }
+        if tolerance == Self.coarse, let lastEnd {
+            contiguous = abs(start - lastEnd) < 0.002 ? contiguous + 1 : 0
+            if contiguous == Self.enoughContiguous {
+                // What the clock says of the beginning is as coarse.
+                tolerance = Self.proved
+                origin += seconds - start
+                self.lastEnd = seconds
+                start = seconds
+            }
         }
         let hole = start - (lastEnd ?? 0)
         var late = seconds - start

@@ -102,9 +102,11 @@ final class JoinedSound: @unchecked Sendable {
         lose(frames: missing, atLeast: searchFrom == nil ? Self.shortestLoss : 0)
         lose(seconds: Double(framesOfPart) / Double(sampleRate) * part.missingShare)
         if let end = part.end { ticks = end.ticks }
+        var lostBefore = 0.0
         while next < layout.parts.count {
             part = layout.parts[next]
             next += 1
+            lostBefore += part.lostBefore
             // One that does not open was lost with its headers.
             guard let opened = try? Self.open(source, part) else {
                 failure =
@@ -116,7 +118,7 @@ final class JoinedSound: @unchecked Sendable {
             }
             decoder = opened
             framesOfPart = 0
-            lose(seconds: part.lostBefore)
+            lose(seconds: lostBefore)
             if let end = part.end, end.isRest {
                 let frames = decoder.announcedFrames * end.rate / decoder.sampleRate
                 lose(seconds: Double(end.ticks - frames - ticks) / Double(end.rate))
@@ -124,7 +126,7 @@ final class JoinedSound: @unchecked Sendable {
             return
         }
         isFinished = true
-        lose(seconds: layout.lostAtEnd)
+        lose(seconds: lostBefore + layout.lostAtEnd)
         silence = 0
         judge()
     }

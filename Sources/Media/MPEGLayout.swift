@@ -10,7 +10,11 @@ struct MPEGFrameHeader: Equatable {
     let length: Int
     /// In the frame, of each channel.
     let samples: Int
-    /// Before the place where encoders leave how long the recording is.
+    fileprivate let layer: Int
+    fileprivate let isMPEG1: Bool
+    /// Two bytes behind the header.
+    fileprivate let hasChecksum: Bool
+    /// Of layer III, in bytes. Encoders leave behind it how long the recording is.
     fileprivate let sideInformation: Int
 
     /// Nil for other bytes, and for the free format, whose frames do not say how long they are.
@@ -20,6 +24,7 @@ struct MPEGFrameHeader: Equatable {
         guard b0 == 0xFF, b1 >= 0xE0, version != 1, layer < 4, (1..<15).contains(bitrate), rate < 3, b3 & 3 != 2
         else { return nil }
         let isFirst = version == 3
+        (self.layer, isMPEG1, hasChecksum) = (layer, isFirst, b1 & 1 == 0)
         sampleRate = [44_100, 48_000, 32_000][rate] / (isFirst ? 1 : version == 2 ? 2 : 4)
         channels = b3 >> 6 == 3 ? 1 : 2
         let kilobits = (isFirst ? Self.bitrates[layer - 1] : Self.bitrates[layer == 1 ? 3 : 4])[bitrate - 1]
@@ -75,8 +80,10 @@ private struct MPEGScan {
         /// What the encoder wrote into the first frame; nil if it wrote nothing.
         let announced: Int?
         var frames = 0
-        /// Runs of frames, and how many bytes of something else stand before each.
-        var runs: [(range: Range<Int>, stray: Int)]
+        /// Runs of frames, and what stands before each: bytes of something else, and frames that cannot be decoded.
+        var runs: [(range: Range<Int>, stray: Int, broken: Int)]
+        /// Frames behind the last run that cannot be decoded.
+        var broken = 0
     }
 
     /// Tags and padding before the first frame, at most.
@@ -130,9 +137,16 @@ private struct MPEGScan {
                 let follows = recordings.last.map { header.continues($0.header) } ?? false
                 if isNew || announced != nil || !follows {
                     recordings.append(
-                        Recording(header: header, announced: announced, runs: [(place..<place, 0)]))
+                        Recording(header: header, announced: announced, runs: [(place..<place, 0, 0)]))
+                } else if !isPossible(place, frames: stray == nil ? 0 : Self.framesBehindDamage) {
+                    recordings[recordings.count - 1].broken += 1
+                    stray = stray ?? 0
+                    place += header.length
+                    continue
                 } else if let stray {
-                    recordings[recordings.count - 1].runs.append((place..<place, stray))
+                    let broken = recordings[recordings.count - 1].broken
+                    recordings[recordings.count - 1].broken = 0
+                    recordings[recordings.count - 1].runs.append((place..<place, stray, broken))
                 }
                 // The frame that has the announcement has no sound.
                 if announced == nil { recordings[recordings.count - 1].frames += 1 }
@@ -171,6 +185,54 @@ private struct MPEGScan {
             next += header.length
         }
         return true
+    }
+
+    /// Random bytes pass for a frame of one channel in one of three cases: so many must follow where damage ends.
+    private static let framesBehindDamage = 8
+
+    /// Whether the frame at `place` can be decoded, and so many of its kind follow it that can be.
+    private func isPossible(_ place: Int, frames: Int) -> Bool {
+        guard let first = header(at: place) else { return false }
+        var next = place
+        for _ in 0...frames {
+            guard let header = header(at: next), header.continues(first), next + header.length <= bytes.count else {
+                return false
+            }
+            guard hasPossibleSideInformation(header, at: next) else { return false }
+            next += header.length
+        }
+        return true
+    }
+
+    /// Whether what a frame of layer III says of its contents can be true. Frames of the other layers say nothing that is
+    /// checked.
+    ///
+    /// Source: ISO/IEC 11172-3, 2.4.1.7 and 2.4.2.7, and 13818-3, 2.4.1.7.
+    private func hasPossibleSideInformation(_ header: MPEGFrameHeader, at place: Int) -> Bool {
+        guard header.layer == 3 else { return true }
+        let start = place + 4 + (header.hasChecksum ? 2 : 0)
+        let end = place + header.length
+        guard start + header.sideInformation <= end else { return false }
+        var bit = 8 * start
+        func number(_ count: Int) -> Int {
+            defer { bit += count }
+            return (bit..<bit + count).reduce(0) { $0 << 1 | Int(bytes[$1 / 8] >> (7 - $1 % 8) & 1) }
+        }
+        let (isMPEG1, channels) = (header.isMPEG1, header.channels)
+        let mainDataBegin = number(isMPEG1 ? 9 : 8)
+        // private_bits, scfsi
+        bit += isMPEG1 ? (channels == 1 ? 5 + 4 : 3 + 8) : channels
+        var mainDataBits = 0
+        for _ in 0..<(isMPEG1 ? 2 : 1) * channels {
+            mainDataBits += number(12)  // part2_3_length
+            guard number(9) <= 288 else { return false }  // big_values: pairs of 576 lines
+            bit += 8 + (isMPEG1 ? 4 : 9)  // global_gain, scalefac_compress
+            let switchesWindow = number(1) == 1
+            if switchesWindow, number(2) == 0 { return false }  // block_type: 0 is reserved here
+            bit += switchesWindow ? 20 : 22
+            bit += isMPEG1 ? 3 : 2  // preflag, scalefac_scale, count1table_select
+        }
+        return mainDataBits <= 8 * (mainDataBegin + end - start - header.sideInformation)
     }
 
     /// Of an ID3, APE or Lyrics tag.
@@ -226,35 +288,37 @@ private struct MPEGScan {
             let frame = Double(recording.header.samples) / Double(recording.header.sampleRate)
             let (gaps, rest) = missingFrames(recording)
             for (run, gap) in zip(recording.runs, [0] + gaps) {
-                lost += Double(gap) * frame
+                lost += Double(gap + run.broken) * frame
                 layout.parts.append(
                     .init(
                         decoder: .libmpg123, bytes: bytes(run.range), lostBefore: lost,
                         channels: recording.header.channels))
                 lost = 0
             }
-            lost = Double(rest) * frame
+            lost = Double(rest + recording.broken) * frame
         }
         layout.lostAtEnd = lost
         return layout
     }
 
-    /// How many frames are missing in each gap between runs, and behind the last run.
+    /// How many frames are missing in each gap between runs, and behind the last run, beside those that are there and
+    /// broken.
     ///
     /// What stands in a gap has taken the place of frames, as many as fit, unless the announcement says fewer: it may have
     /// been put between them. One is broken in any case.
     private static func missingFrames(_ recording: Recording) -> (gaps: [Int], rest: Int) {
         let stray = recording.runs.dropFirst().map(\.stray)
         let length = max(1, recording.runs.reduce(0) { $0 + $1.range.count } / max(1, recording.frames))
-        let guesses = stray.map { max(1, $0 / length) }
+        let guesses = stray.map { $0 == 0 ? 0 : max(1, $0 / length) }
         let guessed = guesses.reduce(0, +)
         // Some encoders count the frame of the announcement, or pad: what is near is all there.
         guard let announced = recording.announced, announced > 0 else { return (guesses, 0) }
-        let missing = announced - recording.frames
-        guard guessed > 0 else { return ([], missing > 2 ? missing : 0) }
+        let broken = recording.runs.reduce(recording.broken) { $0 + $1.broken }
+        let missing = announced - recording.frames - broken
+        guard guessed > 0 else { return (guesses, missing > 2 ? missing : 0) }
         // Where frames differ in length the guess is coarse.
         guard missing <= 2 * guessed + 2 else { return (guesses, missing - guessed) }
         let total = stray.reduce(0, +)
-        return (stray.map { max(1, (missing * $0 + total / 2) / max(1, total)) }, 0)
+        return (stray.map { $0 == 0 ? 0 : max(1, (missing * $0 + total / 2) / max(1, total)) }, 0)
     }
 }

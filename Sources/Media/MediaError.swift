@@ -20,7 +20,7 @@ public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
     }
 
     public let code: Code
-    /// The path, or the name the caller gave to the bytes.
+    /// The path, or the name the caller gave to the bytes. `description` shows it without control characters.
     public let source: String
     public let expected: String
     public let found: String
@@ -34,5 +34,5 @@ public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
         self.remedy = remedy
     }
 
-    public var description: String { "\(source): expected \(expected), found \(found); \(remedy)." }
+    public var description: String { "\(source.displayed): expected \(expected), found \(found); \(remedy)." }
 }

@@ -96,6 +96,23 @@ private func caption(_ arguments: String..., in directory: TemporaryDirectory) a
         #expect(try files(text) == [#"b\xF6se.png"#])
     }
 
+    /// A terminal obeys control characters: it is shown none. The file is opened by its name, and JSON holds it.
+    @Test(arguments: ["a\u{1B}[2J\u{7}.png", "a\nb\u{7F}.png", "a\u{9B}2J.png"])
+    func controlCharactersOfNamesAreNotShown(name: String) async throws {
+        let directory = try folder(name)
+        let found = try await caption(name, "--format", "json", in: directory)
+        #expect(found.status == 0, "\(found.messages)")
+        #expect(try files(found.text) == [name])
+        try Data("no picture".utf8).write(to: URL(filePath: "\(directory.path)/\(name)"))
+        for spelling in [name, "none\(name)"] {
+            let outcome = try await caption(spelling, in: directory)
+            #expect([65, 66].contains(outcome.status) && outcome.messages.hasPrefix("gemma4: "))
+            #expect(outcome.messages.contains(#"\x"#) && outcome.messages.contains(".png: expected"))
+            let shown = outcome.messages.dropLast().unicodeScalars
+            #expect(!shown.contains { $0.properties.generalCategory == .control }, "\(outcome.messages)")
+        }
+    }
+
     /// However a picture's path is spelled, it is the one that was described.
     @Test(arguments: ["in", "./in", "in/", "in/../in", "link", "\u{0}/in"])
     func aFileIsKnownHoweverItIsSpelled(spelling: String) async throws {

@@ -1,7 +1,8 @@
 import Foundation
-import Media
 import TestSupport
 import Testing
+
+@testable import Media
 
 /// What a reader gives of a file: its samples, what it knows to be lost, and how it ends.
 private struct Reading {
@@ -35,6 +36,15 @@ private func agreement(_ a: [Float], _ b: [Float], last seconds: Double) -> Doub
         zip(x, y).reduce(0) { $0 + Double($1.0) * Double($1.1) }
     }
     return dot(a, b) / max(1e-12, (dot(a, a) * dot(b, b)).squareRoot())
+}
+
+/// The same, the better of 0.1 s earlier to 0.1 s later: behind damage an encoder's delay of 0.07 s is not told.
+private func agreementAtEnd(_ damaged: [Float], _ whole: [Float]) -> Double {
+    let count = min(damaged.count, whole.count)
+    let (end, same) = (Array(damaged.prefix(count)), Array(whole.prefix(count)))
+    return (-1_600...1_600).map { shift in
+        agreement(Array(end.dropLast(max(0, shift))), Array(same.dropLast(max(0, -shift))), last: 0.2)
+    }.max() ?? 0
 }
 
 private let stray = Data((0..<3_000).map { UInt8(truncatingIfNeeded: $0 * 37) })
@@ -186,17 +196,49 @@ extension Data {
         // An encoder's delay is not told behind damage.
         #expect(abs(damaged.seconds - 8) < 0.1)
         #expect(damaged.samples.prefix(32_000).elementsEqual(whole.samples.prefix(32_000)))
-        let late = damaged.samples.count - whole.samples.count
-        let end = late > 0 ? Array(damaged.samples.dropLast(late)) : damaged.samples
-        let same = late < 0 ? Array(whole.samples.dropLast(-late)) : whole.samples
-        // Behind damage an encoder's delay is not told: 0.07 s.
-        let best =
-            (-1_600...1_600).map { shift in
-                agreement(
-                    Array(end.dropLast(max(0, shift))), Array(same.dropLast(max(0, -shift))), last: 0.2)
-            }.max() ?? 0
+        let best = agreementAtEnd(damaged.samples, whole.samples)
         #expect(best > 0.99, "\(best)")
         if format == .flac { #expect(damaged.samples.suffix(16_000).elementsEqual(whole.samples.suffix(16_000))) }
+    }
+
+    /// Frames of MP3 whose headers are whole and whose bodies are not: lost where they stand. What follows is at its time.
+    @Test(arguments: [(channels: 1, rate: 16_000), (channels: 2, rate: 44_100)], [1.0 / 3, 2.0 / 3])
+    func framesWithoutABodyAreLost(encoding: (channels: Int, rate: Int), from share: Double) throws {
+        let sound = sentence(12).flatMap { [Float](repeating: $0, count: encoding.channels) }
+        let file = try EncodedSound.mp3.file(sound, channels: encoding.channels, rate: encoding.rate)
+        let whole = Reading(file)
+        #expect(whole.error == nil && whole.lost.isEmpty)
+        var frames: [Range<Int>] = []
+        var place = 0
+        while place + 4 <= file.count {
+            guard let header = MPEGFrameHeader(file[place], file[place + 1], file[place + 2], file[place + 3]) else {
+                place += 1
+                continue
+            }
+            frames.append(place..<place + header.length)
+            place += header.length
+        }
+        var bytes = file
+        var random: UInt64 = 1
+        for frame in frames[Int(Double(frames.count) * share)...].prefix(frames.count / 3) {
+            for place in frame.dropFirst(4) where place < bytes.count {
+                random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                bytes[place] = UInt8(truncatingIfNeeded: random >> 56)
+            }
+        }
+        let damaged = Reading(bytes)
+        let start = whole.seconds * share
+        #expect(damaged.lost.count == 1 && damaged.lost.allSatisfy { abs($0.lowerBound - start) < 0.3 })
+        #expect(abs(damaged.lostSeconds - whole.seconds / 3) < 0.3, "\(damaged.lost) of \(whole.seconds)")
+        if share < 0.5 {
+            #expect(damaged.error?.code == .malformed && abs(damaged.seconds - whole.seconds) < 0.1)
+            let best = agreementAtEnd(damaged.samples, whole.samples)
+            #expect(best > 0.99, "\(best)")
+            let silence = damaged.samples[Int((start + 0.4) * 16_000)..<Int((start + whole.seconds / 3 - 0.1) * 16_000)]
+            #expect(silence.allSatisfy { abs($0) < 1e-3 })
+        } else {
+            #expect(damaged.error?.code == .truncated && abs(damaged.seconds - start) < 0.3)
+        }
     }
 
     /// A broken page, a page that is not there, and damage in several places.

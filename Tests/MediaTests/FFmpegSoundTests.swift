@@ -70,6 +70,17 @@ private func onset(_ samples: [Float]) -> Double {
         #expect(timeline.gaps.count == 1)
     }
 
+    /// Times of WMA that have proved contiguous, late as they may be as a whole, show where a second is missing.
+    @Test func coarseTimesThatAdjoinAreBelieved() {
+        var timeline = SoundTimeline(sampleRate: 1_000, channels: 1, tolerance: SoundTimeline.coarse)
+        for time in Array(0..<20) + Array(30..<40) {
+            timeline.place(
+                .init(seconds: 1.95 + Double(time) / 10, samples: [Float](repeating: 1, count: 100)))
+        }
+        #expect(timeline.gaps.count == 1 && abs(timeline.seconds - 4) < 0.01)
+        #expect(timeline.gaps.allSatisfy { abs($0.lowerBound - 2) < 0.01 && abs($0.upperBound - 3) < 0.01 })
+    }
+
     /// A clock that runs by half a percent apart from the samples, an hour long.
     @Test(arguments: [0.995, 1.005])
     func driftIsFollowed(rate: Double) {
@@ -163,6 +174,21 @@ private func onset(_ samples: [Float]) -> Double {
         #expect(gap.error == nil && abs(Double(gap.channels[0].count) / 16_000 - expected) < 0.15)
         let tail = gap.channels[0].suffix(24_000)
         #expect(zip(tail, spoken.suffix(24_000)).allSatisfy { abs($0 - $1) < 1e-4 })
+    }
+
+    /// WMA that was damaged in the middle: what follows is at its time.
+    @Test func whatFollowsDamagedWMAIsAtItsTime() throws {
+        let directory = try folder()
+        try directory.write(Sounds.wave(Sounds.speech(seconds: 4)), to: "four.wav")
+        do { try ffmpeg("-i", "@four.wav", "-c:a", "wmav2", "-b:a", "128k", "@a.wma", in: directory) } catch { return }
+        var bytes = try Data(contentsOf: URL(filePath: "\(directory.path)/a.wma"))
+        let whole = read(try SoundSources.open(bytes, name: "a", channels: .mix)).channels[0]
+        for place in bytes.count * 2 / 5..<bytes.count * 3 / 5 { bytes[place] = UInt8(truncatingIfNeeded: place &* 37) }
+        let source = try SoundSources.open(bytes, name: "a", channels: .mix)
+        let (channels, error) = read(source)
+        #expect(abs(channels[0].count - whole.count) < 1_600, "\(channels[0].count) of \(whole.count)")
+        #expect(error?.code == .malformed && source.lost.count == 1)
+        #expect(source.lost.allSatisfy { $0.lowerBound > 1 && $0.upperBound < 3.5 }, "\(source.lost)")
     }
 
     @Test func whatIsCutIsSaid() throws {

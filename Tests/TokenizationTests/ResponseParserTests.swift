@@ -92,8 +92,15 @@ import Testing
         for between in ["", " ", ",", "\n"] {
             #expect(try parse("<|tool_call>call:a{x:1}\(between)call:b{y:2}<tool_call|>").toolCalls == calls)
         }
-        // Of two the whole one counts.
-        #expect(try parse("<|tool_call>call:a{x:1}call:b{y:2").toolCalls == [calls[0]])
+        // Of two the whole one counts, and the other is reported, wherever it is cut.
+        for cut in ["call:b{y:2", #"call:b{y:<|"|>/srv"#, #"call:b{y:<|"|>/srv<|"|>"#, "call:b", "ca"] {
+            for between in ["", " ", ",", "\n"] {
+                #expect(
+                    try parse("<|tool_call>call:a{x:1}\(between)\(cut)")
+                        == Response(content: "", reasoning: nil, toolCalls: [calls[0]], cutToolCall: cut))
+            }
+        }
+        #expect(try parse("<|tool_call>call:a{x:1}call:b{y:2}<eos>").cutToolCall == nil)
     }
 
     /// Half a call is none, wherever it is cut: what would it remove?

@@ -22,7 +22,7 @@ struct SystemPath: Hashable {
 
     var isText: Bool { String(validating: bytes, as: UTF8.self) != nil }
 
-    /// With `\xE4` for each byte that is not UTF-8.
+    /// With `\xE4` for each byte that is not UTF-8. A terminal is shown `text.displayed`.
     var text: String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         var text = ""

@@ -33,26 +33,27 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
     init(_ code: Code, _ file: String) { (self.code, self.file) = (code, file) }
 
     var description: String {
-        switch code {
-        case .modelNotGiven: "no model: give \(file), or set \(ModelPath.variable). \(ModelPath.howToGetOne)"
-        case .noModelFile: "\(file): expected a directory or a .gguf file, found another file"
-        case .noModel(nil): "\(file): no such directory or file. \(ModelPath.howToGetOne)"
+        let name = file.displayed
+        return switch code {
+        case .modelNotGiven: "no model: give \(name), or set \(ModelPath.variable). \(ModelPath.howToGetOne)"
+        case .noModelFile: "\(name): expected a directory or a .gguf file, found another file"
+        case .noModel(nil): "\(name): no such directory or file. \(ModelPath.howToGetOne)"
         case .noModel(let cache?):
-            "\(file): no such directory or file, nor a repository in \(cache). Get it with: hf download \(file)"
-        case .unreadable(let reason): "\(file): cannot be read: \(reason)"
+            "\(name): no such directory or file, nor a repository in \(cache). Get it with: hf download \(name)"
+        case .unreadable(let reason): "\(name): cannot be read: \(reason)"
         case .emptyFolder(let extensions, let leftOut):
-            "\(file): expected a folder with files to read, found none that ends in .\(extensions.joined(separator: ", ."))"
-                + (leftOut.map { "; \($0)" } ?? "")
-        case .notUTF8: "\(file): expected text in UTF-8, found other bytes"
-        case .invalidMessages(let error): "\(file), \(error)"
+            "\(name): expected a folder with files to read, found none that ends in .\(extensions.joined(separator: ", ."))"
+                + (leftOut.map { "; \($0.displayed)" } ?? "")
+        case .notUTF8: "\(name): expected text in UTF-8, found other bytes"
+        case .invalidMessages(let error): "\(name), \(error)"
         case .overwritesInput(let input):
-            "\(file): would be written over, but it is \(input == file ? "read" : "the input \(input)"); give -o another name"
+            "\(name): would be written over, but it is \(input == file ? "read" : "the input \(input.displayed)"); give -o another name"
         case .overwritesMedium(let format):
-            "\(file): would be written over, but it holds \(format), no results; give -o another name, or remove the file"
+            "\(name): would be written over, but it holds \(format), no results; give -o another name, or remove the file"
         case .notResults:
-            "\(file): expected lines that caption wrote before, found something else; give -o another name"
-        case .cannotCreate(let reason): "\(file): cannot be created: \(reason)"
-        case .cannotWrite(let reason): "\(file): cannot be written: \(reason)"
+            "\(name): expected lines that caption wrote before, found something else; give -o another name"
+        case .cannotCreate(let reason): "\(name): cannot be created: \(reason)"
+        case .cannotWrite(let reason): "\(name): cannot be written: \(reason)"
         }
     }
 

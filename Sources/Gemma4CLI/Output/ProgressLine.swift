@@ -1,3 +1,4 @@
+import Gemma4Kit
 import Synchronization
 
 /// A line on standard error that says how far the work is. Shown only to a person, on a terminal, until something else
@@ -13,9 +14,9 @@ final class ProgressLine: Sendable {
 
     /// - Parameter title: what is being read.
     init(_ title: String, _ turn: Turn? = nil) {
-        self.title = title
+        self.title = title.displayed
         self.turn = turn
-        isOpen = Mutex(ByteSink.standardError.isTerminal)
+        isOpen = Mutex(ByteSink.standardError.erasesLines)
     }
 
     /// The same for one of several files.
@@ -66,7 +67,28 @@ final class ProgressLine: Sendable {
 
     private func show(_ state: String) {
         isOpen.withLock { isOpen in
-            if isOpen, isItsTurn { try? ByteSink.standardError.write("\(Self.eraseLine)\(title) \(state)") }
+            guard isOpen, isItsTurn else { return }
+            let line = Self.line(title, state, columns: ByteSink.standardError.columns)
+            try? ByteSink.standardError.write("\(Self.eraseLine)\(line)")
         }
     }
+
+    /// What fits into a line of the terminal, since one that goes on in the next is not erased: the end of the title, which
+    /// names the file, and the state. The last column stays free; terminals differ in what follows it.
+    private static func line(_ title: String, _ state: String, columns: Int) -> String {
+        let free = columns - 1 - state.count - 1
+        if title.reduce(0, { $0 + width($1) }) <= free { return "\(title) \(state)" }
+        guard free > 1 else { return String(state.prefix(columns - 1)) }
+        var (end, rest) = (title.endIndex, free - 1)
+        while end > title.startIndex {
+            let before = title.index(before: end)
+            rest -= width(title[before])
+            if rest < 0 { break }
+            end = before
+        }
+        return "…\(title[end...]) \(state)"
+    }
+
+    /// In columns, at most: Chinese characters and signs like emoji take two.
+    private static func width(_ character: Character) -> Int { character.unicodeScalars.first! < "\u{1100}" ? 1 : 2 }
 }

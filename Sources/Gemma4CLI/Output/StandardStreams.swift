@@ -22,6 +22,15 @@ struct ByteSink: Sendable {
 
     var isTerminal: Bool { isatty(descriptor) == 1 }
 
+    /// Whether it is a terminal that can erase a line.
+    var erasesLines: Bool { isTerminal && ProcessInfo.processInfo.environment["TERM"] != "dumb" }
+
+    /// How many columns the terminal has; 80 if it does not say.
+    var columns: Int {
+        var size = winsize()
+        return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+    }
+
     /// - Throws: `CommandError` with the system's reason.
     func write(_ bytes: some Collection<UInt8>) throws(CommandError) {
         let bytes = Array(bytes)
@@ -44,7 +53,10 @@ struct ByteSink: Sendable {
     func write(_ text: String) throws(CommandError) { try write(text.utf8) }
 
     /// A message in a line of its own, over what a progress line left there. Nobody is left to tell if it cannot be shown.
-    func report(_ message: String) { try? write("\(isTerminal ? ProgressLine.eraseLine : "")gemma4: \(message)\n") }
+    /// Whatever names are in it, a terminal obeys none of them.
+    func report(_ message: String) {
+        try? write("\(erasesLines ? ProgressLine.eraseLine : "")gemma4: \(message.displayedLines)\n")
+    }
 }
 
 /// The order of what several files, worked on at once, have to say: what one writes before its turn comes is held back.

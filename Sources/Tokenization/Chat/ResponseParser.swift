@@ -108,9 +108,13 @@ public struct ResponseParser: Sendable {
                 if thought.last == "\n" { thought.removeLast() }
                 if !thought.isEmpty { thoughts.append(thought) }
             case .call:
-                let found = self.calls(section)
+                let (found, cut) = self.calls(section)
                 calls += found
-                if found.isEmpty, !section.ids.isEmpty { cutCall = tokenizer.decode(section.ids, skipSpecial: false) }
+                if let cut {
+                    cutCall = cut
+                } else if found.isEmpty, !section.ids.isEmpty {
+                    cutCall = tokenizer.decode(section.ids, skipSpecial: false)
+                }
             case .header, .ended: break
             }
         }
@@ -142,12 +146,12 @@ public struct ResponseParser: Sendable {
 
     private func text(_ section: Section) -> String { section.prefix + tokenizer.decode(section.ids) }
 
-    private func calls(_ section: Section) -> [ChatMessage.ToolCall] {
+    private func calls(_ section: Section) -> (calls: [ChatMessage.ToolCall], cut: String?) {
         var ids = section.ids
         // A string that was never closed swallowed the marker; if that came last, it ended the call.
         let isEnded = section.isEnded || ids.last == callEnd
         if !section.isEnded, isEnded { ids.removeLast() }
-        if ids.isEmpty, !isEnded { return [] }
+        if ids.isEmpty, !isEnded { return ([], nil) }
         let segments = ids.split(omittingEmptySubsequences: false) { $0 == quote }
         var parser = ToolCallParser(segments.map { tokenizer.decode(Array($0), skipSpecial: false) })
         return parser.calls(isCut: !isEnded)

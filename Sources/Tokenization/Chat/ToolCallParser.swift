@@ -25,16 +25,30 @@ struct ToolCallParser {
     ///
     /// - Parameter isCut: whether the block was not ended. Then the last call counts only if its braces are closed: half of
     ///   its arguments may be missing.
-    mutating func calls(isCut: Bool = false) -> [ChatMessage.ToolCall] {
+    /// - Returns: also the text behind the last closed call of a block that was not ended; nil if there is none.
+    mutating func calls(isCut: Bool = false) -> (calls: [ChatMessage.ToolCall], cut: String?) {
         var calls: [ChatMessage.ToolCall] = []
+        var start = place
         repeat {
             isClosed = false
             let call = call()
             if !call.name.isEmpty, !isCut || isClosed { calls.append(call) }
             skipSpace()
             if take(",") { skipSpace() }
+            if isClosed { start = place }
         } while isClosed && startsCall
-        return calls
+        return (calls, isCut && start < symbols.count ? text(from: start) : nil)
+    }
+
+    private func text(from start: Int) -> String {
+        var text = ""
+        for symbol in symbols[start...] {
+            switch symbol {
+            case .scalar(let scalar): text.unicodeScalars.append(scalar)
+            case .quote: text += "<|\"|>"
+            }
+        }
+        return text
     }
 
     /// Whether the last object was ended by its brace.
