@@ -113,6 +113,17 @@ private func caption(_ arguments: String..., in directory: TemporaryDirectory) a
         }
     }
 
+    /// A terminal would obey them; JSON has its own way to write them.
+    @Test func controlCharactersOfNamesAreShown() async throws {
+        let directory = try folder("in/a\u{1b}[31m.png", "in/b\nc.png")
+        let text = try await caption("in", in: directory)
+        #expect(
+            text.status == 0 && text.text.contains(#"in/a\x1B[31m.png: "#) && text.text.contains(#"in/b\x0Ac.png: "#))
+        #expect(!(text.text + text.messages).contains("\u{1b}"))
+        let json = try await caption("in", "--format", "json", in: directory)
+        #expect(try files(json.text) == ["in/a\u{1b}[31m.png", "in/b\nc.png"])
+    }
+
     /// However a picture's path is spelled, it is the one that was described.
     @Test(arguments: ["in", "./in", "in/", "in/../in", "link", "\u{0}/in"])
     func aFileIsKnownHoweverItIsSpelled(spelling: String) async throws {

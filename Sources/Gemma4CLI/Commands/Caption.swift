@@ -114,7 +114,7 @@ struct Caption: AsyncParsableCommand {
         if sidecar { try OutputFile(input.sidecar).replace(with: Array((answer.text + "\n").utf8)) }
         if let fit, format == .text {
             let tokens = "prompt \(answer.finish?.promptTokens.count ?? 0), answer \(answer.tokens.count) tokens"
-            printer.errors.report("\(input.name): \(fit); \(tokens)")
+            printer.errors.report("\(input.name.displayed): \(fit); \(tokens)")
         }
     }
 

@@ -40,7 +40,8 @@ enum FileAnswers {
                     if let error {
                         guard let status = ExitStatus(error) else { throw error }
                         let namesItsFile = error is MediaError || error is CommandError
-                        ByteSink.standardError.report(namesItsFile ? "\(error)" : "\(files[current]): \(error)")
+                        ByteSink.standardError.report(
+                            namesItsFile ? "\(error)" : "\(files[current].displayed): \(error)")
                         failure = failure ?? status
                     }
                     current += 1

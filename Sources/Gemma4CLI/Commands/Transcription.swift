@@ -19,7 +19,9 @@ struct Transcription {
             inputs.map(\.name), parallel: options.parallelPieces, sharesOutput: results.toStandardOutput
         ) { index, progress, turn in
             let errors = ByteSink.standardError.inTurn(turn)
-            guard options.stop?.isSet != true else { return errors.report("\(inputs[index].name): not begun") }
+            guard options.stop?.isSet != true else {
+                return errors.report("\(inputs[index].name.displayed): not begun")
+            }
             if try await transcribe(inputs[index], progress, .standardOutput.inTurn(turn), errors) {
                 wasStopped.withLock { $0 = true }
             }
@@ -43,7 +45,7 @@ struct Transcription {
             progress.end()
             if !(error is CancellationError), transcript.report.read > 0 || !transcript.segments.isEmpty {
                 try write(transcript, input, nil, output)
-                Self.report(transcript.report, input.name, errors)
+                Self.report(transcript.report, input.name.displayed, errors)
             }
             throw error
         }
@@ -55,7 +57,7 @@ struct Transcription {
         if transcript.report.stoppedAt == nil || !transcript.segments.isEmpty || !isKept {
             try write(transcript, input, answer, output)
         }
-        Self.report(transcript.report, input.name, errors)
+        Self.report(transcript.report, input.name.displayed, errors)
         return transcript.report.stoppedAt != nil || options.stop?.isSet == true
     }
 
@@ -63,7 +65,7 @@ struct Transcription {
         _ input: InputFile, _ printer: TranscriptFormat?, _ progress: ProgressLine, _ output: ByteSink,
         _ errors: ByteSink, _ transcript: inout Transcript
     ) async throws {
-        let label = inputs.count > 1 ? "\(input.name): " : ""
+        let label = inputs.count > 1 ? "\(input.name.displayed): " : ""
         var writer = TranscriptWriter(printer ?? .txt, results.layout)
         if let printer, printer.isStreamable { try output.write(writer.begin) }
         try await input.withOpenablePath { path in
@@ -73,7 +75,7 @@ struct Transcription {
                 case .progress(let second, let length): progress.show(second: second, of: length)
                 case .notice(let notice):
                     progress.erase()
-                    errors.report("\(notice.isWarning ? "warning: " : "")\(input.name): \(notice.text)")
+                    errors.report("\(notice.isWarning ? "warning: " : "")\(input.name.displayed): \(notice.text)")
                 case .segment(let segment):
                     guard let printer, printer.isStreamable else { continue }
                     let text = writer.write(segment)
@@ -94,7 +96,7 @@ struct Transcription {
     ) async throws -> String? {
         guard let prompt = results.then, options.stop?.isSet != true else { return nil }
         guard !transcript.text.isEmpty else {
-            errors.report("\(input.name): nothing was said, so there is nothing to ask about")
+            errors.report("\(input.name.displayed): nothing was said, so there is nothing to ask about")
             return nil
         }
         if printer == .txt { try output.write("\n") }

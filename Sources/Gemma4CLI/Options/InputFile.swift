@@ -75,7 +75,7 @@ struct InputFile {
                 throw CommandError(.emptyFolder(extensions.sorted(), leftOut: leftOut), place.text)
             }
             files += listing.files.map { InputFile(place.appending($0), outputName: $0.text) }
-            if let leftOut { ByteSink.standardError.report("\(place.text): \(leftOut)") }
+            if let leftOut { ByteSink.standardError.report("\(place.text.displayed): \(leftOut)") }
         }
         var known: Set<String> = []
         return withDistinctNames(files.filter { $0.isStandardInput || known.insert($0.canonicalPath).inserted })

@@ -28,10 +28,10 @@ struct AnswerPrinter {
         defer { progress.end() }
         progress.begin()
         let streamsToTerminal = format == .text && output?.isTerminal == true
-        let label = isLabelled ? file.map { "\($0): " } ?? "" : ""
+        let label = isLabelled ? file.map { "\($0.displayed): " } ?? "" : ""
         var answer = Answer()
         var text = TextLine(label: label, output: output)
-        var thoughts = DimmedText(isShown: showsThoughts && errors.isTerminal, errors)
+        var thoughts = DimmedText(isShown: showsThoughts && errors.erasesLines, errors)
         for try await token in stream {
             answer.append(token)
             if !streamsToTerminal { progress.show(written: answer.tokens.count) }
