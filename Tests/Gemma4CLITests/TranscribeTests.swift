@@ -238,6 +238,20 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
             ])
     }
 
+    @Test func whatIsDoneIsLeftOut() async throws {
+        let directory = try folder("in/a.wav", "in/b.wav")
+        let (input, out) = ("\(directory.path)/in", "\(directory.path)/out")
+        #expect(try await transcribe([input, "-o", "\(out)/"]).status == 0)
+        try FileManager.default.removeItem(atPath: "\(out)/b.txt")
+        try Data("kept".utf8).write(to: URL(filePath: "\(out)/a.txt"))
+        let outcome = try await transcribe([input, "-o", out, "--resume"])
+        #expect(outcome.status == 0 && outcome.messages.contains("1 of 2 recordings are done already\n"))
+        #expect(try String(contentsOfFile: "\(out)/a.txt", encoding: .utf8) == "kept")
+        #expect(FileManager.default.fileExists(atPath: "\(out)/b.txt"))
+        let again = try await transcribe([input, "-o", out, "--resume"])
+        #expect(again.status == 0 && again.messages == "gemma4: 2 of 2 recordings are done already\n")
+    }
+
     @Test func theEndingOfTheOutputIsItsFormat() async throws {
         let directory = try folder("a.wav")
         let path = "\(directory.path)/a.srt"
@@ -343,12 +357,12 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         #expect(messages.contains("lost 0.0 s") && messages.contains("; to go on: --offset "))
     }
 
-    /// The pipe stays open; time alone ends it.
-    @Test(.timeLimit(.minutes(1))) func timeEndsItToo() async throws {
+    /// The pipe stays open; time alone ends it. What is to be gone on with is not written.
+    @Test(.timeLimit(.minutes(1)), arguments: [false, true]) func timeEndsItToo(resumes: Bool) async throws {
         let directory = try TemporaryDirectory()
         let process = Program(
             "transcribe", "--model", checkpoint, "--stdin-format", "s16le", "--max-seconds", "0.5", "-o",
-            "\(directory.path)/out.srt", "--format", "srt"
+            "\(directory.path)/out.srt", resumes ? "--resume" : "--no-vad"
         ).process()
         let input = Pipe()
         process.standardInput = input
@@ -356,7 +370,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         try input.fileHandleForWriting.write(contentsOf: Sounds.pcm(Array(recording.prefix(20_000))))
         try await process.runToEnd()
         #expect(process.terminationStatus == 75)
-        #expect(FileManager.default.fileExists(atPath: "\(directory.path)/out.srt"))
+        #expect(FileManager.default.fileExists(atPath: "\(directory.path)/out.srt") == !resumes)
         withExtendedLifetime(input) {}
     }
 
@@ -398,6 +412,8 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         Mistake(
             "transcribe", "attachments/tone.wav", "-o", "/proc/none/x.txt", status: 73,
             message: "/proc/none: cannot be created"),
+        Mistake(
+            "transcribe", "a.wav", "--resume", status: 64, message: "--resume needs -o: there it sees what is done"),
         Mistake(
             "transcribe", "a.wav", "--format", "srt", "--then", "Why?", status: 64,
             message: "--then: its answer goes into txt or json"),

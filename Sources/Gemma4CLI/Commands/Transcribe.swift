@@ -27,8 +27,10 @@ struct Transcribe: AsyncParsableCommand {
     func validate() throws { try FileAnswers.validate(files) }
 
     func run() async throws {
-        let inputs = try speech.inputs(files)
-        try results.check(inputs)
+        let all = try speech.inputs(files)
+        try results.check(all)
+        let inputs = results.remaining(all)
+        guard !inputs.isEmpty else { return }
         let pipeline = try model.open(parallel: parallel.count)
         var options = speech.options()
         options.parallelPieces = parallel.count

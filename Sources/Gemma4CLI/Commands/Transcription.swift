@@ -45,19 +45,20 @@ struct Transcription {
             progress.end()
             if !(error is CancellationError), transcript.report.read > 0 || !transcript.segments.isEmpty {
                 try write(transcript, input, nil, output)
-                Self.report(transcript.report, input.name.displayed, errors)
+                report(transcript.report, input.name.displayed, errors)
             }
             throw error
         }
         progress.end()
         let answer = try await ask(about: transcript, input, printer, output, errors)
-        // What was stopped before its first words does not replace an older result.
+        // What was stopped before its first words does not replace an older result, and what is to be gone on with later
+        // is heard anew then.
         let path = results.path(input, results.formats[0], isAlone: inputs.count == 1)
         let isKept = path.map { FileManager.default.fileExists(atPath: $0) } ?? false
-        if transcript.report.stoppedAt == nil || !transcript.segments.isEmpty || !isKept {
+        if transcript.report.stoppedAt == nil || !results.resume && (!transcript.segments.isEmpty || !isKept) {
             try write(transcript, input, answer, output)
         }
-        Self.report(transcript.report, input.name.displayed, errors)
+        report(transcript.report, input.name.displayed, errors)
         return transcript.report.stoppedAt != nil || options.stop?.isSet == true
     }
 
@@ -134,7 +135,7 @@ struct Transcription {
 
     // MARK: What became of every second
 
-    private static func report(_ report: TranscriptReport, _ file: String, _ errors: ByteSink) {
+    private func report(_ report: TranscriptReport, _ file: String, _ errors: ByteSink) {
         func seconds(_ value: Double) -> String { String(format: "%.1f s", value) }
         var parts = [
             "heard \(seconds(report.heard))", "skipped \(seconds(report.skipped))", "lost \(seconds(report.lost))",
@@ -146,21 +147,22 @@ struct Transcription {
         }
         if report.repeatingSegments > 0 {
             errors.report(
-                "warning: \(file): \(count(report.repeatingSegments)) repeated itself and was cut to one round; --no-loop-guard shows all"
+                "warning: \(file): \(Self.count(report.repeatingSegments)) repeated itself and was cut to one round; --no-loop-guard shows all"
             )
         }
         if report.cutSegments > 0 {
             errors.report(
-                "warning: \(file): \(count(report.cutSegments)) was cut off; --max-tokens makes room")
+                "warning: \(file): \(Self.count(report.cutSegments)) was cut off; --max-tokens makes room")
         }
         if report.unansweredSegments > 0 {
             errors.report(
-                "warning: \(file): in \(count(report.unansweredSegments)) speech was heard, but the model wrote nothing"
+                "warning: \(file): in \(Self.count(report.unansweredSegments)) speech was heard, but the model wrote nothing"
             )
         }
         if let stoppedAt = report.stoppedAt {
             errors.report(
-                "\(file): stopped at \(seconds(stoppedAt)); to go on: --offset \(String(format: "%.2f", stoppedAt))")
+                "\(file): stopped at \(seconds(stoppedAt)); to go on: "
+                    + (results.resume ? "the same command" : "--offset \(String(format: "%.2f", stoppedAt))"))
         }
     }
 

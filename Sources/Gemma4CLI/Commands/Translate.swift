@@ -39,8 +39,10 @@ struct Translate: AsyncParsableCommand {
 
     func run() async throws {
         if let text { return try await translate(text == StandardInput.argument ? StandardInput.readText() : text) }
-        let inputs = try speech.inputs(files)
-        try results.check(inputs)
+        let all = try speech.inputs(files)
+        try results.check(all)
+        let inputs = results.remaining(all)
+        guard !inputs.isEmpty else { return }
         let pipeline = try model.open(parallel: parallel.count)
         var options = speech.options()
         options.parallelPieces = parallel.count

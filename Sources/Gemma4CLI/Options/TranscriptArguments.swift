@@ -10,6 +10,9 @@ struct TranscriptArguments: ParsableArguments {
     @Option(name: .shortAndLong, help: ArgumentHelp("Where to write; default: standard output.", valueName: "file|dir"))
     var output: String?
 
+    @Flag(help: "Leave out recordings whose results are there.")
+    var resume = false
+
     @Option(help: ArgumentHelp("Characters in a line of srt and vtt.", valueName: "n"))
     var maxLineWidth = 42
 
@@ -52,6 +55,7 @@ struct TranscriptArguments: ParsableArguments {
     ///
     /// - Throws: `ValidationError`; `CommandError` where they would be written over what is read, or over a medium.
     func check(_ inputs: [InputFile]) throws {
+        if resume, file == nil { throw ValidationError("--resume needs -o: there it sees what is done") }
         if file?.isEmpty == true { throw ValidationError("-o: expected a file or a folder, found an empty name") }
         if then != nil, !formats.contains(where: { $0 == .txt || $0 == .json }) {
             throw ValidationError("--then: its answer goes into txt or json: add --format txt")
@@ -75,6 +79,21 @@ struct TranscriptArguments: ParsableArguments {
         if inputs.count > 1, formats[0] != .txt, formats[0] != .json {
             throw ValidationError("--format \(formats[0].rawValue) of several files needs -o with a folder")
         }
+    }
+
+    /// The inputs that are left to do: with `--resume` those whose results are not all there.
+    func remaining(_ inputs: [InputFile]) -> [InputFile] {
+        guard resume else { return inputs }
+        let remaining = inputs.filter { input in
+            !formats.allSatisfy { format in
+                path(input, format, isAlone: inputs.count == 1).flatMap { FileIdentity($0) }?.isRegularFile == true
+            }
+        }
+        if remaining.count < inputs.count {
+            ByteSink.standardError.report(
+                "\(inputs.count - remaining.count) of \(inputs.count) recordings are done already")
+        }
+        return remaining
     }
 
     /// Where the results of an input go; nil: to standard output.
