@@ -18,7 +18,7 @@ INLINE void scale_sums(softmax_vector s, size_t size, vf factor) {
     }
 }
 
-/// What is taken from the scores: the largest, or 0 where there is none yet.
+/// The shift of a stable softmax: the maximum, or 0 while every score is masked.
 INLINE vf finite_or_zero(vf largest) { return largest > -INFINITY ? largest : (vf)0.0f; }
 
 /// e^x of x <= 0 within (2 + |x| / 16) ulp, and 0 below e^-87, where numbers cease to be normal; NaN of NaN.  See
@@ -31,14 +31,14 @@ INLINE vf exponential_of_negative(vf x) {
     return x < -87.0f ? (vf)0.0f : (vf)((vi)e + ((vi)shifted << 23));
 }
 
-/// Whether some of `count` rows from `first` on, as far as there are so many, sees a key.
+/// Whether any of rows `first` to `first + count` attends to a key of this tile.
 INLINE bool sees_some(const attention_shape *s, size_t first, size_t count) {
     bool seen = false;
     for (size_t r = first; r < s->rows && r < first + count; r++) seen |= s->first_seen[r] < s->end_seen[r];
     return seen;
 }
 
-/// Whether one of LANES rows from `first` on does not see all keys.
+/// Whether any of LANES rows from `first` on has masked keys.
 INLINE bool hides_some(const attention_shape *s, size_t first) {
     bool hidden = false;
     for (size_t r = first; r < s->rows && r < first + LANES; r++)
@@ -46,7 +46,7 @@ INLINE bool hides_some(const attention_shape *s, size_t first) {
     return hidden;
 }
 
-/// -infinity in place of the scores that LANES rows from `row` on do not see.
+/// Masks scores: -infinity for the keys that LANES rows from `row` on do not attend to.
 INLINE void hide_scores(float *scores, const attention_shape *s, size_t row) {
     vi first, end;
     memcpy(&first, s->first_seen + row, sizeof first);

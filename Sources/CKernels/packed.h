@@ -253,8 +253,7 @@ INLINE void add_group(vf sums[][PARTS], const group *g, const activations *x, si
 /// 256 columns at once makes them wait.
 #define AHEAD 2048
 
-/// At most so many tokens take the groups as they are read, some of them at a time: the second time the bytes come from the
-/// cache.
+/// Batch size up to which each group is unpacked in registers for every PACKED_TOKENS tokens, not once into the cache.
 #define FEW_TOKENS (MANY_REGISTERS ? 32 : LANES == 16 ? 16 : 8)
 
 /// The first `rows` of 16 rows times `tokens` tokens.

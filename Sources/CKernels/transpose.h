@@ -11,8 +11,8 @@
 #define HIGH_HALVES(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #endif
 
-/// Rows become columns: with each round the bits of (row, column) move on by one place, from row i + LANES / 2 and column
-/// j to row 2 i + 1 or so, until those of row and column have changed places.
+/// Transposes LANES x LANES elements by log2(LANES) perfect shuffles: each rotates the bits of the index (row, column) by
+/// one, so that in the end row and column are exchanged.
 INLINE void transpose_square(vf rows[LANES]) {
     UNROLL for (size_t round = 1; round < LANES; round *= 2) {
         vf mixed[LANES];

@@ -18,7 +18,10 @@ private_apt() {
 }
 private_apt update -qq
 cd "$folder/apt/sources"
-for package in "$@"; do private_apt source --download-only -qq "$package"; done
+for package in "$@"; do
+    # A server that lacks one package does not keep the others from being compared.
+    private_apt source --download-only -qq "$package" || echo "left out, since it cannot be fetched: $package" >&2
+done
 for archive in *.orig*.tar.*; do
     case $archive in *.asc) continue ;; esac
     target=$folder/sources/${archive%%_*}

@@ -27,15 +27,8 @@ struct Transcribe: AsyncParsableCommand {
     func validate() throws { try FileAnswers.validate(files) }
 
     func run() async throws {
-        let all = try speech.inputs(files)
-        try results.check(all)
-        let inputs = results.remaining(all)
-        guard !inputs.isEmpty else { return }
-        let pipeline = try model.open(parallel: parallel.count)
-        var options = speech.options()
-        options.parallelPieces = parallel.count
-        options.instruction = instruction
-        try await Transcription(pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options)
-            .run()
+        try await Transcription.run(files, model, speech, results, parallel: parallel.count) {
+            $0.instruction = instruction
+        }
     }
 }

@@ -11,6 +11,25 @@ struct Transcription {
     let inputs: [InputFile]
     let options: TranscriptionOptions
 
+    /// Checks the arguments, opens the model and does what is left to do.
+    ///
+    /// - Parameter adjust: adds what only one of the commands asks for.
+    /// - Throws: as `run()`; `ValidationError`; what opening the model throws.
+    static func run(
+        _ files: [String], _ model: ModelOptions, _ speech: SpeechArguments, _ results: TranscriptArguments,
+        parallel: Int, adjust: (inout TranscriptionOptions) -> Void
+    ) async throws {
+        let all = try speech.inputs(files)
+        try results.check(all)
+        let inputs = results.remaining(all)
+        guard !inputs.isEmpty else { return }
+        let pipeline = try model.open(parallel: parallel)
+        var options = speech.options()
+        options.parallelPieces = parallel
+        adjust(&options)
+        try await Self(pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options).run()
+    }
+
     /// - Throws: `ExitCode` of the first failure, or 75 if it was stopped; `CommandError` if results cannot be written.
     func run() async throws {
         guard pipeline.model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }

@@ -39,16 +39,7 @@ struct Translate: AsyncParsableCommand {
 
     func run() async throws {
         if let text { return try await translate(text == StandardInput.argument ? StandardInput.readText() : text) }
-        let all = try speech.inputs(files)
-        try results.check(all)
-        let inputs = results.remaining(all)
-        guard !inputs.isEmpty else { return }
-        let pipeline = try model.open(parallel: parallel.count)
-        var options = speech.options()
-        options.parallelPieces = parallel.count
-        options.translation = to
-        try await Transcription(pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options)
-            .run()
+        try await Transcription.run(files, model, speech, results, parallel: parallel.count) { $0.translation = to }
     }
 
     private func translate(_ text: String) async throws {
