@@ -17,7 +17,7 @@ let package = Package(
         .executableTarget(
             name: "Gemma4CLI",
             dependencies: [
-                "Gemma4Kit",
+                "Gemma4Kit", "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors", "JSONText",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),

@@ -89,7 +89,7 @@ extension Gemma4Model {
     ///
     /// - Returns: `[softTokenCount, hiddenSize]`.
     /// - Throws: `ModelInputError` if the checkpoint has no vision tower, or no positions for so long a picture.
-    public func softTokens(_ patches: ImagePatches) throws -> Tensor {
+    package func softTokens(_ patches: ImagePatches) throws -> Tensor {
         var job = try encoderJob(patches)
         return job.finish()
     }
@@ -99,7 +99,7 @@ extension Gemma4Model {
     /// - Parameter frames: log-mel frames, `[frames, 128]`, row-major.
     /// - Returns: `[⌈frames / 4⌉, hiddenSize]`.
     /// - Throws: `ModelInputError` if the checkpoint has no audio tower.
-    public func softTokens(melFrames frames: [Float]) throws -> Tensor {
+    package func softTokens(melFrames frames: [Float]) throws -> Tensor {
         var job = try encoderJob(melFrames: frames)
         return job.finish()
     }

@@ -5,27 +5,27 @@ import Weights
 ///
 /// Weights are used where they lie in the checkpoint's files. The model never changes after loading, so any number of
 /// conversations may use it at once, each with its own `KVCache`.
-public struct Gemma4Model: Sendable {
-    public let configuration: ModelConfiguration
-    public let device: Device
+package struct Gemma4Model: Sendable {
+    package let configuration: ModelConfiguration
+    package let device: Device
     /// How caches store keys and values.
-    public let keyValueType: ElementType
+    package let keyValueType: ElementType
     let decoder: Decoder
     let vision: (tower: VisionTower, embedder: MultimodalEmbedder)?
     let audio: (tower: AudioTower, embedder: MultimodalEmbedder)?
 
     /// One sequence's share of a forward pass.
-    public struct Input {
+    package struct Input {
         /// Token ids, with one placeholder id for each soft token.
-        public var tokens: [Int]
+        package var tokens: [Int]
         /// The soft tokens at those placeholders in order, `[n, hiddenSize]`; nil if there are none.
-        public var softTokens: Tensor?
+        package var softTokens: Tensor?
         /// The rows whose result is wanted, ascending.
-        public var wantedRows: [Int]
+        package var wantedRows: [Int]
         /// Keys and values of what went before; the tokens' are added.
-        public var cache: KVCache
+        package var cache: KVCache
 
-        public init(tokens: [Int], softTokens: Tensor? = nil, wantedRows: [Int], cache: KVCache) {
+        package init(tokens: [Int], softTokens: Tensor? = nil, wantedRows: [Int], cache: KVCache) {
             (self.tokens, self.softTokens, self.wantedRows, self.cache) = (tokens, softTokens, wantedRows, cache)
         }
     }
@@ -37,7 +37,7 @@ public struct Gemma4Model: Sendable {
     ///   - keyValueType: how caches store keys and values: f32, f16 or q8_0; nil takes f16 where the decoder's products are
     ///     rounded far more than that, with weights in blocks and activations of 8 bits, and f32 elsewhere.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
-    public init(
+    package init(
         _ configuration: ModelConfiguration, _ weights: WeightScope, activations: Activations = .int8,
         towerActivations: Activations = .float32, keyValueType: ElementType? = nil
     ) throws {
@@ -70,15 +70,15 @@ public struct Gemma4Model: Sendable {
     ///
     /// - Returns: the wanted rows of all sequences in their order, after the final norm, `[wanted, hiddenSize]`; see `logits`.
     /// - Throws: `ModelInputError`; then no cache has changed.
-    public func callAsFunction(_ inputs: [Input]) throws -> Tensor {
+    package func callAsFunction(_ inputs: [Input]) throws -> Tensor {
         decoder(try inputs.map(decoderInput))
     }
 
     /// The logits of rows after the final norm, soft-capped: `[rows, hiddenSize]` to `[rows, vocabSize]`.
-    public func logits(_ hidden: Tensor) -> Tensor { decoder.logits(hidden) }
+    package func logits(_ hidden: Tensor) -> Tensor { decoder.logits(hidden) }
 
     /// An empty cache for one sequence.
-    public func makeCache() -> KVCache { KVCache(decoder.plans, elementType: keyValueType) }
+    package func makeCache() -> KVCache { KVCache(decoder.plans, elementType: keyValueType) }
 
     /// Bytes that the cache of one sequence takes at most.
     ///
@@ -123,7 +123,7 @@ public struct Gemma4Model: Sendable {
     }
 
     /// Whether a soft token stands in the place of this id.
-    public func isPlaceholder(_ token: Int) -> Bool { isVisual(token) || token == configuration.audioTokenId }
+    package func isPlaceholder(_ token: Int) -> Bool { isVisual(token) || token == configuration.audioTokenId }
 
     package func isVisual(_ token: Int) -> Bool {
         token == configuration.imageTokenId || token == configuration.videoTokenId

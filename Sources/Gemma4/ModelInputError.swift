@@ -1,6 +1,6 @@
 /// What a caller handed to the model and the model cannot take.
-public struct ModelInputError: Error, Equatable, CustomStringConvertible {
-    public enum Code: Sendable, Equatable {
+package struct ModelInputError: Error, Equatable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
         /// A token id outside the vocabulary.
         case unknownToken(id: Int, vocabSize: Int)
         /// Placeholders in the ids and soft tokens given do not match in number.
@@ -17,11 +17,11 @@ public struct ModelInputError: Error, Equatable, CustomStringConvertible {
         case notFinite
     }
 
-    public let code: Code
+    package let code: Code
 
-    public init(_ code: Code) { self.code = code }
+    package init(_ code: Code) { self.code = code }
 
-    public var description: String {
+    package var description: String {
         switch code {
         case .unknownToken(let id, let vocabSize):
             "token id \(id): expected 0 to \(vocabSize - 1), the vocabulary of this checkpoint"

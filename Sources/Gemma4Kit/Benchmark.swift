@@ -5,76 +5,76 @@ import Media
 import Tensors
 
 /// Measures what a model does on this machine, beside what the machine could do at best.
-public struct Benchmark: Sendable {
-    public var promptTokens = 512
-    public var generatedTokens = 32
+package struct Benchmark: Sendable {
+    package var promptTokens = 512
+    package var generatedTokens = 32
     /// How many tokens precede those that are written, where that is measured by itself.
-    public var depths: [Int] = []
+    package var depths: [Int] = []
     /// Every measurement is repeated so often, after one round that warms up; medians are reported.
-    public var repeats = 3
+    package var repeats = 3
     /// Soft-token budgets of the picture.
-    public var imageBudgets = [70, 140, 280, 560, 1120]
+    package var imageBudgets = [70, 140, 280, 560, 1120]
     /// The picture that is read; nil stands for a made-up one of 1280 × 960.
-    public var image: ImageInput?
+    package var image: ImageInput?
     /// The recording that is read, in pieces of at most 30 s; nil stands for 29.6 s of made-up sound.
-    public var audio: AudioInput?
+    package var audio: AudioInput?
 
-    public init() {}
+    package init() {}
 
-    public struct Result: Sendable, Codable {
-        public var loadSeconds = 0.0
-        public var prefillTokensPerSecond = 0.0
+    package struct Result: Sendable, Codable {
+        package var loadSeconds = 0.0
+        package var prefillTokensPerSecond = 0.0
         /// From the prompt to the first token.
-        public var timeToFirstTokenSeconds = 0.0
-        public var decodeTokensPerSecond = 0.0
+        package var timeToFirstTokenSeconds = 0.0
+        package var decodeTokensPerSecond = 0.0
         /// (slowest − fastest) / median of the rounds.
-        public var prefillSpread = 0.0
-        public var decodeSpread = 0.0
-        public var depths: [Depth] = []
+        package var prefillSpread = 0.0
+        package var decodeSpread = 0.0
+        package var depths: [Depth] = []
         /// Bytes of weights that one generated token reads, times tokens per second.
-        public var readGigabytesPerSecond = 0.0
+        package var readGigabytesPerSecond = 0.0
         /// Multiplications and additions with weights in prefill.
-        public var prefillGigaflopsPerSecond = 0.0
-        public var images: [Image] = []
-        public var audio: Audio?
-        public var parallel: [Parallel] = []
-        public var interruption: Interruption?
-        public var transcriptions: [Transcription] = []
-        public var peakResidentBytes = 0
-        public var machineReadGigabytesPerSecond = 0.0
-        public var machineSgemmGigaflopsPerSecond = 0.0
+        package var prefillGigaflopsPerSecond = 0.0
+        package var images: [Image] = []
+        package var audio: Audio?
+        package var parallel: [Parallel] = []
+        package var interruption: Interruption?
+        package var transcriptions: [Transcription] = []
+        package var peakResidentBytes = 0
+        package var machineReadGigabytesPerSecond = 0.0
+        package var machineSgemmGigaflopsPerSecond = 0.0
         /// What OpenBLAS reached between the rounds of text.
-        public var prefillSgemmGigaflopsPerSecond = 0.0
+        package var prefillSgemmGigaflopsPerSecond = 0.0
         /// The speed of the process's first products beside that of later ones.
-        public var firstProductShare = 0.0
+        package var firstProductShare = 0.0
 
-        public struct Depth: Sendable, Codable {
-            public let depth: Int
-            public let decodeTokensPerSecond: Double
+        package struct Depth: Sendable, Codable {
+            package let depth: Int
+            package let decodeTokensPerSecond: Double
         }
 
-        public struct Image: Sendable, Codable {
-            public let budget, softTokens: Int
-            public let tower: Tower
+        package struct Image: Sendable, Codable {
+            package let budget, softTokens: Int
+            package let tower: Tower
         }
 
-        public struct Audio: Sendable, Codable {
-            public let recordingSeconds: Double
-            public let tower: Tower
+        package struct Audio: Sendable, Codable {
+            package let recordingSeconds: Double
+            package let tower: Tower
             /// Seconds of computing for one second of sound.
-            public var realTimeFactor: Double { tower.seconds / recordingSeconds }
+            package var realTimeFactor: Double { tower.seconds / recordingSeconds }
         }
 
-        public struct Tower: Sendable, Codable {
+        package struct Tower: Sendable, Codable {
             /// The median of the rounds.
-            public let seconds: Double
+            package let seconds: Double
             /// The round that warms up: of the first budget the first picture of the process.
-            public let firstSeconds: Double
+            package let firstSeconds: Double
             /// Multiplications and additions of linear layers, convolutions and attention.
-            public let gigaflops: Double
+            package let gigaflops: Double
             /// What OpenBLAS reached between the rounds.
-            public let sgemmGigaflopsPerSecond: Double
-            public var gigaflopsPerSecond: Double { gigaflops / seconds }
+            package let sgemmGigaflopsPerSecond: Double
+            package var gigaflopsPerSecond: Double { gigaflops / seconds }
         }
     }
 
@@ -82,7 +82,7 @@ public struct Benchmark: Sendable {
     ///   - loadSeconds: what loading `model` took.
     ///   - report: told what is being measured.
     /// - Throws: `ModelInputError`; `MediaError` if the picture or the recording cannot be read; `BLASMemoryError`.
-    public func run(_ model: Gemma4Model, loadSeconds: Double, report: (String) -> Void = { _ in }) throws -> Result {
+    package func run(_ model: Gemma4Model, loadSeconds: Double, report: (String) -> Void = { _ in }) throws -> Result {
         var result = Result()
         result.loadSeconds = loadSeconds
         let picture = try image?.pixels() ?? Self.picture(width: 1280, height: 960)

@@ -72,7 +72,7 @@ extension Diagnosis {
 }
 
 extension CheckpointError: DiagnosedError {
-    public var diagnosis: Diagnosis {
+    package var diagnosis: Diagnosis {
         let kind: Diagnosis.Kind =
             switch code {
             case .fileNotFound, .notAFile, .notReadable, .missingShard: .noInput
@@ -86,7 +86,7 @@ extension CheckpointError: DiagnosedError {
 }
 
 extension TokenizerError: DiagnosedError {
-    public var diagnosis: Diagnosis {
+    package var diagnosis: Diagnosis {
         Diagnosis(
             code == .unreadable ? .noInput : .damagedModel, place: "\(file), \(place)", expected: expected, found: found
         )
@@ -107,7 +107,7 @@ extension MediaError: DiagnosedError {
 }
 
 extension ModelInputError: DiagnosedError {
-    public var diagnosis: Diagnosis {
+    package var diagnosis: Diagnosis {
         switch code {
         case .noTower: Diagnosis(.unsupported)
         case .notFinite: Diagnosis(.damagedModel)
@@ -123,19 +123,19 @@ extension ChatError: DiagnosedError {
 }
 
 extension PromptError: DiagnosedError {
-    public var diagnosis: Diagnosis { Diagnosis(.badInput) }
+    package var diagnosis: Diagnosis { Diagnosis(.badInput) }
 }
 
 extension ImageProcessorError: DiagnosedError {
-    public var diagnosis: Diagnosis { Diagnosis(.badInput, expected: expected, found: found) }
+    package var diagnosis: Diagnosis { Diagnosis(.badInput, expected: expected, found: found) }
 }
 
 extension MelSpectrogramError: DiagnosedError {
-    public var diagnosis: Diagnosis { Diagnosis(.badInput, expected: expected, found: found, remedy: remedy) }
+    package var diagnosis: Diagnosis { Diagnosis(.badInput, expected: expected, found: found, remedy: remedy) }
 }
 
 extension EngineError: DiagnosedError {
-    public var diagnosis: Diagnosis {
+    package var diagnosis: Diagnosis {
         switch code {
         case .memory: Diagnosis(.resources)
         case .busy: Diagnosis(.busy)
@@ -144,5 +144,5 @@ extension EngineError: DiagnosedError {
 }
 
 extension BLASMemoryError: DiagnosedError {
-    public var diagnosis: Diagnosis { Diagnosis(.resources) }
+    package var diagnosis: Diagnosis { Diagnosis(.resources) }
 }

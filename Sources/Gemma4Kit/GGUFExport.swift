@@ -7,24 +7,24 @@ import Weights
 /// A published directory as the GGUF files that llama.cpp reads: the text model with its vocabulary, and the towers.
 ///
 /// Source: llama.cpp, `conversion/gemma.py`.
-public struct GGUFExport: Sendable {
-    public enum File: Sendable, CaseIterable { case text, projector }
+package struct GGUFExport: Sendable {
+    package enum File: Sendable, CaseIterable { case text, projector }
 
     /// One tensor on its way into a file.
-    public struct Item: Sendable {
+    package struct Item: Sendable {
         /// Its published name, shape and part.
-        public let row: TensorTable.Row
-        public let storedName: String
-        public let layout: TensorLayout
+        package let row: TensorTable.Row
+        package let storedName: String
+        package let layout: TensorLayout
     }
 
-    public let configuration: ModelConfiguration
+    package let configuration: ModelConfiguration
     private let checkpoint: Checkpoint
     private let vocabulary: TokenizerMetadata
     private let chatTemplate: String?
 
     /// - Throws: `CheckpointError`, `TokenizerError`.
-    public init(contentsOf directory: URL) throws {
+    package init(contentsOf directory: URL) throws {
         let source = ModelSource.directory(directory)
         configuration = try source.configuration()
         checkpoint = try source.checkpoint(TensorTable(configuration))
@@ -32,10 +32,10 @@ public struct GGUFExport: Sendable {
         chatTemplate = source.chatTemplate
     }
 
-    public var files: [File] { GGUFMetadata.projector(configuration) == nil ? [.text] : [.text, .projector] }
+    package var files: [File] { GGUFMetadata.projector(configuration) == nil ? [.text] : [.text, .projector] }
 
     /// The tensors of a file that the checkpoint has and the model uses, in the order of the table.
-    public func items(_ file: File) -> [Item] {
+    package func items(_ file: File) -> [Item] {
         TensorTable(configuration).rows.compactMap { row in
             guard row.part != .leftover, checkpoint.entries[row.name] != nil, let stored = GGUFNames.stored(row.name),
                 stored.name.hasPrefix("v.") || stored.name.hasPrefix("a.") || stored.name.hasPrefix("mm.")
@@ -51,7 +51,7 @@ public struct GGUFExport: Sendable {
     ///   - types: how matrices are stored. What the format keeps in another layout is f32 without being asked for.
     ///   - report: told the share that is written, 0 to 1.
     /// - Throws: `CheckpointError` if a weight is no number, or the file cannot be written.
-    public func write(
+    package func write(
         _ file: File, to path: String, types: GGUFTypes, report: (Double) -> Void = { _ in }
     ) throws {
         let items = items(file)

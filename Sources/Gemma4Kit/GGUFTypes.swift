@@ -2,17 +2,17 @@ import Gemma4
 import Tensors
 
 /// How the matrices of a model are stored in GGUF. Vectors are f32 in any case.
-public struct GGUFTypes: Sendable {
+package struct GGUFTypes: Sendable {
     /// Of the decoder's layers; nil keeps each as it was published.
-    public var layers: ElementType?
+    package var layers: ElementType?
     /// Of the embedding, which is the head too. By default it has 6 bits where the layers have fewer.
-    public var head: ElementType?
+    package var head: ElementType?
     /// Of the per-layer table, of which a token reads one row.
-    public var perLayerTable: ElementType?
+    package var perLayerTable: ElementType?
     /// Of the towers; nil keeps each as it was published. Under 8 bits speech is not understood.
-    public var towers: ElementType?
+    package var towers: ElementType?
 
-    public init(
+    package init(
         layers: ElementType?, head: ElementType? = nil, perLayerTable: ElementType? = nil, towers: ElementType? = nil
     ) {
         self.layers = layers
@@ -23,7 +23,7 @@ public struct GGUFTypes: Sendable {
     }
 
     /// - Parameter published: its type in the checkpoint, which stays where no block type fits its rows.
-    public func type(of row: TensorTable.Row, published: ElementType) -> ElementType {
+    package func type(of row: TensorTable.Row, published: ElementType) -> ElementType {
         let wanted: ElementType? =
             switch row.part {
             case .attention, .feedForward, .experts: layers

@@ -1,12 +1,12 @@
 import Foundation
-@_exported import Gemma4
-@_exported import Generation
-@_exported import JSONText
+import Gemma4
+import Generation
+import JSONText
 import Logging
-@_exported import Media
-@_exported import Tensors
-@_exported import Tokenization
-@_exported import Weights
+import Media
+import Tensors
+import Tokenization
+import Weights
 
 /// A checkpoint ready for use: model, tokenizer, chat format, processors and defaults of one directory or GGUF file.
 ///
@@ -14,11 +14,11 @@ import Logging
 /// once for all. Weights stay in the mapped files; only quantized matrices are copied, to be packed for the kernels, which
 /// takes from half a second to a minute for the largest.
 public struct Gemma4Pipeline: Sendable {
-    public let model: Gemma4Model
-    public let tokenizer: Tokenizer
-    public let chatTemplate: ChatTemplate
-    public let generationConfiguration: GenerationConfiguration
-    public let processorConfiguration: ProcessorConfiguration
+    package let model: Gemma4Model
+    package let tokenizer: Tokenizer
+    package let chatTemplate: ChatTemplate
+    package let generationConfiguration: GenerationConfiguration
+    package let processorConfiguration: ProcessorConfiguration
     let melSpectrogram: MelSpectrogram
     let logger: Logger
     package let engine: Engine
@@ -48,7 +48,7 @@ public struct Gemma4Pipeline: Sendable {
     /// Reads the model whose files have been opened.
     ///
     /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
-    public init(
+    package init(
         _ source: ModelSource, threadCount: Int? = nil, precision: Precision = .init(), limits: EngineLimits? = nil,
         logger: Logger = Logger(label: "gemma4")
     ) throws {
@@ -150,7 +150,7 @@ public struct Gemma4Pipeline: Sendable {
     /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
     /// - Returns: `[tokens, hiddenSize]`.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
-    public func softTokens(_ image: ImageInput, maxTokens: Int? = nil) async throws -> Tensor {
+    package func softTokens(_ image: ImageInput, maxTokens: Int? = nil) async throws -> Tensor {
         try await softTokens(.image(image), PromptOptions(imageTokens: maxTokens))[0]
     }
 
@@ -158,7 +158,7 @@ public struct Gemma4Pipeline: Sendable {
     ///
     /// - Returns: `[tokens, hiddenSize]` for each piece.
     /// - Throws: `MediaError`, `PromptError`, `ModelInputError`.
-    public func softTokens(_ audio: AudioInput) async throws -> [Tensor] {
+    package func softTokens(_ audio: AudioInput) async throws -> [Tensor] {
         try await softTokens(.audio(audio), .init())
     }
 

@@ -5,10 +5,10 @@ import Foundation
 /// `models--OWNER--NAME/refs/main` names the commit, `snapshots/COMMIT/` holds its files, as links.
 ///
 /// Source: huggingface_hub, `constants.py`, `file_download.py`.
-public struct HuggingFaceCache: Sendable {
-    public let folder: URL
+package struct HuggingFaceCache: Sendable {
+    package let folder: URL
 
-    public init(environment: [String: String] = ProcessInfo.processInfo.environment) {
+    package init(environment: [String: String] = ProcessInfo.processInfo.environment) {
         let user = environment["HOME"] ?? NSHomeDirectory()
         func path(_ name: String) -> String? {
             environment[name].flatMap {
@@ -23,19 +23,19 @@ public struct HuggingFaceCache: Sendable {
     }
 
     /// Whether a text has the form `OWNER/NAME`.
-    public static func isRepository(_ name: String) -> Bool {
+    package static func isRepository(_ name: String) -> Bool {
         name.wholeMatch(of: /[A-Za-z0-9][\w.\-]*\/[A-Za-z0-9][\w.\-]*/) != nil
     }
 
     /// The files of a repository that has been downloaded; nil if it has not.
-    public func snapshot(of repository: String) -> URL? {
+    package func snapshot(of repository: String) -> URL? {
         guard Self.isRepository(repository) else { return nil }
         let name = "models--" + repository.replacing("/", with: "--")
         return Self.snapshot(in: folder.appending(path: name, directoryHint: .isDirectory))
     }
 
     /// The files of a repository's folder in a cache: of its commit `main`, or else of the newest; nil if it is no such folder.
-    public static func snapshot(in folder: URL) -> URL? {
+    package static func snapshot(in folder: URL) -> URL? {
         let snapshots = folder.appending(path: "snapshots", directoryHint: .isDirectory)
         let keys: [URLResourceKey] = [.contentModificationDateKey]
         guard

@@ -1,14 +1,14 @@
 import Gemma4
 
 /// How a picture fits a budget of soft tokens.
-public struct ImageFit: Sendable, Equatable {
+package struct ImageFit: Sendable, Equatable {
     /// Of the picture.
-    public let width, height: Int
+    package let width, height: Int
     /// To which it is scaled, up or down: what the model sees.
-    public let seenWidth, seenHeight: Int
-    public let softTokens: Int
+    package let seenWidth, seenHeight: Int
+    package let softTokens: Int
     /// The most soft tokens that it may have.
-    public let budget: Int
+    package let budget: Int
 }
 
 extension Gemma4Pipeline {
@@ -16,7 +16,7 @@ extension Gemma4Pipeline {
     ///
     /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
-    public func fit(_ image: ImageInput, maxTokens: Int? = nil) throws -> ImageFit {
+    package func fit(_ image: ImageInput, maxTokens: Int? = nil) throws -> ImageFit {
         let processor = try imageProcessor(maxTokens: maxTokens)
         let pixels = try image.pixels()
         let seen = try processor.targetSize(width: pixels.width, height: pixels.height)

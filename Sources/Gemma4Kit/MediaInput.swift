@@ -58,7 +58,7 @@ public enum AudioInput: Sendable {
     ///
     /// - Throws: `MediaError`.
     func open(_ options: TranscriptionOptions = .init()) throws -> any SoundSource {
-        func isCancelled() -> Bool { options.stop?.isSet == true || Task.isCancelled }
+        func isCancelled() -> Bool { Task.isCancelled }
         return switch self {
         case .file(let url):
             try SoundSources.open(

@@ -8,7 +8,7 @@ import Weights
 /// holds its towers.
 ///
 /// Each part is read when it is asked for, so that a tool which needs the tokenizer alone needs no weights.
-public enum ModelSource: Sendable {
+package enum ModelSource: Sendable {
     case directory(URL)
     /// The text model, and the towers, `mmproj`; without them the model takes text alone.
     case gguf(GGUFShards, projector: GGUFShards?)
@@ -23,7 +23,7 @@ public enum ModelSource: Sendable {
     ///   - notice: told which files of towers are passed over, and why.
     /// - Throws: `CheckpointError` if a GGUF file cannot be read or is no model of this family, or a directory holds something
     ///   else than one model.
-    public init(
+    package init(
         contentsOf url: URL, projector: URL? = nil, takesTextAlone: Bool = false, notice: (String) -> Void = { _ in }
     ) throws(CheckpointError) {
         guard url.pathExtension.lowercased() == "gguf" else {
@@ -128,7 +128,7 @@ public enum ModelSource: Sendable {
     // MARK: Parts
 
     /// - Throws: `CheckpointError`, `TokenizerError`.
-    public func tokenizer() throws -> Tokenizer {
+    package func tokenizer() throws -> Tokenizer {
         switch self {
         case .directory: try Tokenizer(contentsOf: path("tokenizer.json"))
         case .gguf(let text, _): try Tokenizer(text.tokenizerMetadata())
@@ -136,7 +136,7 @@ public enum ModelSource: Sendable {
     }
 
     /// - Throws: `CheckpointError`, and `TokenizerError` for GGUF.
-    public func configuration() throws -> ModelConfiguration {
+    package func configuration() throws -> ModelConfiguration {
         switch self {
         case .directory: return try ModelConfiguration(contentsOf: path("config.json"))
         case .gguf(let text, let projector):
@@ -148,7 +148,7 @@ public enum ModelSource: Sendable {
     /// The weights.
     ///
     /// - Throws: `CheckpointError` if they are not as `table` says.
-    public func checkpoint(_ table: TensorTable) throws(CheckpointError) -> Checkpoint {
+    package func checkpoint(_ table: TensorTable) throws(CheckpointError) -> Checkpoint {
         switch self {
         case .directory(let url): try Checkpoint(url.path, checkedAgainst: table)
         case .gguf(let text, let projector): try Checkpoint(text, projector: projector, checkedAgainst: table)
@@ -156,21 +156,21 @@ public enum ModelSource: Sendable {
     }
 
     /// The source of the chat template; nil if there is none.
-    public var chatTemplate: String? {
+    package var chatTemplate: String? {
         switch self {
         case .directory: try? String(contentsOfFile: path("chat_template.jinja"), encoding: .utf8)
         case .gguf(let text, _): text.metadata["tokenizer.chat_template"]?.string
         }
     }
 
-    public var hasWeights: Bool {
+    package var hasWeights: Bool {
         switch self {
         case .directory: ["model.safetensors", "model.safetensors.index.json"].contains(where: isPresent)
         case .gguf: true
         }
     }
 
-    public var hasTokenizer: Bool {
+    package var hasTokenizer: Bool {
         switch self {
         case .directory: isPresent("tokenizer.json")
         case .gguf: true

@@ -1,12 +1,12 @@
 import Foundation
 
 /// The folder `Models` that comes with the program: configurations of the published variants.
-public enum ModelsDirectory {
-    public static let variants = ["E2B", "E4B", "31B", "26B-A4B"]
+package enum ModelsDirectory {
+    package static let variants = ["E2B", "E4B", "31B", "26B-A4B"]
 
     /// Looked for beside the executable, in `share/gemma4` of its prefix, and in the folders above it, which is where a
     /// source tree has it; nil if it is nowhere.
-    public static func find() -> URL? {
+    package static func find() -> URL? {
         guard let executable = Bundle.main.executableURL?.resolvingSymlinksInPath() else { return nil }
         var folder = executable.deletingLastPathComponent()
         var candidates = [folder, folder.deletingLastPathComponent().appending(path: "share/gemma4")]

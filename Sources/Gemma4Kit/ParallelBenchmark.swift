@@ -5,31 +5,31 @@ import Media
 
 extension Benchmark {
     /// What several sequences that decode together reach.
-    public struct Parallel: Sendable, Codable {
-        public let sequences: Int
+    package struct Parallel: Sendable, Codable {
+        package let sequences: Int
         /// Of all sequences together.
-        public let tokensPerSecond: Double
+        package let tokensPerSecond: Double
         /// The lesser of two limits: as many times the rate of one sequence, and what the cores reach in prefill. Of it all
         /// sequences reach `share`.
-        public let limitTokensPerSecond: Double
-        public var tokensPerSecondEach: Double { tokensPerSecond / Double(sequences) }
-        public var share: Double { tokensPerSecond / limitTokensPerSecond }
+        package let limitTokensPerSecond: Double
+        package var tokensPerSecondEach: Double { tokensPerSecond / Double(sequences) }
+        package var share: Double { tokensPerSecond / limitTokensPerSecond }
     }
 
     /// A whole transcription, from log-mel frames to tokens.
-    public struct Transcription: Sendable, Codable {
-        public let recordingSeconds: Double
-        public let parallelPieces: Int
-        public let seconds: Double
+    package struct Transcription: Sendable, Codable {
+        package let recordingSeconds: Double
+        package let parallelPieces: Int
+        package let seconds: Double
         /// Seconds of computing for one second of sound.
-        public var realTimeFactor: Double { seconds / recordingSeconds }
+        package var realTimeFactor: Double { seconds / recordingSeconds }
     }
 
     /// How long a running answer waits for its tokens, while a picture and a long prompt come in.
-    public struct Interruption: Sendable, Codable {
-        public let softTokens, promptTokens: Int
+    package struct Interruption: Sendable, Codable {
+        package let softTokens, promptTokens: Int
         /// Between two tokens, before the others come and while they do.
-        public let quietMedianSeconds, medianSeconds, longestSeconds: Double
+        package let quietMedianSeconds, medianSeconds, longestSeconds: Double
     }
 
     /// Tokens of the prompts before sequences decode together: few, so that all of them soon do.
@@ -41,7 +41,7 @@ extension Benchmark {
     ///   - counts: numbers of sequences.
     ///   - prefillGigaflopsPerSecond: what the cores reached when a prompt was read in the same run.
     /// - Throws: `ModelInputError`, `EngineError`.
-    public func decodeTogether(
+    package func decodeTogether(
         _ model: Gemma4Model, counts: [Int], prefillGigaflopsPerSecond: Double, report: (String) -> Void = { _ in }
     ) async throws -> [Parallel] {
         let engine = Engine(model, nil, .benchmark, limits: .init(runningSequences: counts.max() ?? 1))
@@ -88,7 +88,7 @@ extension Benchmark {
     /// Transcribes made-up sound: pieces of 28 s, an instruction of 70 tokens and an answer of 100 to each.
     ///
     /// - Throws: `ModelInputError` if the model does not hear, `EngineError`.
-    public func transcribe(_ model: Gemma4Model, seconds: Double, parallelPieces: Int) async throws -> Transcription {
+    package func transcribe(_ model: Gemma4Model, seconds: Double, parallelPieces: Int) async throws -> Transcription {
         guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
         let engine = Engine(
             model, nil, .benchmark, limits: .init(mediaBytes: 0, runningSequences: parallelPieces, stepBound: .infinity)
@@ -123,7 +123,7 @@ extension Benchmark {
     /// tokens until both have theirs.
     ///
     /// - Throws: `ModelInputError` if the model does not see, `EngineError`, `MediaError`.
-    public func interrupt(_ model: Gemma4Model) async throws -> Interruption {
+    package func interrupt(_ model: Gemma4Model) async throws -> Interruption {
         guard let vision = model.configuration.visionConfig, let placeholder = model.configuration.imageTokenId else {
             throw ModelInputError(.noTower("image"))
         }

@@ -30,7 +30,7 @@ public struct Precision: Sendable {
     }
 
     /// The types to which matrices are rounded as they are read, by name.
-    public func roundedTypes(_ configuration: ModelConfiguration) -> [String: ElementType] {
+    package func roundedTypes(_ configuration: ModelConfiguration) -> [String: ElementType] {
         let types = GGUFTypes(layers: quantization, towers: towerActivations == .int8 ? .q8_0 : nil)
         var result: [String: ElementType] = [:]
         for row in TensorTable(configuration).rows

@@ -1,6 +1,7 @@
 import Foundation
 import Gemma4
 import Generation
+import JSONText
 import Media
 import Tokenization
 

@@ -1,6 +1,6 @@
 /// What a conversation holds that cannot become a prompt.
-public struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
-    public enum Code: Sendable, Equatable {
+package struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
         /// A message names a medium that nobody handed over, or more were handed over than named.
         case mediaCount(named: Int, given: Int)
         /// A picture where the message names a recording, or the reverse.
@@ -13,11 +13,11 @@ public struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
         case missingToken(String)
     }
 
-    public let code: Code
+    package let code: Code
 
     init(_ code: Code) { self.code = code }
 
-    public var description: String {
+    package var description: String {
         switch code {
         case .mediaCount(let named, let given):
             "the messages name \(named) pictures, recordings and films, \(given) were given; give as many, in their order"

@@ -5,30 +5,30 @@ import Synchronization
 import Tensors
 
 /// What fewer bits cost: a quantised model beside the one it was made from.
-public struct QuantizationComparison: Sendable, CustomStringConvertible {
+package struct QuantizationComparison: Sendable, CustomStringConvertible {
     /// Words of a hundred that may be heard otherwise before speech counts as lost.
-    public static let tolerableWordDifference = 0.05
+    package static let tolerableWordDifference = 0.05
 
     /// Positions compared, Σ KL(original ‖ quantised) in nats, and how often both find the same token likeliest.
-    public private(set) var positions = 0
+    package private(set) var positions = 0
     private var divergence = 0.0
     private var agreements = 0
     /// Words that the original hears, and those to be replaced, put in or taken out to make them the other's.
-    public private(set) var words = 0
-    public private(set) var differingWords = 0
+    package private(set) var words = 0
+    package private(set) var differingWords = 0
 
-    public init() {}
+    package init() {}
 
-    public var meanDivergence: Double { positions > 0 ? divergence / Double(positions) : 0 }
-    public var agreement: Double { positions > 0 ? Double(agreements) / Double(positions) : 1 }
-    public var wordDifference: Double {
+    package var meanDivergence: Double { positions > 0 ? divergence / Double(positions) : 0 }
+    package var agreement: Double { positions > 0 ? Double(agreements) / Double(positions) : 1 }
+    package var wordDifference: Double {
         words > 0 ? Double(differingWords) / Double(words) : (differingWords > 0 ? 1 : 0)
     }
 
     /// Whether speech is still understood as before.
-    public var isGood: Bool { wordDifference <= Self.tolerableWordDifference }
+    package var isGood: Bool { wordDifference <= Self.tolerableWordDifference }
 
-    public var description: String {
+    package var description: String {
         var lines: [String] = []
         if positions > 0 {
             lines.append("Kullback–Leibler divergence\t\(String(format: "%.5f", meanDivergence)) nats a token")
@@ -47,7 +47,7 @@ public struct QuantizationComparison: Sendable, CustomStringConvertible {
     /// Compares what both expect at every position of a text, in windows of 512 tokens.
     ///
     /// - Throws: `ModelInputError`, `CancellationError`.
-    public mutating func add(text: String, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline) async throws {
+    package mutating func add(text: String, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline) async throws {
         let prompt = try original.prompt(text: text).tokens
         let (bos, tokens) = (prompt[0], Array(prompt.dropFirst()))
         let compared = Mutex(self)
@@ -92,7 +92,7 @@ public struct QuantizationComparison: Sendable, CustomStringConvertible {
     /// Compares the words that both hear in a recording.
     ///
     /// - Throws: what transcribing throws.
-    public mutating func add(
+    package mutating func add(
         recording: AudioInput, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline
     ) async throws {
         var heard: [[Substring]] = []

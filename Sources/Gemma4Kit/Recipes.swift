@@ -1,4 +1,7 @@
 import Foundation
+import Gemma4
+import Generation
+import Tokenization
 
 /// What people do most, with the prompts that the models were trained with.
 extension Gemma4Pipeline {

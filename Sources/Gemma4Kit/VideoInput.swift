@@ -1,4 +1,8 @@
 import Foundation
+import Gemma4
+import Generation
+import Media
+import Tensors
 
 /// A film, as the caller has it.
 public enum VideoInput: Sendable {
@@ -67,7 +71,7 @@ extension Gemma4Pipeline {
     ///
     /// - Returns: `[tokens, hiddenSize]` and seconds for each frame.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
-    public func softTokens(_ video: VideoInput) async throws -> [(tokens: Tensor, seconds: Double)] {
+    package func softTokens(_ video: VideoInput) async throws -> [(tokens: Tensor, seconds: Double)] {
         let frames = try await preparation.run { try self.frames(video) }
         return zip(try await encoded(frames.map(\.input)), frames).map { ($0, $1.seconds) }
     }

@@ -9,7 +9,7 @@ public struct GeneratedToken: Sendable {
     /// The likeliest tokens at this place with their log-probabilities, likeliest first; as many as were asked for.
     public let topLogprobs: [(id: Int, logprob: Float)]
     /// Answer, thought, tool call, or control token: what its text belongs to.
-    public let kind: ResponseParser.Kind
+    public let kind: TokenKind
     /// The text that this token completes: whole characters only, so at times empty.
     public let text: String
     /// On the last token.

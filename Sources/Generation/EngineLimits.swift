@@ -55,19 +55,19 @@ public struct EngineStatistics: Sendable, Equatable, Codable {
 }
 
 /// Why an engine does not take a sequence.
-public struct EngineError: Error, Sendable, Equatable, CustomStringConvertible {
-    public enum Code: Sendable, Equatable {
+package struct EngineError: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
         /// It needs more memory than the engine may take at all.
         case memory(needed: Int, budget: Int)
         /// Too many sequences wait.
         case busy(waiting: Int)
     }
 
-    public let code: Code
+    package let code: Code
 
     init(_ code: Code) { self.code = code }
 
-    public var description: String {
+    package var description: String {
         switch code {
         case .memory(let needed, let budget):
             "the keys and values of this answer take up to \(needed >> 20) MB; the engine may take \(budget >> 20) MB. "

@@ -32,8 +32,12 @@ public struct ResultStream<Element: Sendable>: AsyncSequence, Sendable {
             }
         }
         channel.onCancel { task.cancel() }
+        stream.backlog.onEarlyEnd { task.cancel() }
         self = stream
     }
+
+    /// Cancels the task that produces the results, without leaving the loop: what that task still gives comes.
+    package func cancelProducer() { backlog.endEarly() }
 
     public struct Iterator: AsyncIteratorProtocol {
         fileprivate var base: AsyncThrowingStream<Element, any Error>.Iterator
@@ -77,13 +81,14 @@ package struct ResultChannel<Element: Sendable>: Sendable {
     func onRoom(_ body: @escaping @Sendable () -> Void) { backlog.onRoom(body) }
 }
 
-/// How many results wait for their reader.
+/// How many results wait for their reader, and who is told of what it does.
 private final class Backlog: Sendable {
     /// A reader may be so many results behind.
     private static let limit = 256
 
     private let waiting = Atomic(0)
     private let room = Mutex<(@Sendable () -> Void)?>(nil)
+    private let earlyEnd = Mutex<(@Sendable () -> Void)?>(nil)
 
     var isFull: Bool { waiting.load(ordering: .acquiring) >= Self.limit }
 
@@ -95,4 +100,8 @@ private final class Backlog: Sendable {
     }
 
     func onRoom(_ body: @escaping @Sendable () -> Void) { room.withLock { $0 = body } }
+
+    func onEarlyEnd(_ body: @escaping @Sendable () -> Void) { earlyEnd.withLock { $0 = body } }
+
+    func endEarly() { earlyEnd.withLock { $0 }?() }
 }

@@ -42,7 +42,7 @@ public struct SamplingOptions: Sendable, Equatable {
 
 extension SamplingOptions {
     /// What `generation_config.json` asks for: without `do_sample` the likeliest token.
-    public init(_ configuration: GenerationConfiguration) {
+    package init(_ configuration: GenerationConfiguration) {
         self.init(
             temperature: configuration.doSample ? Float(configuration.temperature) : 0, topK: configuration.topK,
             topP: configuration.topP.map(Float.init), minP: configuration.minP.map(Float.init),

@@ -8,9 +8,9 @@ import Foundation
 /// error comes at the end, so that half a recording never passes for a whole one.
 ///
 /// Source: transformers, `audio_utils.py`, `load_audio` with its soundfile backend.
-public struct AudioReader: ~Copyable, Sendable {
+package struct AudioReader: ~Copyable, Sendable {
     /// Of what is read, in hertz.
-    public static let sampleRate = 16_000
+    package static let sampleRate = 16_000
 
     private let sound: JoinedSound
     private let outputs: AudioChannels
@@ -19,12 +19,12 @@ public struct AudioReader: ~Copyable, Sendable {
     private var samplesRead = 0
 
     /// - Throws: `MediaError` if this is not a recording that libsndfile or libmpg123 opens.
-    public init(_ file: URL, channels: AudioChannels = .mix) throws(MediaError) {
+    package init(_ file: URL, channels: AudioChannels = .mix) throws(MediaError) {
         try self.init(SourceBytes(contentsOf: file), channels)
     }
 
     /// - Parameter name: what errors call these bytes.
-    public init(_ bytes: Data, name: String = "recording", channels: AudioChannels = .mix) throws(MediaError) {
+    package init(_ bytes: Data, name: String = "recording", channels: AudioChannels = .mix) throws(MediaError) {
         try self.init(SourceBytes(bytes, name: name), channels)
     }
 
@@ -37,23 +37,23 @@ public struct AudioReader: ~Copyable, Sendable {
     }
 
     /// Of the file, in hertz.
-    public var sourceSampleRate: Int { sound.firstSampleRate }
-    public var sourceChannels: Int { sound.channels }
+    package var sourceSampleRate: Int { sound.firstSampleRate }
+    package var sourceChannels: Int { sound.channels }
     /// What the header announces.  Damaged or streamed files may have more or less.
-    public var announcedDurationInSeconds: Double { sound.announcedDurationInSeconds }
+    package var announcedDurationInSeconds: Double { sound.announcedDurationInSeconds }
     /// What of the sound is missing or damaged, as far as it is known, in seconds of the recording.
-    public var lost: [Range<Double>] { sound.lost }
+    package var lost: [Range<Double>] { sound.lost }
     /// What is odd about the file, and does no harm.
-    public var notices: [MediaNotice] { sound.notices }
+    package var notices: [MediaNotice] { sound.notices }
 
     /// The next 16 kHz samples, never none and at most a few seconds of them; `nil` at the end. Of the first channel, if
     /// channels are kept apart.
     /// - Throws: `MediaError` where the file cannot be decoded, holds no sample, or one that is not finite; at the end, if
     ///   something of it is missing.
-    public mutating func readBlock() throws(MediaError) -> [Float]? { try readChannels()?[0] }
+    package mutating func readBlock() throws(MediaError) -> [Float]? { try readChannels()?[0] }
 
     /// The same for each channel; one if they are mixed.
-    public mutating func readChannels() throws(MediaError) -> [[Float]]? {
+    package mutating func readChannels() throws(MediaError) -> [[Float]]? {
         while !isFinished {
             let rate = sound.sampleRate
             let frames = sound.read(frames: 16_384)
@@ -84,7 +84,7 @@ public struct AudioReader: ~Copyable, Sendable {
     /// What `readBlock` has not yet given.
     /// - Throws: also when the recording is longer than `maxDurationInSeconds`: a small file can announce, and
     ///   compressed silence can hold, more than memory does.  Read longer ones in blocks.
-    public mutating func readAll(maxDurationInSeconds: Double = 6 * 3600) throws(MediaError) -> [Float] {
+    package mutating func readAll(maxDurationInSeconds: Double = 6 * 3600) throws(MediaError) -> [Float] {
         var samples: [Float] = []
         while let block = try readBlock() {
             samples += block
@@ -101,7 +101,7 @@ public struct AudioReader: ~Copyable, Sendable {
     /// - Parameters:
     ///   - interleaved: `[frames, channels]`, nominally in [-1, 1].
     ///   - name: what errors call these samples.
-    public static func convert(
+    package static func convert(
         interleaved: [Float], sampleRate: Int, channels: Int = 1, name: String = "samples"
     ) throws(MediaError) -> [Float] {
         guard (1...SoundLimits.mostChannels).contains(channels), SoundLimits.rates.contains(sampleRate),

@@ -1,23 +1,23 @@
 /// Cuts a recording into consecutive pieces that a model takes one by one, each cut at the quietest moment near the
 /// limit, so that words stay whole.  No sample is lost or doubled.
-public struct AudioSplitter: Sendable {
+package struct AudioSplitter: Sendable {
     /// 30 s at 16 kHz: what Gemma 4's audio encoder was trained on.
-    public static let modelLimit = 480_000
+    package static let modelLimit = 480_000
 
     /// No piece has more samples than this.
-    public let maxSamples: Int
+    package let maxSamples: Int
     /// A cut is looked for in this many samples before the limit.
-    public let searchSamples: Int
+    package let searchSamples: Int
     /// No piece after a cut has fewer samples than this: a sliver says nothing, and 160 samples or fewer cannot be
     /// processed at all.
-    public let minSamples: Int
+    package let minSamples: Int
 
     /// Loudness is measured over 100 ms, about a pause between words (a stop consonant is silent for less), in steps
     /// of 10 ms.
     private static let windowSamples = 1_600
     private static let stepSamples = 160
 
-    public init(maxSamples: Int = modelLimit, searchSamples: Int = 80_000, minSamples: Int = 16_000) {
+    package init(maxSamples: Int = modelLimit, searchSamples: Int = 80_000, minSamples: Int = 16_000) {
         precondition(
             minSamples > 0 && searchSamples >= minSamples && maxSamples >= searchSamples + minSamples,
             "minSamples \(minSamples) <= searchSamples \(searchSamples) <= maxSamples \(maxSamples) - minSamples")
@@ -27,7 +27,7 @@ public struct AudioSplitter: Sendable {
     }
 
     /// The pieces of `samples` (16 kHz) in order, adjoining; none if there are no samples.
-    public func pieces(of samples: [Float]) -> [Range<Int>] {
+    package func pieces(of samples: [Float]) -> [Range<Int>] {
         var pieces: [Range<Int>] = []
         var start = 0
         while samples.count - start > maxSamples {

@@ -10,7 +10,7 @@ public enum SoundTrack: Sendable, Equatable {
 
 /// The sound of any file that `ffmpeg` reads, at the times that the file gives it: where its packets leave a gap there is
 /// silence, and where their clock runs apart from the samples the sound is stretched by a twentieth until they agree.
-public final class FFmpegSound: SoundSource {
+package final class FFmpegSound: SoundSource {
     private let name: String
     private let input: FFmpegInput
     private let run: ExternalProgram.Run
@@ -28,17 +28,17 @@ public final class FFmpegSound: SoundSource {
     private let hasCoarseTimes: Bool
     private var damage: MediaError?
 
-    public private(set) var notices: [MediaNotice] = []
-    public private(set) var lost: [Range<Double>] = []
-    public var announcedDurationInSeconds: Double? { announcedEnd }
+    package private(set) var notices: [MediaNotice] = []
+    package private(set) var lost: [Range<Double>] = []
+    package var announcedDurationInSeconds: Double? { announcedEnd }
 
     /// - Throws: `MediaError` if there is no `ffmpeg`, or it finds no sound, or not this track.
-    public convenience init(_ file: URL, channels: AudioChannels = .mix, track: SoundTrack? = nil) throws(MediaError) {
+    package convenience init(_ file: URL, channels: AudioChannels = .mix, track: SoundTrack? = nil) throws(MediaError) {
         try self.init(SourceBytes(contentsOf: file), channels, track)
     }
 
     /// - Parameter name: what errors call these bytes.
-    public convenience init(
+    package convenience init(
         _ bytes: Data, name: String, channels: AudioChannels = .mix, track: SoundTrack? = nil
     ) throws(MediaError) {
         try self.init(SourceBytes(bytes, name: name), channels, track)
@@ -113,7 +113,7 @@ public final class FFmpegSound: SoundSource {
 
     // MARK: Reading
 
-    public func readChannels() throws(MediaError) -> [[Float]]? {
+    package func readChannels() throws(MediaError) -> [[Float]]? {
         while true {
             if let samples = timeline.take() { return try stream.append(samples) }
             if isFinished {

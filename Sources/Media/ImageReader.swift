@@ -11,25 +11,25 @@ import Foundation
 /// first counts.
 ///
 /// Source: Pillow 13.0, `PngImagePlugin.py`, `JpegImagePlugin.py`, `WebPImagePlugin.py`; transformers, `image_transforms.convert_to_rgb`.
-public struct ImageReader: Sendable {
+package struct ImageReader: Sendable {
     /// Larger pictures are refused before memory is taken.  The default is where Pillow refuses too: half a gigabyte.
-    public static let defaultMaxPixels = 178_956_970
+    package static let defaultMaxPixels = 178_956_970
 
     /// libpng's own limit; a picture of one row may not cost more than its pixels do.
-    public static let maxSide = 1_000_000
+    package static let maxSide = 1_000_000
 
-    public let maxPixels: Int
+    package let maxPixels: Int
 
-    public init(maxPixels: Int = ImageReader.defaultMaxPixels) {
+    package init(maxPixels: Int = ImageReader.defaultMaxPixels) {
         self.maxPixels = maxPixels
     }
 
-    public func read(_ file: URL) throws(MediaError) -> Pixels {
+    package func read(_ file: URL) throws(MediaError) -> Pixels {
         try read(SourceBytes(contentsOf: file))
     }
 
     /// - Parameter name: what errors call these bytes.
-    public func read(_ bytes: Data, name: String = "image") throws(MediaError) -> Pixels {
+    package func read(_ bytes: Data, name: String = "image") throws(MediaError) -> Pixels {
         try read(SourceBytes(bytes, name: name))
     }
 

@@ -1,14 +1,14 @@
 import Foundation
 
 /// What kind of medium a file holds, and the name of its format, by its first bytes.
-public struct MediaKind: Equatable, Sendable {
-    public enum Medium: Sendable { case picture, sound, film }
+package struct MediaKind: Equatable, Sendable {
+    package enum Medium: Sendable { case picture, sound, film }
 
-    public let medium: Medium
-    public let name: String
+    package let medium: Medium
+    package let name: String
 
     /// Nil for anything else, and for what is no regular file: bytes that are read from a pipe are gone.
-    public init?(of file: URL) {
+    package init?(of file: URL) {
         var status = stat()
         guard stat(file.path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
             let handle = try? FileHandle(forReadingFrom: file)

@@ -1,7 +1,7 @@
 import Foundation
 
 /// Sound that comes block by block at 16 kHz. A class, since reading moves on; one reader at a time.
-public protocol SoundSource: AnyObject {
+package protocol SoundSource: AnyObject {
     /// What is known before the end is reached.
     var announcedDurationInSeconds: Double? { get }
     /// - Returns: the next samples of each channel, as many of each; none while a pipe has none to give; nil at the end.
@@ -14,31 +14,31 @@ public protocol SoundSource: AnyObject {
 }
 
 extension SoundSource {
-    public var notices: [MediaNotice] { [] }
-    public var lost: [Range<Double>] { [] }
+    package var notices: [MediaNotice] { [] }
+    package var lost: [Range<Double>] { [] }
 }
 
 /// Opens recordings of any kind by their first bytes.
-public enum SoundSources {
+package enum SoundSources {
     /// - Parameters:
     ///   - track: of several; nil: the one that the file marks, or its first.
     ///   - isCancelled: asked while a pipe is read; what has come until then is all there is.
     /// - Throws: `MediaError`.
-    public static func open(
+    package static func open(
         _ file: URL, channels: AudioChannels, track: SoundTrack? = nil, isCancelled: () -> Bool = { false }
     ) throws(MediaError) -> any SoundSource {
         try open(SourceBytes(contentsOf: file, isCancelled: isCancelled), channels, track)
     }
 
     /// - Parameter name: what errors call these bytes.
-    public static func open(
+    package static func open(
         _ bytes: Data, name: String, channels: AudioChannels, track: SoundTrack? = nil
     ) throws(MediaError) -> any SoundSource {
         try open(SourceBytes(bytes, name: name), channels, track)
     }
 
     /// - Parameter descriptor: of a pipe or a file, which is read to its end.
-    public static func open(
+    package static func open(
         _ descriptor: Int32, name: String, channels: AudioChannels, track: SoundTrack? = nil,
         isCancelled: () -> Bool = { false }
     ) throws(MediaError) -> any SoundSource {
@@ -72,37 +72,37 @@ public enum SoundSources {
 }
 
 /// A recording that libsndfile or libmpg123 opens.
-public final class RecordedSound: SoundSource {
+package final class RecordedSound: SoundSource {
     private var reader: AudioReader
 
-    public init(_ reader: consuming AudioReader) { self.reader = reader }
+    package init(_ reader: consuming AudioReader) { self.reader = reader }
 
-    public var announcedDurationInSeconds: Double? {
+    package var announcedDurationInSeconds: Double? {
         // Headers of streams leave the length open: 0, or far too much.
         let announced = reader.announcedDurationInSeconds
         return announced > 0 && announced < 1e6 ? announced : nil
     }
 
-    public var notices: [MediaNotice] { reader.notices }
-    public var lost: [Range<Double>] { reader.lost }
+    package var notices: [MediaNotice] { reader.notices }
+    package var lost: [Range<Double>] { reader.lost }
 
-    public func readChannels() throws(MediaError) -> [[Float]]? { try reader.readChannels() }
+    package func readChannels() throws(MediaError) -> [[Float]]? { try reader.readChannels() }
 }
 
 /// Raw samples from a pipe.
-public final class PipedSound: SoundSource {
+package final class PipedSound: SoundSource {
     private let pipe: PCMStream
     private var stream: ChannelStream
     private var isFinished = false
 
-    public init(_ pipe: PCMStream) throws(MediaError) {
+    package init(_ pipe: PCMStream) throws(MediaError) {
         self.pipe = pipe
         stream = try ChannelStream(pipe.name, sampleRate: pipe.sampleRate, channels: 1, output: .mix)
     }
 
-    public var announcedDurationInSeconds: Double? { nil }
+    package var announcedDurationInSeconds: Double? { nil }
 
-    public func readChannels() throws(MediaError) -> [[Float]]? {
+    package func readChannels() throws(MediaError) -> [[Float]]? {
         if isFinished { return nil }
         if let samples = try pipe.read() { return try stream.append(samples) }
         isFinished = true
@@ -111,16 +111,16 @@ public final class PipedSound: SoundSource {
 }
 
 /// One channel of samples in memory.
-public final class SampledSound: SoundSource {
+package final class SampledSound: SoundSource {
     private let samples: [Float]
     private var position = 0
 
     /// - Parameter samples: at 16 kHz.
-    public init(_ samples: [Float]) { self.samples = samples }
+    package init(_ samples: [Float]) { self.samples = samples }
 
-    public var announcedDurationInSeconds: Double? { Double(samples.count) / Double(AudioReader.sampleRate) }
+    package var announcedDurationInSeconds: Double? { Double(samples.count) / Double(AudioReader.sampleRate) }
 
-    public func readChannels() throws(MediaError) -> [[Float]]? {
+    package func readChannels() throws(MediaError) -> [[Float]]? {
         guard position < samples.count else { return nil }
         let block = samples[position..<min(samples.count, position + 16_384)]
         position = block.endIndex

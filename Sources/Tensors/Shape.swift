@@ -1,9 +1,9 @@
 /// Up to four dimensions, row-major: the last varies fastest.
-public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomStringConvertible {
-    public let rank: Int
+package struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomStringConvertible {
+    package let rank: Int
     private let sizes: SIMD4<Int>  // unused dimensions are 1
 
-    public init(_ sizes: [Int]) {
+    package init(_ sizes: [Int]) {
         precondition(
             sizes.count <= 4 && sizes.allSatisfy { $0 >= 0 }, "Shape: expected up to 4 sizes >= 0, found \(sizes)")
         rank = sizes.count
@@ -12,23 +12,23 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
         self.sizes = stored
     }
 
-    public init(arrayLiteral sizes: Int...) { self.init(sizes) }
+    package init(arrayLiteral sizes: Int...) { self.init(sizes) }
 
     /// The size of one axis; negative axes count from the last.
-    public subscript(axis: Int) -> Int {
+    package subscript(axis: Int) -> Int {
         let index = axis < 0 ? rank + axis : axis
         precondition(index >= 0 && index < rank, "Shape: axis \(axis) of \(self)")
         return sizes[index]
     }
 
-    public var count: Int { sizes[0] * sizes[1] * sizes[2] * sizes[3] }
-    public var dimensions: [Int] { (0..<rank).map { sizes[$0] } }
-    public var description: String { "\(dimensions)" }
+    package var count: Int { sizes[0] * sizes[1] * sizes[2] * sizes[3] }
+    package var dimensions: [Int] { (0..<rank).map { sizes[$0] } }
+    package var description: String { "\(dimensions)" }
 
     /// Rows of the tensor seen as a matrix with the last axis as columns.
-    public var rows: Int { rank == 0 || self[-1] == 0 ? 1 : count / self[-1] }
-    public var columns: Int { rank == 0 ? 1 : self[-1] }
+    package var rows: Int { rank == 0 || self[-1] == 0 ? 1 : count / self[-1] }
+    package var columns: Int { rank == 0 ? 1 : self[-1] }
 
     /// The same shape with another size of the first axis.
-    public func withFirst(_ size: Int) -> Shape { Shape([size] + dimensions.dropFirst()) }
+    package func withFirst(_ size: Int) -> Shape { Shape([size] + dimensions.dropFirst()) }
 }

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Mapped bytes of a file that can also be read. Whoever touches a mapped byte makes a page of it resident, which may be
 /// megabytes: too much for a row here and there.
-public protocol FileBytes: AnyObject, Sendable {
+package protocol FileBytes: AnyObject, Sendable {
     /// Copies mapped bytes without touching them.
     ///
     /// - Returns: false if they are not of this file, or cannot be read.

@@ -2,9 +2,9 @@
 ///
 /// A value: operations make new tensors, views share bytes, and only `replaceRows` writes in place, after copying
 /// bytes that another tensor shares.
-public struct Tensor: Sendable {
-    public let shape: Shape
-    public let elementType: ElementType
+package struct Tensor: Sendable {
+    package let shape: Shape
+    package let elementType: ElementType
     private(set) var storage: Storage
     let byteOffset: Int
 
@@ -28,7 +28,7 @@ public struct Tensor: Sendable {
     }
 
     /// A copy of `values`, row-major.
-    public init(_ values: [Float], _ shape: Shape, on device: Device) {
+    package init(_ values: [Float], _ shape: Shape, on device: Device) {
         precondition(values.count == shape.count, "Tensor: \(values.count) values for shape \(shape)")
         self.init(uninitialized: shape, on: device)
         values.withUnsafeBytes {
@@ -37,13 +37,13 @@ public struct Tensor: Sendable {
     }
 
     /// Zeros.
-    public init(zeros shape: Shape, _ type: ElementType = .float32, on device: Device) {
+    package init(zeros shape: Shape, _ type: ElementType = .float32, on device: Device) {
         self.init(uninitialized: shape, type, on: device)
         storage.start.initializeMemory(as: UInt8.self, repeating: 0, count: type.byteCount(shape.count))
     }
 
     /// Weights where they lie: no copy. `bytes` must stay as they are while `owner` lives.
-    public init(
+    package init(
         mapped bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable, _ shape: Shape, _ type: ElementType,
         on device: Device
     ) {
@@ -51,12 +51,12 @@ public struct Tensor: Sendable {
             shape: shape, elementType: type, storage: Storage(mapped: bytes, owner: owner, on: device), byteOffset: 0)
     }
 
-    public var device: Device { storage.device }
-    public var rows: Int { shape.rows }
-    public var columns: Int { shape.columns }
+    package var device: Device { storage.device }
+    package var rows: Int { shape.rows }
+    package var columns: Int { shape.columns }
 
     /// The values, row-major; for tests, tools and results.
-    public func toArray() -> [Float] {
+    package func toArray() -> [Float] {
         let wide = widened()
         return withExtendedLifetime(wide.storage) {
             Array(UnsafeBufferPointer(start: wide.floats, count: shape.count))
@@ -93,19 +93,19 @@ public struct Tensor: Sendable {
 
 extension Tensor {
     /// The same elements in the same order under another shape.
-    public func reshaped(_ shape: Shape) -> Tensor {
+    package func reshaped(_ shape: Shape) -> Tensor {
         precondition(shape.count == self.shape.count, "reshaped: \(self.shape) to \(shape)")
         return Tensor(shape: shape, elementType: elementType, storage: storage, byteOffset: byteOffset)
     }
 
     /// `[rows, heads · size]` as `[rows, heads, size]`.
-    public func split(heads: Int) -> Tensor { reshaped([rows, heads, columns / heads]) }
+    package func split(heads: Int) -> Tensor { reshaped([rows, heads, columns / heads]) }
 
     /// `[rows, heads, size]` as `[rows, heads · size]`.
-    public func mergeHeads() -> Tensor { reshaped([shape[0], shape.count / max(1, shape[0])]) }
+    package func mergeHeads() -> Tensor { reshaped([shape[0], shape.count / max(1, shape[0])]) }
 
     /// Some of the indices of the first axis.
-    public subscript(range: Range<Int>) -> Tensor {
+    package subscript(range: Range<Int>) -> Tensor {
         precondition(range.lowerBound >= 0 && range.upperBound <= shape[0], "slice \(range) of \(shape)")
         let stride = elementType.byteCount(shape.count / max(1, shape[0]))
         return Tensor(
@@ -114,7 +114,7 @@ extension Tensor {
     }
 
     /// One index of the first axis, which disappears.
-    public subscript(index: Int) -> Tensor {
+    package subscript(index: Int) -> Tensor {
         self[index..<index + 1].reshaped(Shape(Array(shape.dimensions.dropFirst())))
     }
 }

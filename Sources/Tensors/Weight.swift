@@ -12,9 +12,9 @@ public enum Activations: Sendable {
 /// or packed in memory.
 ///
 /// Packed, 16 rows lie interleaved, as the kernels for 8-bit activations read them; the bytes are as many as in the file.
-public struct Weight: Sendable {
-    public let rows, columns: Int
-    public let elementType: ElementType
+package struct Weight: Sendable {
+    package let rows, columns: Int
+    package let elementType: ElementType
     fileprivate let form: Form
 
     fileprivate enum Form {
@@ -27,7 +27,7 @@ public struct Weight: Sendable {
     ///   - activations: what it will be multiplied by.
     ///   - type: one of `BlockQuantizer.types`, into which numbers of f32, bf16 or f16 are rounded first if their rows
     ///     are whole blocks of it; nil leaves them.
-    public init(_ tensor: Tensor, activations: Activations, roundedTo type: ElementType? = nil) {
+    package init(_ tensor: Tensor, activations: Activations, roundedTo type: ElementType? = nil) {
         let isFloat = tensor.elementType.blockLength == 1
         let rounded = type.flatMap { isFloat && tensor.columns.isMultiple(of: $0.blockLength) ? $0 : nil }
         let elementType = rounded ?? tensor.elementType
@@ -77,17 +77,17 @@ public struct Weight: Sendable {
         }
     }
 
-    public var isPacked: Bool {
+    package var isPacked: Bool {
         if case .packed = form { true } else { false }
     }
 
     /// Whether it no longer needs the tensor that it was made from.
-    public let isCopied: Bool
+    package let isCopied: Bool
 
     /// Bytes that one product reads.
-    public var byteCount: Int { elementType.byteCount(rows * columns) }
+    package var byteCount: Int { elementType.byteCount(rows * columns) }
 
-    public var device: Device {
+    package var device: Device {
         switch form {
         case .plain(let tensor): tensor.device
         case .packed(let storage, _): storage.device
@@ -100,7 +100,7 @@ extension Tensor {
     ///
     /// A row of the result depends on its own row of activations alone: not on the others, not on the number of threads.
     /// (For f32 activations see `product(_:)` of tensors.)
-    public func product(_ weight: Weight) -> Tensor { products([weight])[0] }
+    package func product(_ weight: Weight) -> Tensor { products([weight])[0] }
 
     /// The product of the clamped activations, clamped.
     package func product(_ weight: Weight, input: Clamp, output: Clamp) -> Tensor {
@@ -109,10 +109,10 @@ extension Tensor {
     }
 
     /// The products with several weights: the activations are rounded once, and threads share the rows of all weights.
-    public func products(_ weights: [Weight]) -> [Tensor] { Tensor.products([(self, weights)])[0] }
+    package func products(_ weights: [Weight]) -> [Tensor] { Tensor.products([(self, weights)])[0] }
 
     /// The same for several tensors, each with weights of its own.
-    public static func products(_ operands: [(x: Tensor, weights: [Weight])]) -> [[Tensor]] {
+    package static func products(_ operands: [(x: Tensor, weights: [Weight])]) -> [[Tensor]] {
         for (x, weights) in operands {
             for weight in weights {
                 precondition(
@@ -150,7 +150,7 @@ extension Tensor {
 
     /// GELU(x · gateᵀ) ⊙ (x · upᵀ) of several tensors, each with a pair of weights of equal shape. Of many tokens the products
     /// with packed weights meet in the cache, and only the result is written; those of one token lie there anyway.
-    public static func gatedProducts(_ operands: [(x: Tensor, gate: Weight, up: Weight)]) -> [Tensor] {
+    package static func gatedProducts(_ operands: [(x: Tensor, gate: Weight, up: Weight)]) -> [Tensor] {
         guard let device = operands.first?.x.device, operands.contains(where: { $0.x.rows > 1 }),
             operands.allSatisfy({ $0.gate.isPacked && $0.up.isPacked })
         else {

@@ -2,7 +2,7 @@ import CKernels
 
 extension Tensor {
     /// Every element as f32; itself if it is f32.
-    public func widened() -> Tensor {
+    package func widened() -> Tensor {
         guard elementType != .float32 else { return self }
         let result = Tensor(uninitialized: shape, on: device)
         widen(into: result.mutableFloats, from: 0, count: shape.count)

@@ -8,7 +8,7 @@ struct AddedToken: Sendable {
 
 /// The tokens that text is searched for before anything else, by their text: turn markers, media placeholders and the
 /// like. Their ids are looked up in the file, since a cut or re-trained vocabulary has others than the published one.
-public struct SpecialTokens: Sendable {
+package struct SpecialTokens: Sendable {
     private let ids: [String: Int]
     private let byFirstByte: [UInt8: [(text: [UInt8], id: Int)]]  // longest first
     private let hidden: Set<Int>
@@ -23,10 +23,10 @@ public struct SpecialTokens: Sendable {
     }
 
     /// The id of `<|turn>`, say; nil if the vocabulary has no such token.
-    public subscript(text: String) -> Int? { ids[text] }
+    package subscript(text: String) -> Int? { ids[text] }
 
     /// Whether decoding leaves this id out unless told otherwise.
-    public func contains(_ id: Int) -> Bool { hidden.contains(id) }
+    package func contains(_ id: Int) -> Bool { hidden.contains(id) }
 
     /// The longest token that starts at `place`.
     func match(_ text: [UInt8], at place: Int) -> (length: Int, id: Int)? {

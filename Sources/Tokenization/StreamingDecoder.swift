@@ -2,18 +2,18 @@
 ///
 /// Bytes of a run of byte pieces are held back until the run ends, since a bad byte anywhere makes all of it U+FFFD in
 /// the reference.
-public struct StreamingDecoder: Sendable {
+package struct StreamingDecoder: Sendable {
     private let tokenizer: Tokenizer
     private let skipSpecial: Bool
     private var bytes: [UInt8] = []
 
-    public init(_ tokenizer: Tokenizer, skipSpecial: Bool = true) {
+    package init(_ tokenizer: Tokenizer, skipSpecial: Bool = true) {
         self.tokenizer = tokenizer
         self.skipSpecial = skipSpecial
     }
 
     /// - Returns: the text that is complete with this id; empty where a character may still go on.
-    public mutating func append(_ id: Int) -> String {
+    package mutating func append(_ id: Int) -> String {
         if skipSpecial, tokenizer.specialTokens.contains(id) { return "" }
         if let byte = tokenizer.byte(id) {
             bytes.append(byte)
@@ -25,7 +25,7 @@ public struct StreamingDecoder: Sendable {
     /// Ends the text.
     ///
     /// - Returns: what was held back.
-    public mutating func finish() -> String {
+    package mutating func finish() -> String {
         defer { bytes.removeAll() }
         return String(validating: bytes, as: UTF8.self) ?? String(repeating: "\u{fffd}", count: bytes.count)
     }

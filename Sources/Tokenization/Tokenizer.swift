@@ -6,8 +6,8 @@ import Foundation
 /// Adds no `<bos>`: the chat format writes it.
 ///
 /// Source: tokenizers, `models/bpe/model.rs`; transformers, `tokenization_gemma.py`.
-public struct Tokenizer: Sendable {
-    public let specialTokens: SpecialTokens
+package struct Tokenizer: Sendable {
+    package let specialTokens: SpecialTokens
     private let vocabulary: Vocabulary
     private let encoding: BytePairEncoding
     private let byteIds: [Int32]  // 256
@@ -19,7 +19,7 @@ public struct Tokenizer: Sendable {
 
     /// - Parameter file: path of a `tokenizer.json`.
     /// - Throws: `TokenizerError`.
-    public init(contentsOf file: String) throws(TokenizerError) {
+    package init(contentsOf file: String) throws(TokenizerError) {
         try self.init(TokenizerFile(contentsOf: file))
     }
 
@@ -52,16 +52,16 @@ public struct Tokenizer: Sendable {
     }
 
     /// One past the greatest id.
-    public var vocabularySize: Int { vocabulary.count }
+    package var vocabularySize: Int { vocabulary.count }
 
     /// The piece as stored, ▁ for a space; nil if there is none of that id.
-    public func piece(_ id: Int) -> String? { vocabulary.piece(id).map { String(decoding: $0, as: UTF8.self) } }
+    package func piece(_ id: Int) -> String? { vocabulary.piece(id).map { String(decoding: $0, as: UTF8.self) } }
 
     // MARK: Encoding
 
     /// - Parameter parseSpecial: whether the text of a special token means that token. Never for text of a user, who
     ///   could forge a turn with it.
-    public func encode(_ text: String, parseSpecial: Bool = false) -> [Int] {
+    package func encode(_ text: String, parseSpecial: Bool = false) -> [Int] {
         guard parseSpecial else { return encodePlain(text) }
         let bytes = Array(text.utf8)
         var ids: [Int] = []
@@ -115,7 +115,7 @@ public struct Tokenizer: Sendable {
     /// - Parameter skipSpecial: whether special tokens are left out or give their text.
     /// - Returns: the text; a run of byte pieces that is no UTF-8 gives one U+FFFD for each byte, an id without a piece
     ///   nothing.
-    public func decode(_ ids: [Int], skipSpecial: Bool = true) -> String {
+    package func decode(_ ids: [Int], skipSpecial: Bool = true) -> String {
         var decoder = StreamingDecoder(self, skipSpecial: skipSpecial)
         return ids.reduce(into: "") { $0 += decoder.append($1) } + decoder.finish()
     }

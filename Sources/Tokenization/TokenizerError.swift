@@ -1,6 +1,6 @@
 /// What is wrong with a tokenizer file: where, what was expected, what was found, what to do.
-public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
-    public enum Code: Sendable {
+package struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Code: Sendable {
         /// The file cannot be read.
         case unreadable
         /// It is not JSON, or a value is of another kind.
@@ -15,18 +15,18 @@ public struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertibl
         case missingPiece
     }
 
-    public let code: Code
-    public let file: String
+    package let code: Code
+    package let file: String
     /// Key path or byte offset.
-    public let place: String
-    public let expected: String
-    public let found: String
+    package let place: String
+    package let expected: String
+    package let found: String
 
     init(_ code: Code, file: String, place: String, expected: String, found: String) {
         (self.code, self.file, self.place, self.expected, self.found) = (code, file, place, expected, found)
     }
 
-    public var description: String {
+    package var description: String {
         "\(file), \(place): expected \(expected), found \(found). Use the tokenizer.json published beside the weights."
     }
 }

@@ -3,27 +3,27 @@
 /// Scores are in those files too, and mean nothing: the order of the merges is all that counts.
 ///
 /// Source: llama.cpp, `gguf-py/gguf/constants.py`, `TokenType`; `src/llama-vocab.cpp`, `gemma4`.
-public struct TokenizerMetadata: Sendable {
+package struct TokenizerMetadata: Sendable {
     /// Texts one behind the other in UTF-8, and where each ends.
-    public typealias Texts = (bytes: [UInt8], ends: [Int])
+    package typealias Texts = (bytes: [UInt8], ends: [Int])
 
     /// By id, ▁ for a space.
-    public let pieces: Texts
+    package let pieces: Texts
     /// By id.
-    public let types: [Int]
+    package let types: [Int]
     /// "left right", in order of rank.
-    public let merges: Texts
+    package let merges: Texts
     /// For messages.
     let file: String
 
-    public init(pieces: Texts, types: [Int], merges: Texts, file: String) {
+    package init(pieces: Texts, types: [Int], merges: Texts, file: String) {
         (self.pieces, self.types, self.merges, self.file) = (pieces, types, merges, file)
     }
 
     /// The vocabulary of a `tokenizer.json`, as llama.cpp's converter would write it.
     ///
     /// - Throws: `TokenizerError`, also if an id has no piece.
-    public init(contentsOf path: String) throws(TokenizerError) {
+    package init(contentsOf path: String) throws(TokenizerError) {
         let tokenizer = try TokenizerFile(contentsOf: path)
         let special = Dictionary(tokenizer.addedTokens.map { ($0.id, $0.text) }) { first, _ in first }
         var pieces: Texts = ([], [])
@@ -68,7 +68,7 @@ public struct TokenizerMetadata: Sendable {
 
 extension Tokenizer {
     /// - Throws: `TokenizerError`, with the metadata's key.
-    public init(_ metadata: TokenizerMetadata) throws(TokenizerError) {
+    package init(_ metadata: TokenizerMetadata) throws(TokenizerError) {
         let vocabulary = try metadata.vocabulary()
         try self.init(
             vocabulary, metadata.mergeList(of: vocabulary), addedTokens: metadata.addedTokens(), file: metadata.file)
@@ -119,7 +119,7 @@ extension TokenizerMetadata {
     /// The special tokens alone, without the time that a whole tokenizer takes.
     ///
     /// - Throws: `TokenizerError` if types and tokens do not belong together.
-    public func specialTokens() throws(TokenizerError) -> SpecialTokens { SpecialTokens(try addedTokens()) }
+    package func specialTokens() throws(TokenizerError) -> SpecialTokens { SpecialTokens(try addedTokens()) }
 
     fileprivate func addedTokens() throws(TokenizerError) -> [AddedToken] {
         guard types.count == pieces.ends.count else {

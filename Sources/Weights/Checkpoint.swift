@@ -5,12 +5,12 @@ import Tensors
 /// files.
 ///
 /// Opening reads the headers only. Tensors stay where they lie in the mapped files.
-public struct Checkpoint: WeightSource {
+package struct Checkpoint: WeightSource {
     /// One tensor, as its header describes it.
-    public struct Entry: Sendable {
+    package struct Entry: Sendable {
         /// For messages.
-        public let storedName: String
-        public let elementType: ElementType
+        package let storedName: String
+        package let elementType: ElementType
         let storedShape: [Int]
         let layout: TensorLayout
         let file: MappedFile
@@ -24,9 +24,9 @@ public struct Checkpoint: WeightSource {
         }
 
         /// As published.
-        public var shape: [Int] { layout.published(storedShape) }
+        package var shape: [Int] { layout.published(storedShape) }
 
-        public var byteCount: Int { range.count + (secondHalves?.range.count ?? 0) }
+        package var byteCount: Int { range.count + (secondHalves?.range.count ?? 0) }
 
         /// Valid while `file` lives.
         var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: file.bytes[range]) }
@@ -49,9 +49,9 @@ public struct Checkpoint: WeightSource {
     }
 
     /// The directory, or the GGUF file of the text model.
-    public let path: String
+    package let path: String
     /// All tensors, by their published names.
-    public let entries: [String: Entry]
+    package let entries: [String: Entry]
 
     init(path: String, entries: [String: Entry]) { (self.path, self.entries) = (path, entries) }
 
@@ -59,7 +59,7 @@ public struct Checkpoint: WeightSource {
     ///   - path: the directory.
     ///   - rename: the name under which a tensor is known here, from the one in the file.
     /// - Throws: `CheckpointError` if there are no weights, a shard is missing, or a header and its file disagree.
-    public init(_ path: String, rename: (String) -> String = { $0 }) throws(CheckpointError) {
+    package init(_ path: String, rename: (String) -> String = { $0 }) throws(CheckpointError) {
         let single = "\(path)/model.safetensors"
         let index = "\(single).index.json"
         let stored: [String: Entry]
@@ -90,7 +90,7 @@ public struct Checkpoint: WeightSource {
     /// Tensors up to this size are copied: the one page that is touched where they lie may be of megabytes.
     private static let copiedByteCount = 64 << 10
 
-    public func tensor(_ name: String, _ shape: Shape, on device: Device) throws(CheckpointError) -> Tensor? {
+    package func tensor(_ name: String, _ shape: Shape, on device: Device) throws(CheckpointError) -> Tensor? {
         guard let entry = entries[name] else { return nil }
         guard entry.shape == shape.dimensions else {
             throw CheckpointError(
@@ -119,7 +119,7 @@ public struct Checkpoint: WeightSource {
 
     /// Reads every matrix and vector and names the first that holds NaN or infinity; single numbers may be infinite, as
     /// bounds are. Seconds for a large model: for when its answers are no numbers.
-    public func firstNotFinite() -> CheckpointError? {
+    package func firstNotFinite() -> CheckpointError? {
         for (_, entry) in entries.sorted(by: { $0.key < $1.key }) where !entry.shape.isEmpty {
             let second = entry.secondHalves.map { UnsafeRawBufferPointer(rebasing: $0.file.bytes[$0.range]) }
             guard [entry.bytes, second].contains(where: { $0?.holdsNotFinite(entry.elementType) ?? false }) else {
@@ -134,14 +134,14 @@ public struct Checkpoint: WeightSource {
     }
 
     /// The bytes of a tensor as its file holds them; nil if there is none of that name.
-    public func withStoredBytes<Result>(
+    package func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result? {
         guard let entry = entries[name] else { return nil }
         return try withExtendedLifetime(entry.file) { try body(entry.bytes) }
     }
 
-    public func advise(_ access: MappedFile.Access, _ name: String) {
+    package func advise(_ access: MappedFile.Access, _ name: String) {
         guard let entry = entries[name] else { return }
         entry.file.advise(access, entry.range)
         entry.secondHalves.map { $0.file.advise(access, $0.range) }

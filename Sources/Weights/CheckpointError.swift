@@ -1,8 +1,8 @@
 import Tensors
 
 /// What is wrong with the files of a checkpoint: where, what was expected, what was found, and what to do about it.
-public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertible {
-    public enum Code: Sendable, Hashable {
+package struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertible {
+    package enum Code: Sendable, Hashable {
         /// No such file, or no weights in the directory.
         case fileNotFound
         /// The path is a directory, a pipe or a device.
@@ -33,17 +33,17 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
         case tensorMismatch
     }
 
-    public let code: Code
-    public let file: String
+    package let code: Code
+    package let file: String
     /// A tensor, a path of keys, or line and column within `file`.
-    public let place: String?
-    public let expected: String?
-    public let found: String
-    public let remedy: String?
+    package let place: String?
+    package let expected: String?
+    package let found: String
+    package let remedy: String?
     /// Every tensor that differs from the configuration, ordered by name. Empty for other codes.
-    public let mismatches: [TensorMismatch]
+    package let mismatches: [TensorMismatch]
 
-    public init(
+    package init(
         _ code: Code, file: String, place: String? = nil, expected: String? = nil, found: String, remedy: String? = nil,
         mismatches: [TensorMismatch] = []
     ) {
@@ -56,7 +56,7 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
         self.mismatches = mismatches
     }
 
-    public var description: String {
+    package var description: String {
         var text = place.map { "\(file), \($0):" } ?? "\(file):"
         text += expected.map { " expected \($0), found \(found)." } ?? " \(found)."
         let listed = 20
@@ -68,18 +68,18 @@ public struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertibl
 }
 
 /// One tensor that is not as the configuration says.
-public enum TensorMismatch: Sendable, Hashable, CustomStringConvertible {
+package enum TensorMismatch: Sendable, Hashable, CustomStringConvertible {
     case missing(String, expected: Shape)
     case superfluous(String, found: [Int])
     case misshapen(String, expected: Shape, found: [Int])
 
-    public var name: String {
+    package var name: String {
         switch self {
         case .missing(let name, _), .superfluous(let name, _), .misshapen(let name, _, _): name
         }
     }
 
-    public var description: String {
+    package var description: String {
         switch self {
         case .missing(let name, let expected): "\(name): missing, expected \(expected)"
         case .superfluous(let name, let found): "\(name): \(found), not part of this model"

@@ -6,30 +6,30 @@ import Tensors
 /// (fastest first), type and offset of each tensor; the data, from the next multiple of `general.alignment` on.
 ///
 /// Source: github.com/ggml-org/ggml, `docs/gguf.md`, `src/gguf.cpp` (what the reference refuses).
-public struct GGUFFile: Sendable {
+package struct GGUFFile: Sendable {
     /// One tensor, as the file describes it.
-    public struct Entry: Sendable, Hashable {
-        public let name: String
-        public let elementType: ElementType
+    package struct Entry: Sendable, Hashable {
+        package let name: String
+        package let elementType: ElementType
         /// Row-major: the last dimension varies fastest.
-        public let shape: [Int]
+        package let shape: [Int]
         /// Bytes within the file.
-        public let range: Range<Int>
+        package let range: Range<Int>
     }
 
-    public let metadata: [String: GGUFValue]
+    package let metadata: [String: GGUFValue]
     /// In the file's order.
-    public let tensors: [Entry]
+    package let tensors: [Entry]
     let file: MappedFile
 
-    public var path: String { file.path }
+    package var path: String { file.path }
 
     static let magic = Array("GGUF".utf8)
     static let version: UInt32 = 3
     static let defaultAlignment = 32
 
     /// - Throws: `CheckpointError` if the file cannot be read, is no GGUF file, or contradicts itself.
-    public init(_ path: String) throws(CheckpointError) {
+    package init(_ path: String) throws(CheckpointError) {
         file = try MappedFile(path)
         var cursor = GGUFCursor(file)
         try Self.checkStart(&cursor)
@@ -42,7 +42,7 @@ public struct GGUFFile: Sendable {
     }
 
     /// The tensor of that name; nil if there is none.
-    public func tensor(_ name: String) -> Entry? { tensors.first { $0.name == name } }
+    package func tensor(_ name: String) -> Entry? { tensors.first { $0.name == name } }
 
     // MARK: Parts of the header
 

@@ -1,15 +1,15 @@
 /// A model in GGUF: one file, or the shards into which it was split, `name-00001-of-00003.gguf` and so on.
 ///
 /// Metadata are those of the first shard; the others hold tensors only.
-public struct GGUFShards: Sendable {
-    public let files: [GGUFFile]
+package struct GGUFShards: Sendable {
+    package let files: [GGUFFile]
 
-    public var path: String { files[0].path }
-    public var metadata: [String: GGUFValue] { files[0].metadata }
+    package var path: String { files[0].path }
+    package var metadata: [String: GGUFValue] { files[0].metadata }
 
     /// - Parameter path: the file, or any one of the shards.
     /// - Throws: `CheckpointError` if a shard is missing, or a file damaged.
-    public init(_ path: String) throws(CheckpointError) {
+    package init(_ path: String) throws(CheckpointError) {
         let given = try GGUFFile(path)
         let count = given.metadata["split.count"]?.integer ?? 1
         guard count > 1 else {
@@ -52,10 +52,10 @@ public struct GGUFShards: Sendable {
     }
 
     /// The tensor of that name, in whichever shard it lies; nil if there is none.
-    public func tensor(_ name: String) -> GGUFFile.Entry? { files.lazy.compactMap { $0.tensor(name) }.first }
+    package func tensor(_ name: String) -> GGUFFile.Entry? { files.lazy.compactMap { $0.tensor(name) }.first }
 
     /// The numbers of an f32 tensor; nil if there is none of that name.
-    public func floats(_ name: String) -> [Float]? {
+    package func floats(_ name: String) -> [Float]? {
         for file in files {
             guard let entry = file.tensor(name), entry.elementType == .float32 else { continue }
             let bytes = file.file.bytes[entry.range]
@@ -87,13 +87,13 @@ public struct GGUFShards: Sendable {
 
 extension Checkpoint {
     /// What a tensor of a GGUF file is called where it is published, and how it is stored there.
-    public typealias Published = (name: String, layout: TensorLayout)
+    package typealias Published = (name: String, layout: TensorLayout)
 
     /// The tensors of GGUF files.
     ///
     /// - Parameter published: by the name in the file; nil for tensors that are not weights of the model.
     /// - Throws: `CheckpointError` if two tensors stand for one.
-    public init(
+    package init(
         _ models: [GGUFShards], published: (String) -> Published?
     ) throws(CheckpointError) {
         var entries: [String: Entry] = [:]

@@ -1,7 +1,7 @@
 /// One value of a GGUF file's metadata.
 ///
 /// Source: github.com/ggml-org/ggml, `docs/gguf.md`, `gguf_metadata_value_type`.
-public enum GGUFValue: Sendable {
+package enum GGUFValue: Sendable {
     case uint8(UInt8)
     case int8(Int8)
     case uint16(UInt16)
@@ -17,7 +17,7 @@ public enum GGUFValue: Sendable {
     case array(GGUFArray)
 
     /// The number by which a file names the type of a value.
-    public enum Kind: UInt32, Sendable {
+    package enum Kind: UInt32, Sendable {
         case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
         /// Bytes of one value; nil for strings and arrays, which state their own.
@@ -32,7 +32,7 @@ public enum GGUFValue: Sendable {
         }
     }
 
-    public var kind: Kind {
+    package var kind: Kind {
         switch self {
         case .uint8: .uint8
         case .int8: .int8
@@ -51,7 +51,7 @@ public enum GGUFValue: Sendable {
     }
 
     /// The value as an Int, if it is an integer of any width that fits.
-    public var integer: Int? {
+    package var integer: Int? {
         switch self {
         case .uint8(let value): Int(value)
         case .int8(let value): Int(value)
@@ -66,7 +66,7 @@ public enum GGUFValue: Sendable {
     }
 
     /// The value as a Double, if it is a number of any kind.
-    public var number: Double? {
+    package var number: Double? {
         switch self {
         case .float32(let value): Double(value)
         case .float64(let value): value
@@ -74,18 +74,18 @@ public enum GGUFValue: Sendable {
         }
     }
 
-    public var string: String? {
+    package var string: String? {
         guard case .string(let text) = self else { return nil }
         return text
     }
 
-    public var array: GGUFArray? {
+    package var array: GGUFArray? {
         guard case .array(let array) = self else { return nil }
         return array
     }
 
     /// The value in a message: itself where it is short.
-    public var summary: String {
+    package var summary: String {
         switch self {
         case .string(let text): text.unicodeScalars.count > 40 ? "\"\(text.prefix(40))…\"" : "\"\(text)\""
         case .array(let array): "an array of \(array.count) \(array.elements)"
@@ -97,9 +97,9 @@ public enum GGUFValue: Sendable {
 
 /// An array of a GGUF file's metadata, kept as the file spells it and decoded when asked for: a vocabulary has 262 144
 /// strings, and its merges are half a million.
-public struct GGUFArray: Sendable {
-    public let elements: GGUFValue.Kind
-    public let count: Int
+package struct GGUFArray: Sendable {
+    package let elements: GGUFValue.Kind
+    package let count: Int
     private let storage: Storage
 
     private enum Storage: Sendable {
@@ -114,16 +114,16 @@ public struct GGUFArray: Sendable {
     }
 
     /// - Precondition: all values are of this kind.
-    public init(_ elements: GGUFValue.Kind, _ values: [GGUFValue]) {
+    package init(_ elements: GGUFValue.Kind, _ values: [GGUFValue]) {
         precondition(values.allSatisfy { $0.kind == elements }, "GGUFArray: expected \(elements) only")
         (self.elements, count) = (elements, values.count)
         storage = .owned(values.reduce(into: []) { $1.encode(into: &$0) })
     }
 
-    public init(_ strings: [String]) { self.init(.string, strings.map(GGUFValue.string)) }
+    package init(_ strings: [String]) { self.init(.string, strings.map(GGUFValue.string)) }
 
     /// Texts one behind the other in UTF-8, and where each ends.
-    public init(strings: (bytes: [UInt8], ends: [Int])) {
+    package init(strings: (bytes: [UInt8], ends: [Int])) {
         (elements, count) = (.string, strings.ends.count)
         var bytes: [UInt8] = []
         bytes.reserveCapacity(strings.bytes.count + 8 * count)
@@ -136,9 +136,9 @@ public struct GGUFArray: Sendable {
         storage = .owned(bytes)
     }
 
-    public init(_ numbers: [Int32]) { self.init(.int32, numbers.map(GGUFValue.int32)) }
+    package init(_ numbers: [Int32]) { self.init(.int32, numbers.map(GGUFValue.int32)) }
 
-    public init(_ flags: [Bool]) { self.init(.bool, flags.map(GGUFValue.bool)) }
+    package init(_ flags: [Bool]) { self.init(.bool, flags.map(GGUFValue.bool)) }
 
     func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
         switch storage {
@@ -149,7 +149,7 @@ public struct GGUFArray: Sendable {
     }
 
     /// The elements as Ints, if they are integers that fit, or truth values: 0 and 1.
-    public var integers: [Int]? {
+    package var integers: [Int]? {
         switch elements {
         case .uint8, .bool: decoded(UInt8.self)
         case .int8: decoded(Int8.self)
@@ -178,7 +178,7 @@ public struct GGUFArray: Sendable {
     }
 
     /// The elements, if they are strings: their UTF-8 bytes one behind the other, and where each ends.
-    public var strings: (bytes: [UInt8], ends: [Int])? {
+    package var strings: (bytes: [UInt8], ends: [Int])? {
         guard elements == .string else { return nil }
         return withBytes { stored in
             var bytes: [UInt8] = []

@@ -12,15 +12,15 @@ import Tensors
 ///
 /// The file appears under its name when it is complete, and not before: what an interrupted run leaves is removed, and a
 /// file that was there stays.
-public struct GGUFWriter: ~Copyable {
+package struct GGUFWriter: ~Copyable {
     /// One tensor that is going to be written.
-    public struct Description: Sendable {
-        public let name: String
-        public let elementType: ElementType
+    package struct Description: Sendable {
+        package let name: String
+        package let elementType: ElementType
         /// Row-major: the last dimension varies fastest.
-        public let shape: Shape
+        package let shape: Shape
 
-        public init(_ name: String, _ elementType: ElementType, _ shape: Shape) {
+        package init(_ name: String, _ elementType: ElementType, _ shape: Shape) {
             (self.name, self.elementType, self.shape) = (name, elementType, shape)
         }
 
@@ -41,7 +41,7 @@ public struct GGUFWriter: ~Copyable {
     ///   - metadata: keys and values in the order of the file; `general.alignment` must not be among them.
     ///   - tensors: what will be written, in this order.
     /// - Throws: `CheckpointError` if the file cannot be written.
-    public init(
+    package init(
         _ path: String, metadata: [(key: String, value: GGUFValue)], tensors: [Description]
     ) throws(CheckpointError) {
         self.path = path
@@ -53,7 +53,7 @@ public struct GGUFWriter: ~Copyable {
     }
 
     /// What the file is called until it is complete: no other process writes to it.
-    public static func temporaryPath(_ path: String) -> String { "\(path).\(getpid()).part" }
+    package static func temporaryPath(_ path: String) -> String { "\(path).\(getpid()).part" }
 
     deinit {
         guard descriptor >= 0 else { return }
@@ -64,7 +64,7 @@ public struct GGUFWriter: ~Copyable {
     /// More bytes of the tensor that has been begun, or the first of the next one, in its element type.
     ///
     /// - Throws: `CheckpointError` if they cannot be written.
-    public mutating func append(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
+    package mutating func append(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
         precondition(written < tensors.count, "GGUFWriter: all \(tensors.count) tensors have been written")
         let tensor = tensors[written]
         precondition(
@@ -81,7 +81,7 @@ public struct GGUFWriter: ~Copyable {
     /// Gives the complete file its name.
     ///
     /// - Throws: `CheckpointError` if the system cannot store all of it.
-    public consuming func finish() throws(CheckpointError) {
+    package consuming func finish() throws(CheckpointError) {
         precondition(written == tensors.count, "GGUFWriter: \(written) of \(tensors.count) tensors have been written")
         guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else { throw Self.error(path) }
         close(descriptor)

@@ -15,9 +15,9 @@ import Tensors
 /// process (SIGBUS). What a header promises is therefore compared with `byteCount` when the file is opened.
 ///
 /// `@unchecked Sendable`: the bytes are never written, and stay mapped until the last reference is gone.
-public final class MappedFile: FileBytes, @unchecked Sendable {
+package final class MappedFile: FileBytes, @unchecked Sendable {
     /// How a range is going to be read.
-    public enum Access: Sendable {
+    package enum Access: Sendable {
         /// Here and there: the kernel should not read ahead (rows of an embedding table).
         case random
         /// Not any more, since there are copies: its pages leave this process, and where file and copies are too much for
@@ -25,15 +25,15 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
         case done
     }
 
-    public let path: String
-    public let byteCount: Int
+    package let path: String
+    package let byteCount: Int
     private let start: UnsafeMutableRawPointer
     private let descriptor: Int32
     /// Up to here the system's cache may keep what is done with.
     private let cachedByteCount: Int
 
     /// - Throws: `CheckpointError` if `path` is missing, no plain file, empty, or may not be read.
-    public init(_ path: String) throws(CheckpointError) {
+    package init(_ path: String) throws(CheckpointError) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)  // O_NONBLOCK: a pipe must not block
         guard descriptor >= 0 else {
             let reason = errno
@@ -71,7 +71,7 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
         close(descriptor)
     }
 
-    public func read(_ range: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer) -> Bool {
+    package func read(_ range: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer) -> Bool {
         guard let first = range.baseAddress, first >= start, first + range.count <= start + byteCount else {
             return false
         }
@@ -84,10 +84,10 @@ public final class MappedFile: FileBytes, @unchecked Sendable {
     static func cachedByteCount(of byteCount: Int, available: Int) -> Int { max(0, available - byteCount) / 4 * 3 }
 
     /// The bytes of the file; valid while this object lives.
-    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
+    package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
 
     /// Tells the kernel how a range is going to be read; only speed depends on it. The range is widened to whole pages.
-    public func advise(_ access: Access, _ range: Range<Int>? = nil) {
+    package func advise(_ access: Access, _ range: Range<Int>? = nil) {
         let range = (range ?? 0..<byteCount).clamped(to: 0..<byteCount)
         let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
         let first = range.lowerBound / pageSize * pageSize
@@ -109,7 +109,7 @@ extension JSONValue {
     /// A file of a checkpoint that holds JSON.
     ///
     /// - Throws: `CheckpointError` naming the file and, if its text is no JSON, line and column.
-    public init(contentsOf path: String) throws(CheckpointError) {
+    package init(contentsOf path: String) throws(CheckpointError) {
         let file = try MappedFile(path)
         do {
             try self.init(parsing: Array(file.bytes))

@@ -5,17 +5,17 @@ import Tensors
 ///
 /// Matrices keep the size of what passes through them; vectors (norms, scalars of layers) are 1; there are no single
 /// numbers, so that clipped linears are unbounded. Equal on every machine and for any number of threads.
-public struct SyntheticWeights: WeightSource {
-    public let path = "synthetic weights"
+package struct SyntheticWeights: WeightSource {
+    package let path = "synthetic weights"
     private let elementType: @Sendable (_ name: String) -> ElementType
     private let patterns = Patterns()
 
     /// - Parameter elementType: of a matrix, bf16 or a block type whose blocks its rows fill; vectors are bf16.
-    public init(elementType: @escaping @Sendable (_ name: String) -> ElementType = { _ in .bfloat16 }) {
+    package init(elementType: @escaping @Sendable (_ name: String) -> ElementType = { _ in .bfloat16 }) {
         self.elementType = elementType
     }
 
-    public func tensor(_ name: String, _ shape: Shape, on device: Device) -> Tensor? {
+    package func tensor(_ name: String, _ shape: Shape, on device: Device) -> Tensor? {
         guard shape.rank > 0 else { return nil }
         let type = shape.rank > 1 ? elementType(name) : .bfloat16
         if type.blockLength > 1 { return blocks(shape, type, on: device) }
@@ -74,7 +74,7 @@ public struct SyntheticWeights: WeightSource {
         }
     }
 
-    public func advise(_ access: MappedFile.Access, _ name: String) {}
+    package func advise(_ access: MappedFile.Access, _ name: String) {}
 
     /// The exponent e, as bf16 stores it, for which ±[1, 2) · 2^e is about 1/√columns.
     private static func exponent(columns: Int) -> UInt16 {

@@ -4,7 +4,7 @@ import Tensors
 /// How a file lays out a tensor that it does not store as published.
 ///
 /// Source: llama.cpp, `conversion/gemma.py`, `modify_tensors`.
-public enum TensorLayout: Sendable, Hashable {
+package enum TensorLayout: Sendable, Hashable {
     case published
     /// A single number, `[]`, stored as `[1]`.
     case scalar
@@ -19,7 +19,7 @@ public enum TensorLayout: Sendable, Hashable {
     case firstHalves, secondHalves
 
     /// - Returns: the published shape of what is stored in `shape`; `shape` itself if no such thing is stored in it.
-    public func published(_ shape: [Int]) -> [Int] {
+    package func published(_ shape: [Int]) -> [Int] {
         switch self {
         case .scalar where shape == [1]: []
         case .depthwise where shape.count == 2: [shape[0], 1, shape[1]]
@@ -30,7 +30,7 @@ public enum TensorLayout: Sendable, Hashable {
     }
 
     /// - Returns: the shape in which a tensor of the published `shape` is stored.
-    public func stored(_ shape: Shape) -> Shape {
+    package func stored(_ shape: Shape) -> Shape {
         switch self {
         case .published, .softplus: return shape
         case .scalar: return [1]
@@ -43,7 +43,7 @@ public enum TensorLayout: Sendable, Hashable {
     }
 
     /// Whether the numbers, one behind the other, are those published: another shape is all that differs.
-    public var keepsNumbers: Bool { self != .colourPlanes && self != .softplus }
+    package var keepsNumbers: Bool { self != .colourPlanes && self != .softplus }
 
     /// The published numbers of a tensor that is stored in `shape`.
     func published(_ values: [Float], _ shape: [Int]) -> [Float] {
@@ -55,7 +55,7 @@ public enum TensorLayout: Sendable, Hashable {
     }
 
     /// The numbers that are stored for a tensor of the published `shape`.
-    public func stored(_ values: [Float], _ shape: Shape) -> [Float] {
+    package func stored(_ values: [Float], _ shape: Shape) -> [Float] {
         switch self {
         case .published, .scalar, .depthwise, .firstHalves, .secondHalves: values
         case .softplus: values.map { Float(log1p(exp(Double($0)))) }

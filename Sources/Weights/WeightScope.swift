@@ -1,7 +1,7 @@
 import Tensors
 
 /// Where weights come from: a checkpoint on disk, or numbers made up in memory to measure speed.
-public protocol WeightSource: Sendable {
+package protocol WeightSource: Sendable {
     /// For messages.
     var path: String { get }
 
@@ -14,8 +14,8 @@ public protocol WeightSource: Sendable {
 }
 
 /// A place in the tree of weights: `weights["self_attn"]["q_proj"].tensor("weight", [rows, columns])`.
-public struct WeightScope: Sendable {
-    public let device: Device
+package struct WeightScope: Sendable {
+    package let device: Device
     private var activations = Activations.float32
     private let source: any WeightSource
     private let roundedTo: @Sendable (_ name: String) -> ElementType?
@@ -24,7 +24,7 @@ public struct WeightScope: Sendable {
     /// The root of the tree.
     ///
     /// - Parameter roundedTo: the type to which a matrix in f32, bf16 or f16 is rounded as it is read; nil leaves it.
-    public init(
+    package init(
         _ source: any WeightSource, on device: Device,
         roundedTo: @escaping @Sendable (_ name: String) -> ElementType? = { _ in nil }
     ) {
@@ -34,26 +34,26 @@ public struct WeightScope: Sendable {
     }
 
     /// The place `name` below this one; `name` may hold dots.
-    public subscript(_ name: String) -> WeightScope {
+    package subscript(_ name: String) -> WeightScope {
         var scope = self
         scope.path += "\(name)."
         return scope
     }
 
     /// The same place, whose weights, and those below, are multiplied by `activations`; at the root it is f32.
-    public func multiplied(by activations: Activations) -> WeightScope {
+    package func multiplied(by activations: Activations) -> WeightScope {
         var scope = self
         scope.activations = activations
         return scope
     }
 
     /// The place of one layer.
-    public subscript(_ index: Int) -> WeightScope { self[String(index)] }
+    package subscript(_ index: Int) -> WeightScope { self[String(index)] }
 
     /// The tensor `name` at this place, where it lies: no copy.
     ///
     /// - Throws: `CheckpointError` naming the tensor, if it is missing or has another shape.
-    public func tensor(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor {
+    package func tensor(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor {
         guard let tensor = try tensorIfPresent(name, shape) else {
             throw CheckpointError(
                 .tensorMismatch, file: source.path, found: "a tensor is missing",
@@ -65,7 +65,7 @@ public struct WeightScope: Sendable {
     /// The tensor `name` at this place, or nil if there is none.
     ///
     /// - Throws: `CheckpointError` naming the tensor, if it has another shape.
-    public func tensorIfPresent(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor? {
+    package func tensorIfPresent(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor? {
         try source.tensor(path + name, shape, on: device)
     }
 
@@ -73,12 +73,12 @@ public struct WeightScope: Sendable {
     /// its file are given back.
     ///
     /// - Throws: `CheckpointError` naming the tensor, if it is missing or has another shape.
-    public func weight(_ name: String, _ shape: Shape) throws(CheckpointError) -> Weight {
+    package func weight(_ name: String, _ shape: Shape) throws(CheckpointError) -> Weight {
         try weights(name, shape) { [$0] }[0]
     }
 
     /// The same for a tensor that holds several matrices, which `cut` names.
-    public func weights(
+    package func weights(
         _ name: String, _ shape: Shape, cut: (Tensor) -> [Tensor]
     ) throws(CheckpointError) -> [Weight] {
         let type = roundedTo(path + name)
@@ -88,5 +88,5 @@ public struct WeightScope: Sendable {
     }
 
     /// Tells how the tensor `name` at this place is going to be read.
-    public func advise(_ access: MappedFile.Access, _ name: String) { source.advise(access, path + name) }
+    package func advise(_ access: MappedFile.Access, _ name: String) { source.advise(access, path + name) }
 }

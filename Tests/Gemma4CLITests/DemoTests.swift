@@ -1,5 +1,7 @@
 import Foundation
 import Gemma4Kit
+import Media
+import Tensors
 import TestSupport
 import Testing
 

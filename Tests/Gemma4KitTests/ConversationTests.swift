@@ -1,7 +1,10 @@
 import Foundation
+import Generation
+import Media
 import Synchronization
 import TestSupport
 import Testing
+import Tokenization
 
 @testable import Gemma4Kit
 

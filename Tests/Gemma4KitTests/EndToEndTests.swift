@@ -1,6 +1,8 @@
 import Foundation
+import Generation
 import TestSupport
 import Testing
+import Tokenization
 
 @testable import Gemma4Kit
 

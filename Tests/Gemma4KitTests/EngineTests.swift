@@ -1,7 +1,9 @@
 import Foundation
+import Gemma4
 import Synchronization
 import TestSupport
 import Testing
+import Tokenization
 
 @testable import Gemma4Kit
 @testable import Generation

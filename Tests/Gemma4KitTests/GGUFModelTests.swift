@@ -1,6 +1,9 @@
 import Foundation
+import Generation
+import Tensors
 import TestSupport
 import Testing
+import Tokenization
 
 @testable import Gemma4Kit
 @testable import Weights

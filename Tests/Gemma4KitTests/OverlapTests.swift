@@ -1,4 +1,6 @@
 import Foundation
+import Generation
+import Media
 import TestSupport
 import Testing
 

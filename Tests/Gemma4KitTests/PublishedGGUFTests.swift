@@ -1,4 +1,5 @@
 import Foundation
+import Gemma4
 import TestSupport
 import Testing
 

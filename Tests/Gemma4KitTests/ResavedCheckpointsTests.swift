@@ -1,6 +1,11 @@
 import Foundation
+import Gemma4
+import Generation
+import Tensors
 import TestSupport
 import Testing
+import Tokenization
+import Weights
 
 @testable import Gemma4Kit
 

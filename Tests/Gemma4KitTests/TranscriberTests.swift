@@ -1,6 +1,9 @@
 import Foundation
+import Generation
+import Media
 import TestSupport
 import Testing
+import Tokenization
 
 @testable import Gemma4Kit
 
@@ -161,7 +164,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         let (samples, times) = utterances(12)
         let options = TranscriptionOptions(
             offsetInSeconds: times[3].start - 1, durationInSeconds: times[8].end - times[3].start + 2,
-            segmentation: .init(keepsShortRecordings: false), generation: .init(sampling: .greedy, maxTokens: 1))
+            maxSegmentInSeconds: 10, generation: .init(sampling: .greedy, maxTokens: 1))
         let transcript = try await pipeline().transcribe(.samples(samples, sampleRate: 16_000), options: options)
             .transcript()
         expectTimes(transcript.segments, Array(times[3...8]))
@@ -202,17 +205,16 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
     @Test func whatIsStoppedCanGoOn() async throws {
         let pipeline = try pipeline()
         let (samples, times) = utterances(40)
-        let stop = StopSignal()
         var begun = Transcript()
-        var options = TranscriptionOptions(generation: brief, stop: stop)
-        for try await event in pipeline.transcribe(.samples(samples, sampleRate: 16_000), options: options) {
+        var options = TranscriptionOptions(generation: brief)
+        let events = pipeline.transcribe(.samples(samples, sampleRate: 16_000), options: options)
+        for try await event in events {
             begun.append(event)
-            if begun.segments.count == 3 { stop.set() }
+            if begun.segments.count == 3 { events.cancel() }
         }
         expectNothingLost(begun.report, seconds: begun.report.read)
         let stoppedAt = try #require(begun.report.stoppedAt)
         #expect(begun.segments.count < 40)
-        options.stop = nil
         options.offsetInSeconds = stoppedAt
         let rest = try await pipeline.transcribe(.samples(samples, sampleRate: 16_000), options: options).transcript()
         expectTimes(begun.segments + rest.segments, times)
@@ -241,7 +243,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
     @Test func whereSpeechRunsThroughNothingIsLost() async throws {
         let samples = Sounds.speech(seconds: 45, hisses: false)
         let options = TranscriptionOptions(
-            segmentation: .init(maxPieceInSeconds: 10), generation: .init(sampling: .greedy, maxTokens: 1))
+            maxSegmentInSeconds: 10, generation: .init(sampling: .greedy, maxTokens: 1))
         let transcript = try await pipeline().transcribe(.samples(samples, sampleRate: 16_000), options: options)
             .transcript()
         #expect(transcript.segments.count >= 5)

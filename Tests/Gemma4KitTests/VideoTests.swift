@@ -1,6 +1,9 @@
 import Foundation
+import Gemma4
+import Media
 import TestSupport
 import Testing
+import Tokenization
 
 @testable import Gemma4Kit
 

@@ -2,7 +2,7 @@ import CSndFile
 import Foundation
 
 /// Recordings in the formats that libsndfile writes.
-public enum EncodedSound: String, Sendable, CaseIterable {
+package enum EncodedSound: String, Sendable, CaseIterable {
     case wav, aiff, au, flac, vorbis, opus, mp3
 
     private var format: Int {
@@ -19,7 +19,7 @@ public enum EncodedSound: String, Sendable, CaseIterable {
 
     /// - Parameter interleaved: `[frames, channels]`, in [-1, 1].
     /// - Returns: the bytes of the file; none if libsndfile cannot write it.
-    public func file(_ interleaved: [Float], channels: Int = 1, rate: Int = Sounds.rate) throws -> Data {
+    package func file(_ interleaved: [Float], channels: Int = 1, rate: Int = Sounds.rate) throws -> Data {
         let directory = try TemporaryDirectory()
         let path = "\(directory.path)/sound"
         var info = SF_INFO()

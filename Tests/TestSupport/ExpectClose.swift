@@ -2,7 +2,7 @@ import Testing
 
 /// Expects two rows of numbers to agree: |found − expected| ≤ absolute + relative · |expected|, NaN only where NaN is
 /// expected. Reports the element that is furthest out.
-public func expectClose(
+package func expectClose(
     _ found: [Float], _ expected: [Float], absolute: Float = 0, relative: Float = 0,
     sourceLocation: SourceLocation = #_sourceLocation
 ) {
@@ -27,12 +27,12 @@ public func expectClose(
 }
 
 /// Numbers between -1 and 1 that are the same on every machine: SplitMix64 (Steele, Lea and Flood, 2014).
-public struct SeededNumbers: RandomNumberGenerator {
+package struct SeededNumbers: RandomNumberGenerator {
     private var state: UInt64
 
-    public init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { state = seed }
 
-    public mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9e37_79b9_7f4a_7c15
         var z = state
         z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
@@ -40,7 +40,7 @@ public struct SeededNumbers: RandomNumberGenerator {
         return z ^ (z >> 31)
     }
 
-    public mutating func floats(_ count: Int, in range: ClosedRange<Float> = -1...1) -> [Float] {
+    package mutating func floats(_ count: Int, in range: ClosedRange<Float> = -1...1) -> [Float] {
         (0..<count).map { _ in Float.random(in: range, using: &self) }
     }
 }

@@ -2,17 +2,17 @@ import Foundation
 import Testing
 
 /// The cases of `Tests/Goldens/V/expected.json`: conversations and what transformers answers.
-public struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
-    public let name: String
-    public let thinking, traced: Bool
-    public let prompt: String
-    public let promptTokens: [Int]
-    public let promptLogprobs: [Float?]
-    public let tokens: [Int]
-    public let logprobs: [Float]
-    public let finishReason, text: String
+package struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
+    package let name: String
+    package let thinking, traced: Bool
+    package let prompt: String
+    package let promptTokens: [Int]
+    package let promptLogprobs: [Float?]
+    package let tokens: [Int]
+    package let logprobs: [Float]
+    package let finishReason, text: String
     /// Set by `all`: "E2B", "E4B", "31B" or "26B-A4B".
-    public private(set) var variant: String = ""
+    package private(set) var variant: String = ""
 
     private enum CodingKeys: String, CodingKey {
         case name, thinking, traced, prompt, tokens, logprobs, text
@@ -24,7 +24,7 @@ public struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
     private struct File: Decodable { let cases: [GoldenCase] }
 
     /// Every case of every variant.
-    public static let all: [GoldenCase] = Goldens.variants.flatMap { variant in
+    package static let all: [GoldenCase] = Goldens.variants.flatMap { variant in
         let file = Goldens.folder.appending(path: "\(variant)/expected.json")
         // A test that finds no case fails by itself: see `GoldenCasesTests`.
         guard let data = try? Data(contentsOf: file), let decoded = try? JSONDecoder().decode(File.self, from: data)
@@ -36,8 +36,8 @@ public struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
         }
     }
 
-    public var testDescription: String { "\(variant) \(name)" }
+    package var testDescription: String { "\(variant) \(name)" }
     /// The conversation, in the message form of the any-to-any pipeline.
-    public var messagesFile: String { Goldens.folder.appending(path: "\(variant)/messages/\(name).json").path }
-    public var checkpoint: String { Goldens.checkpoint(variant) }
+    package var messagesFile: String { Goldens.folder.appending(path: "\(variant)/messages/\(name).json").path }
+    package var checkpoint: String { Goldens.checkpoint(variant) }
 }

@@ -3,19 +3,19 @@ import Foundation
 /// What `Tests/Goldens/make_goldens.py` wrote: f32 tensors by name, from a safetensors file.
 ///
 /// A reader of its own, so that a mistake in ours cannot hide itself.
-public struct Goldens: Sendable {
-    public static let variants = ["E2B", "E4B", "31B", "26B-A4B"]
-    public static let folder = URL(filePath: #filePath)
+package struct Goldens: Sendable {
+    package static let variants = ["E2B", "E4B", "31B", "26B-A4B"]
+    package static let folder = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Goldens")
 
-    public struct Values: Sendable {
-        public let shape: [Int]
-        public let values: [Float]
+    package struct Values: Sendable {
+        package let shape: [Int]
+        package let values: [Float]
 
-        public init(shape: [Int], values: [Float]) { (self.shape, self.values) = (shape, values) }
+        package init(shape: [Int], values: [Float]) { (self.shape, self.values) = (shape, values) }
 
         /// The largest magnitude, at least 1: what tolerances are stated against.
-        public var scale: Float { values.reduce(1) { max($0, abs($1)) } }
+        package var scale: Float { values.reduce(1) { max($0, abs($1)) } }
     }
 
     private struct Entry: Decodable, Sendable {
@@ -31,16 +31,16 @@ public struct Goldens: Sendable {
     private let start: Int
 
     /// - Parameter file: path within `Tests/Goldens`.
-    public init(_ file: String) throws {
+    package init(_ file: String) throws {
         self.file = try Data(contentsOf: Self.folder.appending(path: file), options: .mappedIfSafe)
         start = 8 + self.file.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
         entries = try JSONDecoder().decode([String: Entry].self, from: self.file[8..<start])
     }
 
     /// The directory of a variant's checkpoint.
-    public static func checkpoint(_ variant: String) -> String { folder.appending(path: "\(variant)/checkpoint").path }
+    package static func checkpoint(_ variant: String) -> String { folder.appending(path: "\(variant)/checkpoint").path }
 
-    public func callAsFunction(_ name: String) throws -> Values {
+    package func callAsFunction(_ name: String) throws -> Values {
         guard let entry = entries[name], entry.dtype == "F32" else { throw Missing(name: name) }
         let bytes = Data(file[start + entry.data_offsets[0]..<start + entry.data_offsets[1]])
         return Values(shape: entry.shape, values: bytes.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) })

@@ -1,16 +1,16 @@
 import Foundation
 
 /// What `Tests/Goldens/make_media_goldens.py` wrote.
-public enum MediaGoldens {
-    public static let folder = URL(filePath: #filePath)
+package enum MediaGoldens {
+    package static let folder = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Goldens/media")
 
-    public static func load<Answer: Decodable>(_ name: String, as: Answer.Type = Answer.self) throws -> Answer {
+    package static func load<Answer: Decodable>(_ name: String, as: Answer.Type = Answer.self) throws -> Answer {
         try JSONDecoder().decode(Answer.self, from: Data(contentsOf: folder.appending(path: "\(name).json")))
     }
 
     /// The generator's `noise`: bytes that look random and are the same in both languages.
-    public static func noise(_ count: Int, seed: Int) -> [UInt8] {
+    package static func noise(_ count: Int, seed: Int) -> [UInt8] {
         (0..<count).map { index in
             var x = UInt32(truncatingIfNeeded: index + seed * 7919) &* 0x9E37_79B1
             x = (x ^ x >> 15) &* 0x85EB_CA77
@@ -20,7 +20,7 @@ public enum MediaGoldens {
     }
 
     /// CRC-32 as zlib's.
-    public static func crc32(_ bytes: some Sequence<UInt8>) -> UInt32 {
+    package static func crc32(_ bytes: some Sequence<UInt8>) -> UInt32 {
         ~bytes.reduce(~0) { crc, byte in crcTable[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ crc >> 8 }
     }
 

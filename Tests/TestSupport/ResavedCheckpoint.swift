@@ -4,8 +4,8 @@ import Foundation
 ///
 /// Reads and writes safetensors by itself, so that a mistake in the reader under test cannot hide. From bf16, f32 is
 /// exact; so is f16 where the magnitude is at least 2⁻¹⁴, and within 2⁻²⁵ below.
-public struct ResavedCheckpoint {
-    public enum ElementType: String, Sendable, CaseIterable {
+package struct ResavedCheckpoint {
+    package enum ElementType: String, Sendable, CaseIterable {
         case float32 = "F32"
         case bfloat16 = "BF16"
         case float16 = "F16"
@@ -33,13 +33,13 @@ public struct ResavedCheckpoint {
 
     private let directory: TemporaryDirectory
     /// The copy; removed when this value and its copies are gone.
-    public var path: String { directory.path }
+    package var path: String { directory.path }
 
     /// - Parameters:
     ///   - source: a checkpoint directory.
     ///   - elementType: how every tensor is stored in the copy.
     ///   - shards: number of files; more than one come with an index.
-    public init(_ source: String, as elementType: ElementType, shards: Int = 1) throws {
+    package init(_ source: String, as elementType: ElementType, shards: Int = 1) throws {
         directory = try TemporaryDirectory()
         var tensors: [StoredTensor] = []
         for file in try FileManager.default.contentsOfDirectory(atPath: source).sorted() {

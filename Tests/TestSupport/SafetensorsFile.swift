@@ -1,11 +1,11 @@
 /// The bytes of a safetensors file: a header as given, and data.
-public func safetensorsFile(header: String, data: [UInt8] = [], statedLength: UInt64? = nil) -> [UInt8] {
+package func safetensorsFile(header: String, data: [UInt8] = [], statedLength: UInt64? = nil) -> [UInt8] {
     let length = statedLength ?? UInt64(header.utf8.count)
     return withUnsafeBytes(of: length.littleEndian, Array.init) + Array(header.utf8) + data
 }
 
 /// The bytes of a safetensors file that holds tensors of zeros, in the order given.
-public func safetensorsFile(zeros tensors: [(name: String, shape: [Int])], type: String = "BF16") -> [UInt8] {
+package func safetensorsFile(zeros tensors: [(name: String, shape: [Int])], type: String = "BF16") -> [UInt8] {
     var offset = 0
     let entries = tensors.map { tensor -> String in
         let begin = offset

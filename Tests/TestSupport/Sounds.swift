@@ -1,11 +1,11 @@
 import Foundation
 
 /// Made-up sounds at 16 kHz, the same on every machine.
-public enum Sounds {
-    public static let rate = 16_000
+package enum Sounds {
+    package static let rate = 16_000
 
     /// White noise filtered to fall by so many decibels an octave, roughly; of this level in dB of full scale.
-    public static func noise(seconds: Double, fallingBy slope: Double = 0, level: Double, seed: UInt64 = 1) -> [Float] {
+    package static func noise(seconds: Double, fallingBy slope: Double = 0, level: Double, seed: UInt64 = 1) -> [Float] {
         var random = seed
         func white() -> Double {
             // Twelve uniform numbers make a normal one.
@@ -30,7 +30,7 @@ public enum Sounds {
     }
 
     /// A mains hum with ten overtones.
-    public static func hum(seconds: Double, frequency: Double = 50, level: Double) -> [Float] {
+    package static func hum(seconds: Double, frequency: Double = 50, level: Double) -> [Float] {
         scaled(
             (0..<Int(seconds * Double(rate))).map { index in
                 (1...11).reduce(0.0) { sum, overtone in
@@ -40,13 +40,13 @@ public enum Sounds {
             }, to: level)
     }
 
-    public static func silence(seconds: Double) -> [Float] { [Float](repeating: 0, count: Int(seconds * Double(rate))) }
+    package static func silence(seconds: Double) -> [Float] { [Float](repeating: 0, count: Int(seconds * Double(rate))) }
 
     /// Something like speech: syllables in a row, each a voiced sound with formants of its own or, if wanted, every fourth
     /// a hiss; with dips between them; of this level.
     ///
     /// - Parameter syllables: where each begins, in seconds; by default one every 0.2 s.
-    public static func speech(
+    package static func speech(
         seconds: Double, level: Double = -20, seed: Int = 0, hisses: Bool = true, syllables: [Double]? = nil
     ) -> [Float] {
         let hiss = noise(seconds: seconds, level: 0, seed: UInt64(seed + 7))
@@ -72,7 +72,7 @@ public enum Sounds {
     }
 
     /// Adds what lasts at least as long.
-    public static func mixed(_ a: [Float], _ b: [Float]) -> [Float] { zip(a, b).map { $0 + $1 } }
+    package static func mixed(_ a: [Float], _ b: [Float]) -> [Float] { zip(a, b).map { $0 + $1 } }
 
     private static func scaled(_ samples: [Double], to level: Double) -> [Float] {
         let power = samples.reduce(0) { $0 + $1 * $1 } / Double(max(1, samples.count))
@@ -81,7 +81,7 @@ public enum Sounds {
     }
 
     /// A WAV file of 16-bit samples, channels one after the other in each frame.
-    public static func wave(_ interleaved: [Float], channels: Int = 1, rate: Int = rate) -> Data {
+    package static func wave(_ interleaved: [Float], channels: Int = 1, rate: Int = rate) -> Data {
         func bytes(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.littleEndian, Array.init) }
         let data = pcm(interleaved)
         let format =
@@ -93,7 +93,7 @@ public enum Sounds {
     }
 
     /// Samples as 16-bit integers, little-endian.
-    public static func pcm(_ samples: [Float]) -> [UInt8] {
+    package static func pcm(_ samples: [Float]) -> [UInt8] {
         samples.flatMap { sample in
             let value = Int16(max(-32_768, min(32_767, sample * 32_768)))
             return [UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8)]

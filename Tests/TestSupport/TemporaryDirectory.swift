@@ -1,10 +1,10 @@
 import Foundation
 
 /// A directory for the files of one test, removed when the last reference is gone.
-public final class TemporaryDirectory: Sendable {
-    public let path: String
+package final class TemporaryDirectory: Sendable {
+    package let path: String
 
-    public init() throws {
+    package init() throws {
         let url = FileManager.default.temporaryDirectory.appending(path: "gemma4-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         path = url.path()
@@ -14,7 +14,7 @@ public final class TemporaryDirectory: Sendable {
 
     /// Writes a file and returns its path.
     @discardableResult
-    public func write(_ bytes: some Sequence<UInt8>, to name: String) throws -> String {
+    package func write(_ bytes: some Sequence<UInt8>, to name: String) throws -> String {
         let file = "\(path)/\(name)"
         try Data(bytes).write(to: URL(filePath: file))
         return file

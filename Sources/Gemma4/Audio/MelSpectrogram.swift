@@ -9,35 +9,35 @@ import Foundation
 /// Within 1e-6 of the reference: it transforms in 32-bit, this in 64-bit (the window's product is 32-bit in both).
 ///
 /// Source: transformers, `feature_extraction_gemma4.py`, `audio_utils.mel_filter_bank`.
-public struct MelSpectrogram: Sendable {
+package struct MelSpectrogram: Sendable {
     /// Keys of `feature_extractor` in `processor_config.json`.  The defaults are those of the reference's class, for
     /// keys that a file leaves out.
-    public struct Configuration: Hashable, Sendable {
-        public var samplingRate = 16_000
-        public var featureSize = 128
-        public var frameLength = 320
-        public var hopLength = 160
-        public var fftLength = 512
-        public var minFrequency = 0.0
-        public var maxFrequency = 8_000.0
-        public var melFloor = 0.001
-        public var preemphasis = 0.0
-        public var dither = 0.0
-        public var inputScaleFactor = 1.0
+    package struct Configuration: Hashable, Sendable {
+        package var samplingRate = 16_000
+        package var featureSize = 128
+        package var frameLength = 320
+        package var hopLength = 160
+        package var fftLength = 512
+        package var minFrequency = 0.0
+        package var maxFrequency = 8_000.0
+        package var melFloor = 0.001
+        package var preemphasis = 0.0
+        package var dither = 0.0
+        package var inputScaleFactor = 1.0
 
-        public init() {}
+        package init() {}
     }
 
     /// 30 s: what the encoder was trained on.  The reference cuts longer audio off in silence; we refuse it.
-    public static let maxSamples = 480_000
+    package static let maxSamples = 480_000
 
-    public let configuration: Configuration
+    package let configuration: Configuration
     private let window: [Float]
     private let transform: RealFourierTransform
     private let filters: [Filter]
 
     /// - Throws: `MelSpectrogramError` for what the released models do not use and this does not implement.
-    public init(_ configuration: Configuration) throws(MelSpectrogramError) {
+    package init(_ configuration: Configuration) throws(MelSpectrogramError) {
         try Self.check(configuration)
         self.configuration = configuration
         window = (0..<configuration.frameLength).map {
@@ -48,17 +48,17 @@ public struct MelSpectrogram: Sendable {
     }
 
     /// Frames of a recording; 0 where it is too short to have one.
-    public func frameCount(samples: Int) -> Int {
+    package func frameCount(samples: Int) -> Int {
         let reach = configuration.frameLength / 2 + 1  // from a frame's centre, one sample beyond its end
         return samples < reach ? 0 : (samples - reach) / configuration.hopLength + 1
     }
 
     /// What a recording costs in the prompt: the encoder takes four frames to one soft token, rounding up.
-    public func softTokenCount(samples: Int) -> Int { (frameCount(samples: samples) + 3) / 4 }
+    package func softTokenCount(samples: Int) -> Int { (frameCount(samples: samples) + 3) / 4 }
 
     /// - Parameter samples: mono, at `samplingRate`, nominally in [-1, 1].
     /// - Returns: `[frameCount, featureSize]`.
-    public func callAsFunction(_ samples: [Float]) throws(MelSpectrogramError) -> [Float] {
+    package func callAsFunction(_ samples: [Float]) throws(MelSpectrogramError) -> [Float] {
         let shortest = configuration.frameLength / 2 + 1
         guard (shortest...Self.maxSamples).contains(samples.count) else {
             throw MelSpectrogramError(
@@ -147,18 +147,18 @@ extension MelSpectrogram {
 }
 
 /// What a mel spectrogram refuses.
-public struct MelSpectrogramError: Error, Equatable, Sendable, CustomStringConvertible {
-    public enum Code: Sendable {
+package struct MelSpectrogramError: Error, Equatable, Sendable, CustomStringConvertible {
+    package enum Code: Sendable {
         /// A front end other than the released models have.
         case configuration
         /// Too short for one frame, or longer than the model takes at once.
         case length
     }
 
-    public let code: Code
-    public let expected: String
-    public let found: String
-    public let remedy: String
+    package let code: Code
+    package let expected: String
+    package let found: String
+    package let remedy: String
 
-    public var description: String { "audio features: expected \(expected), found \(found); \(remedy)." }
+    package var description: String { "audio features: expected \(expected), found \(found); \(remedy)." }
 }

@@ -8,12 +8,12 @@ import Tensors
 ///
 /// A class, since several sequences go through one forward pass, each with its own cache; a cache belongs to one
 /// sequence at a time.
-public final class KVCache {
+package final class KVCache {
     /// Positions that can be taken back at any time, the window of sliding layers notwithstanding.
     package static let undoablePositions = 128
 
     /// Positions written so far: the next token's position.
-    public private(set) var length = 0
+    package private(set) var length = 0
     private var layers: [LayerCache?]
 
     /// - Parameter elementType: f32, f16, or a block type, which heads that fill no whole blocks replace by f32.

@@ -1,5 +1,5 @@
 /// The two forms in which weights are found, and what they mean for messages about them.
-public enum CheckpointFormat: Sendable {
+package enum CheckpointFormat: Sendable {
     case directory, gguf
 
     /// What says which tensors there should be.

@@ -6,9 +6,9 @@ import Weights
 /// `#` stands for the number of a layer. Layers of the text model and of both towers are counted from 0 in both spellings.
 ///
 /// Source: llama.cpp, `gguf-py/gguf/tensor_mapping.py`, `conversion/gemma.py`.
-public enum GGUFNames {
+package enum GGUFNames {
     /// The published name of a tensor, and how it is stored; nil if no weight of Gemma 4 is called that.
-    public static func published(_ stored: String) -> Checkpoint.Published? {
+    package static func published(_ stored: String) -> Checkpoint.Published? {
         let (pattern, layer) = pattern(stored)
         return (byStoredName[pattern] ?? olderNames[pattern]).map {
             ($0.published.replacing("#", with: layer), $0.layout)
@@ -16,13 +16,13 @@ public enum GGUFNames {
     }
 
     /// The name of a tensor in GGUF, and how it is stored there; nil if Gemma 4 has no tensor of that published name.
-    public static func stored(_ published: String) -> (name: String, layout: TensorLayout)? {
+    package static func stored(_ published: String) -> (name: String, layout: TensorLayout)? {
         let (pattern, layer) = pattern(published)
         return byPublishedName[pattern].map { ($0.stored.replacing("#", with: layer), $0.layout) }
     }
 
     /// The inverse frequencies' divisors of full layers, made by the converter. No weight: they say which pairs turn.
-    public static let rotaryFactors = "rope_freqs.weight"
+    package static let rotaryFactors = "rope_freqs.weight"
 
     /// `blk.12.attn_q.weight` as `blk.#.attn_q.weight` and `12`; in either spelling.
     private static func pattern(_ name: String) -> (pattern: String, layer: String) {

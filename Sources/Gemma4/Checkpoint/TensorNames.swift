@@ -25,7 +25,7 @@ extension Checkpoint {
     /// The weights of a directory under their published names.
     ///
     /// - Throws: `CheckpointError` if the files are damaged or incomplete, or if a tensor is not as `table` says.
-    public init(_ directory: String, checkedAgainst table: TensorTable) throws(CheckpointError) {
+    package init(_ directory: String, checkedAgainst table: TensorTable) throws(CheckpointError) {
         try self.init(directory, rename: TensorNames.published)
         try table.check(self)
     }
@@ -33,7 +33,7 @@ extension Checkpoint {
     /// The weights of GGUF files under their published names.
     ///
     /// - Throws: `CheckpointError` if a tensor is not as `table` says, in the names of the files.
-    public init(
+    package init(
         _ text: GGUFShards, projector: GGUFShards?, checkedAgainst table: TensorTable
     ) throws(CheckpointError) {
         try self.init([text] + (projector.map { [$0] } ?? [])) { name in

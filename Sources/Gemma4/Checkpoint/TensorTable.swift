@@ -2,9 +2,9 @@ import Tensors
 import Weights
 
 /// Every tensor that the graph of a configuration uses: its name, its shape, the part it belongs to.
-public struct TensorTable: Sendable {
+package struct TensorTable: Sendable {
     /// What a tensor is counted under.
-    public enum Part: String, Sendable, Hashable, CaseIterable {
+    package enum Part: String, Sendable, Hashable, CaseIterable {
         case embedding, perLayerTable, perLayerProjection, attention, feedForward, experts, router, norms, head
         case vision, audio
         /// Scalars that bound the clipped linears of the towers.
@@ -16,20 +16,20 @@ public struct TensorTable: Sendable {
         var isText: Bool { ![.vision, .audio, .clipBounds, .leftover].contains(self) }
     }
 
-    public struct Row: Sendable, Hashable {
+    package struct Row: Sendable, Hashable {
         /// As published in safetensors files.
-        public let name: String
-        public let shape: Shape
-        public let part: Part
+        package let name: String
+        package let shape: Shape
+        package let part: Part
         /// Absence is an error: neither a leftover nor a clip bound, which means ∓∞ where it is absent.
-        public var isRequired: Bool { part != .leftover && part != .clipBounds }
+        package var isRequired: Bool { part != .leftover && part != .clipBounds }
     }
 
-    public private(set) var rows: [Row] = []
+    package private(set) var rows: [Row] = []
     private let isTied: Bool
     private var activeShareOfExperts: (active: Int, all: Int) = (1, 1)
 
-    public init(_ configuration: ModelConfiguration) {
+    package init(_ configuration: ModelConfiguration) {
         isTied = configuration.tieWordEmbeddings
         appendText(configuration)
         if let vision = configuration.visionConfig { appendVision(vision, into: configuration.textConfig.hiddenSize) }
@@ -41,21 +41,21 @@ public struct TensorTable: Sendable {
 
     // MARK: Counting
 
-    public func parameterCount(_ part: Part) -> Int {
+    package func parameterCount(_ part: Part) -> Int {
         rows.reduce(0) { $0 + ($1.part == part ? $1.shape.count : 0) }
     }
 
     /// Parameters of the decoder, leftovers not counted.
-    public var textParameterCount: Int { Part.allCases.filter(\.isText).reduce(0) { $0 + parameterCount($1) } }
+    package var textParameterCount: Int { Part.allCases.filter(\.isText).reduce(0) { $0 + parameterCount($1) } }
 
     /// Parameters of the decoder that one token passes through: of the experts, those chosen.
-    public var activeParameterCount: Int {
+    package var activeParameterCount: Int {
         let experts = parameterCount(.experts)
         return textParameterCount - experts + experts / activeShareOfExperts.all * activeShareOfExperts.active
     }
 
     /// All that a published checkpoint stores, without the clip bounds: the count on the model's card.
-    public var publishedParameterCount: Int {
+    package var publishedParameterCount: Int {
         rows.reduce(0) { $0 + ($1.part == .clipBounds ? 0 : $1.shape.count) }
     }
 
@@ -68,7 +68,7 @@ public struct TensorTable: Sendable {
     ///
     /// - Throws: one `CheckpointError` that lists every missing, superfluous and mis-shaped tensor, by the names that
     ///   stand in the files.
-    public func check(_ checkpoint: Checkpoint, as format: CheckpointFormat = .directory) throws(CheckpointError) {
+    package func check(_ checkpoint: Checkpoint, as format: CheckpointFormat = .directory) throws(CheckpointError) {
         var mismatches: [TensorMismatch] = []
         for row in rows {
             if let entry = checkpoint.entries[row.name] {

@@ -3,29 +3,29 @@ import Weights
 /// `audio_config`: the shape of the sound encoder. Properties are its keys, camel-cased.
 ///
 /// Source: transformers, `configuration_gemma4.py`, `Gemma4AudioConfig`.
-public struct AudioConfiguration: Sendable, Hashable {
-    public let hiddenSize: Int
-    public let numHiddenLayers: Int
-    public let numAttentionHeads: Int
+package struct AudioConfiguration: Sendable, Hashable {
+    package let hiddenSize: Int
+    package let numHiddenLayers: Int
+    package let numAttentionHeads: Int
     /// Channels after each of the two convolutions that quarter the frames.
-    public let subsamplingConvChannels: [Int]
+    package let subsamplingConvChannels: [Int]
     /// Frames that the light convolution of a layer sees, the present one last.
-    public let convKernelSize: Int
-    public let attentionChunkSize: Int
+    package let convKernelSize: Int
+    package let attentionChunkSize: Int
     /// Keys gathered to the left, the present one included; the mask keeps one fewer.
-    public let attentionContextLeft: Int
-    public let attentionLogitCap: Float
-    public let attentionInvalidLogitsValue: Float
+    package let attentionContextLeft: Int
+    package let attentionLogitCap: Float
+    package let attentionInvalidLogitsValue: Float
     /// Weight of a feed-forward block beside the residual stream.
-    public let residualWeight: Float
+    package let residualWeight: Float
     /// Activations are kept within ± this bound.
-    public let gradientClipping: Float
-    public let rmsNormEps: Float
+    package let gradientClipping: Float
+    package let rmsNormEps: Float
     /// Width of the encoder's output.
-    public let outputProjDims: Int
-    public let useClippedLinears: Bool
+    package let outputProjDims: Int
+    package let useClippedLinears: Bool
 
-    public var headDim: Int { hiddenSize / numAttentionHeads }
+    package var headDim: Int { hiddenSize / numAttentionHeads }
 
     init(_ object: ConfigurationObject) throws(CheckpointError) {
         hiddenSize = try object.integer("hidden_size")

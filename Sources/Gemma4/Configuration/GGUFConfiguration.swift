@@ -117,7 +117,7 @@ extension ModelConfiguration {
     ///   - projector: the towers; nil if there are none.
     ///   - tokenId: the id of a special token by its text. Files name few of them, and not always the right one.
     /// - Throws: `CheckpointError` with the key that is missing or cannot be run.
-    public init(
+    package init(
         _ text: GGUFShards, projector: GGUFShards?, tokenId: (String) -> Int?
     ) throws(CheckpointError) {
         try Self.checkArchitecture(text)
@@ -149,7 +149,7 @@ extension ModelConfiguration {
     }
 
     /// - Throws: `CheckpointError` naming what the file holds, if that is no text model of the family.
-    public static func checkArchitecture(_ file: GGUFShards) throws(CheckpointError) {
+    package static func checkArchitecture(_ file: GGUFShards) throws(CheckpointError) {
         let architecture = file.metadata["general.architecture"]?.string
         if file.metadata["general.type"]?.string == "adapter" {
             throw CheckpointError(
@@ -176,7 +176,7 @@ extension ModelConfiguration {
     }
 
     /// - Throws: `CheckpointError` if these are no towers, or those of another model.
-    public static func checkProjector(_ projector: GGUFShards, of text: GGUFShards) throws(CheckpointError) {
+    package static func checkProjector(_ projector: GGUFShards, of text: GGUFShards) throws(CheckpointError) {
         let architecture = projector.metadata["general.architecture"]?.string
         guard architecture == "clip" else {
             throw CheckpointError(

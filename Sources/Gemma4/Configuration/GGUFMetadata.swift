@@ -3,11 +3,11 @@ import Weights
 /// The metadata by which llama.cpp, and this program, know a model: the inverse of `GGUFConfiguration`.
 ///
 /// Source: llama.cpp, `conversion/gemma.py`, `gguf-py/gguf/constants.py`.
-public enum GGUFMetadata {
-    public typealias Entry = (key: String, value: GGUFValue)
+package enum GGUFMetadata {
+    package typealias Entry = (key: String, value: GGUFValue)
 
     /// Keys of the text model; those of its vocabulary not among them.
-    public static func text(_ configuration: ModelConfiguration) -> [Entry] {
+    package static func text(_ configuration: ModelConfiguration) -> [Entry] {
         let text = configuration.textConfig
         let plans = text.layerPlans
         let full = plans.first { $0.window == nil } ?? plans[0]
@@ -48,14 +48,14 @@ public enum GGUFMetadata {
     }
 
     /// Divisors of the frequencies of full layers, which llama.cpp wants as a tensor; see `GGUFNames.rotaryFactors`.
-    public static func rotaryFactors(_ configuration: ModelConfiguration) -> [Float] {
+    package static func rotaryFactors(_ configuration: ModelConfiguration) -> [Float] {
         guard let full = configuration.textConfig.layerPlans.first(where: { $0.window == nil }) else { return [] }
         let turning = Int(full.rotary.partialRotaryFactor * Double(full.headDimension) / 2)
         return (0..<full.headDimension / 2).map { $0 < turning ? 1 : 1e30 }
     }
 
     /// Keys of the towers; nil if the model has none.
-    public static func projector(_ configuration: ModelConfiguration) -> [Entry]? {
+    package static func projector(_ configuration: ModelConfiguration) -> [Entry]? {
         let (vision, audio) = (configuration.visionConfig, configuration.audioConfig)
         guard vision != nil || audio != nil else { return nil }
         let width = configuration.textConfig.hiddenSize

@@ -7,24 +7,24 @@ import Weights
 /// `do_sample` decodes greedily.
 ///
 /// Source: transformers, `generation/configuration_utils.py`, `GenerationConfig`.
-public struct GenerationConfiguration: Sendable, Hashable {
+package struct GenerationConfiguration: Sendable, Hashable {
     /// One id or several in the file.
-    public let eosTokenIds: [Int]
-    public let padTokenId: Int?
-    public let bosTokenId: Int?
+    package let eosTokenIds: [Int]
+    package let padTokenId: Int?
+    package let bosTokenId: Int?
     /// Their logits become −∞ before every choice.
-    public let suppressTokens: [Int]
-    public let doSample: Bool
-    public let temperature: Double
+    package let suppressTokens: [Int]
+    package let doSample: Bool
+    package let temperature: Double
     /// Nil or 0: no limit.
-    public let topK: Int?
-    public let topP: Double?
-    public let minP: Double?
-    public let repetitionPenalty: Double?
+    package let topK: Int?
+    package let topP: Double?
+    package let minP: Double?
+    package let repetitionPenalty: Double?
 
     /// - Parameter file: path of a `generation_config.json`; if there is none, decoding is greedy.
     /// - Throws: `CheckpointError` with the path of the key whose value cannot be used.
-    public init(contentsOf file: String) throws(CheckpointError) {
+    package init(contentsOf file: String) throws(CheckpointError) {
         let object: ConfigurationObject
         do {
             object = try ConfigurationObject(contentsOf: file)
@@ -38,7 +38,7 @@ public struct GenerationConfiguration: Sendable, Hashable {
     ///   - file: a text model, which may name sampling defaults. Those it does not name have their published values.
     ///   - tokenId: the id of a special token by its text.
     /// - Throws: `CheckpointError` with the key whose value cannot be used.
-    public init(_ file: GGUFShards, tokenId: (String) -> Int?) throws(CheckpointError) {
+    package init(_ file: GGUFShards, tokenId: (String) -> Int?) throws(CheckpointError) {
         var object = GGUFConfiguration(file, prefix: "general.sampling.", path: "")
         let ends = ["<eos>", "<turn|>", "<|tool_response>"].compactMap(tokenId)
         object.add("eos_token_id", .array(ends.map(JSONValue.integer)))

@@ -3,32 +3,32 @@ import Weights
 /// All that differs between decoder layers, decided once: after this no code asks for the type of a layer.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4TextAttention.__init__`, `Gemma4TextMLP.__init__`.
-public struct LayerPlan: Sendable, Hashable {
-    public let index: Int
-    public let hiddenSize: Int
-    public let rmsNormEps: Float
+package struct LayerPlan: Sendable, Hashable {
+    package let index: Int
+    package let hiddenSize: Int
+    package let rmsNormEps: Float
 
-    public let numAttentionHeads: Int
-    public let numKeyValueHeads: Int
-    public let headDimension: Int
+    package let numAttentionHeads: Int
+    package let numKeyValueHeads: Int
+    package let headDimension: Int
     /// Keys that a token sees, itself included; nil: all before it.
-    public let window: Int?
+    package let window: Int?
     /// The tokens of one image see each other in both directions.
-    public let seesWholeImages: Bool
-    public let rotary: RotaryParameters
+    package let seesWholeImages: Bool
+    package let rotary: RotaryParameters
     /// The keys, before norm and RoPE, are the values: there is no value projection.
-    public let keysAreValues: Bool
+    package let keysAreValues: Bool
     /// The layer whose keys and values are read: itself, or the last layer of its type that has its own.
-    public let keyValueSource: Int
+    package let keyValueSource: Int
 
     /// Width of the gated MLP.
-    public let intermediateSize: Int
+    package let intermediateSize: Int
     /// Nil: the gated MLP stands alone.
-    public let experts: ExpertParameters?
+    package let experts: ExpertParameters?
     /// Width of the per-layer input; 0: there is none.
-    public let hiddenSizePerLayerInput: Int
+    package let hiddenSizePerLayerInput: Int
 
-    public var ownsKeyValues: Bool { keyValueSource == index }
+    package var ownsKeyValues: Bool { keyValueSource == index }
 
     /// The plan of every layer, in order.
     ///

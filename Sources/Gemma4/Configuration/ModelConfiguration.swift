@@ -3,26 +3,26 @@ import Weights
 /// `config.json` of a Gemma 4 checkpoint, in either spelling: Google's, or the one that transformers 5.23 saves.
 ///
 /// Properties are the keys of the file, camel-cased.
-public struct ModelConfiguration: Sendable, Hashable {
-    public let textConfig: TextConfiguration
+package struct ModelConfiguration: Sendable, Hashable {
+    package let textConfig: TextConfiguration
     /// Nil: the checkpoint takes no images.
-    public let visionConfig: VisionConfiguration?
+    package let visionConfig: VisionConfiguration?
     /// Nil: the checkpoint takes no sound.
-    public let audioConfig: AudioConfiguration?
+    package let audioConfig: AudioConfiguration?
 
     /// Placeholders of one soft token each, and the markers around a run of them. Nil where the file has none.
-    public let imageTokenId, videoTokenId, audioTokenId: Int?
-    public let boiTokenId, eoiTokenId: Int?
-    public let boaTokenId, eoaTokenId: Int?
+    package let imageTokenId, videoTokenId, audioTokenId: Int?
+    package let boiTokenId, eoiTokenId: Int?
+    package let boaTokenId, eoaTokenId: Int?
 
     /// Union of the ids at top level and in `text_config`; `generation_config.json` adds more.
-    public let eosTokenIds: [Int]
+    package let eosTokenIds: [Int]
     /// Whether the output head is the embedding table.
-    public let tieWordEmbeddings: Bool
+    package let tieWordEmbeddings: Bool
 
     /// - Parameter file: path of a `config.json`.
     /// - Throws: `CheckpointError` with the path of the key that is missing or cannot be run.
-    public init(contentsOf file: String) throws(CheckpointError) {
+    package init(contentsOf file: String) throws(CheckpointError) {
         try self.init(ConfigurationObject(contentsOf: file))
     }
 

@@ -5,22 +5,22 @@ import Weights
 /// `image_seq_length` and `audio_seq_length` are upper limits in the reference, never the count of an input, and are not read.
 ///
 /// Source: transformers, `image_processing_gemma4.py`, `video_processing_gemma4.py`, `feature_extraction_gemma4.py`.
-public struct ProcessorConfiguration: Sendable, Hashable {
+package struct ProcessorConfiguration: Sendable, Hashable {
     /// The budgets that the reference accepts.
-    public static let softTokenBudgets = [70, 140, 280, 560, 1120]
+    package static let softTokenBudgets = [70, 140, 280, 560, 1120]
 
     /// Most soft tokens of one image.
-    public let imageMaxSoftTokens: Int
+    package let imageMaxSoftTokens: Int
     /// Most soft tokens of one frame of a video.
-    public let videoMaxSoftTokens: Int
+    package let videoMaxSoftTokens: Int
     /// Frames taken from a video.
-    public let videoNumFrames: Int
+    package let videoNumFrames: Int
     /// How samples become log-mel frames.
-    public let featureExtractor: MelSpectrogram.Configuration
+    package let featureExtractor: MelSpectrogram.Configuration
 
     /// - Parameter file: path of a `processor_config.json`; nil, or if there is none: the reference's defaults hold.
     /// - Throws: `CheckpointError` with the path of the key whose value cannot be used.
-    public init(contentsOf file: String?) throws(CheckpointError) {
+    package init(contentsOf file: String?) throws(CheckpointError) {
         var root = ConfigurationObject(file: file ?? "", path: "", members: [])
         if let file {
             do {

@@ -6,52 +6,52 @@ import Weights
 /// out are off, as in the reference.
 ///
 /// Source: transformers, `configuration_gemma4.py`, `Gemma4TextConfig`.
-public struct TextConfiguration: Sendable, Hashable {
+package struct TextConfiguration: Sendable, Hashable {
     enum LayerType: String, Sendable, Hashable {
         case slidingAttention = "sliding_attention"
         case fullAttention = "full_attention"
     }
 
-    public let vocabSize: Int
-    public let hiddenSize: Int
-    public let numHiddenLayers: Int
+    package let vocabSize: Int
+    package let hiddenSize: Int
+    package let numHiddenLayers: Int
     /// One per layer; the last is full, whatever the file says.
     let layerTypes: [LayerType]
-    public let intermediateSize: Int
-    public let useDoubleWideMlp: Bool
+    package let intermediateSize: Int
+    package let useDoubleWideMlp: Bool
 
-    public let numAttentionHeads: Int
-    public let numKeyValueHeads: Int
-    public let headDim: Int
+    package let numAttentionHeads: Int
+    package let numKeyValueHeads: Int
+    package let headDim: Int
     /// What single layers have instead of `headDim` and `numKeyValueHeads`, from either spelling: `per_layer_config`,
     /// or `global_head_dim` and `num_global_key_value_heads`.
     let overrides: [Int: LayerOverride]
     /// Full layers use the keys, before norm and RoPE, as values.
-    public let attentionKEqV: Bool
-    public let numKvSharedLayers: Int
-    public let slidingWindow: Int
+    package let attentionKEqV: Bool
+    package let numKvSharedLayers: Int
+    package let slidingWindow: Int
     /// "vision": on sliding layers the tokens of one image see each other in both directions.
     let useBidirectionalAttention: String?
     let ropeParameters: [LayerType: RotaryParameters]
-    public let maxPositionEmbeddings: Int
+    package let maxPositionEmbeddings: Int
 
     /// Width of the per-layer embeddings; 0 if the model has none.
-    public let hiddenSizePerLayerInput: Int
+    package let hiddenSizePerLayerInput: Int
     /// Rows of their table; 0 if the model has none.
-    public let vocabSizePerLayerInput: Int
+    package let vocabSizePerLayerInput: Int
 
     /// Nil: dense layers only.
-    public let experts: ExpertParameters?
+    package let experts: ExpertParameters?
 
-    public let rmsNormEps: Float
+    package let rmsNormEps: Float
     /// Nil: logits are not capped.
-    public let finalLogitSoftcapping: Float?
+    package let finalLogitSoftcapping: Float?
     /// The id that stands for soft tokens in both embedding tables.
-    public let padTokenId: Int
-    public let bosTokenId: Int?
+    package let padTokenId: Int
+    package let bosTokenId: Int?
 
     /// What follows from all of it for each layer.
-    public private(set) var layerPlans: [LayerPlan] = []
+    package private(set) var layerPlans: [LayerPlan] = []
 
     struct LayerOverride: Sendable, Hashable {
         var headDim: Int?
@@ -169,11 +169,11 @@ public struct TextConfiguration: Sendable, Hashable {
 }
 
 /// The mixture of experts beside the dense MLP of each layer.
-public struct ExpertParameters: Sendable, Hashable {
-    public let numExperts: Int
+package struct ExpertParameters: Sendable, Hashable {
+    package let numExperts: Int
     /// Experts that work on one token.
-    public let topKExperts: Int
-    public let moeIntermediateSize: Int
+    package let topKExperts: Int
+    package let moeIntermediateSize: Int
 
     init(_ object: ConfigurationObject) throws(CheckpointError) {
         numExperts = try object.integer("num_experts", in: ConfigurationObject.headCounts)
@@ -186,12 +186,12 @@ public struct ExpertParameters: Sendable, Hashable {
 }
 
 /// How positions turn queries and keys of one kind of layer.
-public struct RotaryParameters: Sendable, Hashable {
-    public let ropeTheta: Double
+package struct RotaryParameters: Sendable, Hashable {
+    package let ropeTheta: Double
     /// Share of the head that turns; 1 for the default kind. The exponents are those of the whole head either way.
-    public let partialRotaryFactor: Double
+    package let partialRotaryFactor: Double
     /// Frequencies are divided by it.
-    public let factor: Double
+    package let factor: Double
 
     init(_ object: ConfigurationObject) throws(CheckpointError) {
         ropeTheta = try object.number("rope_theta", above: 0)

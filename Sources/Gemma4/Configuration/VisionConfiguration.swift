@@ -3,25 +3,25 @@ import Weights
 /// `vision_config`: the shape of the image encoder. Properties are its keys, camel-cased.
 ///
 /// Source: transformers, `configuration_gemma4.py`, `Gemma4VisionConfig`.
-public struct VisionConfiguration: Sendable, Hashable {
-    public let hiddenSize: Int
-    public let intermediateSize: Int
-    public let numHiddenLayers: Int
-    public let numAttentionHeads: Int
-    public let numKeyValueHeads: Int
+package struct VisionConfiguration: Sendable, Hashable {
+    package let hiddenSize: Int
+    package let intermediateSize: Int
+    package let numHiddenLayers: Int
+    package let numAttentionHeads: Int
+    package let numKeyValueHeads: Int
     /// A multiple of 4: half of a head turns with the column, half with the row.
-    public let headDim: Int
+    package let headDim: Int
     /// Pixels along one side of a patch.
-    public let patchSize: Int
+    package let patchSize: Int
     /// Patches along one side of the square that one soft token stands for.
-    public let poolingKernelSize: Int
+    package let poolingKernelSize: Int
     /// Rows and columns, in patches, that have a learned position.
-    public let positionEmbeddingSize: Int
-    public let ropeTheta: Double
-    public let rmsNormEps: Float
+    package let positionEmbeddingSize: Int
+    package let ropeTheta: Double
+    package let rmsNormEps: Float
     /// Soft tokens are shifted and scaled by stored vectors.
-    public let standardize: Bool
-    public let useClippedLinears: Bool
+    package let standardize: Bool
+    package let useClippedLinears: Bool
 
     init(_ object: ConfigurationObject) throws(CheckpointError) {
         hiddenSize = try object.integer("hidden_size")

@@ -5,7 +5,7 @@ import Tensors
 // chooses.
 
 extension Gemma4Model {
-    public var weightBytesPerToken: Int { decoder.matricesPerToken.reduce(0) { $0 + $1.byteCount } }
+    package var weightBytesPerToken: Int { decoder.matricesPerToken.reduce(0) { $0 + $1.byteCount } }
 
     /// Floating-point operations of one generated token, two for each element of a matrix.
     package var operationsPerToken: Int { decoder.matricesPerToken.reduce(0) { $0 + 2 * $1.rows * $1.columns } }

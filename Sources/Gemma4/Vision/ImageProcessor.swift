@@ -1,12 +1,12 @@
 /// A picture in the form the vision tower takes: one row per patch, in raster order.
-public struct ImagePatches: Equatable, Sendable {
+package struct ImagePatches: Equatable, Sendable {
     /// `[count, patchSize * patchSize * 3]`, in [0, 1]; within a patch row, then column, then channel.
-    public let values: [Float]
-    public let grid: PatchGrid
+    package let values: [Float]
+    package let grid: PatchGrid
     /// What the picture costs in the prompt: one per `poolingKernelSize`² patches.
-    public let softTokenCount: Int
+    package let softTokenCount: Int
 
-    public var count: Int { grid.count }
+    package var count: Int { grid.count }
 }
 
 /// Pixels to patches at a budget of soft tokens: resize, scale to [0, 1], cut up.
@@ -16,18 +16,18 @@ public struct ImagePatches: Equatable, Sendable {
 /// pads to the budget and masks it out again.
 ///
 /// Source: transformers, `image_processing_gemma4.py`.
-public struct ImageProcessor: Sendable {
+package struct ImageProcessor: Sendable {
     /// The only budgets the models were trained with; the reference refuses others too.
-    public static let budgets = [70, 140, 280, 560, 1120]
+    package static let budgets = [70, 140, 280, 560, 1120]
 
     /// Longer sides are refused: the weights of a resize take memory in proportion to them.
-    public static let maxSide = 1_000_000
+    package static let maxSide = 1_000_000
 
-    public let patchSize: Int
-    public let poolingKernelSize: Int
-    public let maxSoftTokens: Int
+    package let patchSize: Int
+    package let poolingKernelSize: Int
+    package let maxSoftTokens: Int
 
-    public init(patchSize: Int, poolingKernelSize: Int, maxSoftTokens: Int) throws(ImageProcessorError) {
+    package init(patchSize: Int, poolingKernelSize: Int, maxSoftTokens: Int) throws(ImageProcessorError) {
         guard Self.budgets.contains(maxSoftTokens) else {
             throw ImageProcessorError(
                 code: .budget, expected: "70, 140, 280, 560 or 1120 soft tokens per image", found: "\(maxSoftTokens)")
@@ -46,7 +46,7 @@ public struct ImageProcessor: Sendable {
     ///
     /// At least one side reaches a multiple, and the product stays within the budget: the two sides before rounding
     /// down multiply to exactly the budget's pixels, which is more than one square of `side`².
-    public func targetSize(width: Int, height: Int) throws(ImageProcessorError) -> (width: Int, height: Int) {
+    package func targetSize(width: Int, height: Int) throws(ImageProcessorError) -> (width: Int, height: Int) {
         guard (1...Self.maxSide).contains(width), (1...Self.maxSide).contains(height) else {
             throw ImageProcessorError(
                 code: .pixels, expected: "a picture of 1 to \(Self.maxSide) pixels a side", found: "\(width)×\(height)")
@@ -61,13 +61,13 @@ public struct ImageProcessor: Sendable {
         return (columns * side, rows * side)
     }
 
-    public func softTokenCount(width: Int, height: Int) throws(ImageProcessorError) -> Int {
+    package func softTokenCount(width: Int, height: Int) throws(ImageProcessorError) -> Int {
         let target = try targetSize(width: width, height: height)
         return target.width * target.height / (patchSize * patchSize * poolingKernelSize * poolingKernelSize)
     }
 
     /// - Parameter rgb: `[height, width, 3]`, 8-bit sRGB.
-    public func callAsFunction(width: Int, height: Int, rgb: [UInt8]) throws(ImageProcessorError) -> ImagePatches {
+    package func callAsFunction(width: Int, height: Int, rgb: [UInt8]) throws(ImageProcessorError) -> ImagePatches {
         let target = try targetSize(width: width, height: height)
         guard rgb.count == width * height * 3 else {
             throw ImageProcessorError(
@@ -100,8 +100,8 @@ public struct ImageProcessor: Sendable {
 }
 
 /// What an image processor refuses.
-public struct ImageProcessorError: Error, Equatable, Sendable, CustomStringConvertible {
-    public enum Code: Sendable {
+package struct ImageProcessorError: Error, Equatable, Sendable, CustomStringConvertible {
+    package enum Code: Sendable {
         /// Not one of the supported numbers of soft tokens.
         case budget
         /// Patch or pooling sizes that no model has.
@@ -110,9 +110,9 @@ public struct ImageProcessorError: Error, Equatable, Sendable, CustomStringConve
         case pixels
     }
 
-    public let code: Code
-    public let expected: String
-    public let found: String
+    package let code: Code
+    package let expected: String
+    package let found: String
 
-    public var description: String { "image processor: expected \(expected), found \(found)." }
+    package var description: String { "image processor: expected \(expected), found \(found)." }
 }

@@ -1,6 +1,9 @@
 import ArgumentParser
 import Foundation
+import Gemma4
 import Gemma4Kit
+import Tensors
+import Weights
 
 struct Bench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,9 @@
 import ArgumentParser
 import Foundation
+import Gemma4
 import Gemma4Kit
+import Generation
+import JSONText
 
 struct Caption: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

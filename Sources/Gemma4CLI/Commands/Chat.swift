@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Generation
 
 struct Chat: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gemma4Kit
+import Tensors
 
 struct Embed: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

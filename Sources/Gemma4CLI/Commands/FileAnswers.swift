@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gemma4Kit
+import Media
 
 /// Work on several files, some of them at once. One that fails is reported, and the others are done all the same.
 enum FileAnswers {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Gemma4Kit
 import Logging
 
 @main

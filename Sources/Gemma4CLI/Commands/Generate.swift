@@ -1,6 +1,9 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Generation
+import JSONText
+import Tokenization
 
 struct Generate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Tensors
 
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Tensors
+import Weights
 
 struct Quantize: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Generation
+import JSONText
 
 struct Score: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

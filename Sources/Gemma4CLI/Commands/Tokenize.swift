@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gemma4Kit
+import JSONText
 
 struct Tokenize: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,10 @@
 import ArgumentParser
 import Foundation
+import Gemma4
 import Gemma4Kit
+import Generation
 import Synchronization
+import Tokenization
 
 /// Transcribes or translates recordings in turn, and writes what becomes of them.
 struct Transcription {
@@ -10,6 +13,7 @@ struct Transcription {
     let results: TranscriptArguments
     let inputs: [InputFile]
     let options: TranscriptionOptions
+    let interruption: Interruption
 
     /// Checks the arguments, opens the model and does what is left to do.
     ///
@@ -27,7 +31,10 @@ struct Transcription {
         var options = speech.options()
         options.parallelPieces = parallel
         adjust(&options)
-        try await Self(pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options).run()
+        try await Self(
+            pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options,
+            interruption: speech.interruption()
+        ).run()
     }
 
     /// - Throws: `ExitCode` of the first failure, or 75 if it was stopped; `CommandError` if results cannot be written.
@@ -38,7 +45,7 @@ struct Transcription {
             inputs.map(\.name), parallel: options.parallelPieces, sharesOutput: results.toStandardOutput
         ) { index, progress, turn in
             let errors = ByteSink.standardError.inTurn(turn)
-            guard options.stop?.isSet != true else {
+            guard !interruption.isSet else {
                 return errors.report("\(inputs[index].name.displayed): not begun")
             }
             if try await transcribe(inputs[index], progress, .standardOutput.inTurn(turn), errors) {
@@ -78,7 +85,7 @@ struct Transcription {
             try write(transcript, input, answer, output)
         }
         report(transcript.report, input.name.displayed, errors)
-        return transcript.report.stoppedAt != nil || options.stop?.isSet == true
+        return transcript.report.stoppedAt != nil || interruption.isSet
     }
 
     private func listen(
@@ -89,19 +96,22 @@ struct Transcription {
         var writer = TranscriptWriter(printer ?? .txt, results.layout)
         if let printer, printer.isStreamable { try output.write(writer.begin) }
         try await input.withOpenablePath { path in
-            for try await event in pipeline.transcribe(try speech.audio(path), options: options) {
-                transcript.append(event)
-                switch event {
-                case .progress(let second, let length): progress.show(second: second, of: length)
-                case .notice(let notice):
-                    progress.erase()
-                    errors.report("\(notice.isWarning ? "warning: " : "")\(input.name.displayed): \(notice.text)")
-                case .segment(let segment):
-                    guard let printer, printer.isStreamable else { continue }
-                    let text = writer.write(segment)
-                    progress.erase()
-                    if !text.isEmpty { try output.write(printer == .txt ? label + text : text) }
-                case .end: break
+            let events = pipeline.transcribe(try speech.audio(path), options: options)
+            try await interruption.cancelling(events.cancel) {
+                for try await event in events {
+                    transcript.append(event)
+                    switch event {
+                    case .progress(let second, let length): progress.show(second: second, of: length)
+                    case .notice(let notice):
+                        progress.erase()
+                        errors.report("\(notice.isWarning ? "warning: " : "")\(input.name.displayed): \(notice.text)")
+                    case .segment(let segment):
+                        guard let printer, printer.isStreamable else { continue }
+                        let text = writer.write(segment)
+                        progress.erase()
+                        if !text.isEmpty { try output.write(printer == .txt ? label + text : text) }
+                    case .end: break
+                    }
                 }
             }
         }
@@ -114,7 +124,7 @@ struct Transcription {
         about transcript: Transcript, _ input: InputFile, _ printer: TranscriptFormat?, _ output: ByteSink,
         _ errors: ByteSink
     ) async throws -> String? {
-        guard let prompt = results.then, options.stop?.isSet != true else { return nil }
+        guard let prompt = results.then, !interruption.isSet else { return nil }
         guard !transcript.text.isEmpty else {
             errors.report("\(input.name.displayed): nothing was said, so there is nothing to ask about")
             return nil
@@ -123,7 +133,7 @@ struct Transcription {
         var answer = Answer()
         let message = ChatMessage(.user, "\(prompt)\n\n\(transcript.text)")
         for try await token in pipeline.generate([message], options: speech.answer.options(loopGuard: .init())) {
-            if options.stop?.isSet == true { break }
+            if interruption.isSet { break }
             answer.append(token)
             if printer == .txt, token.kind == .answer { try output.write(token.text) }
         }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gemma4Kit
+import Generation
 
 /// How long an answer may be.
 struct AnswerArguments: ParsableArguments {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gemma4Kit
+import Tensors
 
 extension ElementType {
     /// Its name as users of GGUF know it: q4_k, f16.

@@ -1,5 +1,6 @@
 import Foundation
 import Gemma4Kit
+import Media
 
 /// One of the files that arguments name, in folders too.
 struct InputFile {

@@ -1,5 +1,6 @@
 import Foundation
 import Gemma4Kit
+import Tokenization
 
 /// A conversation in the message form of Hugging Face's any-to-any pipeline, or a request to OpenAI's or Ollama's interface, from
 /// a file or standard input.

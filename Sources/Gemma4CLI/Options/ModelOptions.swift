@@ -1,7 +1,10 @@
 import ArgumentParser
 import Foundation
+import Gemma4
 import Gemma4Kit
+import Generation
 import Logging
+import Tensors
 
 /// Where the model is: a directory, a GGUF file, or a repository that Hugging Face's tools have downloaded.
 struct ModelPath: ParsableArguments {

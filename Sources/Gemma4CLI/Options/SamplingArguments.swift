@@ -1,5 +1,6 @@
 import ArgumentParser
 import Gemma4Kit
+import Generation
 
 /// How long an answer may be and how its tokens are chosen. A flag replaces one default and leaves the others.
 struct SamplingArguments: ParsableArguments {

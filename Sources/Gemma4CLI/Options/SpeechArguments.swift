@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Media
 
 /// What is heard of a recording, and how: shared by `transcribe` and `translate`.
 struct SpeechArguments: ParsableArguments {
@@ -58,25 +59,20 @@ struct SpeechArguments: ParsableArguments {
         if duration?.seconds == 0 { throw ValidationError("--duration: expected more than 0") }
     }
 
-    /// How to transcribe, until Ctrl-C or the time that is allowed; the caller adds what is its own.
+    /// Ctrl-C, or the end of the time that is allowed.
+    func interruption() -> Interruption {
+        let interruption = Interruption()
+        if let maxSeconds { interruption.set(after: maxSeconds) }
+        return interruption
+    }
+
+    /// How to transcribe; the caller adds what is its own.
     func options() -> TranscriptionOptions {
-        let stop = StopSignal.onInterrupt()
-        if let maxSeconds {
-            Task {
-                try await Task.sleep(for: .seconds(maxSeconds))
-                stop.set()
-            }
-        }
-        var segmentation: SpeechSegmenter.Options?
-        if let maxSegment {
-            segmentation = stdinFormat == nil ? .init() : .live
-            segmentation?.maxPieceInSeconds = maxSegment
-        }
-        return TranscriptionOptions(
+        TranscriptionOptions(
             language: Language(code: language), hint: hint, channels: channels, track: track?.track,
             detectsSpeech: !noVad, offsetInSeconds: offset?.seconds ?? 0, durationInSeconds: duration?.seconds,
-            segmentation: segmentation,
-            generation: answer.options(loopGuard: .transcript), stop: stop)
+            maxSegmentInSeconds: maxSegment,
+            generation: answer.options(loopGuard: .transcript))
     }
 
     /// The recordings that arguments name.

@@ -1,4 +1,7 @@
 import Gemma4Kit
+import Generation
+import JSONText
+import Tokenization
 
 /// Shows answers: as text while it comes, or as one JSON object when it is complete.
 struct AnswerPrinter {

@@ -1,5 +1,6 @@
 import Foundation
 import Gemma4Kit
+import JSONText
 
 /// A file that results are added to, a line for each picture, so that an interruption costs one picture at most.
 ///

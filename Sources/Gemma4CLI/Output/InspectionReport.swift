@@ -1,5 +1,9 @@
 import Foundation
+import Gemma4
 import Gemma4Kit
+import JSONText
+import Tensors
+import Tokenization
 
 /// A summary as people and as programs read it.
 struct InspectionReport {

@@ -1,11 +1,14 @@
 import Dispatch
 import Foundation
-import Gemma4Kit
+import Synchronization
 
-extension StopSignal {
-    /// Set by the first Ctrl-C or SIGTERM, or by a terminal that goes away; the second ends the program at once.
-    static func onInterrupt() -> StopSignal {
-        let stop = StopSignal()
+/// The wish of the user that work end early with what there is: the first Ctrl-C or SIGTERM, or a terminal that goes away.
+/// The second ends the program at once.
+final class Interruption: Sendable {
+    private let state = Mutex((isSet: false, next: 0, cancels: [Int: @Sendable () -> Void]()))
+
+    /// Listens to the signals from now on.
+    init() {
         for number in [SIGINT, SIGTERM, SIGHUP] {
             // Its own action would be taken beside the source's. One that is ignored stays so, as `nohup` asks.
             let before = signal(number, SIG_IGN)
@@ -13,14 +16,45 @@ extension StopSignal {
                 continue
             }
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            source.setEventHandler {
+            source.setEventHandler { [self] in
                 defer { withExtendedLifetime(source) {} }  // the source lives as long as its handler
-                guard stop.isSet else { return stop.set() }
+                guard isSet else { return set() }
                 Drafts.unlinkAll()
                 _exit(number == SIGINT ? ExitStatus.interrupted.rawValue : ExitStatus.stopped.rawValue)
             }
             source.resume()
         }
-        return stop
+    }
+
+    var isSet: Bool { state.withLock { $0.isSet } }
+
+    func set() {
+        let cancels = state.withLock { state in
+            state.isSet = true
+            return state.cancels.values
+        }
+        for cancel in cancels { cancel() }
+    }
+
+    /// Sets it after some seconds, as the first signal does.
+    func set(after seconds: Double) {
+        Task {
+            try await Task.sleep(for: .seconds(seconds))
+            set()
+        }
+    }
+
+    /// Runs `body`, and calls `cancel` if it is set meanwhile, or was before.
+    func cancelling<Result>(
+        _ cancel: @escaping @Sendable () -> Void, during body: () async throws -> Result
+    ) async rethrows -> Result {
+        let (key, wasSet) = state.withLock { state in
+            state.next += 1
+            state.cancels[state.next] = cancel
+            return (state.next, state.isSet)
+        }
+        defer { state.withLock { $0.cancels[key] = nil } }
+        if wasSet { cancel() }
+        return try await body()
     }
 }

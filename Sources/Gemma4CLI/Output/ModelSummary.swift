@@ -1,5 +1,9 @@
 import Foundation
+import Gemma4
 import Gemma4Kit
+import Tensors
+import Tokenization
+import Weights
 
 /// What can be said about a model from its files. Of a directory, only `config.json` must be there.
 struct ModelSummary {

@@ -1,5 +1,6 @@
 import Foundation
 import Gemma4Kit
+import Media
 
 /// A file that appears when it is complete, so that a full disk leaves neither half a file nor loses the old one.
 struct OutputFile {

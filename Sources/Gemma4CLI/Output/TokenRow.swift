@@ -1,5 +1,7 @@
 import Foundation
 import Gemma4Kit
+import JSONText
+import Tokenization
 
 /// One token in a table for people: log-probability, id, piece.
 struct TokenRow {

@@ -16,7 +16,7 @@ public struct Language: Sendable, Hashable {
     }
 
     /// What sound tracks of films may call it: ISO 639-1, 639-2/T and 639-2/B.
-    public var trackCodes: Set<String> {
+    package var trackCodes: Set<String> {
         guard let base = Locale.Language(identifier: code).languageCode else { return [code] }
         let three = base.identifier(.alpha3) ?? base.identifier
         return [code, base.identifier, base.identifier(.alpha2) ?? three, three, Self.bibliographic[three] ?? three]

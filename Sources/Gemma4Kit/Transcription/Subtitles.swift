@@ -1,10 +1,10 @@
 /// A part of a segment that is shown at once.
-public struct SubtitleCue: Sendable, Equatable {
+package struct SubtitleCue: Sendable, Equatable {
     /// In seconds of the recording.
-    public let start, end: Double
-    public let lines: [String]
+    package let start, end: Double
+    package let lines: [String]
     /// Whether it begins or ends within its segment: where a word stands in time is then estimated.
-    public let isEstimated: Bool
+    package let isEstimated: Bool
 }
 
 /// Cuts segments into cues that can be read: a few short lines, a few seconds.
@@ -32,7 +32,7 @@ public struct SubtitleLayout: Sendable, Equatable {
     private static let shortestCue = 1.0
 
     /// - Parameter label: stands before the text of each cue.
-    public func cues(of segment: TranscriptSegment, label: String = "") -> [SubtitleCue] {
+    package func cues(of segment: TranscriptSegment, label: String = "") -> [SubtitleCue] {
         let width = max(1, maxLineWidth - Self.width(label))
         let words = Self.words(segment.text, width)
         guard !words.isEmpty else { return [] }

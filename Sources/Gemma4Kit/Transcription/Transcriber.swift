@@ -42,17 +42,19 @@ actor Transcriber {
     private struct Question {
         let piece: SpeechPiece
         let channel: Int
-        /// Nil if the work was stopped meanwhile.
+        /// Nil if it was cancelled.
         let answer: Task<Answer?, any Error>
         let isAnswered: AnsweredFlag
     }
 
     private final class AnsweredFlag: Sendable { let value = Atomic(false) }
 
-    /// A recording that turns out damaged on the way is heard up to there before the error is thrown.
+    /// A recording that turns out damaged on the way is heard up to there before the error is thrown. If the task is
+    /// cancelled, what was answered until then and the report still come.
     func run(_ audio: AudioInput, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
         guard let source = try open(audio) else { return yield(.end(report)) }
-        var segmentation = options.segmentation ?? (audio.isLive ? .live : .init())
+        var segmentation = audio.isLive ? SpeechSegmenter.Options.live : .init()
+        if let longest = options.maxSegmentInSeconds { segmentation.maxPieceInSeconds = longest }
         segmentation.detectsSpeech = options.detectsSpeech
         let ahead = audio.isLive ? 0 : max(1, options.parallelPieces) - 1
         defer { for question in pending { question.answer.cancel() } }
@@ -62,7 +64,6 @@ actor Transcriber {
         source.notices.forEach { yield(.notice($0)) }
         let told = source.notices.count
         while !excerpt.isOver, !mustStop {
-            try Task.checkCancellation()
             let next: [[Float]]?
             do { next = try source.readChannels() } catch { (next, damage) = (nil, error) }
             guard let block = next else { break }
@@ -105,9 +106,9 @@ actor Transcriber {
         }
     }
 
-    /// Whether someone wants it to stop; from now on it is.
+    /// Whether the task was cancelled; from now on it is stopped.
     private var mustStop: Bool {
-        isStopped = isStopped || options.stop?.isSet == true
+        isStopped = isStopped || Task.isCancelled
         return isStopped
     }
 
@@ -131,11 +132,10 @@ actor Transcriber {
             defer { isAnswered.value.store(true, ordering: .releasing) }
             do {
                 return try await instruction.answer(about: piece, pipeline, options.generation)
-            } catch is CancellationError where options.stop?.isSet == true {
+            } catch is CancellationError {
                 return nil
             }
         }
-        options.stop?.onSet { answer.cancel() }
         pending.append(Question(piece: piece, channel: channel, answer: answer, isAnswered: isAnswered))
     }
 

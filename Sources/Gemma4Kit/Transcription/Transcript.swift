@@ -70,10 +70,14 @@ public enum TranscriptEvent: Sendable {
     case end(TranscriptReport)
 }
 
-/// A transcript as it comes. Leaving the loop ends the work.
+/// A transcript as it comes. Leaving the loop ends the work; `cancel()` ends it with what has been heard.
 public typealias TranscriptStream = ResultStream<TranscriptEvent>
 
 extension ResultStream where Element == TranscriptEvent {
+    /// Ends the work early: the loop still gets the segments that were answered, and the report, whose `stoppedAt` says
+    /// where to go on.
+    public func cancel() { cancelProducer() }
+
     /// Waits for the whole transcript.
     public func transcript() async throws -> Transcript {
         var transcript = Transcript()

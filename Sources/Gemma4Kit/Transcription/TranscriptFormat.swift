@@ -1,4 +1,5 @@
 import Foundation
+import JSONText
 
 /// How a transcript is written to a file.
 public enum TranscriptFormat: String, Sendable, CaseIterable {

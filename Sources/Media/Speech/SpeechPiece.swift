@@ -1,17 +1,17 @@
 /// A piece of a recording that a model hears at once.
-public struct SpeechPiece: Sendable, Equatable {
+package struct SpeechPiece: Sendable, Equatable {
     /// 16 kHz, with a little of the silence around the speech.
-    public let samples: [Float]
+    package let samples: [Float]
     /// Where they stand in the recording, in samples at 16 kHz.
-    public let range: Range<Int>
+    package let range: Range<Int>
     /// Where in the recording its speech begins and ends: the times of a transcript.
-    public let speech: Range<Int>
+    package let speech: Range<Int>
     /// The same without the pauses.
-    public let stretches: [Range<Int>]
+    package let stretches: [Range<Int>]
     /// Samples at its beginning that the piece before it has too, because no pause was found between them.
-    public let overlap: Int
+    package let overlap: Int
     /// Whether it ends within speech, so that the next piece overlaps it.
-    public let isCutInSpeech: Bool
+    package let isCutInSpeech: Bool
     /// The share of its frames in which speech was detected.
-    public let speechShare: Double
+    package let speechShare: Double
 }

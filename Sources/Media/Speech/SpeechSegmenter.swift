@@ -5,25 +5,25 @@
 /// speech runs through, at the quietest place before the limit, and then both pieces have what is around the cut, so that
 /// every word is whole in one of them. A recording that fits one piece is left as it is, if there is speech in it and not 3 s of
 /// silence to leave out.
-public struct SpeechSegmenter: Sendable {
-    public struct Options: Sendable, Equatable {
+package struct SpeechSegmenter: Sendable {
+    package struct Options: Sendable, Equatable {
         /// No piece is longer.
-        public var maxPieceInSeconds: Double
+        package var maxPieceInSeconds: Double
         /// A pause of this length ends a piece; 0.3 s at least.
-        public var pauseInSeconds: Double
+        package var pauseInSeconds: Double
         /// Whether a recording that fits one piece is one piece, with its silence.
-        public var keepsShortRecordings: Bool
+        package var keepsShortRecordings: Bool
         /// Whether silence and steady noise are left out; otherwise all is taken for speech.
-        public var detectsSpeech = true
+        package var detectsSpeech = true
 
-        public init(maxPieceInSeconds: Double = 28, pauseInSeconds: Double = 1, keepsShortRecordings: Bool = true) {
+        package init(maxPieceInSeconds: Double = 28, pauseInSeconds: Double = 1, keepsShortRecordings: Bool = true) {
             self.maxPieceInSeconds = maxPieceInSeconds
             self.pauseInSeconds = pauseInSeconds
             self.keepsShortRecordings = keepsShortRecordings
         }
 
         /// For sound that is being spoken: short pieces, so that the first words come before the last are said.
-        public static let live = Options(maxPieceInSeconds: 10, pauseInSeconds: 0.5, keepsShortRecordings: false)
+        package static let live = Options(maxPieceInSeconds: 10, pauseInSeconds: 0.5, keepsShortRecordings: false)
     }
 
     private static let frame = VoiceActivityDetector.frameLength
@@ -40,7 +40,7 @@ public struct SpeechSegmenter: Sendable {
     /// The part of a piece before its limit in which the quietest place is looked for, at most.
     private static let search = rate * 5
 
-    public let options: Options
+    package let options: Options
     private let maxSamples: Int
     private let pauseFrames: Int
 
@@ -60,9 +60,9 @@ public struct SpeechSegmenter: Sendable {
     /// All pieces, as long as the recording may fit one.
     private var held: [SpeechPiece] = []
     /// Samples before the last piece that no piece has: silence. Right once the recording has ended.
-    public private(set) var skippedSamples = 0
+    package private(set) var skippedSamples = 0
 
-    public init(_ options: Options = .init()) {
+    package init(_ options: Options = .init()) {
         precondition(
             (2...30).contains(options.maxPieceInSeconds) && options.pauseInSeconds > 0,
             "maxPieceInSeconds \(options.maxPieceInSeconds), pauseInSeconds \(options.pauseInSeconds)")
@@ -73,7 +73,7 @@ public struct SpeechSegmenter: Sendable {
 
     /// - Parameter samples: the next of the recording, at 16 kHz.
     /// - Returns: the pieces that are complete now.
-    public mutating func append(_ samples: [Float]) -> [SpeechPiece] {
+    package mutating func append(_ samples: [Float]) -> [SpeechPiece] {
         buffer += samples
         samplesSeen += samples.count
         let pieces = decide(asWanted(detector.append(samples)))
@@ -87,7 +87,7 @@ public struct SpeechSegmenter: Sendable {
     }
 
     /// The pieces that are left at the end of the recording.
-    public mutating func finish() -> [SpeechPiece] {
+    package mutating func finish() -> [SpeechPiece] {
         var pieces = held + decide(asWanted(detector.finish()))
         if !stretches.isEmpty {
             pieces.append(piece(endingAt: min(speechSamples.upperBound + Self.tail, start + maxSamples)))

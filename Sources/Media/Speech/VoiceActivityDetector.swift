@@ -14,10 +14,10 @@ import Foundation
 ///
 /// The floor as a low quantile over some seconds follows R. Martin, "Noise power spectral density estimation based on
 /// optimal smoothing and minimum statistics", IEEE TSAP 9 (2001).
-public struct VoiceActivityDetector: Sendable {
-    public static let sampleRate = 16_000
+package struct VoiceActivityDetector: Sendable {
+    package static let sampleRate = 16_000
     /// Samples of one frame: 10 ms.
-    public static let frameLength = 160
+    package static let frameLength = 160
 
     private static let framesBehind = 400
     private static let framesAhead = 100
@@ -47,11 +47,11 @@ public struct VoiceActivityDetector: Sendable {
         var levels: [Float] = []
     }
 
-    public init() {}
+    package init() {}
 
     /// - Parameter samples: 16 kHz, in [-1, 1].
     /// - Returns: whether the next frames in order are speech; those of the last second or so are still open.
-    public mutating func append(_ samples: [Float]) -> [Bool] {
+    package mutating func append(_ samples: [Float]) -> [Bool] {
         unframed += samples
         var start = 0
         while unframed.count - start >= Self.frameLength {
@@ -65,7 +65,7 @@ public struct VoiceActivityDetector: Sendable {
     }
 
     /// What is still open. An unfinished frame is none.
-    public mutating func finish() -> [Bool] { advance(isEnd: true) + run.finish() }
+    package mutating func finish() -> [Bool] { advance(isEnd: true) + run.finish() }
 
     private mutating func advance(isEnd: Bool) -> [Bool] {
         let end = firstFrame + frames.count

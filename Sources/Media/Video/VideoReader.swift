@@ -1,26 +1,26 @@
 import Foundation
 
 /// A frame of a film and when it is shown.
-public struct VideoFrame: Sendable, Equatable {
-    public let pixels: Pixels
-    public let seconds: Double
+package struct VideoFrame: Sendable, Equatable {
+    package let pixels: Pixels
+    package let seconds: Double
 
-    public init(pixels: Pixels, seconds: Double) { (self.pixels, self.seconds) = (pixels, seconds) }
+    package init(pixels: Pixels, seconds: Double) { (self.pixels, self.seconds) = (pixels, seconds) }
 }
 
 /// Reads frames of a film, upright and in 8-bit colours, with an `ffmpeg` found on the PATH.
 ///
 /// Source: for the choice of frames, transformers, `video_processing_utils.py`, `BaseVideoProcessor.sample_frames`.
-public struct VideoReader: Sendable {
-    public let frameCount: Int
-    public let framesPerSecond: Double
+package struct VideoReader: Sendable {
+    package let frameCount: Int
+    package let framesPerSecond: Double
     /// Whether its light is coded beyond what 8 bits show: PQ or HLG.
     private let isHDR: Bool
     private let file: URL
     private let ffmpeg: ExternalProgram
 
     /// - Throws: `MediaError` if this is no film, or there is no `ffmpeg`.
-    public init(_ file: URL) throws(MediaError) {
+    package init(_ file: URL) throws(MediaError) {
         self.file = file
         guard FileManager.default.isReadableFile(atPath: file.path) else {
             throw MediaError(
@@ -48,10 +48,10 @@ public struct VideoReader: Sendable {
     }
 
     /// What the reference assumes where the rate is not known.
-    public static let unknownRate = 24.0
+    package static let unknownRate = 24.0
 
     /// Which frames of so many are looked at: `floor(i · frames / count)`, all where there are fewer.
-    public static func indices(frames: Int, count: Int) -> [Int] {
+    package static func indices(frames: Int, count: Int) -> [Int] {
         let count = min(count, frames)
         return (0..<count).map { $0 * frames / count }
     }
@@ -60,7 +60,7 @@ public struct VideoReader: Sendable {
     ///
     /// - Parameter count: the most frames.
     /// - Throws: `MediaError` where the film cannot be decoded; what `use` throws.
-    public func read(_ count: Int, _ use: (VideoFrame) throws -> Void) throws {
+    package func read(_ count: Int, _ use: (VideoFrame) throws -> Void) throws {
         let indices = Self.indices(frames: frameCount, count: count)
         let choice = indices.map { "eq(n\\,\($0))" }.joined(separator: "+")
         let run = try ffmpeg.start(

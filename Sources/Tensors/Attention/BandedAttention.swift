@@ -12,7 +12,7 @@ extension Tensor {
     ///   - keys, values: `[positions, heads, size]`, as `self`.
     ///   - relativeKeys: `[window, heads, size]`, the farthest distance, window − 1, first.
     /// - Returns: `[positions, heads, size]`.
-    public func bandAttending(keys: Tensor, values: Tensor, relativeKeys: Tensor, cap: Float) -> Tensor {
+    package func bandAttending(keys: Tensor, values: Tensor, relativeKeys: Tensor, cap: Float) -> Tensor {
         let (count, heads, size, window) = (shape[0], shape[1], shape[2], relativeKeys.shape[0])
         precondition(
             keys.shape == shape && values.shape == shape && relativeKeys.shape == [window, heads, size],

@@ -13,7 +13,7 @@ extension Tensor {
     ///   - segments: keys and values by position; every visible position lies in exactly one.
     ///   - visible: for each query, the positions it sees; never empty.
     /// - Returns: `[queries, H, d]`, as `self`.
-    public func attending(to segments: [KeyValueSegment], visible: [Range<Int>]) -> Tensor {
+    package func attending(to segments: [KeyValueSegment], visible: [Range<Int>]) -> Tensor {
         attending(to: segments, visible: visible, sharedCount: 1 << 24)
     }
 

@@ -5,9 +5,9 @@ import CKernels
 /// Either as rows, `[positions, keyValueHeads, headDimension]` each, of any element type; or with keys of f16
 /// interleaved, which attention of few queries reads where they lie: `[blocks, keyValueHeads, headDimension, 16]`, where
 /// position p has place p mod 16 of its block, and values of f16 as rows, 16 for each block.
-public struct KeyValueSegment: Sendable {
+package struct KeyValueSegment: Sendable {
     /// Positions whose keys lie next to each other.
-    public static let keysTogether = Int(KEYS_TOGETHER)
+    package static let keysTogether = Int(KEYS_TOGETHER)
 
     /// What of it counts. The first and the last block may hold other positions' keys beside.
     let positions: Range<Int>
@@ -18,7 +18,7 @@ public struct KeyValueSegment: Sendable {
     var start: Int { isInterleaved ? Self.start(positions) : positions.lowerBound }
 
     /// - Parameter firstPosition: of the rows of `keys` and `values`.
-    public init(firstPosition: Int, keys: Tensor, values: Tensor) {
+    package init(firstPosition: Int, keys: Tensor, values: Tensor) {
         precondition(
             keys.shape == values.shape && keys.shape.rank == 3 && keys.elementType == values.elementType,
             "KeyValueSegment: keys \(keys.shape) of \(keys.elementType), values \(values.shape) of \(values.elementType)"
@@ -28,7 +28,7 @@ public struct KeyValueSegment: Sendable {
     }
 
     /// Blocks of 16 positions, of which the first has `positions.lowerBound`. Segments meet only between blocks.
-    public init(positions: Range<Int>, interleavedKeys keys: Tensor, values: Tensor) {
+    package init(positions: Range<Int>, interleavedKeys keys: Tensor, values: Tensor) {
         let (heads, size, slots) = (keys.shape[1], keys.shape[2], keys.shape[0] * Self.keysTogether)
         precondition(
             keys.shape == [keys.shape[0], heads, size, Self.keysTogether] && values.shape == [slots, heads, size]
@@ -60,13 +60,13 @@ public struct KeyValueSegment: Sendable {
 
 extension Tensor {
     /// Room for interleaved keys of so many blocks of 16 positions, `[blocks, keyValueHeads, headDimension, 16]`.
-    public static func interleavedKeys(blocks: Int, heads: Int, size: Int, on device: Device) -> Tensor {
+    package static func interleavedKeys(blocks: Int, heads: Int, size: Int, on device: Device) -> Tensor {
         Tensor(zeros: [blocks, heads, size, KeyValueSegment.keysTogether], .float16, on: device)
     }
 
     /// Writes keys, f32 `[positions, keyValueHeads, headDimension]`, rounded to f16, into an interleaved tensor; the first takes
     /// place `first`. In place unless the bytes are shared.
-    public mutating func interleaveKeys(from first: Int, _ keys: Tensor) {
+    package mutating func interleaveKeys(from first: Int, _ keys: Tensor) {
         let together = KeyValueSegment.keysTogether
         let (count, width) = (keys.shape[0], keys.shape[1] * keys.shape[2])
         precondition(

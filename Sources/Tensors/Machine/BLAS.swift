@@ -81,11 +81,11 @@ enum BLAS {
 }
 
 /// There is no address space for OpenBLAS's buffers.
-public struct BLASMemoryError: Error, Equatable, CustomStringConvertible {
+package struct BLASMemoryError: Error, Equatable, CustomStringConvertible {
     /// Threads that multiply at once.
-    public let threads: Int
+    package let threads: Int
 
-    public var description: String {
+    package var description: String {
         """
         OpenBLAS, which bench measures the machine with, needs \(threads * BLAS.bufferBytes >> 20) MiB of address space \
         for \(threads) thread\(threads == 1 ? "" : "s"), \(BLAS.bufferBytes >> 20) MiB each, and the system refuses it; \

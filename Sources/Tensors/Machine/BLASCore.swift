@@ -8,8 +8,8 @@ import Logging
 /// An OpenBLAS older than the CPU falls back to kernels of 2004, in silence: 0.3.21, Debian 12's, runs `Prescott` on
 /// some CPUs with AVX-512, at a quarter of their speed or less. So the name of the core it chose is compared with what
 /// the CPU can do, once per process and before the first product, and the right one is loaded in its place.
-public struct BLASCore: Sendable, Equatable, CustomStringConvertible {
-    public enum Origin: Sendable, Equatable {
+package struct BLASCore: Sendable, Equatable, CustomStringConvertible {
+    package enum Origin: Sendable, Equatable {
         /// OpenBLAS's own choice, which suits the CPU.
         case detected
         /// OpenBLAS had chosen `previous`, which leaves the CPU's vector units unused.
@@ -21,10 +21,10 @@ public struct BLASCore: Sendable, Equatable, CustomStringConvertible {
     }
 
     /// As OpenBLAS spells it: "Haswell", "SkylakeX".
-    public let name: String
-    public let origin: Origin
+    package let name: String
+    package let origin: Origin
 
-    public var description: String {
+    package var description: String {
         switch origin {
         case .detected: name
         case .mended(let previous): "\(name) (OpenBLAS had chosen \(previous), which is too old for this CPU)"
@@ -37,7 +37,7 @@ public struct BLASCore: Sendable, Equatable, CustomStringConvertible {
     /// OpenBLAS.
     ///
     /// OpenBLAS is set to one thread per call, for the whole process: each thread makes products of its own.
-    public static let current: BLASCore = {
+    package static let current: BLASCore = {
         let core = choose()
         openblas_set_num_threads(1)
         if case .unsuited(let wanted) = core.origin {

@@ -1,15 +1,15 @@
 /// The CPU as tensors see it: its threads, its kernels and its pool of buffers. Every tensor belongs to one.
-public final class Device: Sendable {
+package final class Device: Sendable {
     /// Threads that share one operation.
-    public let threads: ThreadPool
-    public let kernels: KernelSet
+    package let threads: ThreadPool
+    package let kernels: KernelSet
     let buffers = BufferPool()
     let packedMemory = PackedMemory()
 
     /// - Parameters:
     ///   - threadCount: threads that share one operation; by default as many as `ProcessorLimit` finds CPUs.
     ///   - kernels: the SIMD set; by default the fastest that this CPU runs.
-    public init(threadCount: Int? = nil, kernels: KernelSet = .best) {
+    package init(threadCount: Int? = nil, kernels: KernelSet = .best) {
         threads = ThreadPool(count: threadCount ?? ProcessorLimit.current.count)
         self.kernels = kernels
     }
@@ -31,5 +31,5 @@ public final class Device: Sendable {
     }
 
     /// Buffers allocated so far: unchanged by a warm decoding step.
-    public var buffersMade: Int { buffers.buffersMade }
+    package var buffersMade: Int { buffers.buffersMade }
 }

@@ -3,19 +3,19 @@ import CKernels
 /// The kernels of one instruction set, which `Tensor` and `Weight` call with checked shapes.
 ///
 /// `@unchecked Sendable`: the C table is constant.
-public struct KernelSet: @unchecked Sendable, CustomStringConvertible {
+package struct KernelSet: @unchecked Sendable, CustomStringConvertible {
     let table: kernel_set
 
     /// Sets this CPU runs, fastest first; the last is scalar, the definition.
-    public static let available: [KernelSet] = {
+    package static let available: [KernelSet] = {
         var count = 0
         let sets = kernel_sets(&count)!
         return (0..<count).map { KernelSet(table: sets[$0]!.pointee) }
     }()
 
-    public static var best: KernelSet { available[0] }
+    package static var best: KernelSet { available[0] }
 
     /// "scalar", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neon-dotprod", "neon-i8mm".
-    public var name: String { String(cString: table.isa) }
-    public var description: String { name }
+    package var name: String { String(cString: table.isa) }
+    package var description: String { name }
 }

@@ -1,14 +1,14 @@
 import Foundation
 
 /// What this machine reaches at best: the yardstick for `bench` and `inspect`.
-public struct MachineLimits: Sendable {
+package struct MachineLimits: Sendable {
     /// Bytes per second that all threads together read from memory, in units of 10⁹.
-    public let readGigabytesPerSecond: Double
+    package let readGigabytesPerSecond: Double
     /// f32 multiplications and additions per second of OpenBLAS, all threads together, in units of 10⁹.
-    public let sgemmGigaflopsPerSecond: Double
+    package let sgemmGigaflopsPerSecond: Double
 
     /// Memory that the system can give without swapping, its cache of files included; all of it where it does not tell.
-    public static var availableBytes: Int {
+    package static var availableBytes: Int {
         let info = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
         let line = info.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
         let kilobytes = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
@@ -17,12 +17,12 @@ public struct MachineLimits: Sendable {
 
     /// The speed of the process's first products, if this is measured before others, beside that of later ones; see
     /// `firstProductShare`.
-    public let firstProductShare: Double
+    package let firstProductShare: Double
 
     /// Measures for about half a second, on 256 MB of memory that are released again.
     ///
     /// - Throws: `BLASMemoryError` if there is no address space for OpenBLAS.
-    public init(measuring device: Device) throws(BLASMemoryError) {
+    package init(measuring device: Device) throws(BLASMemoryError) {
         try BLAS.prepare(callers: device.threads.count)
         let device = Device(threadCount: device.threads.count, kernels: device.kernels)
         firstProductShare = Self.firstProductShare(on: device)
@@ -61,7 +61,7 @@ public struct MachineLimits: Sendable {
     /// or so, it tells what the computation could have reached then.
     ///
     /// - Throws: `BLASMemoryError` if there is no address space for OpenBLAS.
-    public static func currentSgemmRate(_ device: Device) throws(BLASMemoryError) -> Double {
+    package static func currentSgemmRate(_ device: Device) throws(BLASMemoryError) -> Double {
         try BLAS.prepare(callers: device.threads.count)
         let seconds = secondsOfSgemm(device)
         return sgemmGigaflops(device) * Double(seconds.count) / seconds.reduce(0, +)
@@ -91,7 +91,7 @@ public struct MachineLimits: Sendable {
 
     /// The speed of products of a tower's shape, 512 × 256 × 768, before one of 1024³ beside that after it: about 1, and far
     /// less if something in the process has to be warmed up by a large one.
-    public static func firstProductShare(on device: Device) -> Double {
+    package static func firstProductShare(on device: Device) -> Double {
         let (small, large) = (Tensor(zeros: [512, 768], on: device), Tensor(zeros: [1024, 1024], on: device))
         func seconds() -> Double { fastest(of: 8) { _ = small.product(small[0..<256]) } }
         let before = seconds()

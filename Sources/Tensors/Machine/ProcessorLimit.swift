@@ -2,8 +2,8 @@ import Foundation
 
 /// The CPUs that this process may keep busy: the fewest of those that are online, that its affinity mask allows, and that
 /// the quotas of its control groups are worth.
-public struct ProcessorLimit: Sendable, Equatable {
-    public enum Origin: Sendable, Equatable {
+package struct ProcessorLimit: Sendable, Equatable {
+    package enum Origin: Sendable, Equatable {
         /// All that are online.
         case machine
         /// The affinity mask, which a control group's set of CPUs narrows too.
@@ -12,13 +12,13 @@ public struct ProcessorLimit: Sendable, Equatable {
         case quota(String)
     }
 
-    public let count: Int
+    package let count: Int
     /// CPUs that are online.
-    public let online: Int
-    public let origin: Origin
+    package let online: Int
+    package let origin: Origin
 
     /// Asked once per process.
-    public static let current = ProcessorLimit(online: sysconf(CInt(_SC_NPROCESSORS_ONLN))) {
+    package static let current = ProcessorLimit(online: sysconf(CInt(_SC_NPROCESSORS_ONLN))) {
         try? String(contentsOfFile: $0, encoding: .utf8)
     }
 

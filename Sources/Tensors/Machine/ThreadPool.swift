@@ -7,12 +7,12 @@ import Synchronization
 /// sleep, so a model that runs keeps them awake and a service that waits burns nothing. One operation at a time has
 /// the workers; a call that finds them taken, by another caller or by the operation it is part of, runs on its own
 /// thread. The workers end with the pool.
-public final class ThreadPool: Sendable {
+package final class ThreadPool: Sendable {
     /// Threads that work on one operation, the caller's included.
-    public let count: Int
+    package let count: Int
     let crew = Crew()
 
-    public init(count: Int) {
+    package init(count: Int) {
         precondition(count >= 1, "ThreadPool: expected at least one thread, found \(count)")
         self.count = count
         for _ in 1..<max(1, count) {
@@ -26,7 +26,7 @@ public final class ThreadPool: Sendable {
 
     /// Calls `body` on disjoint ranges that cover `0..<count`, at most `grain` long, from all threads; returns when
     /// all are done. How the rows are cut does not depend on the number of threads.
-    public func parallelFor(_ count: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
+    package func parallelFor(_ count: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
         let pieces = (count + grain - 1) / grain
         func piece(_ index: Int) { body(index * grain..<min(count, (index + 1) * grain)) }
         guard pieces > 1, self.count > 1, crew.run(pieces, piece) else {

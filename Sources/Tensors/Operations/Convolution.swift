@@ -3,7 +3,7 @@
 extension Tensor {
     /// The mean of every `side` × `side` square of a grid: `[rows · gridColumns, width]` in raster order to
     /// `[rows/side · gridColumns/side, width]`. `side` divides both sides of the grid.
-    public func averagePooled(gridColumns: Int, side: Int) -> Tensor {
+    package func averagePooled(gridColumns: Int, side: Int) -> Tensor {
         let (width, gridRows) = (columns, rows / gridColumns)
         precondition(
             gridRows * gridColumns == rows && gridColumns % side == 0 && gridRows % side == 0,
@@ -31,7 +31,7 @@ extension Tensor {
     /// A strip of output times at a time is unrolled to one row of taps per output.
     ///
     /// - Parameter weight: `[output channels, 3 (time) · 3 (frequency) · channels]`, f32.
-    public func halvingConvolution(_ weight: Tensor) -> Tensor {
+    package func halvingConvolution(_ weight: Tensor) -> Tensor {
         let outFrequencies = (shape[1] + 1) / 2
         let (taps, outChannels) = (9 * shape[2], weight.rows)
         precondition(weight.shape == [outChannels, taps], "halvingConvolution: weight \(weight.shape) for \(shape)")
@@ -70,7 +70,7 @@ extension Tensor {
     /// before the start. `[time, channels]` to the same shape.
     ///
     /// - Parameter weight: `[k, channels]`, f32.
-    public func causalDepthwiseConvolution(_ weight: Tensor) -> Tensor {
+    package func causalDepthwiseConvolution(_ weight: Tensor) -> Tensor {
         let (size, channels) = (weight.shape[0], columns)
         precondition(weight.columns == channels, "causalDepthwiseConvolution: weight \(weight.shape) for \(shape)")
         let result = Tensor(uninitialized: shape, on: device)

@@ -14,38 +14,38 @@ package struct Clamp: Sendable {
 let elementwiseGrain = 32_768
 
 extension Tensor {
-    public static func + (a: Tensor, b: Tensor) -> Tensor {
+    package static func + (a: Tensor, b: Tensor) -> Tensor {
         a.combined(b) { a.device.kernels.table.add($0, $1, $2, $3) }
     }
 
-    public static func * (a: Tensor, b: Tensor) -> Tensor {
+    package static func * (a: Tensor, b: Tensor) -> Tensor {
         a.combined(b) { a.device.kernels.table.multiply($0, $1, $2, $3) }
     }
 
-    public static func * (a: Tensor, factor: Float) -> Tensor {
+    package static func * (a: Tensor, factor: Float) -> Tensor {
         a.mapped { a.device.kernels.table.scale($0, $1, factor, $2) }
     }
 
     /// min(max(x, low), high)
-    public func clamped(_ low: Float, _ high: Float) -> Tensor {
+    package func clamped(_ low: Float, _ high: Float) -> Tensor {
         mapped { device.kernels.table.clamp($0, $1, low, high, $2) }
     }
 
     func clamped(_ bounds: Clamp) -> Tensor { bounds.isNone ? self : clamped(bounds.low, bounds.high) }
 
     /// x · sigmoid(x)
-    public func silu() -> Tensor { mapped { device.kernels.table.silu($0, $1, $2) } }
+    package func silu() -> Tensor { mapped { device.kernels.table.silu($0, $1, $2) } }
 
     /// cap · tanh(x / cap)
-    public func softCapped(_ cap: Float) -> Tensor { mapped { device.kernels.table.soft_cap($0, $1, cap, $2) } }
+    package func softCapped(_ cap: Float) -> Tensor { mapped { device.kernels.table.soft_cap($0, $1, cap, $2) } }
 
     /// GELU(self) ⊙ up, the tanh form of GELU.
-    public func geluMultiplied(by up: Tensor) -> Tensor {
+    package func geluMultiplied(by up: Tensor) -> Tensor {
         combined(up) { device.kernels.table.gelu_multiply($0, $1, $2, $3) }
     }
 
     /// Gated linear unit: the first half of each row times the sigmoid of the second half. `[rows, 2n]` to `[rows, n]`.
-    public func gatedLinearUnit() -> Tensor {
+    package func gatedLinearUnit() -> Tensor {
         let half = columns / 2
         let result = Tensor(uninitialized: [rows, half], on: device)
         let (out, x) = (result.mutableFloats, floats)
@@ -59,13 +59,13 @@ extension Tensor {
     }
 
     /// self[t, c] + row[c]
-    public func adding(row: Tensor) -> Tensor {
+    package func adding(row: Tensor) -> Tensor {
         let kernels = device.kernels.table
         return broadcasting(row) { kernels.add($0, $1, $2, $3) }
     }
 
     /// self[t, c] · row[c]
-    public func multiplying(row: Tensor) -> Tensor {
+    package func multiplying(row: Tensor) -> Tensor {
         let kernels = device.kernels.table
         return broadcasting(row) { kernels.multiply($0, $1, $2, $3) }
     }

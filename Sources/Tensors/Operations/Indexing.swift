@@ -1,6 +1,6 @@
 extension Tensor {
     /// Rows by index, as f32: `[n, columns]`. Of a mapped file only they are read, and nothing becomes resident.
-    public func gathered(_ indices: [Int]) -> Tensor {
+    package func gathered(_ indices: [Int]) -> Tensor {
         reshaped([shape[0], shape.count / max(1, shape[0])]).gathered(
             indices, columns: 0..<shape.count / max(1, shape[0])
         )
@@ -8,7 +8,7 @@ extension Tensor {
     }
 
     /// Some columns of the rows with these indices, as f32: `[n, columns.count]`.
-    public func gathered(_ indices: [Int], columns range: Range<Int>) -> Tensor {
+    package func gathered(_ indices: [Int], columns range: Range<Int>) -> Tensor {
         precondition(range.lowerBound >= 0 && range.upperBound <= columns, "gathered: columns \(range) of \(shape)")
         let result = Tensor(uninitialized: [indices.count, range.count], on: device)
         let out = result.mutableFloats
@@ -40,7 +40,7 @@ extension Tensor {
 
     /// Writes `rows`, f32, over the indices from `first` on of the first axis, rounded to the element type; in place unless
     /// the bytes are shared.
-    public mutating func replaceRows(from first: Int, with rows: Tensor) {
+    package mutating func replaceRows(from first: Int, with rows: Tensor) {
         precondition(
             rows.shape.rank == shape.rank && rows.shape.withFirst(shape[0]) == shape && first >= 0
                 && first + rows.shape[0] <= shape[0],
@@ -60,7 +60,7 @@ extension Tensor {
     }
 
     /// self[indices[i]] += weights[i] · rows[i] along the first axis, in the order given.
-    public mutating func addRows(at indices: [Int], _ rows: Tensor, weights: [Float]) {
+    package mutating func addRows(at indices: [Int], _ rows: Tensor, weights: [Float]) {
         precondition(
             rows.shape == shape.withFirst(indices.count) && weights.count == indices.count,
             "addRows: \(rows.shape) and \(weights.count) weights for \(indices.count) rows of \(shape)")
@@ -76,7 +76,7 @@ extension Tensor {
     }
 
     /// Tensors of equal trailing shape, one after the other along the first axis.
-    public static func concatenated(_ parts: [Tensor]) -> Tensor {
+    package static func concatenated(_ parts: [Tensor]) -> Tensor {
         if parts.count == 1 { return parts[0] }
         let total = parts.reduce(0) { $0 + $1.shape[0] }
         var result = Tensor(uninitialized: parts[0].shape.withFirst(total), on: parts[0].device)

@@ -10,7 +10,7 @@ package struct LogitSummary: Sendable {
 
 extension Tensor {
     /// For each row of logits the natural logarithm of one token's probability.
-    public func logProbabilities(of tokens: [Int]) -> [Float] {
+    package func logProbabilities(of tokens: [Int]) -> [Float] {
         precondition(
             tokens.count == rows && tokens.allSatisfy { $0 >= 0 && $0 < columns },
             "logProbabilities: \(tokens) of \(shape)")
@@ -18,7 +18,7 @@ extension Tensor {
     }
 
     /// ln Σ e^x of each row.
-    public func logSumExp() -> [Float] { logitSummaries().map(\.logSumExp) }
+    package func logSumExp() -> [Float] { logitSummaries().map(\.logSumExp) }
 
     /// The likeliest token and ln Σ e^x of each row; threads share the rows.
     package func logitSummaries() -> [LogitSummary] {

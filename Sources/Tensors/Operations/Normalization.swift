@@ -1,6 +1,6 @@
 extension Tensor {
     /// x / √(mean(x²) + eps) · weight over the last axis; without a weight if nil.
-    public func rmsNormalized(_ weight: Tensor?, eps: Float) -> Tensor {
+    package func rmsNormalized(_ weight: Tensor?, eps: Float) -> Tensor {
         precondition(
             weight == nil || weight!.shape == [columns], "rmsNormalized: weight \(weight!.shape) for rows of \(columns)"
         )
@@ -9,7 +9,7 @@ extension Tensor {
     }
 
     /// (x − mean) / √(variance + eps) · weight over the last axis.
-    public func layerNormalized(_ weight: Tensor, eps: Float) -> Tensor {
+    package func layerNormalized(_ weight: Tensor, eps: Float) -> Tensor {
         precondition(weight.shape == [columns], "layerNormalized: weight \(weight.shape) for rows of \(columns)")
         let (weight, columns) = (weight.floats, columns)
         return mappedRows { out, x, _ in device.kernels.table.layer_norm(out, x, weight, eps, columns) }

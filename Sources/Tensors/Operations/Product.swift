@@ -6,7 +6,7 @@ extension Tensor {
     ///
     /// Few tokens stream the weight; for many see `PanelProduct`. Either way results do not depend on the number of
     /// threads.
-    public func product(_ weight: Tensor) -> Tensor { product(weight, input: .none, output: .none) }
+    package func product(_ weight: Tensor) -> Tensor { product(weight, input: .none, output: .none) }
 
     /// The product of the clamped activations, clamped: of many tokens, while they are in a core's cache.
     package func product(_ weight: Tensor, input: Clamp, output: Clamp) -> Tensor {

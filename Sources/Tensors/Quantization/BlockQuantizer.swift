@@ -4,14 +4,14 @@ import CKernels
 ///
 /// q8_0 to q4_0 give the bytes that the Python package gguf gives. For the others the format leaves the choice of scales
 /// open: several are tried, each is fitted by least squares, and the one with the smallest squared error is taken.
-public enum BlockQuantizer {
+package enum BlockQuantizer {
     /// Types that can be written: all of blocks.
-    public static let types = ElementType.allCases.filter { $0.blockLength > 1 }
+    package static let types = ElementType.allCases.filter { $0.blockLength > 1 }
 
     /// - Parameters:
     ///   - values: whole rows. A block with a number that is none, or infinite, decodes to NaN.
     ///   - type: a float type rounds the values.
-    public static func encode(_ values: [Float], as type: ElementType, on threads: ThreadPool) -> [UInt8] {
+    package static func encode(_ values: [Float], as type: ElementType, on threads: ThreadPool) -> [UInt8] {
         let (length, size) = (type.blockLength, type.blockByteCount)
         let blocks = values.count / length
         return [UInt8](unsafeUninitializedCapacity: blocks * size) { bytes, count in

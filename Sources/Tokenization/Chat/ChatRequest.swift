@@ -6,20 +6,20 @@ import JSONText
 ///
 /// What is asked for and not done is refused by name. Keys that say how an answer is to be delivered (`model`, `stream`, `user`)
 /// are passed over.
-public struct ChatRequest: Sendable, Equatable {
-    public var messages: [ChatMessage]
+package struct ChatRequest: Sendable, Equatable {
+    package var messages: [ChatMessage]
     /// `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}` each.
-    public var tools: [JSONValue] = []
-    public var temperature, topP, minP, repetitionPenalty: Double?
-    public var topK, maxTokens, seed: Int?
-    public var thinking: Bool?
+    package var tools: [JSONValue] = []
+    package var temperature, topP, minP, repetitionPenalty: Double?
+    package var topK, maxTokens, seed: Int?
+    package var thinking: Bool?
     /// Whether the last message, an assistant's, is gone on with.
-    public var continueFinalMessage: Bool?
+    package var continueFinalMessage: Bool?
 
-    public init(messages: [ChatMessage]) { self.messages = messages }
+    package init(messages: [ChatMessage]) { self.messages = messages }
 
     /// - Throws: `ChatError` naming the message and the key, or line and column where the text is no JSON.
-    public init(json data: Data) throws(ChatError) {
+    package init(json data: Data) throws(ChatError) {
         let value: JSONValue
         do {
             value = try JSONValue(parsing: Array(data))

@@ -5,8 +5,8 @@ import JSONText
 /// The template is recognised, not run: the four generations that exist are written natively.
 ///
 /// Source: the published templates of April and July 2026, character by character.
-public struct ChatTemplate: Sendable, Hashable {
-    public enum Generation: Int, Sendable, CaseIterable, Comparable {
+package struct ChatTemplate: Sendable, Hashable {
+    package enum Generation: Int, Sendable, CaseIterable, Comparable {
         /// 2 April 2026, still in many converted files.
         case release
         case midApril
@@ -15,17 +15,17 @@ public struct ChatTemplate: Sendable, Hashable {
         /// July 2026.
         case july
 
-        public static func < (left: Generation, right: Generation) -> Bool { left.rawValue < right.rawValue }
+        package static func < (left: Generation, right: Generation) -> Bool { left.rawValue < right.rawValue }
     }
 
-    public let generation: Generation
+    package let generation: Generation
     /// With thinking off, the answer begins after a closed empty thought: so the large models were trained, and E2B and
     /// E4B must not see it.
-    public let appendsEmptyThought: Bool
+    package let appendsEmptyThought: Bool
     /// False if the template is none of the published ones, or there is none: the newest format then stands in.
-    public let isRecognized: Bool
+    package let isRecognized: Bool
 
-    public init(_ generation: Generation, appendsEmptyThought: Bool) {
+    package init(_ generation: Generation, appendsEmptyThought: Bool) {
         self.generation = generation
         self.appendsEmptyThought = appendsEmptyThought
         isRecognized = true
@@ -34,7 +34,7 @@ public struct ChatTemplate: Sendable, Hashable {
     /// - Parameters:
     ///   - source: text of the checkpoint's `chat_template.jinja`; nil if it has none.
     ///   - isLargeModel: 12B and above. Only looked at without `source`, which decides whatever the model's size.
-    public init(source: String?, isLargeModel: Bool = false) {
+    package init(source: String?, isLargeModel: Bool = false) {
         let macros = ["<|turn>", "strip_thinking", "format_function_declaration"]
         isRecognized = source.map { source in macros.allSatisfy(source.contains) } ?? false
         appendsEmptyThought = source?.contains(#"<|channel>thought\n<channel|>"#) ?? isLargeModel
@@ -54,7 +54,7 @@ public struct ChatTemplate: Sendable, Hashable {
     ///   - addGenerationPrompt: whether the assistant speaks next.
     ///   - continueFinalMessage: ends the prompt where the text of the last message ends, for the model to go on with it.
     /// - Throws: `ChatError` where the template of this generation would fail, or would lose a medium without a word.
-    public func render(
+    package func render(
         _ messages: [ChatMessage], tools: [JSONValue] = [], thinking: Bool = false, preserveThinking: Bool = false,
         addGenerationPrompt: Bool = true, continueFinalMessage: Bool = false
     ) throws(ChatError) -> RenderedPrompt {

@@ -2,8 +2,8 @@
 ///
 /// Control tokens and text are kept apart from the beginning: text that spells `<|turn>` stays text, so no user can
 /// forge a turn.
-public struct RenderedPrompt: Sendable, Hashable {
-    public enum Piece: Sendable, Hashable {
+package struct RenderedPrompt: Sendable, Hashable {
+    package enum Piece: Sendable, Hashable {
         /// The text of a control token, `<|turn>` say.
         case control(String)
         /// Between two pieces of another kind, so that byte-pair encoding sees all of it at once.
@@ -12,12 +12,12 @@ public struct RenderedPrompt: Sendable, Hashable {
         case medium(Medium, reference: String?)
     }
 
-    public internal(set) var pieces: [Piece] = []
+    package internal(set) var pieces: [Piece] = []
     /// The answer begins inside a thought that the prompt has opened.
-    public internal(set) var opensThought = false
+    package internal(set) var opensThought = false
 
     /// As the published template renders it, media as `<|image|>`, `<|audio|>` and `<|video|>`.
-    public var text: String {
+    package var text: String {
         pieces.reduce(into: "") { text, piece in
             switch piece {
             case .control(let token): text += token
@@ -28,7 +28,7 @@ public struct RenderedPrompt: Sendable, Hashable {
     }
 
     /// The media in the order of their placeholders.
-    public var media: [(medium: Medium, reference: String?)] {
+    package var media: [(medium: Medium, reference: String?)] {
         pieces.compactMap { piece in
             guard case .medium(let medium, let reference) = piece else { return nil }
             return (medium, reference)
@@ -37,7 +37,7 @@ public struct RenderedPrompt: Sendable, Hashable {
 
     /// - Parameter expand: gives the ids that replace a placeholder, markers included; `index` counts in `media`.
     /// - Throws: `ChatError` if the tokenizer lacks a control token, and what `expand` throws.
-    public func tokens(
+    package func tokens(
         _ tokenizer: Tokenizer, expanding expand: (_ medium: Medium, _ index: Int) throws -> [Int]
     ) throws -> [Int] {
         var ids: [Int] = []

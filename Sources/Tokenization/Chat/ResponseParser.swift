@@ -1,12 +1,8 @@
 /// Tells apart what a model writes, token by token: answer, thoughts, calls of tools.
 ///
 /// Works on ids, so that text which merely spells a marker stays text, and nothing has to be held back.
-public struct ResponseParser: Sendable {
-    public enum Kind: Sendable, Hashable {
-        case answer, thought, toolCall
-        /// A marker, the name of a channel with the newline that ends it, or anything after the end.
-        case control
-    }
+package struct ResponseParser: Sendable {
+    package typealias Kind = TokenKind
 
     private enum State {
         case content, header, thought, call, ended
@@ -33,7 +29,7 @@ public struct ResponseParser: Sendable {
     private var channelName = ""
 
     /// - Parameter startsInThought: whether the prompt has opened a thought (`RenderedPrompt.opensThought`).
-    public init(_ tokenizer: Tokenizer, startsInThought: Bool = false) {
+    package init(_ tokenizer: Tokenizer, startsInThought: Bool = false) {
         self.tokenizer = tokenizer
         let special = tokenizer.specialTokens
         channelStart = special["<|channel>"]
@@ -48,13 +44,13 @@ public struct ResponseParser: Sendable {
     }
 
     /// - Parameter ids: a whole answer.
-    public static func parse(_ ids: [Int], _ tokenizer: Tokenizer, startsInThought: Bool = false) -> Response {
+    package static func parse(_ ids: [Int], _ tokenizer: Tokenizer, startsInThought: Bool = false) -> Response {
         var parser = ResponseParser(tokenizer, startsInThought: startsInThought)
         for id in ids { _ = parser.append(id) }
         return parser.response
     }
 
-    public mutating func append(_ id: Int) -> Kind {
+    package mutating func append(_ id: Int) -> Kind {
         if state == .ended { return .control }
         if ends.contains(id) {
             state = .ended
@@ -95,7 +91,7 @@ public struct ResponseParser: Sendable {
     }
 
     /// What has been written so far. A call that is cut off, by the most tokens say, is no call: `cutToolCall` is its text.
-    public var response: Response {
+    package var response: Response {
         var content = ""
         var thoughts: [String] = []
         var calls: [ChatMessage.ToolCall] = []
@@ -159,17 +155,24 @@ public struct ResponseParser: Sendable {
 }
 
 /// An answer, taken apart.
-public struct Response: Sendable, Hashable {
-    public let content: String
+package struct Response: Sendable, Hashable {
+    package let content: String
     /// Nil if the model did not think, or only opened and closed a thought.
-    public let reasoning: String?
+    package let reasoning: String?
     /// Their ids are nil: the model writes none.
-    public let toolCalls: [ChatMessage.ToolCall]
+    package let toolCalls: [ChatMessage.ToolCall]
     /// The text of a call whose end is missing; nil if there is none. It must not be run: arguments may be missing.
-    public let cutToolCall: String?
+    package let cutToolCall: String?
 
     init(content: String, reasoning: String?, toolCalls: [ChatMessage.ToolCall], cutToolCall: String? = nil) {
         (self.content, self.reasoning, self.toolCalls) = (content, reasoning, toolCalls)
         self.cutToolCall = cutToolCall
     }
+}
+
+/// What the text of a generated token belongs to.
+public enum TokenKind: Sendable, Hashable {
+    case answer, thought, toolCall
+    /// A marker, the name of a channel with the newline that ends it, or anything after the end.
+    case control
 }

@@ -1,0 +1,36 @@
+import Generation
+import JSONText
+import Media
+import Tensors
+import Tokenization
+
+// What the interface of the library takes and gives of the modules below it: `import Gemma4Kit` is enough.
+
+public typealias ChatMessage = Tokenization.ChatMessage
+public typealias ContentPart = Tokenization.ContentPart
+public typealias Medium = Tokenization.Medium
+public typealias JSONValue = JSONText.JSONValue
+
+public typealias GenerationOptions = Generation.GenerationOptions
+public typealias SamplingOptions = Generation.SamplingOptions
+public typealias LoopGuard = Generation.LoopGuard
+public typealias Prompt = Generation.Prompt
+public typealias Answer = Generation.Answer
+public typealias GeneratedToken = Generation.GeneratedToken
+public typealias TokenKind = Tokenization.TokenKind
+public typealias FinishReason = Generation.FinishReason
+public typealias GenerationStatistics = Generation.GenerationStatistics
+public typealias ResultStream = Generation.ResultStream
+public typealias TokenStream = Generation.TokenStream
+
+public typealias EngineLimits = Generation.EngineLimits
+public typealias EngineStatistics = Generation.EngineStatistics
+
+public typealias Pixels = Media.Pixels
+public typealias PCMStream = Media.PCMStream
+public typealias AudioChannels = Media.AudioChannels
+public typealias SoundTrack = Media.SoundTrack
+public typealias MediaNotice = Media.MediaNotice
+
+public typealias ElementType = Tensors.ElementType
+public typealias Activations = Tensors.Activations
