@@ -11,7 +11,7 @@ public struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
     public let tokens: [Int]
     public let logprobs: [Float]
     public let finishReason, text: String
-    /// Set by `all`: "E2B", "E4B", "31B" or "26B-A4B".
+    /// Set by `all`: one of `Goldens.variants`.
     public private(set) var variant: String = ""
 
     private enum CodingKeys: String, CodingKey {

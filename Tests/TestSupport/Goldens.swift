@@ -4,7 +4,9 @@ import Foundation
 ///
 /// A reader of its own, so that a mistake in ours cannot hide itself.
 public struct Goldens: Sendable {
-    public static let variants = ["E2B", "E4B", "31B", "26B-A4B"]
+    public static let variants = ["E2B", "E4B", "12B", "31B", "26B-A4B"]
+    /// Those that send pictures through an encoder.
+    public static let variantsWithTowers = variants.filter { $0 != "12B" }
     public static let folder = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Goldens")
 

@@ -42,7 +42,7 @@ TEXT = {
         enable_moe_block=True, num_experts=8, top_k_experts=3, moe_intermediate_size=20),
     "12B": dict(
         hidden_size=44, intermediate_size=92, num_hidden_layers=12, layer_types=layer_types(12, 6),
-        num_attention_heads=6, num_key_value_heads=3, num_global_key_value_heads=1, head_dim=12, global_head_dim=20,
+        num_attention_heads=8, num_key_value_heads=2, num_global_key_value_heads=1, head_dim=12, global_head_dim=20,
         attention_k_eq_v=True, use_bidirectional_attention="vision", sliding_window=8),
 }
 
@@ -108,9 +108,9 @@ def unified_text_config(name, ids):
 def vision_config(name):
     if name in IS_UNIFIED:
         return {
-            "dtype": "bfloat16", "initializer_range": 0.02, "mm_embed_dim": 52, "mm_posemb_size": 74,
+            "dtype": "bfloat16", "initializer_range": 0.02, "mm_embed_dim": 64, "mm_posemb_size": 74,
             "model_patch_size": 3 * PATCH_SIZE[name], "model_type": "gemma4_unified_vision",
-            "num_soft_tokens": IMAGE_BUDGET[name], "output_proj_dims": 52, "patch_size": PATCH_SIZE[name],
+            "num_soft_tokens": IMAGE_BUDGET[name], "output_proj_dims": 64, "patch_size": PATCH_SIZE[name],
             "pooling_kernel_size": 3, "rms_norm_eps": 1e-06,
         }
     vision = dict(VISION[name])
