@@ -22,14 +22,6 @@ func onlyAnEncoderLimitsTheLengthOfARecording(variant: String, pieces: Int) asyn
     #expect(prompt.tokens.count { $0 == configuration.audioTokenId } == samples.count / audio.audioEmbedDim)
 }
 
-@Test func aRecordingWithoutSamplesIsRefused() async throws {
-    let pipeline = try open("12B")
-    await #expect(throws: PromptError(.audioTooShort(samples: 0))) {
-        try await pipeline.prompt(
-            [ChatMessage(.user, parts: [.audio()])], media: [.audio(.samples([], sampleRate: 16_000))])
-    }
-}
-
 /// Speech without an encoder goes the same way: cut at pauses, every piece an answer.
 @Test func transcribesWithoutAnEncoder() async throws {
     let samples = Sounds.speech(seconds: 12, hisses: false)
