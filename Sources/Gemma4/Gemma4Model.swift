@@ -13,6 +13,9 @@ package struct Gemma4Model: Sendable {
     let decoder: Decoder
     let vision: (tower: VisionTower, embedder: MultimodalEmbedder)?
     let audio: (tower: AudioTower, embedder: MultimodalEmbedder)?
+    /// What the 12B has instead of towers.
+    let unifiedVision: UnifiedVisionEmbedder?
+    let unifiedAudio: MultimodalEmbedder?
 
     /// One sequence's share of a forward pass.
     package struct Input {
@@ -63,6 +66,12 @@ package struct Gemma4Model: Sendable {
                 try AudioTower($0, model["audio_tower"], activations: towerActivations),
                 try MultimodalEmbedder($0.outputProjDims, text.hiddenSize, eps: $0.rmsNormEps, model["embed_audio"])
             )
+        }
+        unifiedVision = try configuration.unifiedVisionConfig.map {
+            try UnifiedVisionEmbedder($0, text.hiddenSize, model)
+        }
+        unifiedAudio = try configuration.unifiedAudioConfig.map {
+            try MultimodalEmbedder($0.audioEmbedDim, text.hiddenSize, eps: $0.rmsNormEps, model["embed_audio"])
         }
     }
 

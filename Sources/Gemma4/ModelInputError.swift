@@ -30,8 +30,8 @@ package struct ModelInputError: Error, Equatable, CustomStringConvertible {
         case .contextLength(let needed, let limit):
             "the conversation needs \(needed) positions; the model takes at most \(limit). Shorten the prompt or ask for fewer tokens."
         case .noTower(let kind):
-            "this checkpoint has no \(kind) tower and takes no \(kind) input; E2B and E4B take text, pictures and sound, "
-                + "31B and 26B-A4B text and pictures. The towers of a .gguf file are in its mmproj file"
+            "this checkpoint has no \(kind) tower and takes no \(kind) input; E2B, E4B and 12B take text, pictures and "
+                + "sound, 31B and 26B-A4B text and pictures. The towers of a .gguf file are in its mmproj file"
         case .imageSide(let patches, let limit):
             "the image is \(patches) patches long; the checkpoint has positions for \(limit). Choose a smaller budget of "
                 + "soft tokens, or cut the image"

@@ -116,11 +116,10 @@ package struct Benchmark: Sendable {
             }
         }
         let towers = TowerWork(configuration: model.configuration)
-        if let vision = model.configuration.visionConfig {
+        if model.configuration.takesImages {
             for budget in imageBudgets {
                 report("a picture of \(picture.width) × \(picture.height) at \(budget) soft tokens")
-                let processor = try ImageProcessor(
-                    patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: budget)
+                let processor = try ImageProcessor(model.configuration, maxSoftTokens: budget)
                 var softTokens = 0
                 let tower = try measureTower(model) {
                     let patches = try processor(width: picture.width, height: picture.height, rgb: picture.rgb)
@@ -130,16 +129,16 @@ package struct Benchmark: Sendable {
                 result.images.append(.init(budget: budget, softTokens: softTokens, tower: tower))
             }
         }
-        if model.configuration.audioConfig != nil {
+        if model.configuration.takesSound {
             let recordingSeconds = Double(samples.count) / Double(AudioReader.sampleRate)
             report("\(String(format: "%.1f", recordingSeconds)) s of sound")
-            let spectrogram = try MelSpectrogram(.init())
+            let features = try SoundFeatures(model.configuration)
             let pieces = AudioSplitter().pieces(of: samples).map { Array(samples[$0]) }
             let tower = try measureTower(model) {
                 try pieces.reduce(0) { work, piece in
-                    let frames = try spectrogram(piece)
-                    _ = try model.softTokens(melFrames: frames)
-                    return work + towers.sound(melFrames: frames.count / spectrogram.configuration.featureSize)
+                    let frames = try features(piece)
+                    _ = try model.softTokens(sound: frames)
+                    return work + towers.sound(frames: frames.count / features.columns)
                 }
             }
             result.audio = .init(recordingSeconds: recordingSeconds, tower: tower)

@@ -22,6 +22,7 @@ package struct GGUFExport: Sendable {
     private let checkpoint: Checkpoint
     private let vocabulary: TokenizerMetadata
     private let chatTemplate: String?
+    private let suppressTokens: [Int]
 
     /// - Throws: `CheckpointError`, `TokenizerError`.
     package init(contentsOf directory: URL) throws {
@@ -30,6 +31,9 @@ package struct GGUFExport: Sendable {
         checkpoint = try source.checkpoint(TensorTable(configuration))
         vocabulary = try TokenizerMetadata(contentsOf: directory.appending(path: "tokenizer.json").path)
         chatTemplate = source.chatTemplate
+        suppressTokens = try GenerationConfiguration(
+            contentsOf: directory.appending(path: "generation_config.json").path
+        ).suppressTokens
     }
 
     package var files: [File] { GGUFMetadata.projector(configuration) == nil ? [.text] : [.text, .projector] }
@@ -120,6 +124,9 @@ package struct GGUFExport: Sendable {
         }
         add("ggml.add_bos_token", .bool(true))
         add("ggml.add_space_prefix", .bool(false))
+        if !suppressTokens.isEmpty {
+            entries.append((GGUFMetadata.suppressTokens, .array(GGUFArray(suppressTokens.map { Int32($0) }))))
+        }
         if let chatTemplate { add("chat_template", .string(chatTemplate)) }
         return entries
     }

@@ -19,7 +19,7 @@ public struct Gemma4Pipeline: Sendable {
     package let chatTemplate: ChatTemplate
     package let generationConfiguration: GenerationConfiguration
     package let processorConfiguration: ProcessorConfiguration
-    let melSpectrogram: MelSpectrogram
+    let soundFeatures: SoundFeatures
     let logger: Logger
     package let engine: Engine
     /// Makes the prompts of requests, which decodes and resizes media.
@@ -63,7 +63,7 @@ public struct Gemma4Pipeline: Sendable {
         tokenizer = try source.tokenizer()
         generationConfiguration = try source.generationConfiguration(tokenizer)
         processorConfiguration = try source.processorConfiguration()
-        melSpectrogram = try MelSpectrogram(processorConfiguration.featureExtractor)
+        soundFeatures = try SoundFeatures(configuration, processorConfiguration.featureExtractor)
         let template = source.chatTemplate
         chatTemplate = ChatTemplate(
             source: template, isLargeModel: configuration.textConfig.hiddenSizePerLayerInput == 0)
@@ -154,7 +154,8 @@ public struct Gemma4Pipeline: Sendable {
         try await softTokens(.image(image), PromptOptions(imageTokens: maxTokens))[0]
     }
 
-    /// The soft tokens of one recording, for each piece of at most 30 s: 25 in a second.
+    /// The soft tokens of one recording, 25 in a second: for each piece of at most 30 s, or, where the model has no sound
+    /// encoder, in one piece.
     ///
     /// - Returns: `[tokens, hiddenSize]` for each piece.
     /// - Throws: `MediaError`, `PromptError`, `ModelInputError`.
@@ -177,10 +178,7 @@ public struct Gemma4Pipeline: Sendable {
     ///
     /// - Throws: `ModelInputError` if there is no vision tower, `ImageProcessorError` if there is no such budget.
     func imageProcessor(maxTokens: Int?) throws -> ImageProcessor {
-        guard let vision = model.configuration.visionConfig else { throw ModelInputError(.noTower("image")) }
-        return try ImageProcessor(
-            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize,
-            maxSoftTokens: maxTokens ?? defaultImageTokens)
+        try ImageProcessor(model.configuration, maxSoftTokens: maxTokens ?? defaultImageTokens)
     }
 
     func encoderInput(_ pixels: Pixels, maxTokens: Int?) throws -> EncoderInput {
@@ -188,12 +186,12 @@ public struct Gemma4Pipeline: Sendable {
             try imageProcessor(maxTokens: maxTokens)(width: pixels.width, height: pixels.height, rgb: pixels.rgb))
     }
 
-    /// - Parameter samples: mono, at 16 kHz, at most 30 s.
+    /// - Parameter samples: mono, at 16 kHz; for a sound encoder at most 30 s.
     func encoderInput(_ samples: [Float]) throws -> EncoderInput {
-        guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
-        guard melSpectrogram.frameCount(samples: samples.count) > 0 else {
+        guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
+        guard soundFeatures.softTokenCount(samples: samples.count) > 0 else {
             throw PromptError(.audioTooShort(samples: samples.count))
         }
-        return EncoderInput(melFrames: try melSpectrogram(samples))
+        return try EncoderInput(soundFeatures, samples: samples)
     }
 }

@@ -89,11 +89,11 @@ extension Benchmark {
     ///
     /// - Throws: `ModelInputError` if the model does not hear, `EngineError`.
     package func transcribe(_ model: Gemma4Model, seconds: Double, parallelPieces: Int) async throws -> Transcription {
-        guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
+        guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
         let engine = Engine(
             model, nil, .benchmark, limits: .init(mediaBytes: 0, runningSequences: parallelPieces, stepBound: .infinity)
         )
-        let spectrogram = try MelSpectrogram(.init())
+        let features = try SoundFeatures(model.configuration)
         let clock = ContinuousClock()
         let took = try await clock.measure {
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -103,7 +103,7 @@ extension Benchmark {
                     group.addTask {
                         _ = try await engine.answer(Self.forced(randomTokens(100, model, seed: UInt64(index)))) {
                             let sound = Self.sound(count: count).map { $0 + Float(index) * 1e-4 }
-                            let input = EncoderInput(melFrames: try spectrogram(sound))
+                            let input = try EncoderInput(features, samples: sound)
                             let instruction = randomTokens(70, model, seed: UInt64(index))
                             let soft = [Int](repeating: model.configuration.audioTokenId!, count: input.softTokenCount)
                             return Prompt(
@@ -124,13 +124,12 @@ extension Benchmark {
     ///
     /// - Throws: `ModelInputError` if the model does not see, `EngineError`, `MediaError`.
     package func interrupt(_ model: Gemma4Model) async throws -> Interruption {
-        guard let vision = model.configuration.visionConfig, let placeholder = model.configuration.imageTokenId else {
+        guard model.configuration.takesImages, let placeholder = model.configuration.imageTokenId else {
             throw ModelInputError(.noTower("image"))
         }
         let engine = Engine(model, nil, .benchmark, limits: .init())
         let picture = try Self.picture(width: 1280, height: 960)
-        let processor = try ImageProcessor(
-            patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: 560)
+        let processor = try ImageProcessor(model.configuration, maxSoftTokens: 560)
         let input = EncoderInput(try processor(width: picture.width, height: picture.height, rgb: picture.rgb))
         let soft = [Int](repeating: placeholder, count: input.softTokenCount)
         let prompt = randomTokens(4096, model, seed: 1)

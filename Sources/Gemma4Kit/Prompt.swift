@@ -208,11 +208,11 @@ extension Gemma4Pipeline {
             let patches = try processor(width: pixels.width, height: pixels.height, rgb: pixels.rgb)
             return PreparedMedium(medium: .image, pieces: [EncoderInput(patches)])
         case .audio(let audio):
-            guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
+            guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
             let samples = try audio.samples { notice in
                 logger.log(level: notice.isWarning ? .warning : .notice, "\(audio.name): \(notice.text)")
             }
-            let pieces = AudioSplitter().pieces(of: samples)
+            let pieces = soundFeatures.takesAnyLength ? [samples.indices] : AudioSplitter().pieces(of: samples)
             if pieces.count > 1 {
                 logger.notice(
                     "a recording of \(samples.count / AudioReader.sampleRate) s is read in \(pieces.count) pieces of at most 30 s"

@@ -14,7 +14,7 @@ extension Gemma4Pipeline {
     ///   `MediaError`, `PromptError`, `ModelInputError` or `CancellationError`.
     public func transcribe(_ audio: AudioInput, options: TranscriptionOptions = .init()) -> TranscriptStream {
         TranscriptStream { yield in
-            guard model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
+            guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
             try await Transcriber(self, options).run(audio, yield)
         }
     }

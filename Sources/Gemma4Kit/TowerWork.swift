@@ -9,6 +9,9 @@ struct TowerWork {
 
     /// One picture of so many patches.
     func picture(patches: Int, softTokens: Int) -> Int {
+        if let vision = configuration.unifiedVisionConfig {
+            return 2 * patches * vision.mmEmbedDim * (vision.patchValues + textSize)
+        }
         guard let vision = configuration.visionConfig else { return 0 }
         let (width, headDim) = (vision.hiddenSize, vision.headDim)
         let (queries, keys) = (vision.numAttentionHeads * headDim, vision.numKeyValueHeads * headDim)
@@ -18,8 +21,9 @@ struct TowerWork {
         return 2 * (vision.numHiddenLayers * layer + ends)
     }
 
-    /// One recording of so many log-mel frames.
-    func sound(melFrames: Int) -> Int {
+    /// One recording of so many log-mel frames, or frames of samples.
+    func sound(frames melFrames: Int) -> Int {
+        if let audio = configuration.unifiedAudioConfig { return 2 * melFrames * audio.audioEmbedDim * textSize }
         guard let audio = configuration.audioConfig else { return 0 }
         let (width, channels) = (audio.hiddenSize, audio.subsamplingConvChannels)
         let (halved, frames) = ((melFrames + 1) / 2, ((melFrames + 1) / 2 + 1) / 2)

@@ -82,7 +82,7 @@ extension Gemma4Pipeline {
     ///
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
     func frames(_ video: VideoInput) throws -> [(input: EncoderInput, seconds: Double)] {
-        guard model.configuration.visionConfig != nil else { throw ModelInputError(.noTower("image")) }
+        guard model.configuration.takesImages else { throw ModelInputError(.noTower("image")) }
         guard model.configuration.videoTokenId != nil else { throw PromptError(.missingToken("<|video|>")) }
         var frames: [(EncoderInput, Double)] = []
         try video.read(processorConfiguration.videoNumFrames) { frame in

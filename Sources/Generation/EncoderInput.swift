@@ -9,7 +9,7 @@ import Tensors
 package final class EncoderInput: Sendable {
     package enum Content: Sendable {
         case image(ImagePatches)
-        /// Log-mel frames, `[frames, 128]`, row-major.
+        /// What `SoundFeatures` makes of a recording, row-major.
         case sound([Float])
     }
 
@@ -31,10 +31,14 @@ package final class EncoderInput: Sendable {
         state = Mutex(.content(.image(patches)))
     }
 
-    /// - Parameter frames: log-mel frames, `[frames, 128]`, row-major.
-    package init(melFrames frames: [Float]) {
+    /// One piece of a recording.
+    ///
+    /// - Parameter samples: mono, at 16 kHz.
+    /// - Throws: `MelSpectrogramError` if a sound encoder does not take a recording of that length.
+    package init(_ features: SoundFeatures, samples: [Float]) throws(MelSpectrogramError) {
+        let frames = try features(samples)
         hash = ContentHash(kind: "sound", dimensions: [], frames)
-        softTokenCount = Gemma4Model.softTokenCount(melValues: frames.count)
+        softTokenCount = features.softTokenCount(samples: samples.count)
         isImage = false
         state = Mutex(.content(.sound(frames)))
     }

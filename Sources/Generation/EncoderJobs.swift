@@ -79,7 +79,7 @@ extension Gemma4Model {
     fileprivate func encoderJob(_ content: EncoderInput.Content) throws -> EncoderJob {
         switch content {
         case .image(let patches): try encoderJob(patches)
-        case .sound(let frames): try encoderJob(melFrames: frames)
+        case .sound(let frames): try encoderJob(sound: frames)
         }
     }
 }

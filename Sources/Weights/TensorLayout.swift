@@ -12,6 +12,10 @@ package enum TensorLayout: Sendable, Hashable {
     case depthwise
     /// `[rows, side · side · 3]`, the colour fastest, stored as `[rows, 3, side, side]`, the colour slowest.
     case colourPlanes
+    /// `[…, side · side · 3]`, the colour fastest, stored in the same shape, the colour slowest.
+    case colourRuns
+    /// `[places, 2, columns]`, x and y of a place side by side, stored as `[2, places, columns]`.
+    case axesApart
     /// x, stored as ln(1 + eˣ).
     case softplus
     /// `[experts, 2 · rows, columns]`, stored as two tensors `[experts, rows, columns]`: older converters kept the gates
@@ -24,6 +28,7 @@ package enum TensorLayout: Sendable, Hashable {
         case .scalar where shape == [1]: []
         case .depthwise where shape.count == 2: [shape[0], 1, shape[1]]
         case .colourPlanes where shape.count == 4 && shape[1] == 3: [shape[0], shape[1] * shape[2] * shape[3]]
+        case .axesApart where shape.count == 3 && shape[0] == 2: [shape[1], 2, shape[2]]
         case .firstHalves where shape.count == 3: [shape[0], 2 * shape[1], shape[2]]
         default: shape
         }
@@ -32,7 +37,8 @@ package enum TensorLayout: Sendable, Hashable {
     /// - Returns: the shape in which a tensor of the published `shape` is stored.
     package func stored(_ shape: Shape) -> Shape {
         switch self {
-        case .published, .softplus: return shape
+        case .published, .softplus, .colourRuns: return shape
+        case .axesApart: return [2, shape[0], shape[2]]
         case .scalar: return [1]
         case .firstHalves, .secondHalves: return [shape[0], shape[1] / 2, shape[2]]
         case .depthwise: return [shape[0], shape[2]]
@@ -43,7 +49,12 @@ package enum TensorLayout: Sendable, Hashable {
     }
 
     /// Whether the numbers, one behind the other, are those published: another shape is all that differs.
-    package var keepsNumbers: Bool { self != .colourPlanes && self != .softplus }
+    package var keepsNumbers: Bool {
+        switch self {
+        case .colourPlanes, .colourRuns, .axesApart, .softplus: false
+        case .published, .scalar, .depthwise, .firstHalves, .secondHalves: true
+        }
+    }
 
     /// The published numbers of a tensor that is stored in `shape`.
     func published(_ values: [Float], _ shape: [Int]) -> [Float] {
@@ -51,6 +62,8 @@ package enum TensorLayout: Sendable, Hashable {
         case .published, .scalar, .depthwise, .firstHalves, .secondHalves: values
         case .softplus: values.map { Float(log(expm1(Double($0)))) }
         case .colourPlanes: Self.transposed(values, rows: shape[1], columns: shape[2] * shape[3])
+        case .colourRuns: Self.transposed(values, rows: 3, columns: shape[shape.count - 1] / 3)
+        case .axesApart: Self.transposed(values, rows: 2, columns: shape[1], width: shape[2])
         }
     }
 
@@ -60,19 +73,23 @@ package enum TensorLayout: Sendable, Hashable {
         case .published, .scalar, .depthwise, .firstHalves, .secondHalves: values
         case .softplus: values.map { Float(log1p(exp(Double($0)))) }
         case .colourPlanes: Self.transposed(values, rows: shape[1] / 3, columns: 3)
+        case .colourRuns: Self.transposed(values, rows: shape.columns / 3, columns: 3)
+        case .axesApart: Self.transposed(values, rows: shape[0], columns: 2, width: shape[2])
         }
     }
 
-    /// Every matrix of `[…, rows, columns]` as one of `[…, columns, rows]`.
-    private static func transposed(_ values: [Float], rows: Int, columns: Int) -> [Float] {
-        var result = values
-        for start in stride(from: 0, to: values.count, by: rows * columns) {
-            for row in 0..<rows {
-                for column in 0..<columns {
-                    result[start + column * rows + row] = values[start + row * columns + column]
+    /// Every matrix of `[…, rows, columns]` as one of `[…, columns, rows]`, whose elements are `width` numbers.
+    private static func transposed(_ values: [Float], rows: Int, columns: Int, width: Int = 1) -> [Float] {
+        [Float](unsafeUninitializedCapacity: values.count) { result, count in
+            for start in stride(from: 0, to: values.count, by: rows * columns * width) {
+                for row in 0..<rows {
+                    for column in 0..<columns {
+                        let (from, to) = ((row * columns + column) * width, (column * rows + row) * width)
+                        for offset in 0..<width { result[start + to + offset] = values[start + from + offset] }
+                    }
                 }
             }
+            count = values.count
         }
-        return result
     }
 }

@@ -159,6 +159,7 @@ private struct InspectObject: Decodable {
 /// Keys and values in float32. E2B: of 15 layers with their own, 3 are full, 2 × 1 × 512 each, and 12 sliding, 2 × 1 × 256.
 @Test(arguments: [
     ("E2B", 35, 7, 3 * 1024 * 4, 12 * 512 * 4), ("E4B", 42, 7, 4 * 2 * 1024 * 4, 20 * 2 * 512 * 4),
+    ("12B", 48, 8, 8 * 1024 * 4, 40 * 8 * 512 * 4),
     ("31B", 60, 10, 10 * 4 * 1024 * 4, 50 * 16 * 512 * 4), ("26B-A4B", 30, 5, 5 * 2 * 1024 * 4, 25 * 8 * 512 * 4),
 ])
 func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, fullBytes: Int, slidingBytes: Int)
@@ -170,7 +171,8 @@ func inspectNeedsOnlyTheConfiguration(variant: String, layers: Int, full: Int, f
     let model: InspectObject = try outcome.decoded()
     #expect(model.variant == variant && model.layers.count == layers && model.layers.full == full)
     #expect(model.kvBytesPerToken.full == fullBytes && model.kvBytesPerToken.sliding == slidingBytes)
-    #expect(model.inputs == (variant.hasPrefix("E") ? ["text", "image", "audio"] : ["text", "image"]))
+    #expect(
+        model.inputs == (["E2B", "E4B", "12B"].contains(variant) ? ["text", "image", "audio"] : ["text", "image"]))
     #expect(model.weights == nil && model.tokenizerVocabulary == nil)
     let text = try await Program("inspect", models.path).run().text
     #expect(text.contains("weights               absent\n"))

@@ -6,9 +6,9 @@ import Testing
 @testable import Gemma4Kit
 @testable import Weights
 
-/// The four published shapes as GGUF: files of full size that hold nothing but a header.
+/// The five published shapes as GGUF: files of full size that hold nothing but a header.
 struct PublishedGGUFTests {
-    private static let variants = ["E2B", "E4B", "31B", "26B-A4B"]
+    private static let variants = ["E2B", "E4B", "12B", "31B", "26B-A4B"]
     private static let models = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent()
         .appending(path: "Models")
 
@@ -24,7 +24,7 @@ struct PublishedGGUFTests {
         for row in rows {
             let stored = try #require(GGUFNames.stored(row.name), "\(row.name)")
             #expect(names.insert(stored.name).inserted)
-            let published = try #require(GGUFNames.published(stored.name))
+            let published = try #require(GGUFNames.published(stored.name, isUnified: variant == "12B"))
             #expect(published.name == row.name && published.layout == stored.layout)
             #expect(published.layout.published(stored.layout.stored(row.shape).dimensions) == row.shape.dimensions)
         }
@@ -52,7 +52,12 @@ struct PublishedGGUFTests {
             return try GGUFShards("\(directory.path)/\(name)")
         }
         func isOfTowers(_ name: String) -> Bool { ["v.", "a.", "mm."].contains(where: name.hasPrefix) }
-        let text = try write(GGUFMetadata.text(expected), to: "m.gguf") { !isOfTowers($0) }
+        let generation = try GenerationConfiguration(
+            contentsOf: Self.models.appending(path: "\(variant)/generation_config.json").path)
+        let suppressed = GGUFArray(generation.suppressTokens.map { Int32($0) })
+        let text = try write(
+            GGUFMetadata.text(expected) + [(GGUFMetadata.suppressTokens, .array(suppressed))], to: "m.gguf"
+        ) { !isOfTowers($0) }
         let towers = try write(GGUFMetadata.projector(expected) ?? [], to: "p.gguf", isOfTowers)
         let ids = [
             "<pad>": 0, "<eos>": 1, "<bos>": 2, "<|tool_response>": 50, "<turn|>": 106, "<|image>": 255_999,
@@ -65,9 +70,6 @@ struct PublishedGGUFTests {
         #expect(found.audioConfig == expected.audioConfig)
         #expect(found == expected)
         #expect(throws: Never.self) { try Checkpoint(text, projector: towers, checkedAgainst: TensorTable(found)) }
-
-        let generation = try GenerationConfiguration(
-            contentsOf: Self.models.appending(path: "\(variant)/generation_config.json").path)
         #expect(try GenerationConfiguration(text) { ids[$0] } == generation)
     }
 }

@@ -30,6 +30,14 @@ import Testing
                 == 2 * (567 * (layers + input) + 63 * output + attention))
     }
 
+    @Test func countsWhatHasNoTower() throws {
+        let configuration = try configuration("12B")
+        let work = TowerWork(configuration: configuration)
+        let picture = elements(configuration, "patch_dense") + elements(configuration, "embed_vision")
+        #expect(work.picture(patches: 260, softTokens: 260) == 2 * 260 * picture)
+        #expect(work.sound(frames: 740) == 2 * 740 * elements(configuration, "embed_audio"))
+    }
+
     @Test(arguments: ["E2B", "E4B"])
     func countsARecording(variant: String) throws {
         let configuration = try configuration(variant)
@@ -43,7 +51,7 @@ import Testing
         let second = frames * 32 * elements(configuration, "layer1.conv")
         let attention = audio.numHiddenLayers * 3 * (audio.attentionContextLeft - 1) * audio.hiddenSize
         #expect(
-            TowerWork(configuration: configuration).sound(melFrames: whole)
+            TowerWork(configuration: configuration).sound(frames: whole)
                 == 2 * (frames * (layers + ends + attention) + first + second))
     }
 }

@@ -33,6 +33,38 @@ struct ConfigurationTests {
         #expect(configuration.textConfig.hiddenSizePerLayerInput == 0)
     }
 
+    @Test func readsTheFileOf12B() throws {
+        let configuration = try Published.unified12b.configuration
+        #expect(configuration.visionConfig == nil && configuration.audioConfig == nil)
+        #expect(configuration.takesImages && configuration.takesSound)
+        let vision = try #require(configuration.unifiedVisionConfig)
+        #expect(vision.modelPatchSize == 48 && vision.patchValues == 6912)
+        #expect(vision.mmEmbedDim == 3840 && vision.mmPosembSize == 1120)
+        #expect(configuration.unifiedAudioConfig?.audioEmbedDim == 640)
+        #expect(configuration.textConfig.hiddenSizePerLayerInput == 0)
+        #expect(configuration.eoaTokenId == 258_883)
+    }
+
+    @Test(arguments: [
+        ("vision_config.model_patch_size", 16, "vision_config.model_patch_size", "48", "16"),
+        ("vision_config.output_proj_dims", 640, "vision_config.output_proj_dims", "3840", "640"),
+        (
+            "vision_config.pooling_kernel_size", 17, "vision_config.pooling_kernel_size",
+            "patches of at most 256 pixels, pooled", "17 times 16"
+        ),
+        (
+            "audio_config.audio_samples_per_token", 320, "audio_config.audio_samples_per_token",
+            "640, as audio_embed_dim", "320"
+        ),
+    ])
+    func partsOf12BThatContradictEachOtherAreRefused(
+        path: String, value: Int, place: String, expected: String, found: String
+    ) throws {
+        let changed = try changed(path, to: value, in: Published.unified12b.path)
+        let error = #expect(throws: CheckpointError.self) { try ModelConfiguration(contentsOf: changed.path) }
+        #expect(error?.place == place && error?.expected == expected && error?.found == found)
+    }
+
     // MARK: Changed files
 
     /// The file of a variant with one value replaced; `nil` removes the key. `path` is dotted.
@@ -162,7 +194,7 @@ struct ConfigurationTests {
     }
 
     @Test(arguments: [
-        ("gemma4_unified", "the 12B model of Gemma 4, which has no towers and projects patches and samples directly"),
+        ("gemma4_unified_assistant", "a draft model of Gemma 4, which only runs beside the model it drafts for"),
         ("gemma3n", "Gemma 3n, an older family with other layers"),
         ("gemma3", "Gemma 3, an older family with other layers"),
         ("llama", "another family of models"),
@@ -171,7 +203,7 @@ struct ConfigurationTests {
         #expect(
             try message("model_type", "\"\(type)\"")
                 == "model_type: expected \"gemma4\", found \"\(type)\" (\(kind)). "
-                + "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B.")
+                + "This program runs Gemma 4 E2B, E4B, 12B, 31B and 26B-A4B.")
     }
 
     // MARK: Traps of both spellings
@@ -251,7 +283,7 @@ struct ConfigurationTests {
         #expect(generation.topK == 64)
         #expect(generation.topP == 0.95)
         #expect(generation.minP == nil)
-        #expect(generation.suppressTokens == [])
+        #expect(generation.suppressTokens == (variant == .unified12b ? [258_883, 258_882] : []))
     }
 
     @Test func readsOtherGenerationFiles() throws {
@@ -295,6 +327,14 @@ struct ConfigurationTests {
                 expected: "one of 70, 140, 280, 560, 1120",
                 found: "300", remedy: "Use the wrong.json published beside these weights.")
         ) { try ProcessorConfiguration(contentsOf: wrong) }
+    }
+
+    /// The extractor of the 12B hands on the samples, so many that no mel bands could be.
+    @Test func readsTheProcessorOf12B() throws {
+        let processor = try ProcessorConfiguration(
+            contentsOf: "\(Goldens.checkpoint("12B"))/processor_config.json")
+        #expect(processor.featureExtractor == MelSpectrogram.Configuration())
+        #expect(processor.imageMaxSoftTokens == 70)
     }
 
     @Test(arguments: [1, 80, 127, 129, 1_024])

@@ -197,7 +197,7 @@ func eitherSpellingOfTheConfigurationGivesTheSameModel(variant: String) throws {
         message([model.configuration.imageTokenId!])
             == "the prompt holds 1 image, video or audio placeholders, but 0 soft tokens were given for them")
     #expect(throws: ModelInputError(.noTower("audio"))) {
-        try model.softTokens(melFrames: [Float](repeating: 0, count: 128))
+        try model.softTokens(sound: [Float](repeating: 0, count: 128))
     }
     #expect(cache.length == 0)
 }

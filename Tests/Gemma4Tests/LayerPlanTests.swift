@@ -11,11 +11,16 @@ struct LayerPlanTests {
         #expect(resaved.textConfig.layerPlans == published.textConfig.layerPlans)
         #expect(resaved.visionConfig == published.visionConfig)
         #expect(resaved.audioConfig == published.audioConfig)
+        #expect(resaved.unifiedVisionConfig == published.unifiedVisionConfig)
+        #expect(resaved.unifiedAudioConfig == published.unifiedAudioConfig)
         #expect(resaved.eoaTokenId == published.eoaTokenId)
         #expect(TensorTable(resaved).rows == TensorTable(published).rows)
     }
 
-    @Test(arguments: [(Published.e2b, 15, [13, 14]), (.e4b, 24, [22, 23]), (.dense31b, 60, []), (.sparse26b, 30, [])])
+    @Test(arguments: [
+        (Published.e2b, 15, [13, 14]), (.e4b, 24, [22, 23]), (.dense31b, 60, []), (.sparse26b, 30, []),
+        (.unified12b, 48, []),
+    ])
     func lastLayersShareKeysAndValues(variant: Published, firstShared: Int, sources: [Int]) throws {
         let plans = try variant.configuration.textConfig.layerPlans
         for plan in plans {
@@ -26,7 +31,9 @@ struct LayerPlanTests {
         }
     }
 
-    @Test(arguments: [(Published.e2b, 5, 512), (.e4b, 6, 512), (.dense31b, 6, 1024), (.sparse26b, 6, 1024)])
+    @Test(arguments: [
+        (Published.e2b, 5, 512), (.e4b, 6, 512), (.unified12b, 6, 1024), (.dense31b, 6, 1024), (.sparse26b, 6, 1024),
+    ])
     func everyFewLayersOneIsFull(variant: Published, period: Int, window: Int) throws {
         let text = try variant.configuration.textConfig
         for plan in text.layerPlans {
@@ -41,7 +48,7 @@ struct LayerPlanTests {
         #expect(text.layerPlans.last?.window == nil)
     }
 
-    @Test(arguments: [(Published.e2b, 1, 1), (.e4b, 2, 2), (.dense31b, 16, 4), (.sparse26b, 8, 2)])
+    @Test(arguments: [(Published.e2b, 1, 1), (.e4b, 2, 2), (.dense31b, 16, 4), (.sparse26b, 8, 2), (.unified12b, 8, 1)])
     func fullLayersHaveTheirOwnKeyValueHeads(variant: Published, sliding: Int, full: Int) throws {
         for plan in try variant.configuration.textConfig.layerPlans {
             #expect(plan.numKeyValueHeads == (plan.window == nil ? full : sliding))

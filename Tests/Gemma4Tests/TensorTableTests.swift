@@ -20,6 +20,11 @@ struct TensorTableTests {
             attention: 587_222_272, feedForward: 3_303_014_400, experts: 0, router: 0, norms: 432_682,
             text: 7_463_013_418, active: 7_463_013_418, leftover: 55_055_616, vision: 169_330_688, audio: 308_756_768,
             published: 7_996_156_490, tensors: 2_130),
+        .unified12b: Expected(
+            embedding: 1_006_632_960, perLayerTable: 0, perLayerProjection: 0,
+            attention: 2_406_510_592, feedForward: 8_493_465_600, experts: 0, router: 0, norms: 741_168,
+            text: 11_907_350_320, active: 11_907_350_320, leftover: 0, vision: 49_922_304, audio: 2_457_600,
+            published: 11_959_730_224, tensors: 677),
         .dense31b: Expected(
             embedding: 1_409_286_144, perLayerTable: 0, perLayerProjection: 0,
             attention: 8_477_772_800, feedForward: 20_808_990_720, experts: 0, router: 0, norms: 1_295_676,
@@ -63,7 +68,7 @@ struct TensorTableTests {
         #expect(table.textParameterCount - table.parameterCount(.perLayerTable) == effective)
     }
 
-    @Test(arguments: [(Published.e2b, 928), (.e4b, 928), (.dense31b, 0), (.sparse26b, 0)])
+    @Test(arguments: [(Published.e2b, 928), (.e4b, 928), (.unified12b, 0), (.dense31b, 0), (.sparse26b, 0)])
     func countsClipBounds(variant: Published, count: Int) throws {
         #expect(TensorTable(try variant.configuration).parameterCount(.clipBounds) == count)
     }
@@ -75,6 +80,7 @@ struct TensorTableTests {
         (.e2b, "layers.14.mlp.up_proj.weight", [6144, 1536]), (.e2b, "layers.15.mlp.up_proj.weight", [12288, 1536]),
         (.e4b, "layers.4.self_attn.k_proj.weight", [512, 2560]),
         (.e4b, "layers.5.self_attn.k_proj.weight", [1024, 2560]),
+        (.unified12b, "layers.5.self_attn.k_proj.weight", [512, 3840]),
         (.dense31b, "layers.4.self_attn.k_proj.weight", [4096, 5376]),
         (.dense31b, "layers.5.self_attn.k_proj.weight", [2048, 5376]),
         (.sparse26b, "layers.5.self_attn.o_proj.weight", [2816, 8192]),
@@ -100,6 +106,16 @@ struct TensorTableTests {
         ("model.norm.weight", "model.language_model.norm.weight"),
         ("vision_tower.std_bias", "model.vision_tower.std_bias"),
         ("model.embed_vision.embedding_projection.weight", "model.embed_vision.embedding_projection.weight"),
+        ("model.vision_embedder.patch_ln1.bias", "model.vision_embedder.patch_ln1.bias"),
+        ("vision_embedder.pos_embedding", "model.vision_embedder.pos_embedding"),
+        ("model.embed_vision.patch_dense.weight", "model.vision_embedder.patch_dense.weight"),
+        ("model.embed_vision.pos_embedding", "model.vision_embedder.pos_embedding"),
+        ("model.embed_vision.pos_norm.weight", "model.vision_embedder.pos_norm.weight"),
+        (
+            "model.embed_vision.multimodal_embedder.embedding_projection.weight",
+            "model.embed_vision.embedding_projection.weight"
+        ),
+        ("model.embed_vision.patches", "model.embed_vision.patches"),
         ("model.language_model.norm.weight", "model.language_model.norm.weight"),
         ("lm_head.weight", "lm_head.weight"),
     ])

@@ -14,7 +14,7 @@ private let pictures = ["wide", "tall", "noise"]
 
 @Suite struct VisionTowerTests {
     /// Every component on the reference's own input: none hides another's error.
-    @Test(arguments: Goldens.variants)
+    @Test(arguments: Goldens.variantsWithTowers)
     func componentsEqualTransformers(variant: String) throws {
         let tower = try Fixture(variant)
         let goldens = try Goldens("\(variant)/expected.safetensors")
@@ -36,7 +36,7 @@ private let pictures = ["wide", "tall", "noise"]
     }
 
     /// Means before standardisation, in raster order of the squares.
-    @Test(arguments: Goldens.variants)
+    @Test(arguments: Goldens.variantsWithTowers)
     func pooledMeansEqualTransformers(variant: String) throws {
         let tower = try Fixture(variant)
         let goldens = try Goldens("\(variant)/expected.safetensors")
@@ -48,7 +48,7 @@ private let pictures = ["wide", "tall", "noise"]
     }
 
     /// In portions a layer does what it does at once. Within 1e-5 of the largest value: sums of f32 are regrouped.
-    @Test(arguments: Goldens.variants)
+    @Test(arguments: Goldens.variantsWithTowers)
     func portionsOfALayerAgree(variant: String) throws {
         let tower = try Fixture(variant)
         let (patches, grid) = try tower.patches(of: "wide")
@@ -73,7 +73,7 @@ private let pictures = ["wide", "tall", "noise"]
         }
     }
 
-    @Test(arguments: Goldens.variants, pictures)
+    @Test(arguments: Goldens.variantsWithTowers, pictures)
     func softTokensEqualTransformers(variant: String, picture: String) throws {
         let tower = try Fixture(variant)
         let (patches, grid) = try tower.patches(of: picture)

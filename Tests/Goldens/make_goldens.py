@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import Gemma4Config, Gemma4TextConfig
+from transformers import Gemma4TextConfig
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextRotaryEmbedding
 
 from tiny import attachments, checkpoint, conversations, variants
@@ -27,13 +27,15 @@ def make_variant(name):
     checkpoint_folder, messages_folder = folder / "checkpoint", folder / "messages"
     messages_folder.mkdir(exist_ok=True)
     checkpoint.write(name, checkpoint_folder)
-    reference = Reference(checkpoint_folder)
+    reference = Reference(name, checkpoint_folder)
     write_other_spelling(reference, checkpoint_folder)
 
     answers, tensors = [], {}
     for case in conversations.cases(name):
         messages, inputs, answer = reference.run(case, messages_folder)
         checkpoint.write_json(messages_folder / f"{case.name}.json", messages)
+        if name in variants.IS_UNIFIED and case.name in ("image", "images"):
+            reference.check_masks(inputs, answer)
         if case.traced:
             trace = reference.trace(inputs)
             check_trace(trace, answer)
@@ -51,7 +53,7 @@ def write_other_spelling(reference, folder):
     with tempfile.TemporaryDirectory() as temporary:
         reference.model.config.save_pretrained(temporary)
         text = (Path(temporary) / "config.json").read_text(encoding="utf-8")
-        again = Gemma4Config.from_pretrained(temporary)
+        again = type(reference.model.config).from_pretrained(temporary)
     values = json.loads(text)
     checkpoint.write_json(folder / "config.transformers.json", values)
     mine = reference.model.config.text_config

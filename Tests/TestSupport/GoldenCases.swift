@@ -11,7 +11,7 @@ package struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
     package let tokens: [Int]
     package let logprobs: [Float]
     package let finishReason, text: String
-    /// Set by `all`: "E2B", "E4B", "31B" or "26B-A4B".
+    /// Set by `all`: one of `Goldens.variants`.
     package private(set) var variant: String = ""
 
     private enum CodingKeys: String, CodingKey {

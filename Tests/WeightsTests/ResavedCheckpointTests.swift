@@ -6,7 +6,7 @@ import Weights
 
 /// The same weights, stored in every element type and in one file or several, are read as the same numbers.
 struct ResavedCheckpointTests {
-    private static let variants = ["E2B", "E4B", "31B", "26B-A4B"]
+    private static let variants = ["E2B", "E4B", "12B", "31B", "26B-A4B"]
     private let device = Device(threadCount: 1)
 
     @Test(arguments: variants, [ResavedCheckpoint.ElementType.float32, .bfloat16, .float16])

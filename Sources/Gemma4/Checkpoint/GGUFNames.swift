@@ -8,9 +8,11 @@ import Weights
 /// Source: llama.cpp, `gguf-py/gguf/tensor_mapping.py`, `conversion/gemma.py`.
 package enum GGUFNames {
     /// The published name of a tensor, and how it is stored; nil if no weight of Gemma 4 is called that.
-    package static func published(_ stored: String) -> Checkpoint.Published? {
+    ///
+    /// - Parameter isUnified: whether the file is of the 12B, which gives names of a tower to other things.
+    package static func published(_ stored: String, isUnified: Bool = false) -> Checkpoint.Published? {
         let (pattern, layer) = pattern(stored)
-        return (byStoredName[pattern] ?? olderNames[pattern]).map {
+        return ((isUnified ? unifiedByStoredName[pattern] : nil) ?? byStoredName[pattern] ?? olderNames[pattern]).map {
             ($0.published.replacing("#", with: layer), $0.layout)
         }
     }
@@ -43,7 +45,8 @@ package enum GGUFNames {
     }
 
     private static let byStoredName = Dictionary(uniqueKeysWithValues: rows.map { ($0.stored, $0) })
-    private static let byPublishedName = Dictionary(uniqueKeysWithValues: rows.map { ($0.published, $0) })
+    private static let unifiedByStoredName = Dictionary(uniqueKeysWithValues: unified.map { ($0.stored, $0) })
+    private static let byPublishedName = Dictionary(uniqueKeysWithValues: (rows + unified).map { ($0.published, $0) })
 
     /// Read, and no longer written.
     private static let olderNames: [String: Row] = [
@@ -160,6 +163,26 @@ package enum GGUFNames {
                 ("attn_out", "self_attn.post"), ("conv_pw1", "lconv1d.linear_start"),
                 ("conv_pw2", "lconv1d.linear_end"),
             ])
+
+    /// What the 12B has instead of towers; the last projections are called as those of the others.
+    private static let unified: [Row] =
+        [
+            Row(
+                stored: "v.patch_embd.weight", published: "model.vision_embedder.patch_dense.weight",
+                layout: .colourRuns),
+            Row(stored: "v.patch_embd.bias", published: "model.vision_embedder.patch_dense.bias"),
+            Row(
+                stored: "v.position_embd.weight", published: "model.vision_embedder.pos_embedding",
+                layout: .axesApart),
+        ]
+        + [("1", "patch_ln1", TensorLayout.colourRuns), ("2", "patch_ln2", .published), ("3", "pos_norm", .published)]
+        .flatMap { number, norm, layout in
+            ["weight", "bias"].map {
+                Row(
+                    stored: "v.patch_norm.\(number).\($0)", published: "model.vision_embedder.\(norm).\($0)",
+                    layout: layout)
+            }
+        }
 
     private static func rows(
         _ storedPrefix: String, _ publishedPrefix: String, _ names: [(stored: String, published: String)]

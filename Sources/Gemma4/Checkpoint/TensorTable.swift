@@ -34,6 +34,7 @@ package struct TensorTable: Sendable {
         appendText(configuration)
         if let vision = configuration.visionConfig { appendVision(vision, into: configuration.textConfig.hiddenSize) }
         if let audio = configuration.audioConfig { appendAudio(audio, into: configuration.textConfig.hiddenSize) }
+        appendUnified(configuration)
         if let experts = configuration.textConfig.experts {
             activeShareOfExperts = (experts.topKExperts, experts.numExperts)
         }

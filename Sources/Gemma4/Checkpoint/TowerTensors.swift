@@ -72,4 +72,24 @@ extension TensorTable {
         append("\(tower).output_proj.bias", [audio.outputProjDims], .audio)
         append("model.embed_audio.embedding_projection.weight", [textWidth, audio.outputProjDims], .audio)
     }
+
+    /// The projections of the 12B, in the place of towers.
+    mutating func appendUnified(_ configuration: ModelConfiguration) {
+        let textWidth = configuration.textConfig.hiddenSize
+        if let vision = configuration.unifiedVisionConfig {
+            let embedder = "model.vision_embedder"
+            let width = vision.mmEmbedDim
+            append("\(embedder).patch_dense.weight", [width, vision.patchValues], .vision)
+            append("\(embedder).patch_dense.bias", [width], .vision)
+            append("\(embedder).pos_embedding", [vision.mmPosembSize, 2, width], .vision)
+            for (norm, size) in [("patch_ln1", vision.patchValues), ("patch_ln2", width), ("pos_norm", width)] {
+                append("\(embedder).\(norm).weight", [size], .vision)
+                append("\(embedder).\(norm).bias", [size], .vision)
+            }
+            append("model.embed_vision.embedding_projection.weight", [textWidth, width], .vision)
+        }
+        if let audio = configuration.unifiedAudioConfig {
+            append("model.embed_audio.embedding_projection.weight", [textWidth, audio.audioEmbedDim], .audio)
+        }
+    }
 }

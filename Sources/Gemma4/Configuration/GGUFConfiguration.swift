@@ -122,7 +122,8 @@ extension ModelConfiguration {
     ) throws(CheckpointError) {
         try Self.checkArchitecture(text)
         var root = GGUFConfiguration(text, prefix: "", path: "")
-        root.add("model_type", "gemma4", from: "general.architecture")
+        let isUnified = projector?.isUnified ?? false
+        root.add("model_type", isUnified ? "gemma4_unified" : "gemma4", from: "general.architecture")
         root.add("tie_word_embeddings", .boolean(text.tensor("output.weight") == nil))
         var origins = root.origins
         func include(_ key: String, _ part: GGUFConfiguration) {
@@ -132,8 +133,12 @@ extension ModelConfiguration {
         include("text_config", try .text(text, tokenId: tokenId))
         if let projector {
             try Self.checkProjector(projector, of: text)
-            if try projector.has("vision") { include("vision_config", try .vision(projector)) }
-            if try projector.has("audio") { include("audio_config", try .audio(projector)) }
+            if try projector.has("vision") {
+                include("vision_config", try isUnified ? .unifiedVision(projector) : .vision(projector))
+            }
+            if try projector.has("audio") {
+                include("audio_config", try isUnified ? .unifiedAudio(projector) : .audio(projector))
+            }
         }
         root.add("eos_token_id", .array(["<eos>", "<turn|>"].compactMap { tokenId($0).map(JSONValue.integer) }))
         let markers = [
@@ -172,7 +177,7 @@ extension ModelConfiguration {
             found: architecture.map { "\"\($0)\" (\(kind))" } ?? "none",
             remedy: architecture == "clip"
                 ? "Give its text model; the towers are found beside that, or named as its projector (--mmproj)."
-                : "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B.")
+                : "This program runs Gemma 4 E2B, E4B, 12B, 31B and 26B-A4B.")
     }
 
     /// - Throws: `CheckpointError` if these are no towers, or those of another model.
@@ -185,12 +190,9 @@ extension ModelConfiguration {
                 remedy: "Give the mmproj file that was published beside the model.")
         }
         let width = text.metadata["gemma4.embedding_length"]?.integer
-        for (tower, type) in [("vision", "gemma4v"), ("audio", "gemma4a")] where try projector.has(tower) {
-            // One key serves both in files of a single tower.
-            let key =
-                projector.metadata["clip.projector_type"] == nil
-                ? "clip.\(tower).projector_type" : "clip.projector_type"
-            let found = projector.metadata[key]?.string
+        let types = projector.isUnified ? ["gemma4uv", "gemma4ua"] : ["gemma4v", "gemma4a"]
+        for (tower, type) in zip(["vision", "audio"], types) where try projector.has(tower) {
+            let (key, found) = projector.projectorType(tower)
             guard found == type else {
                 throw CheckpointError(
                     .unsupportedModel, file: projector.path, place: key,
@@ -210,6 +212,18 @@ extension ModelConfiguration {
 }
 
 extension GGUFShards {
+    /// Whether these are the projections of the 12B, which has no towers.
+    var isUnified: Bool {
+        projectorType("vision").found == "gemma4uv" || projectorType("audio").found == "gemma4ua"
+    }
+
+    /// What a tower is, and the key that says it: one serves both in files of a single tower.
+    fileprivate func projectorType(_ tower: String) -> (key: String, found: String?) {
+        let key =
+            metadata["clip.projector_type"] == nil ? "clip.\(tower).projector_type" : "clip.projector_type"
+        return (key, metadata[key]?.string)
+    }
+
     /// Whether there is a tower of that name.
     fileprivate func has(_ tower: String) throws(CheckpointError) -> Bool {
         switch metadata["clip.has_\(tower)_encoder"] {

@@ -47,6 +47,9 @@ package enum GGUFMetadata {
         return entries
     }
 
+    /// Token ids that are never chosen.
+    package static let suppressTokens = "tokenizer.ggml.suppress_tokens"
+
     /// Divisors of the frequencies of full layers, which llama.cpp wants as a tensor; see `GGUFNames.rotaryFactors`.
     package static func rotaryFactors(_ configuration: ModelConfiguration) -> [Float] {
         guard let full = configuration.textConfig.layerPlans.first(where: { $0.window == nil }) else { return [] }
@@ -57,14 +60,14 @@ package enum GGUFMetadata {
     /// Keys of the towers; nil if the model has none.
     package static func projector(_ configuration: ModelConfiguration) -> [Entry]? {
         let (vision, audio) = (configuration.visionConfig, configuration.audioConfig)
-        guard vision != nil || audio != nil else { return nil }
+        guard configuration.takesImages || configuration.takesSound else { return nil }
         let width = configuration.textConfig.hiddenSize
         var entries: [Entry] = [
             ("general.architecture", .string("clip")),
             ("general.type", .string("mmproj")),
             ("general.quantization_version", .uint32(2)),
-            ("clip.has_vision_encoder", .bool(vision != nil)),
-            ("clip.has_audio_encoder", .bool(audio != nil)),
+            ("clip.has_vision_encoder", .bool(configuration.takesImages)),
+            ("clip.has_audio_encoder", .bool(configuration.takesSound)),
         ]
         if let vision {
             func add(_ key: String, _ value: GGUFValue) { entries.append(("clip.vision.\(key)", value)) }
@@ -90,6 +93,34 @@ package enum GGUFMetadata {
             add("attention.head_count", .count(audio.numAttentionHeads))
             add("attention.layer_norm_epsilon", .float32(audio.rmsNormEps))
             add("num_mel_bins", .count(SubsampleConvolution.melBins))
+        }
+        return entries + unifiedProjector(configuration)
+    }
+
+    /// Keys of the 12B, which has no towers: where llama.cpp wants their sizes, 0.
+    private static func unifiedProjector(_ configuration: ModelConfiguration) -> [Entry] {
+        var entries: [Entry] = []
+        func add(_ part: String, _ type: String, width: Int, eps: Float) {
+            let prefix = "clip.\(part)"
+            entries += [
+                ("\(prefix).projector_type", .string(type)),
+                ("\(prefix).projection_dim", .count(configuration.textConfig.hiddenSize)),
+                ("\(prefix).embedding_length", .count(width)), ("\(prefix).feed_forward_length", .count(0)),
+                ("\(prefix).block_count", .count(0)), ("\(prefix).attention.head_count", .count(0)),
+                ("\(prefix).attention.layer_norm_epsilon", .float32(eps)),
+            ]
+        }
+        if let vision = configuration.unifiedVisionConfig {
+            add("vision", "gemma4uv", width: vision.mmEmbedDim, eps: vision.rmsNormEps)
+            entries += [
+                ("clip.vision.patch_size", .count(vision.patchSize)), ("clip.vision.image_size", .count(224)),
+                ("clip.vision.image_mean", .array(GGUFArray(.float32, [.float32(0), .float32(0), .float32(0)]))),
+                ("clip.vision.image_std", .array(GGUFArray(.float32, [.float32(1), .float32(1), .float32(1)]))),
+            ]
+        }
+        if let audio = configuration.unifiedAudioConfig {
+            add("audio", "gemma4ua", width: audio.audioEmbedDim, eps: audio.rmsNormEps)
+            entries.append(("clip.audio.num_mel_bins", .count(SubsampleConvolution.melBins)))  // as its converter does
         }
         return entries
     }

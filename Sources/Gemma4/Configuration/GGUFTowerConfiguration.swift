@@ -50,4 +50,35 @@ extension GGUFConfiguration {
         audio.add("hidden_act", "silu")
         return audio
     }
+
+    /// `vision_config` of the projections of the 12B. What is cut into a patch is the input of its projection; the file's
+    /// own patches are pooled into it.
+    static func unifiedVision(_ file: GGUFShards) throws(CheckpointError) -> GGUFConfiguration {
+        var vision = GGUFConfiguration(file, prefix: "clip.vision.", path: "vision_config.")
+        let projection = "v.patch_embd.weight"
+        let shape = try vision.shape(projection, rank: 2)
+        let (patch, side) = (try vision.integer("patch_size"), Int((Double(shape[1]) / 3).squareRoot()))
+        guard patch > 0, side % patch == 0, 3 * side * side == shape[1] else {
+            throw CheckpointError(
+                .invalidTensor, file: file.path, place: projection,
+                expected: "squares of three colours, a multiple of \(patch) pixels wide", found: "\(shape)",
+                remedy: Self.remedy)
+        }
+        try vision.add("patch_size", integer: "patch_size")
+        vision.add("pooling_kernel_size", .integer(side / patch), from: projection)
+        vision.add("mm_embed_dim", .integer(shape[0]), from: projection)
+        let positions = "v.position_embd.weight"
+        vision.add("mm_posemb_size", .integer(try vision.shape(positions, rank: 3)[1]), from: positions)
+        try vision.add("rms_norm_eps", number: "attention.layer_norm_epsilon")
+        return vision
+    }
+
+    /// `audio_config` of the projections of the 12B.
+    static func unifiedAudio(_ file: GGUFShards) throws(CheckpointError) -> GGUFConfiguration {
+        var audio = GGUFConfiguration(file, prefix: "clip.audio.", path: "audio_config.")
+        let projection = "mm.a.input_projection.weight"
+        audio.add("audio_embed_dim", .integer(try audio.shape(projection, rank: 2)[1]), from: projection)
+        try audio.add("rms_norm_eps", number: "attention.layer_norm_epsilon")
+        return audio
+    }
 }

@@ -49,6 +49,12 @@ package struct GenerationConfiguration: Sendable, Hashable {
         try object.add("top_k", integer: "top_k", default: 64)
         try object.add("top_p", number: "top_p", default: 0.95)
         if file.metadata["general.sampling.min_p"] != nil { try object.add("min_p", number: "min_p") }
+        if let suppressed = file.metadata[GGUFMetadata.suppressTokens] {
+            guard let ids = suppressed.array?.integers else {
+                throw object.invalid(GGUFMetadata.suppressTokens, expected: "token ids", found: suppressed)
+            }
+            object.add("suppress_tokens", .array(ids.map(JSONValue.integer)), from: GGUFMetadata.suppressTokens)
+        }
         try self.init(ConfigurationObject(file: file.path, path: "", members: object.members, origins: object.origins))
     }
 

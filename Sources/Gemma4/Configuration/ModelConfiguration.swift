@@ -5,10 +5,13 @@ import Weights
 /// Properties are the keys of the file, camel-cased.
 package struct ModelConfiguration: Sendable, Hashable {
     package let textConfig: TextConfiguration
-    /// Nil: the checkpoint takes no images.
+    /// The image encoder; nil: the checkpoint has none.
     package let visionConfig: VisionConfiguration?
-    /// Nil: the checkpoint takes no sound.
+    /// The sound encoder; nil: the checkpoint has none.
     package let audioConfig: AudioConfiguration?
+    /// `vision_config` and `audio_config` of the 12B, which has no encoders; nil elsewhere.
+    package let unifiedVisionConfig: UnifiedVisionConfiguration?
+    package let unifiedAudioConfig: UnifiedAudioConfiguration?
 
     /// Placeholders of one soft token each, and the markers around a run of them. Nil where the file has none.
     package let imageTokenId, videoTokenId, audioTokenId: Int?
@@ -30,20 +33,23 @@ package struct ModelConfiguration: Sendable, Hashable {
         let modelType = try root.stringIfPresent("model_type")
         guard let modelType else { throw root.missing("model_type") }
         switch modelType {
-        case "gemma4":
+        case "gemma4", "gemma4_unified":
+            let (vision, audio) = (try root.objectIfPresent("vision_config"), try root.objectIfPresent("audio_config"))
+            let isUnified = modelType == "gemma4_unified"
             textConfig = try TextConfiguration(root.object("text_config"))
-            visionConfig = try root.objectIfPresent("vision_config").map(VisionConfiguration.init)
-            audioConfig = try root.objectIfPresent("audio_config").map(AudioConfiguration.init)
+            visionConfig = isUnified ? nil : try vision.map(VisionConfiguration.init)
+            audioConfig = isUnified ? nil : try audio.map(AudioConfiguration.init)
+            unifiedVisionConfig = isUnified ? try vision.map(UnifiedVisionConfiguration.init) : nil
+            unifiedAudioConfig = isUnified ? try audio.map(UnifiedAudioConfiguration.init) : nil
             tieWordEmbeddings =
                 try root.value("tie_word_embeddings") == nil
                 ? root.object("text_config").flag("tie_word_embeddings", default: true)
                 : root.flag("tie_word_embeddings", default: true)
             eosTokenIds = try Self.union(
                 root.tokenIds("eos_token_id"), root.object("text_config").tokenIds("eos_token_id"))
-        case "gemma4_text":  // the decoder alone, its keys at top level
+        case "gemma4_text", "gemma4_unified_text":  // the decoder alone, its keys at top level
             textConfig = try TextConfiguration(root)
-            visionConfig = nil
-            audioConfig = nil
+            (visionConfig, audioConfig, unifiedVisionConfig, unifiedAudioConfig) = (nil, nil, nil, nil)
             tieWordEmbeddings = try root.flag("tie_word_embeddings", default: true)
             eosTokenIds = try root.tokenIds("eos_token_id")
         default:
@@ -56,8 +62,8 @@ package struct ModelConfiguration: Sendable, Hashable {
             }
             return id
         }
-        let takesImages = visionConfig != nil
-        let takesSound = audioConfig != nil
+        let takesImages = visionConfig != nil || unifiedVisionConfig != nil
+        let takesSound = audioConfig != nil || unifiedAudioConfig != nil
         imageTokenId = try id("image_token_id", neededFor: takesImages)
         boiTokenId = try id("boi_token_id", neededFor: takesImages)
         eoiTokenId = try id("eoi_token_id", neededFor: takesImages)
@@ -69,6 +75,9 @@ package struct ModelConfiguration: Sendable, Hashable {
         eoaTokenId = try eoa == nil ? id("eoa_token_index", neededFor: takesSound) : eoa
     }
 
+    package var takesImages: Bool { visionConfig != nil || unifiedVisionConfig != nil }
+    package var takesSound: Bool { audioConfig != nil || unifiedAudioConfig != nil }
+
     private static func union(_ first: [Int], _ second: [Int]) -> [Int] {
         first + second.filter { !first.contains($0) }
     }
@@ -76,9 +85,8 @@ package struct ModelConfiguration: Sendable, Hashable {
     private static func unsupported(_ modelType: String, file: String) -> CheckpointError {
         let kind =
             switch modelType {
-            case "gemma4_unified":
-                "the 12B model of Gemma 4, which has no towers and projects patches and samples directly"
-            case "gemma4_assistant": "a draft model of Gemma 4, which only runs beside the model it drafts for"
+            case "gemma4_assistant", "gemma4_unified_assistant":
+                "a draft model of Gemma 4, which only runs beside the model it drafts for"
             case "gemma3n", "gemma3n_text": "Gemma 3n, an older family with other layers"
             case "gemma3", "gemma3_text": "Gemma 3, an older family with other layers"
             case "gemma2": "Gemma 2, an older family with other layers"
@@ -88,6 +96,6 @@ package struct ModelConfiguration: Sendable, Hashable {
         return CheckpointError(
             .unsupportedModel, file: file, place: "model_type", expected: "\"gemma4\"",
             found: "\"\(modelType)\" (\(kind))",
-            remedy: "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B.")
+            remedy: "This program runs Gemma 4 E2B, E4B, 12B, 31B and 26B-A4B.")
     }
 }

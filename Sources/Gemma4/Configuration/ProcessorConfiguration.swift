@@ -15,7 +15,7 @@ package struct ProcessorConfiguration: Sendable, Hashable {
     package let videoMaxSoftTokens: Int
     /// Frames taken from a video.
     package let videoNumFrames: Int
-    /// How samples become log-mel frames.
+    /// How samples become log-mel frames; the defaults where the model hears the samples themselves.
     package let featureExtractor: MelSpectrogram.Configuration
 
     /// - Parameter file: path of a `processor_config.json`; nil, or if there is none: the reference's defaults hold.
@@ -36,7 +36,11 @@ package struct ProcessorConfiguration: Sendable, Hashable {
         imageMaxSoftTokens = try Self.budget(image, default: 280)
         videoMaxSoftTokens = try Self.budget(video, default: 70)
         videoNumFrames = try video.integerIfPresent("num_frames", in: 1...65_536) ?? 32
-        featureExtractor = try MelSpectrogram.Configuration(part("feature_extractor"))
+        let extractor = try part("feature_extractor")
+        // The 12B hears samples: how many to a soft token, its config.json says, too.
+        featureExtractor =
+            try extractor.integerIfPresent("audio_samples_per_token") == nil
+            ? MelSpectrogram.Configuration(extractor) : MelSpectrogram.Configuration()
     }
 
     /// Pixels are divided by 255 and used as they are: no other scaling is implemented.

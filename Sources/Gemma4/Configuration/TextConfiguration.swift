@@ -156,9 +156,12 @@ package struct TextConfiguration: Sendable, Hashable {
         return result
     }
 
-    /// Absent is an error; null and 0 both mean that the model has no such part.
+    /// Absent is an error, but for the 12B, which knows no such part; null and 0 both mean that the model has none.
     private static func sizeOrNone(_ object: ConfigurationObject, _ key: String) throws(CheckpointError) -> Int {
-        guard object.keys.contains(key) else { throw object.missing(key) }
+        guard object.keys.contains(key) else {
+            if try object.stringIfPresent("model_type") == "gemma4_unified_text" { return 0 }
+            throw object.missing(key)
+        }
         return try object.integerIfPresent(key, in: 0...ConfigurationObject.widths.upperBound) ?? 0
     }
 

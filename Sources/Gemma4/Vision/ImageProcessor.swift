@@ -42,6 +42,20 @@ package struct ImageProcessor: Sendable {
         self.maxSoftTokens = maxSoftTokens
     }
 
+    /// The processor of a model's pictures. The patches of the 12B are what others pool.
+    ///
+    /// - Throws: `ModelInputError` if the model takes no pictures, `ImageProcessorError` if there is no such budget.
+    package init(_ model: ModelConfiguration, maxSoftTokens: Int) throws {
+        if let vision = model.unifiedVisionConfig {
+            try self.init(patchSize: vision.modelPatchSize, poolingKernelSize: 1, maxSoftTokens: maxSoftTokens)
+        } else if let vision = model.visionConfig {
+            try self.init(
+                patchSize: vision.patchSize, poolingKernelSize: vision.poolingKernelSize, maxSoftTokens: maxSoftTokens)
+        } else {
+            throw ModelInputError(.noTower("image"))
+        }
+    }
+
     /// The size to which a picture is resized.
     ///
     /// At least one side reaches a multiple, and the product stays within the budget: the two sides before rounding

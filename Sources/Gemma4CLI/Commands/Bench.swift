@@ -21,7 +21,7 @@ struct Bench: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
     var mmproj: String?
 
-    @Option(help: ArgumentHelp("Made-up weights of this shape: E2B, E4B, 31B or 26B-A4B.", valueName: "variant"))
+    @Option(help: ArgumentHelp("Made-up weights of this shape: E2B, E4B, 12B, 31B or 26B-A4B.", valueName: "variant"))
     var synthetic: String?
 
     @OptionGroup var precision: PrecisionOptions
@@ -124,7 +124,7 @@ struct Bench: AsyncParsableCommand {
             result.parallel = try await benchmark.decodeTogether(
                 loaded, counts: counts, prefillGigaflopsPerSecond: result.prefillGigaflopsPerSecond, report: report)
         }
-        if !counts.isEmpty, loaded.configuration.visionConfig != nil {
+        if !counts.isEmpty, loaded.configuration.takesImages {
             report("an answer into which a picture and a long prompt come")
             result.interruption = try await benchmark.interrupt(loaded)
         }

@@ -75,7 +75,7 @@ struct Caption: AsyncParsableCommand {
             ByteSink.standardError.report("\(all.count - inputs.count) of \(all.count) pictures are described already")
         }
         let pipeline = try model.open(parallel: parallel.count)
-        guard pipeline.model.configuration.visionConfig != nil else { throw ModelInputError(.noTower("image")) }
+        guard pipeline.model.configuration.takesImages else { throw ModelInputError(.noTower("image")) }
         try await FileAnswers.each(inputs.map(\.name), parallel: parallel.count, sharesOutput: !sidecar) {
             index, progress, turn in
             var printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)

@@ -39,7 +39,7 @@ struct Transcription {
 
     /// - Throws: `ExitCode` of the first failure, or 75 if it was stopped; `CommandError` if results cannot be written.
     func run() async throws {
-        guard pipeline.model.configuration.audioConfig != nil else { throw ModelInputError(.noTower("audio")) }
+        guard pipeline.model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
         let wasStopped = Mutex(false)
         try await FileAnswers.each(
             inputs.map(\.name), parallel: options.parallelPieces, sharesOutput: results.toStandardOutput

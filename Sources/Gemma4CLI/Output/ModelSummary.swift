@@ -31,6 +31,7 @@ struct ModelSummary {
         switch (text.numHiddenLayers, text.hiddenSize, text.experts != nil) {
         case (35, 1536, false): return "E2B"
         case (42, 2560, false): return "E4B"
+        case (48, 3840, false): return "12B"
         case (60, 5376, false): return "31B"
         case (30, 2816, true): return "26B-A4B"
         default: return "custom"
@@ -38,8 +39,8 @@ struct ModelSummary {
     }
 
     var inputs: [String] {
-        ["text"] + (configuration.visionConfig == nil ? [] : ["image"])
-            + (configuration.audioConfig == nil ? [] : ["audio"])
+        ["text"] + (configuration.takesImages ? ["image"] : [])
+            + (configuration.takesSound ? ["audio"] : [])
     }
 
     // MARK: Weights

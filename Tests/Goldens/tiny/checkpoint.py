@@ -4,8 +4,8 @@ import math
 import re
 
 import torch
+import transformers
 from safetensors.torch import save_file
-from transformers import Gemma4Config, Gemma4ForConditionalGeneration
 
 from . import tokenizer, variants
 
@@ -24,7 +24,7 @@ def write(name, folder):
     ids = {piece: vocab[piece] for piece in tokenizer.SPECIAL}
     # Merges were written as one text in older files and as pairs in newer ones: both occur.
     write_json(folder / "tokenizer.json", tokenizer.tokenizer_json(vocab, merges, merges_as_text=name in {"31B", "26B-A4B"}))
-    write_json(folder / "tokenizer_config.json", tokenizer.tokenizer_config())
+    write_json(folder / "tokenizer_config.json", tokenizer.tokenizer_config(f"{variants.family(name)}Processor"))
     write_json(folder / "config.json", variants.config(name, ids))
     write_json(folder / "generation_config.json", variants.generation_config(name, ids))
     write_json(folder / "processor_config.json", variants.processor_config(name))
@@ -34,9 +34,10 @@ def write(name, folder):
 
 def random_tensors(name, folder, ids, seed):
     """What `state_dict()` lists, and nothing else: unsaved buffers could not be reproduced from the files."""
-    config = Gemma4Config.from_pretrained(folder)
-    model = Gemma4ForConditionalGeneration(config)
-    shapes = {key: tuple(value.shape) for key, value in model.state_dict().items() if key != "lm_head.weight"}
+    family = variants.family(name)
+    config = getattr(transformers, f"{family}Config").from_pretrained(folder)
+    model = getattr(transformers, f"{family}ForConditionalGeneration")(config)
+    shapes = {released_name(key): tuple(value.shape) for key, value in model.state_dict().items() if key != "lm_head.weight"}
     if name == "E2B":  # as published: the unused keys and values of shared layers are in the file
         text = config.text_config
         first_shared = text.num_hidden_layers - text.num_kv_shared_layers
@@ -51,6 +52,15 @@ def random_tensors(name, folder, ids, seed):
     for piece in ("<turn|>", "<|tool_response>", "<image|>", "<audio|>"):
         embedding[ids[piece]] *= 1.25  # longer rows win more often: answers that stop, and choices to suppress
     return {key: value.to(torch.bfloat16) for key, value in tensors.items()}
+
+
+def released_name(key):
+    """What the published files of the 12B call a tensor; transformers renames it while loading (`conversion_mapping.py`)."""
+    if key.startswith("model.embed_vision.multimodal_embedder."):
+        return key.replace("multimodal_embedder.", "")
+    if key.startswith(("model.embed_vision.patch_", "model.embed_vision.pos_")):
+        return key.replace("embed_vision", "vision_embedder")
+    return key
 
 
 def random_tensor(key, shape, generator):
@@ -76,7 +86,7 @@ def random_tensor(key, shape, generator):
         return normal(1.0)
     if last in ("q_norm", "k_norm"):
         return uniform(0.4, 0.9)  # attention has no 1/√headDimension
-    if "norm" in last or ".norm." in key:
+    if "norm" in last or ".norm." in key or last in ("patch_ln1", "patch_ln2"):
         return uniform(0.4, 1.6) * torch.where(torch.rand(shape, generator=generator) < 0.1, -1.0, 1.0)
     if last == "bias":
         return normal(0.5)
@@ -84,7 +94,7 @@ def random_tensor(key, shape, generator):
         return normal(0.5)
     if last == "embed_tokens_per_layer":
         return normal(0.3)
-    if last == "position_embedding_table":
+    if last in ("position_embedding_table", "pos_embedding"):
         return normal(0.7)
     if last == "embedding_projection":  # soft tokens as large as text embeddings
         return normal(3 / math.sqrt(shape[-1]))

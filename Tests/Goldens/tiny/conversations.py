@@ -37,7 +37,7 @@ LONG = (
 
 def cases(name):
     system = {"role": "system", "content": "  You are brief. "}
-    if name in variants.HAS_AUDIO:  # the small variants' templates and the July ones take parts, too
+    if name in variants.HAS_AUDIO:  # their templates take parts, too
         system = {"role": "system", "content": [text("You are brief."), text(" Answer in words.")]}
     result = [
         Case("text", [user("What is this, {n}?")]),

@@ -1,11 +1,13 @@
 """What transformers answers: greedy tokens, log-probabilities, and the values on the way."""
 import json
 from contextlib import contextmanager
+from functools import partial
 
 import torch
-from transformers import Gemma4ForConditionalGeneration, Gemma4Processor, StoppingCriteria
+import transformers
+from transformers.models.gemma4_unified import modeling_gemma4_unified as unified
 
-from . import attachments, conversations
+from . import attachments, conversations, variants
 
 ANSWER_TOKENS = 20
 SHORTEST_STOPPED_ANSWER = 5
@@ -16,10 +18,12 @@ SMALLEST_MARGIN = 0.06  # two correct f32 implementations differ by up to 1e-3 (
 class Reference:
     """One checkpoint, opened by transformers in f32 with eager attention."""
 
-    def __init__(self, folder):
+    def __init__(self, name, folder):
         self.folder = folder
-        self.processor = Gemma4Processor.from_pretrained(folder)
-        self.model, loading = Gemma4ForConditionalGeneration.from_pretrained(
+        self.is_unified = name in variants.IS_UNIFIED
+        family = variants.family(name)
+        self.processor = getattr(transformers, f"{family}Processor").from_pretrained(folder)
+        self.model, loading = getattr(transformers, f"{family}ForConditionalGeneration").from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True)
         assert not loading["missing_keys"] and not loading["unexpected_keys"] and not loading["mismatched_keys"], loading
         self.model.eval()
@@ -62,6 +66,15 @@ class Reference:
             "text": self.processor.tokenizer.decode(tokens, skip_special_tokens=True),
             "suppression_matters": bool((logits.argmax(-1) != suppressed.argmax(-1)).any()),
         }
+
+    @torch.no_grad()
+    def check_masks(self, inputs, answer):
+        """That `masks_with_window` makes the masks which transformers itself makes for a static cache."""
+        output = self.model.generate(
+            **inputs, do_sample=False, max_new_tokens=ANSWER_TOKENS, output_logits=True, return_dict_in_generate=True,
+            cache_implementation="static", disable_compile=True)
+        logprobs = pick(torch.cat(output.logits).float(), answer["tokens"])
+        assert max(abs(a - b) for a, b in zip(logprobs, answer["logprobs"])) < 1e-3
 
     def fits(self, answer, case):
         """Whether the answer can tell a right implementation from a wrong one, and not from a rounding difference."""
@@ -107,6 +120,8 @@ class Reference:
         """Tensors by name: everything the README lists for a traced case, padding removed."""
         model, text = self.model.model, self.model.model.language_model
         modules = {f"layer.{i}": layer for i, layer in enumerate(text.layers)}
+        if self.is_unified:
+            return self.unified_trace(inputs, modules)
         inner = []
         project = text.project_per_layer_inputs
 
@@ -147,6 +162,27 @@ class Reference:
                     result[key] = result[key][: frames if key == "audio.mel" else (frames + 3) // 4]
         return {key: value.contiguous().clone() for key, value in result.items()}
 
+    def unified_trace(self, inputs, modules):
+        """The same of the model without towers."""
+        model = self.model.model
+        has_images, has_audio = "pixel_values" in inputs, "input_features" in inputs
+        if has_images:
+            vision = model.embed_vision
+            modules |= {"vision.projected": vision.patch_ln2, "vision.positioned": vision.pos_norm}
+            modules["vision.soft"] = vision.multimodal_embedder
+        if has_audio:
+            modules["audio.soft"] = model.embed_audio
+        with recorded(modules, model.language_model.layers[0]) as values:
+            values["logits"] = self.model(**inputs).logits
+        result = {key: value.float()[0] for key, value in values.items()}
+        if has_images:
+            count = int((inputs["image_position_ids"][0, :, 0] >= 0).sum())
+            result |= {key: value[:count] for key, value in result.items() if key.startswith("vision.")}
+        if has_audio:
+            assert bool(inputs["input_features_mask"].all())
+            result["audio.frames"] = inputs["input_features"][0]
+        return {key: value.contiguous().clone() for key, value in result.items()}
+
     @torch.no_grad()
     def soft_tokens(self, root):
         """Soft tokens of every attachment on its own, `[count, hiddenSize]`."""
@@ -165,7 +201,19 @@ class Reference:
         return {key: value.contiguous().clone() for key, value in result.items()}
 
 
-class Unfit(StoppingCriteria):
+def masks_with_window(create_masks, block_sequence_ids=None, **arguments):
+    """The masks of the 12B, as `gemma4` makes them and as `generate` does with a static cache: what a picture's tokens see
+    of each other they see on sliding layers alone, and within the window. transformers 5.24 makes them another way where
+    `Gemma4UnifiedModel.forward` is called without."""
+    if block_sequence_ids is None or not (block_sequence_ids >= 0).any():
+        return create_masks(**arguments)
+    return unified.create_masks_for_vision_model(block_sequence_ids=block_sequence_ids, **arguments)
+
+
+unified.create_masks_for_generate = partial(masks_with_window, unified.create_masks_for_generate)
+
+
+class Unfit(transformers.StoppingCriteria):
     """Gives an answer up once two tokens were too close to call or one repeats: its wording will not be used."""
 
     def __call__(self, input_ids, scores, **kwargs):

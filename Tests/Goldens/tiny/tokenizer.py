@@ -73,14 +73,14 @@ def tokenizer_json(vocab, merges, merges_as_text):
     }
 
 
-def tokenizer_config():
+def tokenizer_config(processor_class):
     return {
         "audio_token": "<|audio|>", "backend": "tokenizers", "boa_token": "<|audio>", "boi_token": "<|image>",
         "bos_token": "<bos>", "eoa_token": "<audio|>", "eoc_token": "<channel|>", "eoi_token": "<image|>",
         "eos_token": "<eos>", "eot_token": "<turn|>", "escape_token": '<|"|>', "etc_token": "<tool_call|>",
         "etd_token": "<tool|>", "etr_token": "<tool_response|>", "extra_special_tokens": ["<|video|>"],
         "image_token": "<|image|>", "mask_token": "<mask>", "model_max_length": 1000000000000000019884624838656,
-        "pad_token": "<pad>", "padding_side": "left", "processor_class": "Gemma4Processor", "soc_token": "<|channel>",
+        "pad_token": "<pad>", "padding_side": "left", "processor_class": processor_class, "soc_token": "<|channel>",
         "sot_token": "<|turn>", "stc_token": "<|tool_call>", "std_token": "<|tool>", "str_token": "<|tool_response>",
         "think_token": "<|think|>", "tokenizer_class": "GemmaTokenizer", "unk_token": "<unk>",
     }

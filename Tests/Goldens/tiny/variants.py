@@ -1,17 +1,21 @@
-"""The four variants at toy size: `config.json` in the spelling of the published files, and the files beside it.
+"""The five variants at toy size: `config.json` in the spelling of the published files, and the files beside it.
 
 Sizes are odd on purpose: no two widths agree unless the family says so, head sizes differ between sliding and full
 layers, the window is far smaller than a prompt, and ids are not the published ones.
 """
 
-NAMES = ["E2B", "E4B", "31B", "26B-A4B"]
-SEEDS = {"E2B": 2026_01, "E4B": 2026_02, "31B": 2026_03, "26B-A4B": 2026_04}
-HAS_AUDIO = {"E2B", "E4B"}
-SUPPRESSES = {"E2B", "E4B", "31B"}  # a list of suppressed tokens is published only for some checkpoints
-VOCABULARY = {"E2B": 701, "E4B": 719, "31B": 706, "26B-A4B": 733}
-IMAGE_BUDGET = {"E2B": 70, "E4B": 70, "31B": 70, "26B-A4B": 140}
+NAMES = ["E2B", "E4B", "12B", "31B", "26B-A4B"]
+SEEDS = {"E2B": 2026_01, "E4B": 2026_02, "31B": 2026_03, "26B-A4B": 2026_04, "12B": 2026_06}
+HAS_AUDIO = {"E2B", "E4B", "12B"}
+HAS_SMALL_TOWERS = {"E2B", "E4B"}
+IS_UNIFIED = {"12B"}  # no towers: patches and frames of samples go straight into a projection
+SUPPRESSES = {"E2B", "E4B", "31B", "12B"}  # a list of suppressed tokens is published only for some checkpoints
+VOCABULARY = {"E2B": 701, "E4B": 719, "31B": 706, "26B-A4B": 733, "12B": 713}
+IMAGE_BUDGET = {"E2B": 70, "E4B": 70, "31B": 70, "26B-A4B": 140, "12B": 70}
+PATCH_SIZE = {"E2B": 16, "E4B": 16, "31B": 16, "26B-A4B": 16, "12B": 8}  # a patch of the 12B is the input of a projection
+SAMPLES_PER_TOKEN = 320  # of the 12B, published with 640
 # Shards of the checkpoint: the large variants are published in several files with an index.
-SHARDS = {"E2B": 1, "E4B": 1, "31B": 3, "26B-A4B": 2}
+SHARDS = {"E2B": 1, "E4B": 1, "31B": 3, "26B-A4B": 2, "12B": 2}
 
 
 def layer_types(count, period):
@@ -36,6 +40,10 @@ TEXT = {
         num_attention_heads=4, num_key_value_heads=2, num_global_key_value_heads=1, head_dim=16, global_head_dim=28,
         attention_k_eq_v=True, use_bidirectional_attention="vision", sliding_window=10,
         enable_moe_block=True, num_experts=8, top_k_experts=3, moe_intermediate_size=20),
+    "12B": dict(
+        hidden_size=44, intermediate_size=92, num_hidden_layers=12, layer_types=layer_types(12, 6),
+        num_attention_heads=8, num_key_value_heads=2, num_global_key_value_heads=1, head_dim=12, global_head_dim=20,
+        attention_k_eq_v=True, use_bidirectional_attention="vision", sliding_window=8),
 }
 
 VISION = {
@@ -64,6 +72,8 @@ AUDIO = {
 def text_config(name, ids):
     text = TEXT[name]
     vocabulary = VOCABULARY[name]
+    if name in IS_UNIFIED:
+        return unified_text_config(name, ids)
     return {
         "attention_bias": False, "attention_dropout": 0.0, "attention_k_eq_v": False,
         "bos_token_id": ids["<bos>"], "dtype": "bfloat16", "enable_moe_block": False, "eos_token_id": ids["<eos>"],
@@ -80,10 +90,32 @@ def text_config(name, ids):
     } | text
 
 
+def unified_text_config(name, ids):
+    """As published: the keys of what the 12B has not are absent."""
+    return {
+        "attention_bias": False, "attention_dropout": 0.0, "bos_token_id": ids["<bos>"], "dtype": "bfloat16",
+        "eos_token_id": ids["<eos>"], "final_logit_softcapping": 30.0, "hidden_activation": "gelu_pytorch_tanh",
+        "initializer_range": 0.02, "max_position_embeddings": 131072, "model_type": "gemma4_unified_text",
+        "num_kv_shared_layers": 0, "pad_token_id": ids["<pad>"], "rms_norm_eps": 1e-06,
+        "rope_parameters": {
+            "full_attention": {"partial_rotary_factor": 0.25, "rope_theta": 1000000.0, "rope_type": "proportional"},
+            "sliding_attention": {"rope_theta": 10000.0, "rope_type": "default"},
+        },
+        "tie_word_embeddings": True, "use_cache": True, "use_double_wide_mlp": False, "vocab_size": VOCABULARY[name],
+    } | TEXT[name]
+
+
 def vision_config(name):
+    if name in IS_UNIFIED:
+        return {
+            "dtype": "bfloat16", "initializer_range": 0.02, "mm_embed_dim": 64, "mm_posemb_size": 74,
+            "model_patch_size": 3 * PATCH_SIZE[name], "model_type": "gemma4_unified_vision",
+            "num_soft_tokens": IMAGE_BUDGET[name], "output_proj_dims": 64, "patch_size": PATCH_SIZE[name],
+            "pooling_kernel_size": 3, "rms_norm_eps": 1e-06,
+        }
     vision = dict(VISION[name])
     heads, rope_type = vision.pop("heads"), vision.pop("rope_type")
-    small = name in HAS_AUDIO
+    small = name in HAS_SMALL_TOWERS
     return {
         "attention_bias": False, "attention_dropout": 0.0, "default_output_length": IMAGE_BUDGET[name], "dtype": "bfloat16",
         "global_head_dim": vision["head_dim"], "hidden_activation": "gelu_pytorch_tanh", "initializer_range": 0.02,
@@ -97,6 +129,11 @@ def vision_config(name):
 def audio_config(name):
     if name not in HAS_AUDIO:
         return None
+    if name in IS_UNIFIED:
+        return {
+            "audio_embed_dim": SAMPLES_PER_TOKEN, "audio_samples_per_token": SAMPLES_PER_TOKEN, "dtype": "bfloat16",
+            "initializer_range": 0.02, "model_type": "gemma4_unified_audio", "rms_norm_eps": 1e-06,
+        }
     return {
         "attention_context_right": 0, "attention_invalid_logits_value": -1000000000.0, "dtype": "bfloat16",
         "hidden_act": "silu", "initializer_range": 0.02, "model_type": "gemma4_audio", "rms_norm_eps": 1e-06,
@@ -104,14 +141,20 @@ def audio_config(name):
     } | AUDIO[name]
 
 
+def family(name):
+    """How the names of its classes in transformers begin."""
+    return "Gemma4Unified" if name in IS_UNIFIED else "Gemma4"
+
+
 def config(name, ids):
     return {
-        "architectures": ["Gemma4ForConditionalGeneration"],
+        "architectures": [f"{family(name)}ForConditionalGeneration"],
         "audio_config": audio_config(name),
         "audio_token_id": ids["<|audio|>"], "boa_token_id": ids["<|audio>"], "boi_token_id": ids["<|image>"],
         "dtype": "bfloat16", "eoa_token_id": ids["<audio|>"], "eoi_token_id": ids["<image|>"],
         "eos_token_id": [ids["<eos>"], ids["<turn|>"]],
-        "image_token_id": ids["<|image|>"], "initializer_range": 0.02, "model_type": "gemma4",
+        "image_token_id": ids["<|image|>"], "initializer_range": 0.02,
+        "model_type": "gemma4_unified" if name in IS_UNIFIED else "gemma4",
         "text_config": text_config(name, ids),
         "tie_word_embeddings": True, "transformers_version": "5.5.0.dev0", "video_token_id": ids["<|video|>"],
         "vision_config": vision_config(name),
@@ -135,24 +178,32 @@ def processor_config(name):
     image = {
         "do_convert_rgb": True, "do_normalize": False, "do_rescale": True, "do_resize": True,
         "image_mean": [0.0, 0.0, 0.0], "image_seq_length": IMAGE_BUDGET[name], "image_std": [1.0, 1.0, 1.0],
-        "max_soft_tokens": IMAGE_BUDGET[name], "patch_size": 16, "pooling_kernel_size": 3, "resample": 3,
+        "max_soft_tokens": IMAGE_BUDGET[name], "patch_size": PATCH_SIZE[name], "pooling_kernel_size": 3, "resample": 3,
         "rescale_factor": 1 / 255,
     }
     video = image | {
         "do_normalize": True, "do_sample_frames": True, "max_soft_tokens": 70, "num_frames": 32, "return_metadata": False,
-        "video_processor_type": "Gemma4VideoProcessor",
+        "video_processor_type": f"{family(name)}VideoProcessor",
     }
-    return {
-        "audio_ms_per_token": 40, "audio_seq_length": 750,
-        "feature_extractor": {
+    if name in IS_UNIFIED:
+        extractor = {
+            "audio_samples_per_token": SAMPLES_PER_TOKEN, "feature_extractor_type": "Gemma4UnifiedAudioFeatureExtractor",
+            "feature_size": SAMPLES_PER_TOKEN, "padding_side": "right", "padding_value": 0.0,
+            "return_attention_mask": True, "sampling_rate": 16000,
+        }
+    else:
+        extractor = {
             "dither": 0.0, "feature_extractor_type": "Gemma4AudioFeatureExtractor", "feature_size": 128,
             "fft_length": 512, "fft_overdrive": False, "frame_length": 320, "hop_length": 160, "input_scale_factor": 1.0,
             "max_frequency": 8000.0, "mel_floor": 0.001, "min_frequency": 0.0, "padding_side": "right",
             "padding_value": 0.0, "per_bin_mean": None, "per_bin_stddev": None, "preemphasis": 0.0,
             "preemphasis_htk_flavor": True, "return_attention_mask": True, "sampling_rate": 16000,
-        },
-        "image_processor": image | {"image_processor_type": "Gemma4ImageProcessor"},
+        }
+    return {
+        "audio_ms_per_token": 40, "audio_seq_length": 750,
+        "feature_extractor": extractor,
+        "image_processor": image | {"image_processor_type": f"{family(name)}ImageProcessor"},
         "image_seq_length": IMAGE_BUDGET[name],
-        "processor_class": "Gemma4Processor",
+        "processor_class": f"{family(name)}Processor",
         "video_processor": video,
     }
