@@ -42,8 +42,8 @@ struct GGUFModelTests {
             // E4B's audio tower has other constants here than the published one, and GGUF carries none of them.
             ["long-text", "suppressed"].contains($0.name)
                 || $0.name == (["E2B", "12B"].contains($0.variant) ? "image-audio" : "images")
-        }, [nil, .float32, .float16] as [ElementType?])
-    func answersAsTheDirectory(golden: GoldenCase, type: ElementType?) async throws {
+        }, [nil, .float32, .float16] as [Tensors.ElementType?])
+    func answersAsTheDirectory(golden: GoldenCase, type: Tensors.ElementType?) async throws {
         try export(golden.variant, as: type)
         let found = try await answer(golden, open())
         #expect(found.tokens == golden.tokens)
