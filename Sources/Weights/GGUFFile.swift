@@ -108,7 +108,7 @@ public struct GGUFFile: Sendable {
             guard let type = GGUFTensorType.elementType(number) else {
                 throw CheckpointError(
                     .invalidTensor, file: cursor.file.path, place: name, expected: "a type that this program runs",
-                    found: GGUFTensorType.name(number), remedy: "Get the model in another type: \(supported).")
+                    found: GGUFTensorType.name(number), remedy: GGUFTensorType.remedy(number))
             }
             let byteCount = try byteCount(type, shape, name, cursor)
             stated.append((name, type, shape, byteCount, try cursor.integer(name)))
@@ -175,8 +175,6 @@ public struct GGUFFile: Sendable {
     private static func aligned(_ offset: Int, _ alignment: Int) -> Int {
         (offset + alignment - 1) / alignment * alignment
     }
-
-    private static var supported: String { GGUFTensorType.supported.joined(separator: ", ") }
 
     private static func invalid(_ name: String, _ cursor: GGUFCursor, expected: String, found: String)
         -> CheckpointError

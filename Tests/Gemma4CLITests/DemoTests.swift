@@ -90,7 +90,7 @@ import Testing
     // MARK: Fewer bits
 
     /// Every form of 4 bits or more still does both jobs. 8 bits say the same; with fewer a word may be another.
-    @Test(arguments: ["q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs"])
+    @Test(arguments: ["q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs", "mxfp4"])
     func quantisedFormsStillHearAndSee(type: String) async throws {
         let directory = try TemporaryDirectory()
         let file = "\(directory.path)/demo.gguf"

@@ -76,6 +76,66 @@ struct GGUFModelTests {
         for (found, expected) in zip(found.logprobs, expected.logprobs) { #expect(abs(found - expected) <= 2e-3) }
     }
 
+    /// Types that this program does not write: a file of random blocks, and the same numbers spelled out in f32.
+    @Test(arguments: [ElementType.iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .mxfp4])
+    func blocksOfGridsMeanTheirNumbers(type: ElementType) throws {
+        let demo = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Models/Demo")
+        let (blocks, decoded) = ("\(directory.path)/blocks.gguf", "\(directory.path)/decoded.gguf")
+        try GGUFExport(contentsOf: demo).write(.text, to: model, types: .init(layers: .float32, head: .float32))
+        func isReplaced(_ name: String) -> Bool { name.hasSuffix("ffn_down.weight") }
+        func rewrite(_ source: String, to target: String, as type: ElementType?) throws {
+            let shards = try GGUFShards(source)
+            let checkpoint = try Checkpoint([shards]) { ($0, .published) }
+            let tensors = shards.files[0].tensors
+            var writer = try GGUFWriter(
+                target, metadata: shards.metadata.map { ($0.key, $0.value) },
+                tensors: tensors.map {
+                    .init($0.name, isReplaced($0.name) ? type ?? .float32 : .float32, Shape($0.shape))
+                })
+            var numbers = SeededNumbers(seed: 11)
+            for entry in tensors {
+                if let type, isReplaced(entry.name) {
+                    let bytes = Self.randomBlocks(type, entry.shape.reduce(1, *), &numbers)
+                    try bytes.withUnsafeBytes { try writer.append($0) }
+                } else {
+                    let tensor = try checkpoint.tensor(entry.name, Shape(entry.shape), on: Device(threadCount: 1))
+                    try tensor?.toArray().withUnsafeBytes { try writer.append($0) }
+                }
+            }
+            try writer.finish()
+        }
+        try rewrite(model, to: blocks, as: type)
+        #expect(try GGUFFile(blocks).tensors.count { $0.elementType == type } == 8)
+        try rewrite(blocks, to: decoded, as: nil)
+        func logits(_ file: String, _ activations: Activations) throws -> [Float] {
+            var precision = Precision()
+            precision.activations = activations
+            precision.keyValueType = .float32
+            let model = try Gemma4Pipeline(contentsOf: URL(filePath: file), precision: precision).model
+            let tokens = (0..<40).map { 100 + 7 * $0 }
+            return model.logits(try model([.init(tokens: tokens, wantedRows: [39], cache: model.makeCache())]))
+                .toArray()
+        }
+        let expected = try logits(decoded, .float32)
+        expectClose(try logits(blocks, .float32), expected, absolute: 2e-3)
+        let rounded = try logits(blocks, .int8)
+        #expect(rounded != expected && cosine(rounded, expected) > 0.99, "\(cosine(rounded, expected))")
+    }
+
+    /// Random bytes, with scales for which weights are about as large as trained ones.
+    private static func randomBlocks(_ type: ElementType, _ count: Int, _ numbers: inout SeededNumbers) -> [UInt8] {
+        var bytes = numbers.floats(type.byteCount(count)).map { UInt8(truncatingIfNeeded: Int($0 * 65_536)) }
+        for block in stride(from: 0, to: bytes.count, by: type.blockByteCount) {
+            if type == .mxfp4 {
+                bytes[block] = 121  // 2⁻⁶
+            } else {
+                let scale = Float16(type == .iq3_s ? 0.0003 : 0.001).bitPattern
+                (bytes[block], bytes[block + 1]) = (UInt8(scale & 255), UInt8(scale >> 8))
+            }
+        }
+        return bytes
+    }
+
     /// With 8-bit activations logits move, but not with the number of threads. (The rows of the other golden models are no
     /// whole number of blocks.)
     @Test(arguments: ["E2B", "31B"])
