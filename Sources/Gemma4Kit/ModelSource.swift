@@ -233,8 +233,9 @@ extension GGUFShards {
                 found: model.map { "\"\($0)\"" } ?? "none",
                 remedy: "Convert the model again with a current converter, or get another file.")
         }
+        let named = metadata.filter { $0.key.hasPrefix(prefix) && $0.key.hasSuffix("_token_id") }
         return TokenizerMetadata(
             pieces: try array("tokens", \.strings), types: try array("token_type", \.integers),
-            merges: try array("merges", \.strings), file: path)
+            merges: try array("merges", \.strings), namedIds: Set(named.compactMap(\.value.integer)), file: path)
     }
 }

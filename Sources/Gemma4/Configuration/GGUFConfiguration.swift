@@ -135,7 +135,8 @@ extension ModelConfiguration {
             if try projector.has("vision") { include("vision_config", try .vision(projector)) }
             if try projector.has("audio") { include("audio_config", try .audio(projector)) }
         }
-        root.add("eos_token_id", .array(["<eos>", "<turn|>"].compactMap { tokenId($0).map(JSONValue.integer) }))
+        let ends = ["<eos>", "<turn|>"].compactMap(tokenId)
+        root.add("eos_token_id", .array((ends + text.endTokenIds(besides: ends)).map(JSONValue.integer)))
         let markers = [
             ("image_token_id", "<|image|>"), ("boi_token_id", "<|image>"), ("eoi_token_id", "<image|>"),
             ("video_token_id", "<|video|>"), ("audio_token_id", "<|audio|>"), ("boa_token_id", "<|audio>"),
@@ -210,6 +211,14 @@ extension ModelConfiguration {
 }
 
 extension GGUFShards {
+    /// The ids that the metadata name as ends of answers, as far as the vocabulary has them: files of one model differ in
+    /// which of `<eos>` and `<turn|>` they call the end of a text.
+    func endTokenIds(besides known: [Int]) -> [Int] {
+        let count = metadata["tokenizer.ggml.tokens"]?.array?.count ?? 0
+        let named = ["eos", "eot"].compactMap { metadata["tokenizer.ggml.\($0)_token_id"]?.integer }
+        return Set(named).filter { 0..<count ~= $0 && !known.contains($0) }.sorted()
+    }
+
     /// Whether there is a tower of that name.
     fileprivate func has(_ tower: String) throws(CheckpointError) -> Bool {
         switch metadata["clip.has_\(tower)_encoder"] {
