@@ -28,8 +28,18 @@ public struct GGUFFile: Sendable {
     static let version: UInt32 = 3
     static let defaultAlignment = 32
 
-    /// - Throws: `CheckpointError` if the file cannot be read, is no GGUF file, or contradicts itself.
-    public init(_ path: String) throws(CheckpointError) {
+    /// Whether a regular file begins as GGUF files do, whatever its name.
+    package static func begins(_ path: String) -> Bool {
+        guard let file = try? MappedFile(path) else { return false }
+        return withExtendedLifetime(file) { file.bytes.starts(with: magic) }
+    }
+
+    /// - Parameter check: refuses a file by its path and metadata, before its tensors are looked at.
+    /// - Throws: `CheckpointError` if the file cannot be read, is no GGUF file, or contradicts itself; what `check` throws.
+    public init(
+        _ path: String,
+        check: (_ path: String, _ metadata: [String: GGUFValue]) throws(CheckpointError) -> Void = { _, _ in }
+    ) throws(CheckpointError) {
         file = try MappedFile(path)
         var cursor = GGUFCursor(file)
         try Self.checkStart(&cursor)
@@ -37,6 +47,7 @@ public struct GGUFFile: Sendable {
         let tensorCount = try cursor.count("tensor count", of: 24)
         let keyCount = try cursor.count("metadata count", of: 13)
         metadata = try Self.metadata(&cursor, count: keyCount)
+        try check(path, metadata)
         let alignment = try Self.alignment(metadata, path)
         tensors = try Self.tensors(&cursor, count: tensorCount, alignment: alignment)
     }

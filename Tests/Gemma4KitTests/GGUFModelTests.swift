@@ -224,6 +224,68 @@ struct GGUFModelTests {
         )
     }
 
+    /// What is published beside models is passed over by its name; of a split model one shard stands for all.
+    @Test func aFolderWithOneModelAndItsCompanionsIsThatModel() throws {
+        try export("E2B", as: nil)
+        let folder = URL(filePath: directory.path, directoryHint: .isDirectory)
+        for name in ["mtp-model.gguf", "imatrix_unsloth.gguf", "Imatrix.gguf"] {
+            try FileManager.default.copyItem(atPath: model, toPath: "\(directory.path)/\(name)")
+        }
+        // Published beside GGUF files, it describes what they were made from.
+        try directory.write("{}".utf8, to: "config.json")
+        func opened() throws -> String? {
+            guard case .gguf(let text, _) = try ModelSource(contentsOf: folder) else { return nil }
+            return URL(filePath: text.path).lastPathComponent
+        }
+        #expect(try opened() == "model.gguf")
+        // Its name says nothing, its first bytes do.
+        try FileManager.default.moveItem(atPath: model, toPath: "\(directory.path)/sha256-0a")
+        #expect(try opened() == "sha256-0a")
+        #expect(
+            try Gemma4Pipeline(contentsOf: folder.appending(path: "sha256-0a")).model.configuration.audioConfig != nil)
+        for number in 2...3 {
+            try FileManager.default.copyItem(
+                atPath: projector, toPath: "\(directory.path)/of-more-0000\(number)-of-00003.gguf")
+        }
+        #expect(
+            failure { try opened() }
+                == "\(folder.path): expected one model, found 2: of-more-00002-of-00003.gguf, sha256-0a. Give the path of one of them."
+        )
+        for name in ["sha256-0a", "of-more-00002-of-00003.gguf", "of-more-00003-of-00003.gguf"] {
+            try FileManager.default.removeItem(atPath: "\(directory.path)/\(name)")
+        }
+        try FileManager.default.removeItem(atPath: "\(directory.path)/config.json")
+        #expect(
+            failure { try opened() }
+                == "\(folder.path): expected a model, found Imatrix.gguf, imatrix_unsloth.gguf, mmproj-model.gguf, mtp-model.gguf, none of which is one by its name. Give the path of a model."
+        )
+    }
+
+    /// Some published files call `<eos>` a normal token, and name other tokens as the end of a text or of a turn.
+    @Test func namedTokensAreSpecialWhateverTheirType() throws {
+        try export("E2B", as: nil)
+        let (expected, stops) = try (open().tokenizer, open().stopTokens)
+        let base = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"].map { expected.specialTokens[$0] ?? -1 }
+        let (first, second) = (expected.encode("o")[0], expected.encode("e")[0])
+        #expect(!stops.contains(first) && !stops.contains(second) && !base.contains(-1))
+        try rewrite { metadata, _ in
+            var types = metadata["tokenizer.ggml.token_type"]?.array?.integers ?? []
+            for id in base { types[id] = 1 }
+            metadata["tokenizer.ggml.token_type"] = .array(GGUFArray(types.map { Int32($0) }))
+            metadata["tokenizer.ggml.eos_token_id"] = .uint32(UInt32(first))
+            metadata["tokenizer.ggml.eot_token_id"] = .uint32(UInt32(second))
+            metadata["tokenizer.ggml.seperator_token_id"] = .uint32(.max)
+        }
+        let found = try open()
+        for text in ["<pad><eos><bos><unk><mask>", "a<eos>b"] {
+            #expect(found.tokenizer.encode(text, parseSpecial: true) == expected.encode(text, parseSpecial: true))
+        }
+        #expect(found.tokenizer.decode(base, skipSpecial: true).isEmpty)
+        #expect(found.tokenizer.specialTokens.contains(first) && found.tokenizer.specialTokens.contains(second))
+        #expect(found.stopTokens == stops.union([first, second]))
+        #expect(found.generationConfiguration.eosTokenIds.contains(second))
+    }
+
     @Test func takesTextAloneWithoutTowers() throws {
         try export("E2B", as: nil)
         try FileManager.default.moveItem(atPath: projector, toPath: "\(directory.path)/towers.gguf")
@@ -311,6 +373,30 @@ struct GGUFModelTests {
         let writer = try GGUFWriter(path, metadata: metadata.map { (key: $0, value: $1) }, tensors: [])
         try writer.finish()
         #expect(failure { try ModelSource(contentsOf: URL(filePath: path)) }.hasPrefix("\(path), \(message)"))
+    }
+
+    /// Whatever else is wrong with it: shards that are missing, tensors of types that nobody knows.
+    @Test(
+        arguments: [
+            ([("general.architecture", .string("qwen3"))], "found \"qwen3\" (another family of models)."),
+            ([("general.architecture", .string("clip"))], "found \"clip\" (the towers of a model)."),
+            ([("general.architecture", .string("gemma-embedding"))], "found \"gemma-embedding\" (EmbeddingGemma, "),
+            (
+                [("general.type", .string("imatrix"))],
+                "found \"imatrix\" (how much each weight matters, for quantizing)."
+            ),
+        ] as [([(String, GGUFValue)], String)])
+    func namesWhatAFileHoldsBeforeAnythingElse(metadata: [(String, GGUFValue)], message: String) throws {
+        let shards: [(key: String, value: GGUFValue)] = [("split.no", .uint16(0)), ("split.count", .uint16(2))]
+        var bytes = GGUFWriter.header(metadata.map { (key: $0, value: $1) } + shards, [.init("x", .float32, [1])])
+        let name = try #require(bytes.indices.last { bytes[$0] == UInt8(ascii: "x") })
+        bytes[name + 13] = 199  // behind the rank and the only dimension
+        let path = try directory.write(bytes, to: "other-00001-of-00002.gguf")
+        let found = failure { try ModelSource(contentsOf: URL(filePath: path)) }
+        #expect(found.hasPrefix("\(path), general.") && found.contains(message), "\(found)")
+        try export("E2B", as: nil)
+        let given = failure { try ModelSource(contentsOf: URL(filePath: model), projector: URL(filePath: path)) }
+        #expect(given.hasPrefix("\(path), ") && given.contains(message.contains("clip") ? "199" : "towers"), "\(given)")
     }
 
     @Test func refusesTowersOfAnotherModel() throws {

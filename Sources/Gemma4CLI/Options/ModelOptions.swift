@@ -36,7 +36,7 @@ struct ModelPath: ParsableArguments {
             throw CommandError(.noModel(cache: HuggingFaceCache.isRepository(path) ? cache.folder.path : nil), path)
         }
         if isDirectory.boolValue, let snapshot = HuggingFaceCache.snapshot(in: URL(filePath: path)) { return snapshot }
-        guard isDirectory.boolValue || path.lowercased().hasSuffix(".gguf") else {
+        guard isDirectory.boolValue || ModelSource.isGGUF(URL(filePath: path)) else {
             throw CommandError(.noModelFile, path)
         }
         return URL(filePath: path, directoryHint: isDirectory.boolValue ? .isDirectory : .notDirectory)
