@@ -169,21 +169,20 @@ static inline void decode_mxfp4(float *out, const uint8_t *b) {
 }
 
 /// Types of grids: a scale is d times an odd number, in parts of the unit; `group` weights share it.
-#define DECODE_GRID(name, group, part, values, bits, width)                                          \
+#define DECODE_GRID(name, group, part, values, width)                                                \
     static inline void decode_##name(float *out, const uint8_t *b) {                                 \
         float d = f16_at(b);                                                                         \
         for (size_t r = 0; r < 32; r++) {                                                            \
             float scaled = d * (float)(2 * name##_scale(b, 8 * r / group) + 1) * part;               \
-            grid_run run = name##_run(b, r);                                                         \
-            for (size_t i = 0; i < 8; i++)                                                           \
-                out[8 * r + i] = scaled * (float)values[grid_number(run, i, bits, width)];           \
+            uint64_t numbers = grid_numbers(name##_run(b, r), width);                                \
+            for (size_t i = 0; i < 8; i++) out[8 * r + i] = scaled * (float)values[numbers >> 8 * i & 15]; \
         }                                                                                            \
     }
-DECODE_GRID(iq2_xxs, 32, 0.125f, iq2_values, 2, 2)
-DECODE_GRID(iq2_xs, 16, 0.125f, iq2_values, 2, 2)
-DECODE_GRID(iq2_s, 16, 0.125f, iq2_values, 2, 2)
-DECODE_GRID(iq3_xxs, 32, 0.25f, iq3_xxs_values, 3, 4)
-DECODE_GRID(iq3_s, 32, 1.0f, iq3_s_values, 3, 4)
+DECODE_GRID(iq2_xxs, 32, 0.125f, iq2_values, 2)
+DECODE_GRID(iq2_xs, 16, 0.125f, iq2_values, 2)
+DECODE_GRID(iq2_s, 16, 0.125f, iq2_values, 2)
+DECODE_GRID(iq3_xxs, 32, 0.25f, iq3_xxs_values, 4)
+DECODE_GRID(iq3_s, 32, 1.0f, iq3_s_values, 4)
 #undef DECODE_GRID
 
 static void decode(float *out, const uint8_t *blocks, size_t count, block_type type) {

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-/// Eight weights: the numbers of their magnitudes, `bits` each, the first lowest; and a bit for each that is negative.
+/// Eight weights: the numbers of their magnitudes, of 2 or 4 bits, the first lowest; and a bit for each that is negative.
 typedef struct {
     uint32_t magnitudes;
     uint8_t signs;
@@ -61,9 +61,21 @@ static inline grid_run iq3_s_run(const uint8_t *b, size_t r) {
 }
 static inline uint32_t iq3_s_scale(const uint8_t *b, size_t g) { return b[106 + g / 2] >> 4 * (g % 2) & 15; }
 
-/// The number of weight i of a run among its type's values: a negative one has the next higher bit.
-static inline uint8_t grid_number(grid_run run, size_t i, size_t bits, size_t width) {
-    return (uint8_t)((run.magnitudes >> width * i & ((1u << bits) - 1)) | (uint32_t)(run.signs >> i & 1) << bits);
+/// The numbers of a run among its type's values, a byte each: those of negative weights have the next higher bit.
+static inline uint64_t grid_numbers(grid_run run, size_t width) {
+    uint64_t x = run.magnitudes;
+    if (width == 4) {
+        x = (x | x << 16) & 0x0000FFFF0000FFFF;
+        x = (x | x << 8) & 0x00FF00FF00FF00FF;
+        x = (x | x << 4) & 0x0F0F0F0F0F0F0F0F;
+    } else {
+        x = (x | x << 24) & 0x000000FF000000FF;
+        x = (x | x << 12) & 0x000F000F000F000F;
+        x = (x | x << 6) & 0x0303030303030303;
+    }
+    const uint64_t bits = (uint64_t)run.signs * 0x0101010101010101 & 0x8040201008040201;  // bit i in byte i
+    const uint64_t signs = (bits + 0x7F7F7F7F7F7F7F7F) >> 7 & 0x0101010101010101;
+    return x | signs << (width == 4 ? 3 : 2);
 }
 
 #endif

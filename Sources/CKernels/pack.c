@@ -39,31 +39,33 @@ static const run runs_of[][RUNS + 1] = {
     [BLOCK_iq3_s] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 32}},
 };
 
-/// The inverse of packed_number.
-INLINE void set_number(uint8_t *b, size_t c, size_t bits, uint8_t number) {
-    const size_t four = c / 4, place = c % 4;
+/// The numbers of 32 columns, eight in each of four words, as packed_number reads them.
+INLINE void pack_numbers(uint8_t *out, const uint64_t n[4], size_t bits) {
     if (bits == 4) {
-        b[c % 16] |= (uint8_t)(number << 4 * (c / 16));
-    } else if (four < 6) {
-        b[4 * (four / 2) + place] |= (uint8_t)(number << 3 * (four % 2));
-    } else {
-        b[4 * (four - 6) + place] |= (uint8_t)((number & 3) << 6);
-        b[8 + place] |= (uint8_t)((number >> 2) << four);
+        const uint64_t halves[2] = {n[0] | n[2] << 4, n[1] | n[3] << 4};
+        memcpy(out, halves, sizeof halves);
+        return;
     }
+    const uint64_t low = 0x03030303;
+    uint32_t parts[3];
+    for (size_t i = 0; i < 3; i++) parts[i] = (uint32_t)(n[i] | n[i] >> 32 << 3);
+    parts[0] |= (uint32_t)((n[3] & low) << 6);
+    parts[1] |= (uint32_t)((n[3] >> 32 & low) << 6);
+    parts[2] |= (uint32_t)((n[3] & 0x04040404) << 4 | (n[3] >> 32 & 0x04040404) << 5);
+    memcpy(out, parts, sizeof parts);
 }
 
 /// A block of a grid type as unpack gives it.
 #define NUMBERED(name, group, bits)                                                                                  \
     static void name##_numbered(uint8_t *out, const uint8_t *b) {                                                    \
         uint8_t *scales = out + 2, *numbers = scales + 128 / group;                                                  \
-        memset(out, 0, packed_block_bytes(BLOCK_##name));                                                            \
         memcpy(out, b, 2);                                                                                           \
-        for (size_t g = 0; g < 256 / group; g++) scales[g / 2] |= (uint8_t)(name##_scale(b, g) << 4 * (g % 2));      \
-        for (size_t r = 0; r < 32; r++) {                                                                            \
-            const grid_run run = name##_run(b, r);                                                                   \
-            for (size_t i = 0; i < 8; i++)                                                                           \
-                set_number(numbers + r / 4 * 4 * bits, 8 * (r % 4) + i, bits,                                        \
-                           grid_number(run, i, bits - 1, bits == 4 ? 4 : 2));                                        \
+        for (size_t g = 0; g < 256 / group; g += 2)                                                                  \
+            scales[g / 2] = (uint8_t)(name##_scale(b, g) | name##_scale(b, g + 1) << 4);                             \
+        for (size_t r = 0; r < 32; r += 4, numbers += 4 * bits) {                                                    \
+            uint64_t n[4];                                                                                           \
+            for (size_t i = 0; i < 4; i++) n[i] = grid_numbers(name##_run(b, r + i), bits == 4 ? 4 : 2);             \
+            pack_numbers(numbers, n, bits);                                                                          \
         }                                                                                                            \
     }
 NUMBERED(iq2_xxs, 32, 3)

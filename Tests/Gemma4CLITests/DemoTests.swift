@@ -152,6 +152,12 @@ import Testing
         #expect(
             noBlocks.status == 64
                 && noBlocks.messages.contains("'f16' is invalid for '--quant <type>': expected q4_0, "))
+        let grid = try await Program("generate", "--quant", "iq3_s", "a").run()
+        #expect(
+            grid.status == 64
+                && grid.messages.contains(
+                    "--quant: iq3_s needs to know how much each weight matters, and is read from GGUF files only; expected q4_0, "
+                ), "\(grid.messages)")
     }
 
     @Test(arguments: [

@@ -171,7 +171,8 @@ struct ConfigurationTests {
         #expect(
             try message("model_type", "\"\(type)\"")
                 == "model_type: expected \"gemma4\", found \"\(type)\" (\(kind)). "
-                + "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B.")
+                + "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B."
+                + (type.hasPrefix("gemma3") ? " Download google/gemma-4-E2B-it." : ""))
     }
 
     /// What is published beside Gemma 4, with what does the same here.

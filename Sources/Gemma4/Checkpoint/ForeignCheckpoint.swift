@@ -35,10 +35,14 @@ enum ForeignCheckpoint {
     static func replacement(for modelType: String, _ root: ConfigurationObject? = nil) -> String {
         switch modelType {
         case "gemma4_assistant", "gemma4-assistant", "gemma4_unified_assistant":
-            "Give the model itself, \(root.map(repository) ?? "which was published under the same name without that")."
+            root.map { "Give the model itself, \(repository($0))." }
+                ?? "Give the model's own file, beside which this one is published."
         case "diffusion_gemma", "diffusion_gemma_text", "diffusion-gemma":
             "Download google/gemma-4-26B-A4B-it, which it was made from."
-        default: "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B."
+        default:
+            "This program runs Gemma 4 E2B, E4B, 31B and 26B-A4B."
+                + (modelType.hasPrefix("gemma4") || !modelType.contains("gemma")
+                    ? "" : " Download google/gemma-4-E2B-it.")
         }
     }
 
