@@ -6,6 +6,14 @@
 // Source: the layouts of ggml-common.h, checked against the Python package gguf.
 #pragma STDC FP_CONTRACT OFF
 
+/// Half of 2^(e - 127); of 255, which stands for no number, NaN.
+static inline float e8m0_half_to_f32(uint8_t e) {
+    uint32_t bits = e == 255 ? 0x7FC00000 : e < 2 ? (e + 1u) << 21 : (e - 1u) << 23;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 static inline float f16_at(const uint8_t *bytes) {
     uint16_t bits;
     memcpy(&bits, bytes, sizeof bits);
@@ -150,6 +158,32 @@ static inline void decode_iq4_xs(float *out, const uint8_t *b) {
         }
     }
 }
+
+/// u8 e, the scale as a power of two; u8 q[16], each the number of one of 16 values
+static inline void decode_mxfp4(float *out, const uint8_t *b) {
+    float d = e8m0_half_to_f32(b[0]);
+    for (int i = 0; i < 16; i++) {
+        out[i] = d * (float)mxfp4_values[b[1 + i] & 15];
+        out[16 + i] = d * (float)mxfp4_values[b[1 + i] >> 4];
+    }
+}
+
+/// Types of grids: a scale is d times an odd number, in parts of the unit; `group` weights share it.
+#define DECODE_GRID(name, group, part, values, width)                                                \
+    static inline void decode_##name(float *out, const uint8_t *b) {                                 \
+        float d = f16_at(b);                                                                         \
+        for (size_t r = 0; r < 32; r++) {                                                            \
+            float scaled = d * (float)(2 * name##_scale(b, 8 * r / group) + 1) * part;               \
+            uint64_t numbers = grid_numbers(name##_run(b, r), width);                                \
+            for (size_t i = 0; i < 8; i++) out[8 * r + i] = scaled * (float)values[numbers >> 8 * i & 15]; \
+        }                                                                                            \
+    }
+DECODE_GRID(iq2_xxs, 32, 0.125f, iq2_values, 2)
+DECODE_GRID(iq2_xs, 16, 0.125f, iq2_values, 2)
+DECODE_GRID(iq2_s, 16, 0.125f, iq2_values, 2)
+DECODE_GRID(iq3_xxs, 32, 0.25f, iq3_xxs_values, 4)
+DECODE_GRID(iq3_s, 32, 1.0f, iq3_s_values, 4)
+#undef DECODE_GRID
 
 static void decode(float *out, const uint8_t *blocks, size_t count, block_type type) {
     switch (type) {

@@ -1,9 +1,9 @@
 // How the blocks of each type become groups: 16 or 32 columns of bytes that share a scale.
 //
 // Sixteen rows of a weight lie together.  A packed block is that block of the 16 rows, cut into units of 1, 2 or 4
-// bytes that take turns: the first unit of each row, then the second of each, ….  So it is as large as in the file, and
-// four bytes of each of LANES rows are one vector.  pack.c lays the parts of a block in the order in which they are
-// read here: out of order, q6_K came at half the memory's speed.
+// bytes that take turns: the first unit of each row, then the second of each, ….  So four bytes of each of LANES rows are
+// one vector, and a block is as large as in the file, but for the types of grids.  pack.c lays the parts of a block in the
+// order in which they are read here: out of order, q6_K came at half the memory's speed.
 
 typedef uint8_t vb __attribute__((ext_vector_type(4 * LANES)));
 typedef uint8_t vb1 __attribute__((ext_vector_type(LANES)));
@@ -38,12 +38,19 @@ INLINE group_format format_of(block_type type) {
         case BLOCK_q8_0:
         case BLOCK_iq4_nl:
         case BLOCK_iq4_xs: return (group_format){32, 255, 128, 0};
+        case BLOCK_mxfp4: return (group_format){32, 24, 12, 0};
+        case BLOCK_iq2_xxs: return (group_format){32, 86, 43, 0};
+        case BLOCK_iq2_xs:
+        case BLOCK_iq2_s: return (group_format){16, 86, 43, 0};
+        case BLOCK_iq3_xxs: return (group_format){32, 124, 62, 0};
+        case BLOCK_iq3_s: return (group_format){32, 30, 15, 0};
     }
 }
 
 /// The first column of group i of a block.
 INLINE size_t column_of(size_t i, block_type type) {
     if (format_of(type).columns == 32) return 32 * i;
+    if (type == BLOCK_iq2_xs || type == BLOCK_iq2_s) return 16 * i;
     return 16 * (8 * (i / 8) + 2 * (i % 4) + i / 4 % 2);
 }
 
@@ -88,20 +95,21 @@ INLINE void add_fifth_bits(vb w[8], const uint8_t *b) {
     UNROLL for (size_t j = 0; j < 8; j++) w[j] |= (vb)(((words >> (int)(4 * j) & 15) * 0x204081 & 0x01010101) << 4);
 }
 
-/// The values that the sixteen numbers of iq4_nl and iq4_xs stand for, counted from -128.
-INLINE vb look_up(vb numbers) {
+/// What numbers of 4 bits stand for, counted from -offset.
+INLINE vb look_up(vb numbers, const int8_t values[16], uint8_t offset) {
     vb table;
-    UNROLL for (size_t i = 0; i < 4 * LANES; i += 16) memcpy((uint8_t *)&table + i, iq4_values, 16);
+    UNROLL for (size_t i = 0; i < 4 * LANES; i += 16) memcpy((uint8_t *)&table + i, values, 16);
+    table += offset;
 #if defined(__x86_64__) && LANES == 16
-    return (vb)_mm512_shuffle_epi8((__m512i)table, (__m512i)numbers) ^ 128;
+    return (vb)_mm512_shuffle_epi8((__m512i)table, (__m512i)numbers);
 #elif defined(__x86_64__)
-    return (vb)_mm256_shuffle_epi8((__m256i)table, (__m256i)numbers) ^ 128;
+    return (vb)_mm256_shuffle_epi8((__m256i)table, (__m256i)numbers);
 #else
     UNROLL for (size_t i = 0; i < 4 * LANES; i += 16) {
         uint8x16_t part = vqtbl1q_u8(vld1q_u8((const uint8_t *)&table), vld1q_u8((uint8_t *)&numbers + i));
         vst1q_u8((uint8_t *)&numbers + i, part);
     }
-    return numbers ^ 128;
+    return numbers;
 #endif
 }
 
@@ -130,15 +138,15 @@ INLINE void q4_1_group(group *g, size_t part, const uint8_t *b, size_t i) { shor
 INLINE void q5_0_group(group *g, size_t part, const uint8_t *b, size_t i) { short_group(g, part, b, 0, 1); }
 INLINE void q5_1_group(group *g, size_t part, const uint8_t *b, size_t i) { short_group(g, part, b, 1, 1); }
 
-INLINE void look_up_group(group *g, size_t part, const uint8_t *nibbles) {
+INLINE void look_up_group(group *g, size_t part, const uint8_t *nibbles, const int8_t values[16], uint8_t offset) {
     vb w[8];
     load_nibbles(w, nibbles + 4 * part * LANES);
-    UNROLL for (size_t j = 0; j < 8; j++) g->weights[j][part] = look_up(w[j]);
+    UNROLL for (size_t j = 0; j < 8; j++) g->weights[j][part] = look_up(w[j], values, offset);
 }
 
 INLINE void iq4_nl_group(group *g, size_t part, const uint8_t *b, size_t i) {
     g->scales[part] = load_f16((const uint16_t *)b + part * LANES, LANES);
-    look_up_group(g, part, b + 32);
+    look_up_group(g, part, b + 32, iq4_values, 128);
 }
 
 INLINE void iq4_xs_group(group *g, size_t part, const uint8_t *b, size_t i) {
@@ -146,8 +154,55 @@ INLINE void iq4_xs_group(group *g, size_t part, const uint8_t *b, size_t i) {
     vi scale = load_small(low + 16 * (i / 2)) >> (int)(4 * (i % 2)) & 15;
     scale |= (load_small(high + 16 * (i / 4)) >> (int)(2 * (i % 4)) & 3) << 4;
     g->scales[part] = load_f16((const uint16_t *)b + part * LANES, LANES) * __builtin_convertvector(scale - 32, vf);
-    look_up_group(g, part, b + 128 + 256 * i);
+    look_up_group(g, part, b + 128 + 256 * i, iq4_values, 128);
 }
+
+INLINE void mxfp4_group(group *g, size_t part, const uint8_t *b, size_t i) {
+    const vi e = load_small(b + part * LANES), small = (e + 1) << 21, none = (vi)0x7FC00000;
+    const vi bits = e < 2 ? small : (e - 1) << 23;
+    g->scales[part] = (vf)(e == 255 ? none : bits);
+    look_up_group(g, part, b + 16, mxfp4_values, 12);
+}
+
+/// Of a type of grids: scales of 4 bits stand for odd numbers.
+INLINE vf odd_scales(const uint8_t *b, size_t part, size_t i, float unit) {
+    vi scale = load_small(b + 32 + 16 * (i / 2) + part * LANES) >> (int)(4 * (i % 2)) & 15;
+    return load_f16((const uint16_t *)b + part * LANES, LANES) * (__builtin_convertvector(2 * scale + 1, vf) * unit);
+}
+
+INLINE void iq3_xxs_group(group *g, size_t part, const uint8_t *b, size_t i) {
+    g->scales[part] = odd_scales(b, part, i, 0.25f);
+    look_up_group(g, part, b + 96 + 256 * i, iq3_xxs_values, 62);
+}
+
+INLINE void iq3_s_group(group *g, size_t part, const uint8_t *b, size_t i) {
+    g->scales[part] = odd_scales(b, part, i, 1);
+    look_up_group(g, part, b + 96 + 256 * i, iq3_s_values, 15);
+}
+
+/// Eight vectors of four columns, of which the first, or all but the first, `count` are wanted; see packed_number.
+INLINE void iq2_columns(group *g, size_t part, const uint8_t *b, size_t first, size_t count) {
+    int8_t values[16];
+    UNROLL for (size_t k = 0; k < 16; k++) values[k] = iq2_values[k % 8];
+    const vb four[3] = {load_bytes(b + 4 * part * LANES), load_bytes(b + 64 + 4 * part * LANES),
+                        load_bytes(b + 128 + 4 * part * LANES)};
+    UNROLL for (size_t j = first; j < first + count; j++) {
+        vb numbers = j < 6 ? four[j / 2] >> (uint8_t)(3 * (j % 2)) & 7 : four[j - 6] >> 6 | (four[2] >> (uint8_t)(j - 2) & 4);
+        g->weights[j - first][part] = look_up(numbers, values, 43);
+    }
+}
+
+INLINE void iq2_xxs_group(group *g, size_t part, const uint8_t *b, size_t i) {
+    g->scales[part] = odd_scales(b, part, i, 0.125f);
+    iq2_columns(g, part, b + 96 + 192 * i, 0, 8);
+}
+
+INLINE void iq2_xs_group(group *g, size_t part, const uint8_t *b, size_t i) {
+    g->scales[part] = odd_scales(b, part, i, 0.125f);
+    iq2_columns(g, part, b + 160 + 192 * (i / 2), 4 * (i % 2), 4);
+}
+
+INLINE void iq2_s_group(group *g, size_t part, const uint8_t *b, size_t i) { iq2_xs_group(g, part, b, i); }
 
 // q2_K, q3_K and q6_K: four groups on end hold 16 columns each of the four quarters of 128, whose bits share bytes.
 
@@ -217,7 +272,7 @@ INLINE void read_group(group *g, const uint8_t *b, size_t i, block_type type) {
     }
 }
 
-/// Weights of a block, and its bytes.
+/// Weights of a block, and its bytes for one row.
 typedef struct {
     size_t length, bytes;
 } block_size;
@@ -225,7 +280,7 @@ typedef struct {
 INLINE block_size size_of(block_type type) {
     switch (type) {
 #define SIZE(name, length, bytes) \
-    case BLOCK_##name: return (block_size){length, bytes};
+    case BLOCK_##name: return (block_size){length, packed_block_bytes(type)};
         BLOCK_TYPES(SIZE)
 #undef SIZE
     }

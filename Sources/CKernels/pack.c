@@ -1,11 +1,12 @@
 // Interleaves 16 rows of a weight, so that one vector holds the same columns of each.
 #include "pack.h"
+#include "grid_blocks.h"
 
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
-/// A run of units of a block as the file has it: scales are single units, weights units of four bytes.
+/// A run of units of one row's block: scales are single units, weights units of four bytes.
 typedef struct {
     size_t offset, bytes, count;
 } run;
@@ -30,7 +31,66 @@ static const run runs_of[][RUNS + 1] = {
                     {64, 4, 4}, {96, 4, 4}, {160, 4, 4}, {80, 4, 4}, {112, 4, 4}, {176, 4, 4}},
     [BLOCK_iq4_nl] = {{0, 2, 1}, {2, 4, 4}},
     [BLOCK_iq4_xs] = {{0, 2, 1}, {2, 1, 6}, {8, 4, 32}},
+    [BLOCK_mxfp4] = {{0, 1, 1}, {1, 4, 4}},
+    [BLOCK_iq2_xxs] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 24}},
+    [BLOCK_iq2_xs] = {{0, 2, 1}, {2, 1, 8}, {10, 4, 24}},
+    [BLOCK_iq2_s] = {{0, 2, 1}, {2, 1, 8}, {10, 4, 24}},
+    [BLOCK_iq3_xxs] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 32}},
+    [BLOCK_iq3_s] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 32}},
 };
+
+/// The numbers of 32 columns, eight in each of four words, as packed_number reads them.
+INLINE void pack_numbers(uint8_t *out, const uint64_t n[4], size_t bits) {
+    if (bits == 4) {
+        const uint64_t halves[2] = {n[0] | n[2] << 4, n[1] | n[3] << 4};
+        memcpy(out, halves, sizeof halves);
+        return;
+    }
+    const uint64_t low = 0x03030303;
+    uint32_t parts[3];
+    for (size_t i = 0; i < 3; i++) parts[i] = (uint32_t)(n[i] | n[i] >> 32 << 3);
+    parts[0] |= (uint32_t)((n[3] & low) << 6);
+    parts[1] |= (uint32_t)((n[3] >> 32 & low) << 6);
+    parts[2] |= (uint32_t)((n[3] & 0x04040404) << 4 | (n[3] >> 32 & 0x04040404) << 5);
+    memcpy(out, parts, sizeof parts);
+}
+
+/// A block of a grid type as unpack gives it.
+#define NUMBERED(name, group, bits)                                                                                  \
+    static void name##_numbered(uint8_t *out, const uint8_t *b) {                                                    \
+        uint8_t *scales = out + 2, *numbers = scales + 128 / group;                                                  \
+        memcpy(out, b, 2);                                                                                           \
+        for (size_t g = 0; g < 256 / group; g += 2)                                                                  \
+            scales[g / 2] = (uint8_t)(name##_scale(b, g) | name##_scale(b, g + 1) << 4);                             \
+        for (size_t r = 0; r < 32; r += 4, numbers += 4 * bits) {                                                    \
+            uint64_t n[4];                                                                                           \
+            for (size_t i = 0; i < 4; i++) n[i] = grid_numbers(name##_run(b, r + i), bits == 4 ? 4 : 2);             \
+            pack_numbers(numbers, n, bits);                                                                          \
+        }                                                                                                            \
+    }
+NUMBERED(iq2_xxs, 32, 3)
+NUMBERED(iq2_xs, 16, 3)
+NUMBERED(iq2_s, 16, 3)
+NUMBERED(iq3_xxs, 32, 4)
+NUMBERED(iq3_s, 32, 4)
+#undef NUMBERED
+
+/// The rows' blocks of a grid type in their packed form, in `room`; others where they are.
+static void number_blocks(const uint8_t *rows[ROWS], uint8_t room[ROWS][256], block_type type) {
+    void (*numbered)(uint8_t *, const uint8_t *);
+    switch (type) {
+        case BLOCK_iq2_xxs: numbered = iq2_xxs_numbered; break;
+        case BLOCK_iq2_xs: numbered = iq2_xs_numbered; break;
+        case BLOCK_iq2_s: numbered = iq2_s_numbered; break;
+        case BLOCK_iq3_xxs: numbered = iq3_xxs_numbered; break;
+        case BLOCK_iq3_s: numbered = iq3_s_numbered; break;
+        default: return;
+    }
+    for (size_t row = 0; row < ROWS; row++) {
+        numbered(room[row], rows[row]);
+        rows[row] = room[row];
+    }
+}
 
 typedef uint32_t four_units __attribute__((ext_vector_type(4)));
 
@@ -69,12 +129,14 @@ INLINE void pack_block(uint8_t *out, const uint8_t *const rows[ROWS], block_type
 
 void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, size_t columns, block_type type) {
     static const uint8_t zeros[256];
+    uint8_t room[ROWS][256];
     switch (type) {
 #define CASE(name, length, bytes)                                                                                    \
     case BLOCK_##name:                                                                                               \
-        for (size_t c = 0; c < columns; c += length, weight += bytes, out += ROWS * bytes) {                         \
+        for (size_t c = 0; c < columns; c += length, weight += bytes, out += ROWS * packed_block_bytes(type)) {      \
             const uint8_t *block[ROWS];                                                                              \
             for (size_t row = 0; row < ROWS; row++) block[row] = row < rows ? weight + row * row_bytes : zeros;      \
+            number_blocks(block, room, type);                                                                        \
             pack_block(out, block, BLOCK_##name);                                                                    \
         }                                                                                                            \
         break;

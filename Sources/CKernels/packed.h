@@ -200,7 +200,7 @@ INLINE void multiply_bytes(vi sums[][PARTS], const group *g, const activations *
             }
         return;
     }
-    if (f.highest < 64) {
+    if (f.highest < 128) {
         add_products(sums, g, x, tokens, f.columns, f.highest, BOTH, 1);
     } else {  // two products of 8 bits each would not fit 16
         add_products(sums, g, x, tokens, f.columns, 15, LOW, 1);

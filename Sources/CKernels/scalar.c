@@ -2,6 +2,7 @@
 #include "CKernels.h"
 #include "blocks.h"
 #include "pack.h"
+#include "grid_blocks.h"
 #include "sets.h"
 
 #include <math.h>
@@ -165,6 +166,34 @@ static void quantize(quantized_block *out, const float *x, size_t count) {
     }
 }
 
+// Blocks as they lie packed, where that is another form than the file's.
+#define DECODE_PACKED(name, group, part, values, bits)                                                                \
+    static void decode_packed_##name(float *out, const uint8_t *b) {                                                  \
+        const uint8_t *numbers = b + 2 + 128 / group;                                                                 \
+        for (size_t c = 0; c < 256; c++) {                                                                            \
+            int scale = b[2 + c / group / 2] >> 4 * (c / group % 2) & 15;                                             \
+            out[c] = f16_at(b) * (float)(2 * scale + 1) * part *                                                      \
+                     (float)values[packed_number(numbers + c / 32 * 4 * bits, c % 32, bits)];                         \
+        }                                                                                                             \
+    }
+DECODE_PACKED(iq2_xxs, 32, 0.125f, iq2_values, 3)
+DECODE_PACKED(iq2_xs, 16, 0.125f, iq2_values, 3)
+DECODE_PACKED(iq2_s, 16, 0.125f, iq2_values, 3)
+DECODE_PACKED(iq3_xxs, 32, 0.25f, iq3_xxs_values, 4)
+DECODE_PACKED(iq3_s, 32, 1.0f, iq3_s_values, 4)
+#undef DECODE_PACKED
+
+static void decode_packed(float *out, const uint8_t *b, block_type type) {
+    switch (type) {
+        case BLOCK_iq2_xxs: return decode_packed_iq2_xxs(out, b);
+        case BLOCK_iq2_xs: return decode_packed_iq2_xs(out, b);
+        case BLOCK_iq2_s: return decode_packed_iq2_s(out, b);
+        case BLOCK_iq3_xxs: return decode_packed_iq3_xxs(out, b);
+        case BLOCK_iq3_s: return decode_packed_iq3_s(out, b);
+        default: return decode(out, b, 1, type);
+    }
+}
+
 static void packed_product(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *s,
                            block_type type) {
 #define PACKED(name, length, bytes)                                                                                   \
@@ -173,11 +202,12 @@ static void packed_product(float *out, const uint8_t *weight, const quantized_bl
             for (size_t r = s->first_row; r < s->end_row; r++) {                                                      \
                 float sum = 0;                                                                                        \
                 for (size_t c = 0; c < s->columns; c += length) {                                                     \
-                    const uint8_t *packed = weight + r / 16 * 16 * s->weight_stride + c / length * 16 * bytes;        \
-                    uint8_t block[bytes];                                                                             \
+                    const size_t size = packed_block_bytes(type);                                                     \
+                    const uint8_t *packed = weight + r / 16 * 16 * s->weight_stride + c / length * 16 * size;         \
+                    uint8_t block[256];                                                                               \
                     float w[length];                                                                                  \
                     unpack(block, packed, r % 16, type);                                                              \
-                    decode_##name(w, block);                                                                          \
+                    decode_packed(w, block, type);                                                                    \
                     for (size_t i = 0; i < length; i++) {                                                             \
                         const quantized_block *some = x + (t * s->columns + c + i) / 32;                              \
                         sum += w[i] * ((float)some->values[i % 32] * some->scale);                                    \

@@ -1,5 +1,6 @@
 // What vector.h needs of other headers, included before an instruction set is switched on.
 #include "CKernels.h"
+#include "grid_blocks.h"
 #include "sets.h"
 
 #include <math.h>

@@ -55,6 +55,12 @@ package struct GGUFTypes: Sendable {
         case .q6_K: 18
         case .iq4_nl: 25
         case .iq4_xs: 30
+        case .iq2_xxs: 19
+        case .iq2_xs: 20
+        case .iq3_xxs: 23
+        case .iq3_s: 26
+        case .iq2_s: 28
+        case .mxfp4: 38
         case .bfloat16, nil: 32
         }
     }

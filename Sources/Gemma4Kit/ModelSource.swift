@@ -14,8 +14,8 @@ package enum ModelSource: Sendable {
     case gguf(GGUFShards, projector: GGUFShards?)
 
     /// - Parameters:
-    ///   - url: a directory, as published or with the GGUF files of one model; or a `.gguf` file, the whole model or any
-    ///     one of its shards.
+    ///   - url: a directory, as published or with the GGUF files of one model; or a GGUF file, known by its first bytes: the
+    ///     whole model or any one of its shards.
     ///   - projector: the GGUF file of the towers; nil takes the one beside the model whose name holds "mmproj" and that is of
     ///     this model. Of several that is `mmproj-<model>`, as `gemma4 quantize` names it, or else the one nearest to the
     ///     published bf16 by its name: bf16, f16, f32, q8_0.
@@ -26,7 +26,7 @@ package enum ModelSource: Sendable {
     package init(
         contentsOf url: URL, projector: URL? = nil, takesTextAlone: Bool = false, notice: (String) -> Void = { _ in }
     ) throws(CheckpointError) {
-        guard url.pathExtension.lowercased() == "gguf" else {
+        guard Self.isGGUF(url) else {
             if let model = try Self.onlyModel(in: url) {
                 self = try ModelSource(
                     contentsOf: model, projector: projector, takesTextAlone: takesTextAlone, notice: notice)
@@ -40,13 +40,25 @@ package enum ModelSource: Sendable {
             self = .directory(url)
             return
         }
-        let text = try GGUFShards(url.path)
-        try ModelConfiguration.checkArchitecture(text)
+        let text = try GGUFShards(url.path, check: ModelConfiguration.checkArchitecture)
         if let projector {
-            self = .gguf(text, projector: try GGUFShards(projector.path))
+            self = .gguf(
+                text, projector: try GGUFShards(projector.path, check: ModelConfiguration.checkIsProjector))
         } else {
             self = .gguf(text, projector: takesTextAlone ? nil : Self.projector(of: text, notice))
         }
+    }
+
+    /// Whether a path is to be read as a GGUF file: one that begins as such, or one that is called so and may be damaged.
+    package static func isGGUF(_ url: URL) -> Bool {
+        hasEnding(url.lastPathComponent) && !isFolder(url) || GGUFFile.begins(url.path)
+    }
+
+    private static func hasEnding(_ name: String) -> Bool { name.lowercased().hasSuffix(".gguf") }
+
+    private static func isFolder(_ url: URL) -> Bool {
+        var isDirectory: ObjCBool = false
+        return FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) && isDirectory.boolValue
     }
 
     /// The only model of a directory that holds GGUF files and no published checkpoint; nil if it holds none of them.
@@ -65,29 +77,44 @@ package enum ModelSource: Sendable {
                 "a whole model", "a LoRA adapter\(base)",
                 "Merge it into its base model, with peft's merge_and_unload say, and give the result.")
         }
-        if has("config.json") { return nil }
+        // Beside GGUF files a config.json describes what they were made from.
+        if isWhole { return nil }
         let files = ggufFiles(directory).sorted()
-        // Of a split model the first shard stands for all.
-        let models = files.filter { name in
-            !isProjector(name) && (!name.contains("-of-") || name.contains("-00001-of-"))
-        }
+        let models = onePerModel(files.filter { !isProjector($0) && !isOfAnotherKind($0) })
+        if models.isEmpty, has("config.json") { return nil }
         if models.count > 1 {
             throw refusal(
                 "one model", "\(models.count): \(models.joined(separator: ", "))", "Give the path of one of them.")
         }
         if models.isEmpty, !files.isEmpty {
-            throw refusal(
-                "a model", "towers alone: \(files.joined(separator: ", "))", "Its text model belongs beside them.")
+            let names = files.joined(separator: ", ")
+            throw files.allSatisfy(isProjector)
+                ? refusal("a model", "towers alone: \(names)", "Its text model belongs beside them.")
+                : refusal("a model", "\(names), none of which is one by its name", "Give the path of a model.")
         }
         return models.first.map { directory.appending(path: $0) }
     }
 
+    /// The names of GGUF files, of a split model the first shard that is there.
+    private static func onePerModel(_ files: [String]) -> [String] {
+        var stems = Set<Substring>()
+        return files.filter { name in
+            guard let shard = name.firstMatch(of: /-\d{5}-of-\d{5}\.gguf$/.ignoresCase()) else { return true }
+            return stems.insert(name[..<shard.range.lowerBound]).inserted
+        }
+    }
+
     private static func ggufFiles(_ directory: URL) -> [String] {
         let files = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
-        return files.filter { $0.lowercased().hasSuffix(".gguf") }
+        return files.filter { hasEnding($0) || GGUFFile.begins(directory.appending(path: $0).path) }
     }
 
     private static func isProjector(_ name: String) -> Bool { name.lowercased().contains("mmproj") }
+
+    /// Draft models and importance matrices, which are published beside models.
+    private static func isOfAnotherKind(_ name: String) -> Bool {
+        ["mtp-", "imatrix"].contains(where: name.lowercased().hasPrefix)
+    }
 
     /// The file of towers beside a model; nil if there is none of this model, or none that stands out.
     private static func projector(of text: GGUFShards, _ notice: (String) -> Void) -> GGUFShards? {
@@ -97,7 +124,8 @@ package enum ModelSource: Sendable {
         var reasons: [CheckpointError] = []
         for name in ggufFiles(folder).sorted() where isProjector(name) && name != model.lastPathComponent {
             do throws(CheckpointError) {
-                let towers = try GGUFShards(folder.appending(path: name).path)
+                let towers = try GGUFShards(
+                    folder.appending(path: name).path, check: ModelConfiguration.checkIsProjector)
                 try ModelConfiguration.checkProjector(towers, of: text)
                 fitting[name] = towers
             } catch {
@@ -233,8 +261,9 @@ extension GGUFShards {
                 found: model.map { "\"\($0)\"" } ?? "none",
                 remedy: "Convert the model again with a current converter, or get another file.")
         }
+        let named = metadata.filter { $0.key.hasPrefix(prefix) && $0.key.hasSuffix("_token_id") }
         return TokenizerMetadata(
             pieces: try array("tokens", \.strings), types: try array("token_type", \.integers),
-            merges: try array("merges", \.strings), file: path)
+            merges: try array("merges", \.strings), namedIds: Set(named.compactMap(\.value.integer)), file: path)
     }
 }

@@ -8,13 +8,17 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
     case float32, bfloat16, float16
     case q4_0, q4_1, q5_0, q5_1, q8_0
     case q2_K, q3_K, q4_K, q5_K, q6_K
-    case iq4_nl, iq4_xs
+    case iq4_nl, iq4_xs, mxfp4
+    case iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s
 
     /// Elements that are stored together; 1 for the types that have no blocks.
     public var blockLength: Int { layout.length }
 
     /// Bytes of one block; of one element for the types that have no blocks.
     public var blockByteCount: Int { layout.byteCount }
+
+    /// Bytes of one block where rows are packed for the kernels.
+    var packedBlockByteCount: Int { block.map(packed_block_bytes) ?? blockByteCount }
 
     /// Bytes that `count` elements take.
     ///
@@ -43,6 +47,12 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         case .q6_K: BLOCK_q6_K
         case .iq4_nl: BLOCK_iq4_nl
         case .iq4_xs: BLOCK_iq4_xs
+        case .mxfp4: BLOCK_mxfp4
+        case .iq2_xxs: BLOCK_iq2_xxs
+        case .iq2_xs: BLOCK_iq2_xs
+        case .iq2_s: BLOCK_iq2_s
+        case .iq3_xxs: BLOCK_iq3_xxs
+        case .iq3_s: BLOCK_iq3_s
         }
     }
 
@@ -61,14 +71,21 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         case .q5_K: (256, 176)
         case .q6_K: (256, 210)
         case .iq4_xs: (256, 136)
+        case .mxfp4: (32, 17)
+        case .iq2_xxs: (256, 66)
+        case .iq2_xs: (256, 74)
+        case .iq2_s: (256, 82)
+        case .iq3_xxs: (256, 98)
+        case .iq3_s: (256, 110)
         }
     }
 
-    /// Where the f16 numbers of a block lie, its scales: the only part of a block that can be NaN or infinite.
+    /// Where the f16 numbers of a block lie, its scales: the only part of a block that can be NaN or infinite. (The scale of
+    /// mxfp4 is an exponent, its first byte, which is NaN if it is 255.)
     public var scaleOffsets: [Int] {
         switch self {
-        case .float32, .bfloat16, .float16: []
-        case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs: [0]
+        case .float32, .bfloat16, .float16, .mxfp4: []
+        case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s: [0]
         case .q4_1, .q5_1, .q4_K, .q5_K: [0, 2]
         case .q2_K: [80, 82]
         case .q3_K: [108]

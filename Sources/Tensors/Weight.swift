@@ -11,7 +11,8 @@ public enum Activations: Sendable {
 /// A matrix that activations are multiplied by, `[rows, columns]`: where it lies in its file, or rounded to fewer bits
 /// or packed in memory.
 ///
-/// Packed, 16 rows lie interleaved, as the kernels for 8-bit activations read them; the bytes are as many as in the file.
+/// Packed, 16 rows lie interleaved, as the kernels for 8-bit activations read them; the bytes are as many as in the file, but
+/// for iq2 and iq3, whose indices of grids become the weights' own numbers of 3 and 4 bits.
 package struct Weight: Sendable {
     package let rows, columns: Int
     package let elementType: ElementType
@@ -50,7 +51,8 @@ package struct Weight: Sendable {
     /// Rounds groups of rows where their type differs, and interleaves them if they are to be packed.
     private static func fill(_ memory: PackedMemory.Bytes, _ layout: PackedLayout, from tensor: Tensor, packed: Bool) {
         let target = memory.start.assumingMemoryBound(to: UInt8.self)
-        let (columns, rowBytes) = (layout.columns, layout.rowBytes)
+        let columns = layout.columns
+        let rowBytes = layout.elementType.byteCount(columns)
         let isRounded = layout.elementType != tensor.elementType
         let scratchBytes = isRounded ? PackedLayout.rowsTogether * rowBytes + 4 * columns : 0
         let bytes = min(1 << 20, layout.byteCount / (4 * tensor.device.threads.count))
@@ -59,7 +61,7 @@ package struct Weight: Sendable {
                 let rounded = UnsafeMutableRawPointer(scratch + columns).assumingMemoryBound(to: UInt8.self)
                 for row in stride(from: range.lowerBound, to: range.upperBound, by: PackedLayout.rowsTogether) {
                     let count = min(PackedLayout.rowsTogether, range.upperBound - row)
-                    let out = target + row * rowBytes
+                    let out = target + row * (packed ? layout.rowBytes : rowBytes)
                     var source = tensor.bytes.assumingMemoryBound(to: UInt8.self) + row * rowBytes
                     if isRounded {
                         let blocks = packed ? rounded : out
@@ -85,7 +87,12 @@ package struct Weight: Sendable {
     package let isCopied: Bool
 
     /// Bytes that one product reads.
-    package var byteCount: Int { elementType.byteCount(rows * columns) }
+    package var byteCount: Int {
+        switch form {
+        case .plain: elementType.byteCount(rows * columns)
+        case .packed(_, let layout): rows * layout.rowBytes
+        }
+    }
 
     package var device: Device {
         switch form {
@@ -278,7 +285,7 @@ struct PackedLayout: Sendable {
 
     init(rows: Int, columns: Int, elementType: ElementType) {
         (self.rows, self.columns, self.elementType) = (rows, columns, elementType)
-        rowBytes = elementType.byteCount(columns)
+        rowBytes = columns / elementType.blockLength * elementType.packedBlockByteCount
     }
 
     var byteCount: Int { grain(rows: rows) * rowBytes }

@@ -13,11 +13,14 @@ package struct TokenizerMetadata: Sendable {
     package let types: [Int]
     /// "left right", in order of rank.
     package let merges: Texts
+    /// Ids that other metadata name as the token of some role: special whatever their type.
+    let namedIds: Set<Int>
     /// For messages.
     let file: String
 
-    package init(pieces: Texts, types: [Int], merges: Texts, file: String) {
+    package init(pieces: Texts, types: [Int], merges: Texts, namedIds: Set<Int> = [], file: String) {
         (self.pieces, self.types, self.merges, self.file) = (pieces, types, merges, file)
+        self.namedIds = namedIds
     }
 
     /// The vocabulary of a `tokenizer.json`, as llama.cpp's converter would write it.
@@ -64,6 +67,16 @@ package struct TokenizerMetadata: Sendable {
     /// `<unk>`, control tokens, and those that the converter wants shown. Early files call all of them control tokens, so
     /// that they are not told apart here.
     private static let specialTypes = unknown...userDefined
+
+    /// Special in every vocabulary of the family: there are files that call `<eos>` a normal token.
+    private static let baseTokens = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"].map { Array($0.utf8) }
+
+    private func isSpecial(_ id: Int) -> Bool {
+        if Self.specialTypes.contains(types[id]) || namedIds.contains(id) { return true }
+        let piece = piece(id)
+        return piece.first == UInt8(ascii: "<") && piece.count <= 6
+            && Self.baseTokens.contains { piece.elementsEqual($0) }
+    }
 }
 
 extension Tokenizer {
@@ -127,13 +140,12 @@ extension TokenizerMetadata {
                 .malformed, file: file, place: "tokenizer.ggml.token_type",
                 expected: "\(pieces.ends.count) types, one for each token", found: "\(types.count)")
         }
-        return types.indices.filter { Self.specialTypes.contains(types[$0]) }.map {
-            AddedToken(text: text($0), id: $0, isSpecial: true)
+        return types.indices.filter(isSpecial).map {
+            AddedToken(text: String(decoding: piece($0), as: UTF8.self), id: $0, isSpecial: true)
         }
     }
 
-    private func text(_ id: Int) -> String {
-        let start = id > 0 ? pieces.ends[id - 1] : 0
-        return String(decoding: pieces.bytes[start..<pieces.ends[id]], as: UTF8.self)
+    private func piece(_ id: Int) -> ArraySlice<UInt8> {
+        pieces.bytes[(id > 0 ? pieces.ends[id - 1] : 0)..<pieces.ends[id]]
     }
 }

@@ -216,6 +216,7 @@ extension UnsafeRawBufferPointer {
         case .float32: holds(UInt32.self, exponent: 0x7F80_0000)
         case .bfloat16: holds(UInt16.self, exponent: 0x7F80)
         case .float16: holds(UInt16.self, exponent: 0x7C00)
+        case .mxfp4: stride(from: 0, to: count, by: type.blockByteCount).contains { self[$0] == .max }
         default:
             stride(from: 0, to: count, by: type.blockByteCount).contains { block in
                 type.scaleOffsets.contains {

@@ -28,8 +28,18 @@ package struct GGUFFile: Sendable {
     static let version: UInt32 = 3
     static let defaultAlignment = 32
 
-    /// - Throws: `CheckpointError` if the file cannot be read, is no GGUF file, or contradicts itself.
-    package init(_ path: String) throws(CheckpointError) {
+    /// Whether a regular file begins as GGUF files do, whatever its name.
+    package static func begins(_ path: String) -> Bool {
+        guard let file = try? MappedFile(path) else { return false }
+        return withExtendedLifetime(file) { file.bytes.starts(with: magic) }
+    }
+
+    /// - Parameter check: refuses a file by its path and metadata, before its tensors are looked at.
+    /// - Throws: `CheckpointError` if the file cannot be read, is no GGUF file, or contradicts itself; what `check` throws.
+    package init(
+        _ path: String,
+        check: (_ path: String, _ metadata: [String: GGUFValue]) throws(CheckpointError) -> Void = { _, _ in }
+    ) throws(CheckpointError) {
         file = try MappedFile(path)
         var cursor = GGUFCursor(file)
         try Self.checkStart(&cursor)
@@ -37,6 +47,7 @@ package struct GGUFFile: Sendable {
         let tensorCount = try cursor.count("tensor count", of: 24)
         let keyCount = try cursor.count("metadata count", of: 13)
         metadata = try Self.metadata(&cursor, count: keyCount)
+        try check(path, metadata)
         let alignment = try Self.alignment(metadata, path)
         tensors = try Self.tensors(&cursor, count: tensorCount, alignment: alignment)
     }
@@ -108,7 +119,7 @@ package struct GGUFFile: Sendable {
             guard let type = GGUFTensorType.elementType(number) else {
                 throw CheckpointError(
                     .invalidTensor, file: cursor.file.path, place: name, expected: "a type that this program runs",
-                    found: GGUFTensorType.name(number), remedy: "Get the model in another type: \(supported).")
+                    found: GGUFTensorType.name(number), remedy: GGUFTensorType.remedy(number))
             }
             let byteCount = try byteCount(type, shape, name, cursor)
             stated.append((name, type, shape, byteCount, try cursor.integer(name)))
@@ -175,8 +186,6 @@ package struct GGUFFile: Sendable {
     private static func aligned(_ offset: Int, _ alignment: Int) -> Int {
         (offset + alignment - 1) / alignment * alignment
     }
-
-    private static var supported: String { GGUFTensorType.supported.joined(separator: ", ") }
 
     private static func invalid(_ name: String, _ cursor: GGUFCursor, expected: String, found: String)
         -> CheckpointError

@@ -7,10 +7,18 @@ package struct GGUFShards: Sendable {
     package var path: String { files[0].path }
     package var metadata: [String: GGUFValue] { files[0].metadata }
 
-    /// - Parameter path: the file, or any one of the shards.
-    /// - Throws: `CheckpointError` if a shard is missing, or a file damaged.
-    package init(_ path: String) throws(CheckpointError) {
-        let given = try GGUFFile(path)
+    /// - Parameters:
+    ///   - path: the file, or any one of the shards.
+    ///   - check: refuses a model by its path and metadata, before any shard is missed or tensor looked at.
+    /// - Throws: `CheckpointError` if a shard is missing, or a file damaged; what `check` throws.
+    package init(
+        _ path: String,
+        check: (_ path: String, _ metadata: [String: GGUFValue]) throws(CheckpointError) -> Void = { _, _ in }
+    ) throws(CheckpointError) {
+        func checkFirst(_ path: String, _ metadata: [String: GGUFValue]) throws(CheckpointError) {
+            if metadata["split.no"]?.integer ?? 0 == 0 { try check(path, metadata) }
+        }
+        let given = try GGUFFile(path, check: checkFirst)
         let count = given.metadata["split.count"]?.integer ?? 1
         guard count > 1 else {
             files = [given]
@@ -31,7 +39,7 @@ package struct GGUFShards: Sendable {
         }
         var files: [GGUFFile] = []
         for (index, path) in paths.enumerated() {
-            let file = path == given.path ? given : try GGUFFile(path)
+            let file = path == given.path ? given : try GGUFFile(path, check: checkFirst)
             let place = file.metadata["split.no"]?.integer
             guard place == index, file.metadata["split.count"]?.integer == count else {
                 throw CheckpointError(

@@ -13,13 +13,27 @@ enum GGUFTensorType {
     private static let elementTypes: [(number: UInt32, type: ElementType)] = [
         (0, .float32), (1, .float16), (30, .bfloat16), (8, .q8_0), (2, .q4_0), (3, .q4_1), (6, .q5_0), (7, .q5_1),
         (10, .q2_K), (11, .q3_K), (12, .q4_K), (13, .q5_K), (14, .q6_K), (20, .iq4_nl), (23, .iq4_xs),
+        (16, .iq2_xxs), (17, .iq2_xs), (22, .iq2_s), (18, .iq3_xxs), (21, .iq3_s), (39, .mxfp4),
     ]
 
     /// What llama.cpp calls the types that are run.
-    static var supported: [String] { elementTypes.map { name($0.number) } }
+    private static var supported: [String] { elementTypes.map { name($0.number) } }
 
     /// What llama.cpp calls the type of that number.
     static func name(_ number: UInt32) -> String { names[number] ?? "type \(number)" }
+
+    /// What to get in place of a tensor of a type that is not run.
+    static func remedy(_ number: UInt32) -> String {
+        let others = supported.joined(separator: ", ")
+        return switch names[number] {
+        case let name? where name.hasPrefix("IQ1"): "Get a file of the same model in IQ2_XXS or more bits (\(others))."
+        case let name? where name.hasPrefix("TQ") || name == "Q1_0":
+            "The type is for models that were trained in it, which none of this family was. Get one of \(others)."
+        case "NVFP4": "Get the file in MXFP4, Q4_0 or Q4_K_M, which are as large, or another of \(others)."
+        case nil: "The type is of a fork of llama.cpp, or newer than this program. Get the model in one of \(others)."
+        default: "Get the model in another type: \(others)."
+        }
+    }
 
     private static let names: [UInt32: String] = [
         0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 6: "Q5_0", 7: "Q5_1", 8: "Q8_0", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K",

@@ -64,6 +64,11 @@ package struct SyntheticWeights: WeightSource {
             made.withLock { made in
                 let key = Key(type: type, exponent: exponent)
                 if let pattern = made[key] { return pattern }
+                guard BlockQuantizer.types.contains(type) else {
+                    let pattern = SyntheticWeights.randomBlocks(type, exponent: exponent)
+                    made[key] = pattern
+                    return pattern
+                }
                 var halves = [UInt16](repeating: 0, count: 1 << 18)
                 halves.withUnsafeMutableBufferPointer { SyntheticWeights.fill($0, seed: 0, exponent: exponent) }
                 let numbers = halves.map { Float(bitPattern: UInt32($0) << 16) }
@@ -72,6 +77,22 @@ package struct SyntheticWeights: WeightSource {
                 return pattern
             }
         }
+    }
+
+    /// Random bytes for types that cannot be written, 2¹⁸ weights, with the scale for which these are about ±1.5 · 2^e.
+    private static func randomBlocks(_ type: ElementType, exponent: UInt16) -> [UInt8] {
+        let count = type.byteCount(1 << 18)
+        var state: UInt64 = 1  // Knuth's generator, MMIX
+        var bytes = (0..<count).map { _ in
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return UInt8(state >> 56)
+        }
+        let unit = Float(sign: .plus, exponent: Int(exponent) - 127, significand: 1)
+        let scale = Float16(unit * ([.iq2_xxs, .iq2_xs, .iq2_s].contains(type) ? 0.03 : 0.01)).bitPattern
+        for block in stride(from: 0, to: count, by: type.blockByteCount) {
+            (bytes[block], bytes[block + 1]) = (UInt8(scale & 255), UInt8(scale >> 8))
+        }
+        return bytes
     }
 
     package func advise(_ access: MappedFile.Access, _ name: String) {}

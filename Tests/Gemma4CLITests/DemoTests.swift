@@ -92,7 +92,7 @@ import Testing
     // MARK: Fewer bits
 
     /// Every form of 4 bits or more still does both jobs. 8 bits say the same; with fewer a word may be another.
-    @Test(arguments: ["q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs"])
+    @Test(arguments: ["q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "iq4_nl", "iq4_xs", "mxfp4"])
     func quantisedFormsStillHearAndSee(type: String) async throws {
         let directory = try TemporaryDirectory()
         let file = "\(directory.path)/demo.gguf"
@@ -154,6 +154,12 @@ import Testing
         #expect(
             noBlocks.status == 64
                 && noBlocks.messages.contains("'f16' is invalid for '--quant <type>': expected q4_0, "))
+        let grid = try await Program("generate", "--quant", "iq3_s", "a").run()
+        #expect(
+            grid.status == 64
+                && grid.messages.contains(
+                    "--quant: iq3_s needs to know how much each weight matters, and is read from GGUF files only; expected q4_0, "
+                ), "\(grid.messages)")
     }
 
     @Test(arguments: [

@@ -61,7 +61,7 @@ struct GGUFTests {
 
     @Test(
         arguments: [
-            (["--model", "README.md"], 65, "README.md: expected a directory or a .gguf file, found another file"),
+            (["--model", "README.md"], 65, "README.md: expected a directory or a GGUF file, found another file"),
             (["--model", "none.gguf"], 66, "none.gguf: no such directory or file."),
             (
                 ["--model", "E2B/checkpoint", "--mmproj", "a.gguf", "--no-mmproj"], 64,

@@ -80,6 +80,66 @@ struct GGUFModelTests {
         for (found, expected) in zip(found.logprobs, expected.logprobs) { #expect(abs(found - expected) <= 2e-3) }
     }
 
+    /// Types that this program does not write: a file of random blocks, and the same numbers spelled out in f32.
+    @Test(arguments: [ElementType.iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .mxfp4])
+    func blocksOfGridsMeanTheirNumbers(type: ElementType) throws {
+        let demo = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Models/Demo")
+        let (blocks, decoded) = ("\(directory.path)/blocks.gguf", "\(directory.path)/decoded.gguf")
+        try GGUFExport(contentsOf: demo).write(.text, to: model, types: .init(layers: .float32, head: .float32))
+        func isReplaced(_ name: String) -> Bool { name.hasSuffix("ffn_down.weight") }
+        func rewrite(_ source: String, to target: String, as type: ElementType?) throws {
+            let shards = try GGUFShards(source)
+            let checkpoint = try Checkpoint([shards]) { ($0, .published) }
+            let tensors = shards.files[0].tensors
+            var writer = try GGUFWriter(
+                target, metadata: shards.metadata.map { ($0.key, $0.value) },
+                tensors: tensors.map {
+                    .init($0.name, isReplaced($0.name) ? type ?? .float32 : .float32, Shape($0.shape))
+                })
+            var numbers = SeededNumbers(seed: 11)
+            for entry in tensors {
+                if let type, isReplaced(entry.name) {
+                    let bytes = Self.randomBlocks(type, entry.shape.reduce(1, *), &numbers)
+                    try bytes.withUnsafeBytes { try writer.append($0) }
+                } else {
+                    let tensor = try checkpoint.tensor(entry.name, Shape(entry.shape), on: Device(threadCount: 1))
+                    try tensor?.toArray().withUnsafeBytes { try writer.append($0) }
+                }
+            }
+            try writer.finish()
+        }
+        try rewrite(model, to: blocks, as: type)
+        #expect(try GGUFFile(blocks).tensors.count { $0.elementType == type } == 8)
+        try rewrite(blocks, to: decoded, as: nil)
+        func logits(_ file: String, _ activations: Activations) throws -> [Float] {
+            var precision = Precision()
+            precision.activations = activations
+            precision.keyValueType = .float32
+            let model = try Gemma4Pipeline(contentsOf: URL(filePath: file), precision: precision).model
+            let tokens = (0..<40).map { 100 + 7 * $0 }
+            return model.logits(try model([.init(tokens: tokens, wantedRows: [39], cache: model.makeCache())]))
+                .toArray()
+        }
+        let expected = try logits(decoded, .float32)
+        expectClose(try logits(blocks, .float32), expected, absolute: 2e-3)
+        let rounded = try logits(blocks, .int8)
+        #expect(rounded != expected && cosine(rounded, expected) > 0.99, "\(cosine(rounded, expected))")
+    }
+
+    /// Random bytes, with scales for which weights are about as large as trained ones.
+    private static func randomBlocks(_ type: ElementType, _ count: Int, _ numbers: inout SeededNumbers) -> [UInt8] {
+        var bytes = numbers.floats(type.byteCount(count)).map { UInt8(truncatingIfNeeded: Int($0 * 65_536)) }
+        for block in stride(from: 0, to: bytes.count, by: type.blockByteCount) {
+            if type == .mxfp4 {
+                bytes[block] = 121  // 2⁻⁶
+            } else {
+                let scale = Float16(type == .iq3_s ? 0.0003 : 0.001).bitPattern
+                (bytes[block], bytes[block + 1]) = (UInt8(scale & 255), UInt8(scale >> 8))
+            }
+        }
+        return bytes
+    }
+
     /// With 8-bit activations logits move, but not with the number of threads. (The rows of the other golden models are no
     /// whole number of blocks.)
     @Test(arguments: ["E2B", "31B"])
@@ -166,6 +226,68 @@ struct GGUFModelTests {
             failure { try Gemma4Pipeline(contentsOf: folder) }
                 == "\(folder.path): expected a model, found towers alone: mmproj-model.gguf. Its text model belongs beside them."
         )
+    }
+
+    /// What is published beside models is passed over by its name; of a split model one shard stands for all.
+    @Test func aFolderWithOneModelAndItsCompanionsIsThatModel() throws {
+        try export("E2B", as: nil)
+        let folder = URL(filePath: directory.path, directoryHint: .isDirectory)
+        for name in ["mtp-model.gguf", "imatrix_unsloth.gguf", "Imatrix.gguf"] {
+            try FileManager.default.copyItem(atPath: model, toPath: "\(directory.path)/\(name)")
+        }
+        // Published beside GGUF files, it describes what they were made from.
+        try directory.write("{}".utf8, to: "config.json")
+        func opened() throws -> String? {
+            guard case .gguf(let text, _) = try ModelSource(contentsOf: folder) else { return nil }
+            return URL(filePath: text.path).lastPathComponent
+        }
+        #expect(try opened() == "model.gguf")
+        // Its name says nothing, its first bytes do.
+        try FileManager.default.moveItem(atPath: model, toPath: "\(directory.path)/sha256-0a")
+        #expect(try opened() == "sha256-0a")
+        #expect(
+            try Gemma4Pipeline(contentsOf: folder.appending(path: "sha256-0a")).model.configuration.audioConfig != nil)
+        for number in 2...3 {
+            try FileManager.default.copyItem(
+                atPath: projector, toPath: "\(directory.path)/of-more-0000\(number)-of-00003.gguf")
+        }
+        #expect(
+            failure { try opened() }
+                == "\(folder.path): expected one model, found 2: of-more-00002-of-00003.gguf, sha256-0a. Give the path of one of them."
+        )
+        for name in ["sha256-0a", "of-more-00002-of-00003.gguf", "of-more-00003-of-00003.gguf"] {
+            try FileManager.default.removeItem(atPath: "\(directory.path)/\(name)")
+        }
+        try FileManager.default.removeItem(atPath: "\(directory.path)/config.json")
+        #expect(
+            failure { try opened() }
+                == "\(folder.path): expected a model, found Imatrix.gguf, imatrix_unsloth.gguf, mmproj-model.gguf, mtp-model.gguf, none of which is one by its name. Give the path of a model."
+        )
+    }
+
+    /// Some published files call `<eos>` a normal token, and name other tokens as the end of a text or of a turn.
+    @Test func namedTokensAreSpecialWhateverTheirType() throws {
+        try export("E2B", as: nil)
+        let (expected, stops) = try (open().tokenizer, open().stopTokens)
+        let base = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"].map { expected.specialTokens[$0] ?? -1 }
+        let (first, second) = (expected.encode("o")[0], expected.encode("e")[0])
+        #expect(!stops.contains(first) && !stops.contains(second) && !base.contains(-1))
+        try rewrite { metadata, _ in
+            var types = metadata["tokenizer.ggml.token_type"]?.array?.integers ?? []
+            for id in base { types[id] = 1 }
+            metadata["tokenizer.ggml.token_type"] = .array(GGUFArray(types.map { Int32($0) }))
+            metadata["tokenizer.ggml.eos_token_id"] = .uint32(UInt32(first))
+            metadata["tokenizer.ggml.eot_token_id"] = .uint32(UInt32(second))
+            metadata["tokenizer.ggml.seperator_token_id"] = .uint32(.max)
+        }
+        let found = try open()
+        for text in ["<pad><eos><bos><unk><mask>", "a<eos>b"] {
+            #expect(found.tokenizer.encode(text, parseSpecial: true) == expected.encode(text, parseSpecial: true))
+        }
+        #expect(found.tokenizer.decode(base, skipSpecial: true).isEmpty)
+        #expect(found.tokenizer.specialTokens.contains(first) && found.tokenizer.specialTokens.contains(second))
+        #expect(found.stopTokens == stops.union([first, second]))
+        #expect(found.generationConfiguration.eosTokenIds.contains(second))
     }
 
     @Test func takesTextAloneWithoutTowers() throws {
@@ -255,6 +377,30 @@ struct GGUFModelTests {
         let writer = try GGUFWriter(path, metadata: metadata.map { (key: $0, value: $1) }, tensors: [])
         try writer.finish()
         #expect(failure { try ModelSource(contentsOf: URL(filePath: path)) }.hasPrefix("\(path), \(message)"))
+    }
+
+    /// Whatever else is wrong with it: shards that are missing, tensors of types that nobody knows.
+    @Test(
+        arguments: [
+            ([("general.architecture", .string("qwen3"))], "found \"qwen3\" (another family of models)."),
+            ([("general.architecture", .string("clip"))], "found \"clip\" (the towers of a model)."),
+            ([("general.architecture", .string("gemma-embedding"))], "found \"gemma-embedding\" (EmbeddingGemma, "),
+            (
+                [("general.type", .string("imatrix"))],
+                "found \"imatrix\" (how much each weight matters, for quantizing)."
+            ),
+        ] as [([(String, GGUFValue)], String)])
+    func namesWhatAFileHoldsBeforeAnythingElse(metadata: [(String, GGUFValue)], message: String) throws {
+        let shards: [(key: String, value: GGUFValue)] = [("split.no", .uint16(0)), ("split.count", .uint16(2))]
+        var bytes = GGUFWriter.header(metadata.map { (key: $0, value: $1) } + shards, [.init("x", .float32, [1])])
+        let name = try #require(bytes.indices.last { bytes[$0] == UInt8(ascii: "x") })
+        bytes[name + 13] = 199  // behind the rank and the only dimension
+        let path = try directory.write(bytes, to: "other-00001-of-00002.gguf")
+        let found = failure { try ModelSource(contentsOf: URL(filePath: path)) }
+        #expect(found.hasPrefix("\(path), general.") && found.contains(message), "\(found)")
+        try export("E2B", as: nil)
+        let given = failure { try ModelSource(contentsOf: URL(filePath: model), projector: URL(filePath: path)) }
+        #expect(given.hasPrefix("\(path), ") && given.contains(message.contains("clip") ? "199" : "towers"), "\(given)")
     }
 
     @Test func refusesTowersOfAnotherModel() throws {

@@ -88,6 +88,21 @@ struct CheckpointCheckTests {
                 """)
     }
 
+    @Test(arguments: ["subsample_conv_projection.layer0.conv.weight", "layers.0.lconv1d.depthwise_conv1d.weight"])
+    func convolutionsOfMLXAreRefused(name: String) throws {
+        let configuration = try ModelConfiguration(contentsOf: "\(Goldens.checkpoint("E2B"))/config.json")
+        let table = TensorTable(configuration)
+        var found = tensors(table)
+        let index = try #require(found.firstIndex { $0.name == "model.audio_tower.\(name)" })
+        found[index].shape.append(found[index].shape.remove(at: 1))
+        try directory.write(safetensorsFile(zeros: found), to: "model.safetensors")
+        let error = #expect(throws: CheckpointError.self) { try Checkpoint(directory.path, checkedAgainst: table) }
+        #expect(
+            error?.description
+                == "\(directory.path), model.audio_tower.\(name): expected weights as published, found those of MLX, whose convolutions have their channels last. Download the model of the same name from google, or a GGUF file of it."
+        )
+    }
+
     @Test func anUntiedHeadIsRequired() throws {
         let error = #expect(throws: CheckpointError.self) { try open(tensors(try table()), tied: false) }
         #expect(error?.mismatches == [.missing("lm_head.weight", expected: [11, 6])])

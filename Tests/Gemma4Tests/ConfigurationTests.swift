@@ -203,7 +203,72 @@ struct ConfigurationTests {
         #expect(
             try message("model_type", "\"\(type)\"")
                 == "model_type: expected \"gemma4\", found \"\(type)\" (\(kind)). "
-                + "This program runs Gemma 4 E2B, E4B, 12B, 31B and 26B-A4B.")
+                + "This program runs Gemma 4 E2B, E4B, 12B, 31B and 26B-A4B."
+                + (type.hasPrefix("gemma3") ? " Download google/gemma-4-E2B-it." : ""))
+    }
+
+    /// What is published beside Gemma 4, with what does the same here.
+    @Test(arguments: [
+        ("gemma4_assistant", 2560, "", "a draft model of Gemma 4, ", "Give the model itself, google/gemma-4-E4B-it."),
+        ("diffusion_gemma", 0, "", "DiffusionGemma, ", "Download google/gemma-4-26B-A4B-it, which it was made from."),
+        ("t5gemma2", 0, "", "T5Gemma, ", "This program runs Gemma 4 "),
+        ("gemma3_text", 0, "{{ '<start_function_declaration>' }}", "FunctionGemma, ", "This program runs Gemma 4 "),
+        ("gemma3", 0, "{{ content['source_lang_code'] }}", "TranslateGemma, ", "This program runs Gemma 4 "),
+    ])
+    func relativesAreRefusedByName(type: String, width: Int, template: String, kind: String, remedy: String) throws {
+        let directory = try TemporaryDirectory()
+        try directory.write(template.utf8, to: "chat_template.jinja")
+        let json = #"{"model_type": "\#(type)", "backbone_hidden_size": \#(width)}"#
+        let path = try directory.write(json.utf8, to: "config.json")
+        let error = #expect(throws: CheckpointError.self) { try ModelConfiguration(contentsOf: path) }
+        #expect(error?.found.hasPrefix("\"\(type)\" (\(kind)") == true, "\(error?.found ?? "")")
+        #expect(error?.remedy?.hasPrefix(remedy) == true, "\(error?.remedy ?? "")")
+        #expect(error?.code == .unsupportedModel && error?.place == "model_type")
+    }
+
+    /// Weights of few bits in formats of other programs, each by its name.
+    @Test(arguments: [
+        (#"{"quant_method": "fp8"}"#, "FP8"),
+        (
+            #"{"quant_method": "compressed-tensors", "format": "float-quantized"}"#,
+            "FP8 (compressed-tensors, float-quantized)"
+        ),
+        (
+            #"{"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"}"#,
+            "NVFP4 (compressed-tensors, nvfp4-pack-quantized)"
+        ),
+        (
+            #"{"quant_method": "compressed-tensors", "format": "mixed-precision"}"#,
+            "compressed-tensors (mixed-precision)"
+        ),
+        (#"{"quant_method": "modelopt", "quant_algo": "NVFP4"}"#, "NVFP4 (ModelOpt)"),
+        (#"{"quant_method": "awq", "bits": 4, "group_size": 128}"#, "AWQ"),
+        (#"{"quant_method": "gptq", "bits": 4, "group_size": 128}"#, "GPTQ"),
+        (#"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#, "bitsandbytes"),
+        (#"{"quant_method": "torchao"}"#, "torchao"),
+        (#"{"bits": 4, "group_size": 64, "mode": "affine"}"#, "MLX (4 bits)"),
+    ])
+    func formatsOfFewBitsAreRefusedByName(json: String, format: String) throws {
+        for key in ["quantization_config", "text_config.quantization_config"] {
+            #expect(
+                try message(key, json)
+                    == "\(key): expected weights in bf16, f16 or f32, found weights in \(format). "
+                    + "Download google/gemma-4-E2B-it, or a GGUF file of it.")
+        }
+        if format.hasPrefix("MLX") {
+            #expect(
+                try message("quantization", json, in: Published.dense31b.path)
+                    == "quantization: expected weights in bf16, f16 or f32, found weights in MLX (4 bits). "
+                    + "Download google/gemma-4-31B-it, or a GGUF file of it.")
+        }
+    }
+
+    @Test func aFormatInAFileOfItsOwnIsRefused() throws {
+        let directory = try TemporaryDirectory()
+        try directory.write(#"{"quantization": {"quant_algo": "W4A16_AWQ"}}"#.utf8, to: "hf_quant_config.json")
+        let path = try directory.write(Data(contentsOf: URL(filePath: Published.e2b.path)), to: "config.json")
+        let error = #expect(throws: CheckpointError.self) { try ModelConfiguration(contentsOf: path) }
+        #expect(error?.found == "weights in AWQ (ModelOpt)" && error?.place == nil)
     }
 
     // MARK: Traps of both spellings

@@ -50,7 +50,7 @@ import Testing
     }
 
     /// No farther from the numbers than what llama.cpp makes of them, by more than 2 %.
-    @Test(arguments: [ElementType.q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs])
+    @Test(arguments: [ElementType.q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs, .mxfp4])
     func errorIsThatOfLlamaCpp(type: ElementType) throws {
         let bytes = BlockQuantizer.encode(Self.numbers, as: type, on: Self.threads)
         let squares = zip(Self.decoded(bytes, type), Self.numbers).reduce(0) { $0 + pow(Double($1.0 - $1.1), 2) }
@@ -68,7 +68,7 @@ import Testing
             let found = Self.decoded(BlockQuantizer.encode(x, as: type, on: Self.threads), type)
             let range = (x.max()! - min(0, x.min()!)) + x.map(abs).max()!
             // Half a step and what scales in steps lose, and f16's own where scales are below its normal numbers.
-            let steps: Float = type == .q2_K ? 3 : type == .q3_K ? 7 : 15
+            let steps: Float = type == .q2_K ? 3 : type == .q3_K || type == .mxfp4 ? 7 : 15
             for (a, b) in zip(found, x) { #expect(abs(a - b) <= range / steps + 0x1p-20, "\(pattern): \(a), \(b)") }
         }
     }

@@ -41,6 +41,25 @@ import Testing
         #expect(String(hash, radix: 16) == String(golden.hash.drop { $0 == "0" }))
     }
 
+    /// The exponents at the ends of mxfp4's scale, and the one that is NaN; packed as well.
+    @Test(arguments: KernelSet.available)
+    func endsOfMXFP4(set: KernelSet) {
+        let device = Device(threadCount: 1, kernels: set)
+        let exponents: [UInt8] = [0, 1, 2, 127, 240, 255]
+        let bytes = exponents.flatMap { [$0] + [UInt8](repeating: 0x72, count: 16) }  // 2 and 12 halves
+        let weight = Tensor(blocks: bytes, .mxfp4, rows: exponents.count, on: device)
+        let values = weight.toArray()
+        let product = Tensor([Float](repeating: 1, count: 32), [1, 32], on: device)
+            .product(Weight(weight, activations: .int8)).toArray()
+        for (row, exponent) in exponents.enumerated() {
+            let unit = exponent == 255 ? Float.nan : Float(sign: .plus, exponent: Int(exponent) - 127, significand: 1)
+            #expect(values[32 * row].isNaN == unit.isNaN && product[row].isNaN == unit.isNaN)
+            guard exponent != 255 else { continue }
+            #expect(values[32 * row] == unit && values[32 * row + 16] == 6 * unit)
+            #expect(abs(product[row] / unit - 112) < 1e-3, "\(product[row])")
+        }
+    }
+
     @Test(arguments: goldens)
     func gathersRowsAndPartsOfRows(golden: Golden) {
         let device = Device(threadCount: 1)

@@ -97,6 +97,9 @@ struct GGUFFileTests {
         static let (rank, columns, rows, type, offset, secondName) = (50, 54, 62, 70, 74, 90)
     }
 
+    private static let types =
+        "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S, MXFP4"
+
     private static let damages: [Damage] = [
         Damage(
             name: "another format", place: 0, bytes: Array("PK\u{3}\u{4}".utf8),
@@ -145,14 +148,29 @@ struct GGUFFileTests {
             name: "overflow", place: Layout.rows, bytes: [0, 0, 0, 0, 0, 0, 0, 0x40],
             expected: ", a: expected a shape that fits into memory, found [4611686018427387904, 3]. \(changed)"),
         Damage(
-            name: "type", place: Layout.type, bytes: [18],
+            name: "type", place: Layout.type, bytes: [19],
             expected:
-                ", a: expected a type that this program runs, found IQ3_XXS. Get the model in another type: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS."
+                ", a: expected a type that this program runs, found IQ1_S. Get a file of the same model in IQ2_XXS or more bits (\(types))."
         ),
         Damage(
-            name: "unknown type", place: Layout.type, bytes: [99],
+            name: "ternary type", place: Layout.type, bytes: [35],
             expected:
-                ", a: expected a type that this program runs, found type 99. Get the model in another type: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS."
+                ", a: expected a type that this program runs, found TQ2_0. The type is for models that were trained in it, which none of this family was. Get one of \(types)."
+        ),
+        Damage(
+            name: "type of NVIDIA", place: Layout.type, bytes: [40],
+            expected:
+                ", a: expected a type that this program runs, found NVFP4. Get the file in MXFP4, Q4_0 or Q4_K_M, which are as large, or another of \(types)."
+        ),
+        Damage(
+            name: "type of integers", place: Layout.type, bytes: [26],
+            expected:
+                ", a: expected a type that this program runs, found I32. Get the model in another type: \(types)."
+        ),
+        Damage(
+            name: "unknown type", place: Layout.type, bytes: [139],
+            expected:
+                ", a: expected a type that this program runs, found type 139. The type is of a fork of llama.cpp, or newer than this program. Get the model in one of \(types)."
         ),
         Damage(
             name: "rows of no whole blocks", place: Layout.type, bytes: [2],

@@ -22,7 +22,7 @@ struct SyntheticWeightsTests {
         #expect(try weights.tensorIfPresent("input_min", []) == nil)
     }
 
-    @Test(arguments: [ElementType.q8_0, .q4_0, .q4_K, .q6_K])
+    @Test(arguments: [ElementType.q8_0, .q4_0, .q4_K, .q6_K, .mxfp4, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s])
     func blocksKeepTheSizeToo(type: ElementType) throws {
         let source = SyntheticWeights { $0 == "weight" ? type : .bfloat16 }
         let scope = WeightScope(source, on: Device(threadCount: 2))

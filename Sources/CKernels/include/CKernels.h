@@ -53,13 +53,30 @@ typedef struct {
 #define BLOCK_TYPES(X)                                                                                \
     X(q4_0, 32, 18) X(q4_1, 32, 20) X(q5_0, 32, 22) X(q5_1, 32, 24) X(q8_0, 32, 34)                   \
     X(q2_K, 256, 84) X(q3_K, 256, 110) X(q4_K, 256, 144) X(q5_K, 256, 176) X(q6_K, 256, 210)          \
-    X(iq4_nl, 32, 18) X(iq4_xs, 256, 136)
+    X(iq4_nl, 32, 18) X(iq4_xs, 256, 136) X(mxfp4, 32, 17)                                            \
+    X(iq2_xxs, 256, 66) X(iq2_xs, 256, 74) X(iq2_s, 256, 82) X(iq3_xxs, 256, 98) X(iq3_s, 256, 110)
 
 typedef enum {
 #define NAME(name, length, bytes) BLOCK_##name,
     BLOCK_TYPES(NAME)
 #undef NAME
 } block_type;
+
+/// Bytes of a packed block for one row: as many as in the file, but for the types whose weights are indices of grids. No
+/// instruction looks those up at the speed of memory, so that packed weights have the numbers of their values themselves.
+static inline __attribute__((always_inline)) size_t packed_block_bytes(block_type type) {
+    switch (type) {
+        case BLOCK_iq2_xxs: return 2 + 4 + 96;                   // 3 bits a weight
+        case BLOCK_iq2_xs:
+        case BLOCK_iq2_s: return 2 + 8 + 96;
+        case BLOCK_iq3_xxs:
+        case BLOCK_iq3_s: return 2 + 4 + 128;                    // 4 bits a weight
+#define BYTES(name, length, bytes) \
+    if (type == BLOCK_##name) return bytes;
+        default: BLOCK_TYPES(BYTES) return 0;
+#undef BYTES
+    }
+}
 
 /// 32 activations in 8 bits: x[c] is about values[c] * scale.
 typedef struct {
@@ -79,13 +96,20 @@ void fit_scale_and_minimum(const float *x, size_t count, float highest, float *s
 
 /// What the numbers 0…15 of iq4_nl and iq4_xs stand for.
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+/// What the numbers 0…15 of mxfp4 stand for, in halves of its unit.
+static const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+/// What two bits of magnitude and a sign stand for, in eighths of the unit of iq2_xxs, iq2_xs and iq2_s.
+static const int8_t iq2_values[8] = {8, 25, 43, 0, -8, -25, -43, 0};
+/// What three bits of magnitude and a sign stand for, in quarters of the unit of iq3_xxs, and in units of iq3_s.
+static const int8_t iq3_xxs_values[16] = {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62};
+static const int8_t iq3_s_values[16] = {1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15};
 /// The scale, of either sign, for which scale * value with one of iq4_values each is nearest to 32 numbers.
 float fit_iq4_scale(const float *x);
 /// The number whose value is nearest.
 uint8_t nearest_iq4(float value);
 
 /// 16 rows of `columns` weights as the kernels want them: each block's units of 1, 2 or 4 bytes take turns.  `rows`, at
-/// most 16, lie `row_bytes` apart; missing ones become 0.
+/// most 16, lie `row_bytes` apart; missing ones become 0.  A block becomes 16 times packed_block_bytes.
 void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, size_t columns, block_type type);
 
 typedef struct {

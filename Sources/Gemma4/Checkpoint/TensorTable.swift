@@ -85,6 +85,12 @@ package struct TensorTable: Sendable {
         for (name, entry) in checkpoint.entries where !known.contains(name) {
             mismatches.append(.superfluous(format.storedName(name), found: entry.shape))
         }
+        if format == .directory, let tensor = mismatches.first(where: ForeignCheckpoint.isChannelsLast) {
+            throw CheckpointError(
+                .unsupportedModel, file: checkpoint.path, place: tensor.name, expected: "weights as published",
+                found: "those of MLX, whose convolutions have their channels last",
+                remedy: "Download the model of the same name from google, or a GGUF file of it.")
+        }
         guard mismatches.isEmpty else { throw Self.error(mismatches, in: checkpoint.path, format) }
     }
 

@@ -120,7 +120,7 @@ extension ModelConfiguration {
     package init(
         _ text: GGUFShards, projector: GGUFShards?, tokenId: (String) -> Int?
     ) throws(CheckpointError) {
-        try Self.checkArchitecture(text)
+        try Self.checkArchitecture(text.path, text.metadata)
         var root = GGUFConfiguration(text, prefix: "", path: "")
         let isUnified = projector?.isUnified ?? false
         root.add("model_type", isUnified ? "gemma4_unified" : "gemma4", from: "general.architecture")
@@ -140,7 +140,8 @@ extension ModelConfiguration {
                 include("audio_config", try isUnified ? .unifiedAudio(projector) : .audio(projector))
             }
         }
-        root.add("eos_token_id", .array(["<eos>", "<turn|>"].compactMap { tokenId($0).map(JSONValue.integer) }))
+        let ends = ["<eos>", "<turn|>"].compactMap(tokenId)
+        root.add("eos_token_id", .array((ends + text.endTokenIds(besides: ends)).map(JSONValue.integer)))
         let markers = [
             ("image_token_id", "<|image|>"), ("boi_token_id", "<|image>"), ("eoi_token_id", "<image|>"),
             ("video_token_id", "<|video|>"), ("audio_token_id", "<|audio|>"), ("boa_token_id", "<|audio>"),
@@ -154,41 +155,53 @@ extension ModelConfiguration {
     }
 
     /// - Throws: `CheckpointError` naming what the file holds, if that is no text model of the family.
-    package static func checkArchitecture(_ file: GGUFShards) throws(CheckpointError) {
-        let architecture = file.metadata["general.architecture"]?.string
-        if file.metadata["general.type"]?.string == "adapter" {
-            throw CheckpointError(
-                .unsupportedModel, file: file.path, place: "general.type", expected: "\"model\"",
-                found: "\"adapter\" (a LoRA adapter, which holds changes to a model)",
-                remedy: "Merge it into its base model, with llama.cpp's llama-export-lora say, and give the result.")
+    package static func checkArchitecture(
+        _ path: String, _ metadata: [String: GGUFValue]
+    ) throws(CheckpointError) {
+        func refusal(_ key: String, _ expected: String, _ found: String, _ remedy: String) -> CheckpointError {
+            CheckpointError(
+                .unsupportedModel, file: path, place: key, expected: expected, found: found, remedy: remedy)
         }
+        switch metadata["general.type"]?.string {
+        case "adapter":
+            throw refusal(
+                "general.type", "\"model\"", "\"adapter\" (a LoRA adapter, which holds changes to a model)",
+                "Merge it into its base model, with llama.cpp's llama-export-lora say, and give the result.")
+        case "imatrix":
+            throw refusal(
+                "general.type", "\"model\"", "\"imatrix\" (how much each weight matters, for quantizing)",
+                "Give one of the model files that were published beside it.")
+        default: break
+        }
+        let architecture = metadata["general.architecture"]?.string
         guard architecture != "gemma4" else { return }
-        let kind =
-            switch architecture {
-            case "clip": "the towers of a model"
-            case "gemma4-assistant": "a draft model of Gemma 4, which only runs beside the model it drafts for"
-            case "gemma3n": "Gemma 3n, an older family with other layers"
-            case "gemma3": "Gemma 3, an older family with other layers"
-            case nil: "no model"
-            default: "another family of models"
-            }
+        guard architecture != "clip" else {
+            throw refusal(
+                "general.architecture", "\"gemma4\"", "\"clip\" (the towers of a model)",
+                "Give its text model; the towers are found beside that, or named as its projector (--mmproj).")
+        }
+        let template = metadata["tokenizer.chat_template"]?.string
+        throw refusal(
+            "general.architecture", "\"gemma4\"",
+            architecture.map { "\"\($0)\" (\(ForeignCheckpoint.kind(of: $0, template: template)))" } ?? "none",
+            ForeignCheckpoint.replacement(for: architecture ?? ""))
+    }
+
+    /// - Throws: `CheckpointError` naming what the file holds, if that is not the towers of a model.
+    package static func checkIsProjector(
+        _ path: String, _ metadata: [String: GGUFValue]
+    ) throws(CheckpointError) {
+        let architecture = metadata["general.architecture"]?.string
+        guard architecture != "clip" else { return }
         throw CheckpointError(
-            .unsupportedModel, file: file.path, place: "general.architecture", expected: "\"gemma4\"",
-            found: architecture.map { "\"\($0)\" (\(kind))" } ?? "none",
-            remedy: architecture == "clip"
-                ? "Give its text model; the towers are found beside that, or named as its projector (--mmproj)."
-                : "This program runs Gemma 4 E2B, E4B, 12B, 31B and 26B-A4B.")
+            .unsupportedModel, file: path, place: "general.architecture",
+            expected: "\"clip\", the towers of a model", found: architecture.map { "\"\($0)\"" } ?? "none",
+            remedy: "Give the mmproj file that was published beside the model.")
     }
 
     /// - Throws: `CheckpointError` if these are no towers, or those of another model.
     package static func checkProjector(_ projector: GGUFShards, of text: GGUFShards) throws(CheckpointError) {
-        let architecture = projector.metadata["general.architecture"]?.string
-        guard architecture == "clip" else {
-            throw CheckpointError(
-                .unsupportedModel, file: projector.path, place: "general.architecture",
-                expected: "\"clip\", the towers of a model", found: architecture.map { "\"\($0)\"" } ?? "none",
-                remedy: "Give the mmproj file that was published beside the model.")
-        }
+        try checkIsProjector(projector.path, projector.metadata)
         let width = text.metadata["gemma4.embedding_length"]?.integer
         let types = projector.isUnified ? ["gemma4uv", "gemma4ua"] : ["gemma4v", "gemma4a"]
         for (tower, type) in zip(["vision", "audio"], types) where try projector.has(tower) {
@@ -222,6 +235,14 @@ extension GGUFShards {
         let key =
             metadata["clip.projector_type"] == nil ? "clip.\(tower).projector_type" : "clip.projector_type"
         return (key, metadata[key]?.string)
+    }
+
+    /// The ids that the metadata name as ends of answers, as far as the vocabulary has them: files of one model differ in
+    /// which of `<eos>` and `<turn|>` they call the end of a text.
+    func endTokenIds(besides known: [Int]) -> [Int] {
+        let count = metadata["tokenizer.ggml.tokens"]?.array?.count ?? 0
+        let named = ["eos", "eot"].compactMap { metadata["tokenizer.ggml.\($0)_token_id"]?.integer }
+        return Set(named).filter { 0..<count ~= $0 && !known.contains($0) }.sorted()
     }
 
     /// Whether there is a tower of that name.

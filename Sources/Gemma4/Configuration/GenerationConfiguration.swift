@@ -41,7 +41,7 @@ package struct GenerationConfiguration: Sendable, Hashable {
     package init(_ file: GGUFShards, tokenId: (String) -> Int?) throws(CheckpointError) {
         var object = GGUFConfiguration(file, prefix: "general.sampling.", path: "")
         let ends = ["<eos>", "<turn|>", "<|tool_response>"].compactMap(tokenId)
-        object.add("eos_token_id", .array(ends.map(JSONValue.integer)))
+        object.add("eos_token_id", .array((ends + file.endTokenIds(besides: ends)).map(JSONValue.integer)))
         object.add("pad_token_id", tokenId("<pad>").map(JSONValue.integer) ?? .null)
         object.add("bos_token_id", tokenId("<bos>").map(JSONValue.integer) ?? .null)
         object.add("do_sample", true)

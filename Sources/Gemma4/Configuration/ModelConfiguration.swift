@@ -32,6 +32,7 @@ package struct ModelConfiguration: Sendable, Hashable {
     init(_ root: ConfigurationObject) throws(CheckpointError) {
         let modelType = try root.stringIfPresent("model_type")
         guard let modelType else { throw root.missing("model_type") }
+        if modelType.hasPrefix("gemma4"), !modelType.hasSuffix("assistant") { try ForeignCheckpoint.check(root) }
         switch modelType {
         case "gemma4", "gemma4_unified":
             let (vision, audio) = (try root.objectIfPresent("vision_config"), try root.objectIfPresent("audio_config"))
@@ -53,7 +54,7 @@ package struct ModelConfiguration: Sendable, Hashable {
             tieWordEmbeddings = try root.flag("tie_word_embeddings", default: true)
             eosTokenIds = try root.tokenIds("eos_token_id")
         default:
-            throw Self.unsupported(modelType, file: root.file)
+            throw Self.unsupported(modelType, root)
         }
         func id(_ key: String, neededFor tower: Bool) throws(CheckpointError) -> Int? {
             guard let id = try root.integerIfPresent(key, in: ConfigurationObject.tokenIds) else {
@@ -82,20 +83,10 @@ package struct ModelConfiguration: Sendable, Hashable {
         first + second.filter { !first.contains($0) }
     }
 
-    private static func unsupported(_ modelType: String, file: String) -> CheckpointError {
-        let kind =
-            switch modelType {
-            case "gemma4_assistant", "gemma4_unified_assistant":
-                "a draft model of Gemma 4, which only runs beside the model it drafts for"
-            case "gemma3n", "gemma3n_text": "Gemma 3n, an older family with other layers"
-            case "gemma3", "gemma3_text": "Gemma 3, an older family with other layers"
-            case "gemma2": "Gemma 2, an older family with other layers"
-            case "gemma": "Gemma 1, an older family with other layers"
-            default: "another family of models"
-            }
+    private static func unsupported(_ modelType: String, _ root: ConfigurationObject) -> CheckpointError {
+        let kind = ForeignCheckpoint.kind(of: modelType, template: ForeignCheckpoint.templateBeside(root.file))
         return CheckpointError(
-            .unsupportedModel, file: file, place: "model_type", expected: "\"gemma4\"",
-            found: "\"\(modelType)\" (\(kind))",
-            remedy: "This program runs Gemma 4 E2B, E4B, 12B, 31B and 26B-A4B.")
+            .unsupportedModel, file: root.file, place: "model_type", expected: "\"gemma4\"",
+            found: "\"\(modelType)\" (\(kind))", remedy: ForeignCheckpoint.replacement(for: modelType, root))
     }
 }

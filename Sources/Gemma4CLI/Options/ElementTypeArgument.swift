@@ -18,7 +18,7 @@ extension ElementType {
     /// The type that an option names.
     ///
     /// - Throws: `ValidationError` listing `types`, if it is none of them.
-    init(_ argument: String, among types: [Self] = allCases) throws {
+    init(_ argument: String, among types: [Self] = [.float32, .bfloat16, .float16] + BlockQuantizer.types) throws {
         guard let type = types.first(where: { $0.argument == argument.lowercased() }) else {
             throw ValidationError("expected \(Self.list(types))")
         }

@@ -39,7 +39,7 @@ struct ModelPath: ParsableArguments {
             throw CommandError(.noModel(cache: HuggingFaceCache.isRepository(path) ? cache.folder.path : nil), path)
         }
         if isDirectory.boolValue, let snapshot = HuggingFaceCache.snapshot(in: URL(filePath: path)) { return snapshot }
-        guard isDirectory.boolValue || path.lowercased().hasSuffix(".gguf") else {
+        guard isDirectory.boolValue || ModelSource.isGGUF(URL(filePath: path)) else {
             throw CommandError(.noModelFile, path)
         }
         return URL(filePath: path, directoryHint: isDirectory.boolValue ? .isDirectory : .notDirectory)
@@ -104,7 +104,7 @@ struct ModelOptions: ParsableArguments {
 struct PrecisionOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("Round weights as they are read; types: see quantize.", valueName: "type"),
-        transform: { try ElementType($0, among: BlockQuantizer.types) })
+        transform: { try ElementType($0, among: ElementType.allCases.filter { $0.blockLength > 1 }) })
     var quant: ElementType?
 
     @Option(help: ArgumentHelp("Of the encoders.", valueName: "p"))
@@ -119,8 +119,14 @@ struct PrecisionOptions: ParsableArguments {
 
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
 
+    /// - Throws: `ValidationError` if weights cannot be rounded to the type: made-up ones alone can be of it.
     func open(_ source: ModelSource, threads: Int?, limits: EngineLimits? = nil) throws -> Gemma4Pipeline {
-        try Gemma4Pipeline(source, threadCount: threads, precision: precision, limits: limits)
+        if let quant, !BlockQuantizer.types.contains(quant) {
+            throw ValidationError(
+                "--quant: \(quant.argument) needs to know how much each weight matters, and is read from GGUF files only; "
+                    + "expected \(ElementType.list(BlockQuantizer.types))")
+        }
+        return try Gemma4Pipeline(source, threadCount: threads, precision: precision, limits: limits)
     }
 
     var precision: Precision {

@@ -8,7 +8,7 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case modelNotGiven
         /// A model that is not there; `cache` is the folder where a repository of that name would be.
         case noModel(cache: String?)
-        /// A file that is no GGUF file by its name.
+        /// A file that is no GGUF file.
         case noModelFile
         case unreadable(reason: String)
         case notUTF8
@@ -37,7 +37,7 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         let name = file.displayed
         return switch code {
         case .modelNotGiven: "no model: give \(name), or set \(ModelPath.variable). \(ModelPath.howToGetOne)"
-        case .noModelFile: "\(name): expected a directory or a .gguf file, found another file"
+        case .noModelFile: "\(name): expected a directory or a GGUF file, found another file"
         case .noModel(nil): "\(name): no such directory or file. \(ModelPath.howToGetOne)"
         case .noModel(let cache?):
             "\(name): no such directory or file, nor a repository in \(cache). Get it with: hf download \(name)"

@@ -5,8 +5,10 @@ import CKernels
 /// q8_0 to q4_0 give the bytes that the Python package gguf gives. For the others the format leaves the choice of scales
 /// open: several are tried, each is fitted by least squares, and the one with the smallest squared error is taken.
 package enum BlockQuantizer {
-    /// Types that can be written: all of blocks.
-    package static let types = ElementType.allCases.filter { $0.blockLength > 1 }
+    /// Types that can be written: all of blocks, but for those of grids, which need to know how much each weight matters.
+    package static let types = ElementType.allCases.filter { type in
+        type.blockLength > 1 && ![.iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s].contains(type)
+    }
 
     /// - Parameters:
     ///   - values: whole rows. A block with a number that is none, or infinite, decodes to NaN.
@@ -40,6 +42,7 @@ package enum BlockQuantizer {
             } else {
                 (out + block * size).update(repeating: 0, count: size)
                 for offset in type.scaleOffsets { store(Float16.nan.bitPattern, out + block * size + offset) }
+                if type == .mxfp4 { out[block * size] = .max }
             }
         }
     }
@@ -63,6 +66,8 @@ package enum BlockQuantizer {
         case .q5_K: q5_K(x, out)
         case .q6_K: q6_K(x, out)
         case .iq4_xs: iq4_xs(x, out)
+        case .mxfp4: mxfp4(x, out)
+        case .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s: preconditionFailure("\(type) is none of BlockQuantizer.types")
         }
     }
 
@@ -120,6 +125,34 @@ package enum BlockQuantizer {
         let inverse = inverse(scale)
         store(Float16(scale).bitPattern, out)
         storeNibbles(x.map { nearest_iq4($0 * inverse) }, apart: 16, out + 2)
+    }
+
+    /// mxfp4: of the two powers of two between which the largest number lies at 4 to 8 units, or at 2 to 4, the better one.
+    /// The largest value is 6 units: with the smaller scale numbers beyond become that, with the larger one all are coarser.
+    private static func mxfp4(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
+        let largest = largestMagnitude(x)
+        let exponent = largest > 0 ? max(-127, min(126, Int(largest.exponent) - 2)) : -127
+        var best = (error: Float.infinity, exponent: exponent, numbers: [UInt8]())
+        for exponent in [exponent, min(126, exponent + 1)] {
+            let scale = Float(sign: .plus, exponent: exponent - 1, significand: 1)  // values count halves
+            let numbers = x.map { nearestMXFP4($0 / scale) }
+            let error = zip(numbers, x).reduce(Float(0)) {
+                let difference = Float(mxfp4Values[Int($1.0)]) * scale - $1.1
+                return $0 + difference * difference
+            }
+            if error < best.error || best.numbers.isEmpty { best = (error, exponent, numbers) }
+        }
+        out[0] = UInt8(best.exponent + 127)
+        storeNibbles(best.numbers, apart: 16, out + 1)
+    }
+
+    private static let mxfp4Values = withUnsafeBytes(of: mxfp4_values) { $0.map { Int8(bitPattern: $0) } }
+
+    /// The number whose value is nearest; of two equally near the smaller one.
+    private static func nearestMXFP4(_ value: Float) -> UInt8 {
+        let bounds: [Float] = [0.5, 1.5, 2.5, 3.5, 5, 7, 10]
+        let magnitude = UInt8(bounds.count { abs(value) > $0 })
+        return magnitude > 0 && value < 0 ? magnitude + 8 : magnitude
     }
 
     /// Numbers of 4 bits, i beside i + `apart`.

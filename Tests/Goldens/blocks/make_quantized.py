@@ -52,4 +52,7 @@ for name in ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS"]:
     kind = gguf.GGMLQuantizationType[name]
     back = gguf.quants.dequantize(llama_cpp_quantized(x, kind), kind).reshape(-1)
     result[name] = {"rms": float(np.sqrt(np.mean((back - x) ** 2)))}
+kind = gguf.GGMLQuantizationType.MXFP4
+back = gguf.quants.dequantize(gguf.quants.quantize(x, kind), kind).reshape(-1)
+result["MXFP4"] = {"rms": float(np.sqrt(np.mean((back - x) ** 2)))}
 Path(__file__).with_name("quantized.json").write_text(json.dumps(result, indent=1) + "\n")
