@@ -100,7 +100,29 @@ INLINE vi add_four(vi sum, vb w, vi x4) {
 // MARK: Few tokens
 
 /// Sums of one token, or of few, that are added up apart, so that an addition need not wait for the last.
-#define SUMS_APART(tokens) ((tokens) == 1 ? 64 / LANES : (tokens) == 2 ? 32 / LANES : (tokens) == 4 && LANES == 16 ? 2 : 1)
+#define SUMS_APART(tokens) (8 / (tokens) * LANES / 16 > 1 ? 8 / (tokens) * LANES / 16 : 1)
+
+/// How far bits are left of their place: with VNNI few tokens meet them where they lie in their bytes, and the sums are
+/// shifted at the end.
+INLINE int shift_of(size_t m, size_t apart, block_type type) {
+#if defined(VNNI)
+    if (type == BLOCK_i2 && apart >= 4) return (int)(2 * (m % 4));
+    if (type == BLOCK_i4 && apart >= 2) return m < 4 ? 0 : 4;
+#endif
+    return 0;
+}
+
+/// Which of the sums takes up columns 4m to 4m + 3: one whose columns have the same shift.
+INLINE size_t sum_of(size_t m, size_t apart, block_type type) {
+    if (type == BLOCK_i4 && apart >= 2) return m / 4 * (apart / 2) + m % (apart / 2);
+    return m % apart;
+}
+
+INLINE vb shifted_bytes(const uint8_t *b, size_t part, size_t m, int shift, block_type type) {
+    if (shift == 0) return integer_bytes(b, part, m, type);
+    const size_t unit = type == BLOCK_i2 ? m / 4 : m % 4;
+    return load_bytes(b + 64 * unit + 4 * part * LANES) & (vb)(uint8_t)((type == BLOCK_i2 ? 3 : 15) << shift);
+}
 
 /// sums[t][part] = the products of all columns with 16 rows.
 INLINE void integer_sums(vi sums[][PARTS], const uint8_t *weight, const int8_t *x, size_t columns, size_t tokens,
@@ -132,7 +154,7 @@ INLINE void integer_sums(vi sums[][PARTS], const uint8_t *weight, const int8_t *
     }
 #else
     const size_t apart = SUMS_APART(tokens);
-    vi some[PACKED_TOKENS][PARTS][64 / LANES];
+    vi some[PACKED_TOKENS][PARTS][8];
     UNROLL for (size_t t = 0; t < tokens; t++)
         UNROLL for (size_t part = 0; part < PARTS; part++)
             UNROLL for (size_t i = 0; i < apart; i++) some[t][part][i] = 0;
@@ -140,16 +162,23 @@ INLINE void integer_sums(vi sums[][PARTS], const uint8_t *weight, const int8_t *
         UNROLL for (size_t ahead = 0; ahead < size; ahead += 64) __builtin_prefetch(weight + AHEAD + ahead);
         UNROLL for (size_t m = 0; m < 8; m++)
             UNROLL for (size_t part = 0; part < PARTS; part++) {
-                const vb w = integer_bytes(weight, part, m, type);
-                UNROLL for (size_t t = 0; t < tokens; t++)
-                    some[t][part][m % apart] =
-                        add_four(some[t][part][m % apart], w, four_values(x + t * columns + c + 4 * m));
+                const vb w = shifted_bytes(weight, part, m, shift_of(m, apart, type), type);
+                UNROLL for (size_t t = 0; t < tokens; t++) {
+                    vi *sum = &some[t][part][sum_of(m, apart, type)];
+                    *sum = add_four(*sum, w, four_values(x + t * columns + c + 4 * m));
+                }
             }
     }
     UNROLL for (size_t t = 0; t < tokens; t++)
         UNROLL for (size_t part = 0; part < PARTS; part++) {
-            sums[t][part] = some[t][part][0];
-            UNROLL for (size_t i = 1; i < apart; i++) sums[t][part] += some[t][part][i];
+            sums[t][part] = 0;
+            UNROLL for (size_t i = 0; i < apart; i++) {
+                // Any of the columns that it took up has its shift.
+                size_t m = 0;
+                UNROLL for (size_t k = 0; k < 8; k++)
+                    if (sum_of(k, apart, type) == i) m = k;
+                sums[t][part] += some[t][part][i] >> shift_of(m, apart, type);
+            }
         }
 #endif
 }

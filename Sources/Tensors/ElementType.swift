@@ -9,6 +9,9 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
     case q4_0, q4_1, q5_0, q5_1, q8_0
     case q2_K, q3_K, q4_K, q5_K, q6_K
     case iq4_nl, iq4_xs
+    /// Integers of 2, 4 and 8 bits, whose scale belongs to the row, or to a stretch of it, and is stored elsewhere: no types of
+    /// GGUF.
+    case int2, int4, int8
 
     /// Elements that are stored together; 1 for the types that have no blocks.
     public var blockLength: Int { layout.length }
@@ -27,6 +30,12 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
     /// Addresses at which the kernels read it are multiples of this.
     public var alignment: Int { block == nil ? blockByteCount : 1 }
 
+    /// Whether its numbers are integers, to be multiplied by scales that are stored elsewhere.
+    public var isInteger: Bool { self == .int2 || self == .int4 || self == .int8 }
+
+    /// Integers of 2, 4 or 8 bits.
+    package static func integers(bits: Int) -> ElementType { bits == 2 ? .int2 : bits == 4 ? .int4 : .int8 }
+
     /// Its number among the block types of the kernels; nil for the types that have no blocks.
     var block: block_type? {
         switch self {
@@ -43,6 +52,9 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         case .q6_K: BLOCK_q6_K
         case .iq4_nl: BLOCK_iq4_nl
         case .iq4_xs: BLOCK_iq4_xs
+        case .int2: BLOCK_i2
+        case .int4: BLOCK_i4
+        case .int8: BLOCK_i8
         }
     }
 
@@ -61,13 +73,16 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         case .q5_K: (256, 176)
         case .q6_K: (256, 210)
         case .iq4_xs: (256, 136)
+        case .int2: (32, 8)
+        case .int4: (32, 16)
+        case .int8: (32, 32)
         }
     }
 
     /// Where the f16 numbers of a block lie, its scales: the only part of a block that can be NaN or infinite.
     public var scaleOffsets: [Int] {
         switch self {
-        case .float32, .bfloat16, .float16: []
+        case .float32, .bfloat16, .float16, .int2, .int4, .int8: []
         case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs: [0]
         case .q4_1, .q5_1, .q4_K, .q5_K: [0, 2]
         case .q2_K: [80, 82]

@@ -19,6 +19,8 @@ public struct ModelConfiguration: Sendable, Hashable {
     public let eosTokenIds: [Int]
     /// Whether the output head is the embedding table.
     public let tieWordEmbeddings: Bool
+    /// Nil: weights are stored as numbers.
+    package let quantization: QuantizationConfiguration?
 
     /// - Parameter file: path of a `config.json`.
     /// - Throws: `CheckpointError` with the path of the key that is missing or cannot be run.
@@ -49,6 +51,7 @@ public struct ModelConfiguration: Sendable, Hashable {
         default:
             throw Self.unsupported(modelType, file: root.file)
         }
+        quantization = try QuantizationConfiguration(root)
         func id(_ key: String, neededFor tower: Bool) throws(CheckpointError) -> Int? {
             guard let id = try root.integerIfPresent(key, in: ConfigurationObject.tokenIds) else {
                 if tower { throw root.missing(key) }

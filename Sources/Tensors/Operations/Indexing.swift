@@ -32,6 +32,27 @@ extension Tensor {
         return result
     }
 
+    /// The same of integers: each of `scales.columns` equal stretches of a row has a scale.
+    ///
+    /// - Parameter scales: `[rows, stretches]`.
+    package func gathered(_ indices: [Int], columns range: Range<Int>, scales: Tensor) -> Tensor {
+        precondition(
+            scales.rows == rows && columns.isMultiple(of: scales.columns),
+            "gathered: scales \(scales.shape) of \(shape)")
+        let result = gathered(indices, columns: range)
+        let length = columns / scales.columns
+        let stretches = range.lowerBound / length..<(range.upperBound + length - 1) / length
+        let factors = scales.gathered(indices, columns: stretches).toArray()
+        for row in indices.indices {
+            for (index, stretch) in stretches.enumerated() {
+                let part = (stretch * length..<(stretch + 1) * length).clamped(to: range)
+                let out = result.mutableFloats + row * range.count + (part.lowerBound - range.lowerBound)
+                device.kernels.table.scale(out, out, factors[row * stretches.count + index], part.count)
+            }
+        }
+        return result
+    }
+
     /// Single elements of a matrix.
     package func element(_ row: Int, _ column: Int) -> Float {
         precondition(row < rows && column < columns, "element \(row), \(column) of \(shape)")

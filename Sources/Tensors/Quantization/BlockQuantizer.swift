@@ -5,8 +5,8 @@ import CKernels
 /// q8_0 to q4_0 give the bytes that the Python package gguf gives. For the others the format leaves the choice of scales
 /// open: several are tried, each is fitted by least squares, and the one with the smallest squared error is taken.
 public enum BlockQuantizer {
-    /// Types that can be written: all of blocks.
-    public static let types = ElementType.allCases.filter { $0.blockLength > 1 }
+    /// Types that can be written: all of blocks whose scales lie in them.
+    public static let types = ElementType.allCases.filter { $0.blockLength > 1 && !$0.isInteger }
 
     /// - Parameters:
     ///   - values: whole rows. A block with a number that is none, or infinite, decodes to NaN.
@@ -63,6 +63,9 @@ public enum BlockQuantizer {
         case .q5_K: q5_K(x, out)
         case .q6_K: q6_K(x, out)
         case .iq4_xs: iq4_xs(x, out)
+        case .int2: integers(x, bits: 2, out)
+        case .int4: integers(x, bits: 4, out)
+        case .int8: integers(x, bits: 8, out)
         }
     }
 
@@ -127,6 +130,19 @@ public enum BlockQuantizer {
         for index in 0..<numbers.count / 2 {
             let first = index / apart * 2 * apart + index % apart
             out[index] = numbers[first] | numbers[first + apart] << 4
+        }
+    }
+
+    /// The nearest integers; of `bits` below 8 they count from the lowest.
+    private static func integers(_ x: UnsafeBufferPointer<Float>, bits: Int, _ out: UnsafeMutablePointer<UInt8>) {
+        let half = Float(1 << (bits - 1))
+        let together = 8 / bits
+        for index in 0..<x.count / together {
+            out[index] = (0..<together).reduce(0) { byte, place in
+                let value = max(-half, min(half - 1, x[index * together + place].rounded(.toNearestOrEven)))
+                let stored = bits == 8 ? UInt8(bitPattern: Int8(value)) : UInt8(value + half)
+                return byte | stored << UInt8(bits * place)
+            }
         }
     }
 
