@@ -28,10 +28,10 @@ INLINE int32_t integer_offset(block_type type) {
 #endif
 }
 
-/// Columns 4m to 4m + 3 of LANES rows of a block that begins at `b`, at `part` of its rows.
-INLINE vb integer_bytes(const uint8_t *b, size_t part, size_t m, block_type type) {
+/// Columns 4m to 4m + 3 of LANES rows of a block that begins at `b`, at `part` of its rows; of 2 bits those under `mask`.
+INLINE vb integer_bytes(const uint8_t *b, size_t part, size_t m, block_type type, uint8_t mask) {
     const size_t first = 4 * part * LANES;
-    if (type == BLOCK_i2) return load_bytes(b + 64 * (m / 4) + first) >> (uint8_t)(2 * (m % 4)) & 3;
+    if (type == BLOCK_i2) return load_bytes(b + 64 * (m / 4) + first) >> (uint8_t)(2 * (m % 4)) & mask;
     if (type == BLOCK_i4) return m < 4 ? load_bytes(b + 64 * m + first) & 15 : load_bytes(b + 64 * (m - 4) + first) >> 4;
 #if defined(__x86_64__)
     return load_bytes(b + 64 * m + first) ^ 128;
@@ -119,7 +119,7 @@ INLINE size_t sum_of(size_t m, size_t apart, block_type type) {
 }
 
 INLINE vb shifted_bytes(const uint8_t *b, size_t part, size_t m, int shift, block_type type) {
-    if (shift == 0) return integer_bytes(b, part, m, type);
+    if (shift == 0) return integer_bytes(b, part, m, type, 3);
     const size_t unit = type == BLOCK_i2 ? m / 4 : m % 4;
     return load_bytes(b + 64 * unit + 4 * part * LANES) & (vb)(uint8_t)((type == BLOCK_i2 ? 3 : 15) << shift);
 }
@@ -129,8 +129,9 @@ INLINE void integer_sums(vi sums[][PARTS], const uint8_t *weight, const int8_t *
                          block_type type) {
     const size_t size = 16 * size_of(type).bytes;
 #if INTEGER_PAIRS
-    // 8 bits are two nibbles, each with pairs of its own.
-    const int is_long = type == BLOCK_i8;
+    // Of 2 bits every second number stays where it is in its byte, at four times its value, and the others are multiplied by
+    // four with the pairs.  8 bits are two nibbles, each with pairs of its own.
+    const int is_short = type == BLOCK_i2, is_long = type == BLOCK_i8;
     UNROLL for (size_t t = 0; t < tokens; t++)
         UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] = 0;
     for (size_t c = 0; c < columns; c += 32, weight += size) {
@@ -139,19 +140,26 @@ INLINE void integer_sums(vi sums[][PARTS], const uint8_t *weight, const int8_t *
             vi low[PACKED_TOKENS], high[PACKED_TOKENS];
             UNROLL for (size_t t = 0; t < tokens; t++) low[t] = high[t] = 0;
             UNROLL for (size_t m = 0; m < 8; m++) {
-                const vb w = integer_bytes(weight, part, m, type);
+                const int is_high = is_short && m % 2;
+                const vb w = is_high ? integer_bytes(weight, part, m - 1, type, 12) : integer_bytes(weight, part, m, type, 3);
                 UNROLL for (size_t t = 0; t < tokens; t++) {
                     const vi x4 = four_values(x + t * columns + c + 4 * m);
-                    low[t] = add_pairs(low[t], is_long ? w & 15 : w, x4);
+                    if (is_high)
+                        high[t] = add_pairs(high[t], w, x4);
+                    else
+                        low[t] = add_pairs(low[t], is_long ? w & 15 : w, x4);
                     if (is_long) high[t] = add_pairs(high[t], w >> 4, x4);
                 }
             }
             UNROLL for (size_t t = 0; t < tokens; t++) {
-                sums[t][part] = add_wide(sums[t][part], low[t], 1);
-                if (is_long) sums[t][part] = add_wide(sums[t][part], high[t], 16);
+                sums[t][part] = add_wide(sums[t][part], low[t], is_short ? 4 : 1);
+                if (is_short || is_long) sums[t][part] = add_wide(sums[t][part], high[t], is_short ? 1 : 16);
             }
         }
     }
+    if (is_short)
+        UNROLL for (size_t t = 0; t < tokens; t++)
+            UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] >>= 2;
 #else
     const size_t apart = SUMS_APART(tokens);
     vi some[PACKED_TOKENS][PARTS][8];
@@ -230,7 +238,7 @@ INLINE void unpack_tile(vb *tile, const uint8_t *weight, size_t stride, size_t f
         for (size_t c = 0; c < count; c += 32, b += size)
             UNROLL for (size_t m = 0; m < 8; m++) {
                 vb *target = tile + (c / 4 + m) * TILE_VECTORS;
-                const vb w = integer_bytes(b, row % 16 / LANES, m, type);
+                const vb w = integer_bytes(b, row % 16 / LANES, m, type, 3);
                 if (INTEGER_PAIRS && type == BLOCK_i8) {
                     target[0] = w & 15;
                     target[1] = w >> 4;

@@ -55,7 +55,8 @@ public struct GGUFTypes: Sendable {
         case .q6_K: 18
         case .iq4_nl: 25
         case .iq4_xs: 30
-        case .bfloat16, nil: 32
+        // Integers with a scale a row have no type in GGUF and are not written.
+        case .bfloat16, .int2, .int4, .int8, nil: 32
         }
     }
 }

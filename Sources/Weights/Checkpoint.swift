@@ -162,11 +162,11 @@ public struct Checkpoint: WeightSource {
     /// The shape of a tensor as published; nil if there is none of that name.
     public func shape(_ name: String) -> [Int]? { entries[name]?.shape }
 
-    /// The bytes of a tensor as its file holds them; nil if there is none of that name.
+    /// The bytes of a tensor as its file holds them; nil if there is none of that name, or if its scales lie apart.
     public func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result? {
-        guard let entry = entries[name] else { return nil }
+        guard let entry = entries[name], entry.groupScales == nil else { return nil }
         return try withExtendedLifetime(entry.file) { try body(entry.bytes) }
     }
 

@@ -131,6 +131,19 @@ public struct WeightScope: Sendable {
         return (numbers, try tensor("embedding_scale", [rows, groups]))
     }
 
+    /// The step of integers, a single number.
+    ///
+    /// - Throws: `CheckpointError` naming the tensor, if it is missing or no positive number.
+    package func step(_ name: String) throws(CheckpointError) -> Float {
+        let step = try tensor(name, []).toArray()[0]
+        guard step > 0, step.isFinite else {
+            throw CheckpointError(
+                .notFinite, file: source.path, place: path + name, expected: "a positive number, the step of integers",
+                found: "\(step)", remedy: "The file is damaged, or was converted wrongly: download it again.")
+        }
+        return step
+    }
+
     /// Tells how the tensor `name` at this place is going to be read.
     public func advise(_ access: MappedFile.Access, _ name: String) { source.advise(access, path + name) }
 }

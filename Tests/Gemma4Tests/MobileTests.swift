@@ -181,6 +181,42 @@ import Weights
         #expect(noise < signal / 1_000 && noise > 0, "\(noise / signal)")
     }
 
+    // MARK: Keys and values
+
+    /// Cached keys and values are integers in the published steps; every layer that owns some has two.
+    @Test func cacheHasThePublishedSteps() throws {
+        let model = try Gemma4Model(configuration, WeightScope(checkpoint, on: Device()), keyValueType: .int8)
+        let plan = model.decoder.plans[0]
+        let shape: Shape = [3, plan.numKeyValueHeads, plan.headDimension]
+        var numbers = SeededNumbers(seed: 4)
+        let (keys, values) = (numbers.floats(shape.count, in: -5...5), numbers.floats(shape.count, in: -5...5))
+        let cache = model.makeCache()
+        cache.write(Tensor(keys, shape, on: model.device), Tensor(values, shape, on: model.device), layer: 0)
+        cache.advance(by: 3)
+        let queries = Tensor(
+            numbers.floats(3 * plan.numAttentionHeads * plan.headDimension),
+            [3, plan.numAttentionHeads, plan.headDimension], on: model.device)
+        func rounded(_ values: [Float]) -> Tensor { Tensor(values, shape, on: model.device).rounded(toSteps: 0.03) }
+        let visible = [0..<1, 0..<2, 1..<3]
+        let expected = queries.attending(
+            to: [KeyValueSegment(firstPosition: 0, keys: rounded(keys), values: rounded(values))], visible: visible)
+        let found = queries.attending(to: cache.segments(layer: 0), visible: visible)
+        expectClose(found.toArray(), expected.toArray(), absolute: 1e-5)
+        #expect(keys.contains { abs($0) > 128 * 0.03 })  // some are clamped
+        let half = Gemma4Model.Input(tokens: try tokens(), wantedRows: [23], cache: model.makeCache())
+        #expect(try model.logits(model([half])).toArray().allSatisfy(\.isFinite))
+    }
+
+    @Test func cacheWithoutStepsIsRefused() throws {
+        let directory = Goldens.checkpoint("E2B")
+        let configuration = try ModelConfiguration(contentsOf: "\(directory)/config.json")
+        let checkpoint = try Checkpoint(directory, checkedAgainst: TensorTable(configuration))
+        let error = #expect(throws: CheckpointError.self) {
+            try Gemma4Model(configuration, WeightScope(checkpoint, on: Device()), keyValueType: .int8)
+        }
+        #expect(error?.description.contains("layers.0.self_attn.k_cache_scale: missing") == true)
+    }
+
     private func melFrames(_ device: Device) throws -> Tensor {
         let frames = try expected("mel")
         return Tensor(frames.values, Shape(frames.shape), on: device)

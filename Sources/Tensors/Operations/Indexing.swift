@@ -80,6 +80,20 @@ extension Tensor {
         }
     }
 
+    /// The same for integers of 8 bits, whose rows have a multiple of 32 elements: each is the nearest of −128…127 steps.
+    mutating func replaceRows(from first: Int, with rows: Tensor, inStepsOf step: Float) {
+        precondition(
+            elementType == .int8 && rows.shape.withFirst(shape[0]) == shape && first >= 0
+                && first + rows.shape[0] <= shape[0],
+            "replaceRows: \(rows.shape) at \(first) of \(shape) \(elementType)")
+        makeUnique()
+        let count = rows.shape.count
+        let out = UnsafeMutableRawPointer(mutating: bytes) + first * (shape.count / max(1, shape[0]))
+        var (sum, scale) = (Int32(0), Float(0))
+        device.kernels.table.quantize_steps(
+            out.assumingMemoryBound(to: Int8.self), &sum, &scale, rows.floats, step, count)
+    }
+
     /// self[indices[i]] += weights[i] · rows[i] along the first axis, in the order given.
     public mutating func addRows(at indices: [Int], _ rows: Tensor, weights: [Float]) {
         precondition(
