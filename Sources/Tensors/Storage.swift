@@ -47,20 +47,36 @@ final class Storage: @unchecked Sendable {
 
 /// Released buffers, kept for the next tensor of about their size: a warm forward pass allocates nothing.
 ///
-/// What lies idle is bounded: beyond `idleLimit` the largest buffers go back to the system, which are those of long
-/// prompts and pictures, not those of decoding.
+/// The bytes of idle buffers are bounded: beyond `idleLimit` those that have been idle longest are freed, first of the
+/// large ones, which serve long prompts and pictures; the small ones serve decoding.
 final class BufferPool: Sendable {
     static let alignment = 64
     static let idleLimit = 512 << 20
+    /// Buffers of at least so many bytes are freed first.
+    private static let large = 1 << 20
 
     private struct Buffer: @unchecked Sendable {  // idle memory, which nobody else points to
         let start: UnsafeMutableRawPointer
+        var idleSince = 0  // a count of returned buffers
     }
 
     private struct State {
-        var idle: [Int: [Buffer]] = [:]  // by size class
+        var idle: [Int: [Buffer]] = [:]  // by size class, the longest idle first
         var idleBytes = 0
         var made = 0
+        var returned = 0
+
+        /// Frees the large buffer that has been idle longest, or if there is none the small one.
+        mutating func freeOldest() {
+            let classes = idle.filter { !$0.value.isEmpty }
+            let large = classes.filter { $0.key >= BufferPool.large }
+            let (size, buffers) = (large.isEmpty ? classes : large).min {
+                $0.value[0].idleSince < $1.value[0].idleSince
+            }!
+            buffers[0].start.deallocate()
+            idle[size]!.removeFirst()
+            idleBytes -= size
+        }
     }
 
     private let state = Mutex(State())
@@ -102,15 +118,11 @@ final class BufferPool: Sendable {
 
     func giveBack(_ start: UnsafeMutableRawPointer, byteCount: Int) {
         let size = Self.sizeClass(byteCount)
-        let buffer = Buffer(start: start)
         state.withLock { state in
-            state.idle[size, default: []].append(buffer)
+            state.returned += 1
+            state.idle[size, default: []].append(Buffer(start: start, idleSince: state.returned))
             state.idleBytes += size
-            while state.idleBytes > Self.idleLimit {
-                let largest = state.idle.lazy.filter { !$0.value.isEmpty }.map(\.key).max()!
-                state.idle[largest]!.removeLast().start.deallocate()
-                state.idleBytes -= largest
-            }
+            while state.idleBytes > Self.idleLimit { state.freeOldest() }
         }
     }
 

@@ -118,6 +118,14 @@ extension Tensor {
     /// (For f32 activations see `product(_:)` of tensors.)
     public func product(_ weight: Weight) -> Tensor { products([weight])[0] }
 
+    /// The product of the clamped activations, clamped.
+    package func product(_ weight: Weight, input: Clamp, output: Clamp) -> Tensor {
+        if case .plain(let tensor) = weight.form, weight.scales == nil {
+            return product(tensor, input: input, output: output)
+        }
+        return clamped(input).product(weight).clamped(output)
+    }
+
     /// The products with several weights: the activations are rounded once, and threads share the rows of all weights.
     public func products(_ weights: [Weight]) -> [Tensor] { Tensor.products([(self, weights)])[0] }
 

@@ -108,6 +108,13 @@ import Testing
         }
     }
 
+    /// Tiles that all queries share are copied a block at a time, or all at once: the same bits.
+    @Test(arguments: cases, [ElementType.float32, .float16])
+    func doesNotDependOnHowManyTilesAreShared(test: Case, type: ElementType) {
+        let device = Device(threadCount: 2)
+        #expect(attend(test, device, type, sharedCount: 1) == attend(test, device, type))
+    }
+
     /// Scores far beyond the range of e^x: the running maximum keeps them in.
     @Test func largeScores() {
         let device = Device(threadCount: 2)
@@ -130,7 +137,7 @@ import Testing
 
     private func attend(
         _ test: Case, _ device: Device, _ type: ElementType = .float32, queries: Range<Int>? = nil,
-        positions: [Range<Int>]? = nil, interleaved: Bool = false
+        positions: [Range<Int>]? = nil, interleaved: Bool = false, sharedCount: Int = 1 << 24
     ) -> [Float] {
         let (q, k, v) = operands(test)
         let queries = queries ?? 0..<test.queries
@@ -149,7 +156,7 @@ import Testing
         }
         let some = Array(q[queries.lowerBound * queryWidth..<queries.upperBound * queryWidth])
         return Tensor(some, [queries.count, test.heads.queries, test.size], on: device)
-            .attending(to: segments, visible: Array(test.visible[queries])).toArray()
+            .attending(to: segments, visible: Array(test.visible[queries]), sharedCount: sharedCount).toArray()
     }
 
     /// The positions of `range`, but cut between blocks where others precede or follow.

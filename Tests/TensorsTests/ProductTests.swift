@@ -41,6 +41,24 @@ private struct Weight {
 @Suite struct ProductTests {
     static let types: [ElementType] = [.float32, .bfloat16, .float16]
 
+    /// Clamping within the product gives the bits of clamping before and after it.
+    @Test(arguments: types, [1, 20, 70])
+    func clampsOperandAndResult(type: ElementType, tokens: Int) {
+        let device = Device(threadCount: 2)
+        let weight = Weight(type, rows: 131, columns: 259, on: device)
+        var numbers = SeededNumbers(seed: UInt64(tokens))
+        let x = Tensor(numbers.floats(tokens * 259), [tokens, 259], on: device)
+        let clamps = [Clamp.none, Clamp(-0.5, 0.25)]
+        for input in clamps {
+            for output in clamps {
+                #expect(
+                    x.product(weight.tensor, input: input, output: output).toArray()
+                        == x.clamped(input).product(weight.tensor).clamped(output).toArray())
+            }
+        }
+        #expect(x.product(weight.tensor, input: .none, output: clamps[1]).toArray().max() == 0.25)
+    }
+
     /// Every type and number of tokens against the definition in f64: few tokens stream the weight, many are
     /// multiplied in panels.
     @Test(arguments: KernelSet.available, types)

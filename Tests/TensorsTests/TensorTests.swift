@@ -93,8 +93,9 @@ import Testing
         }
     }
 
-    /// Beyond the limit the largest go back to the system; the small ones of decoding stay.
-    @Test func boundsWhatLiesIdle() {
+    /// Beyond the limit the longest idle of the large buffers are freed, so that those in use come back; the small ones
+    /// of decoding stay.
+    @Test func boundsIdleBytes() {
         let pool = BufferPool()
         let small = pool.take(1000)
         let large = (0..<5).map { _ in pool.take(BufferPool.idleLimit / 4) }
@@ -106,5 +107,11 @@ import Testing
         pool.giveBack(small, byteCount: 1000)
         pool.giveBack(pool.take(BufferPool.idleLimit / 4), byteCount: BufferPool.idleLimit / 4)
         #expect(pool.buffersMade == 6)
+        // Another size displaces what a former picture left behind, not the buffers of its own.
+        for _ in 0..<10 {
+            let both = (0..<2).map { _ in pool.take(BufferPool.idleLimit / 3) }
+            for buffer in both { pool.giveBack(buffer, byteCount: BufferPool.idleLimit / 3) }
+        }
+        #expect(pool.buffersMade == 8)
     }
 }

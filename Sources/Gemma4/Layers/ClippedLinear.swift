@@ -9,30 +9,24 @@ import Weights
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4ClippableLinear`.
 struct ClippedLinear: Sendable {
     let linear: Linear
-    let input, output: Bounds
+    let input, output: Clamp
 
-    /// An interval; an absent bound is infinite.
-    struct Bounds: Sendable {
-        let low, high: Float
-
-        /// - Parameter name: "input" or "output".
-        init(_ name: String, _ weights: WeightScope) throws {
-            low = try weights.tensorIfPresent("\(name)_min", [])?.toArray()[0] ?? -.infinity
-            high = try weights.tensorIfPresent("\(name)_max", [])?.toArray()[0] ?? .infinity
-        }
-
-        func callAsFunction(_ x: Tensor) -> Tensor {
-            low == -.infinity && high == .infinity ? x : x.clamped(low, high)
-        }
-    }
-
+    /// Absent bounds are infinite.
+    ///
     /// - Throws: `CheckpointError` naming the tensor, if the weight is missing or anything has another shape.
     init(_ inputSize: Int, _ outputSize: Int, _ weights: WeightScope) throws {
         linear = try Linear(inputSize, outputSize, weights["linear"])
-        input = try Bounds("input", weights)
-        output = try Bounds("output", weights)
+        func clamp(_ name: String) throws -> Clamp {
+            Clamp(
+                try weights.tensorIfPresent("\(name)_min", [])?.toArray()[0] ?? -.infinity,
+                try weights.tensorIfPresent("\(name)_max", [])?.toArray()[0] ?? .infinity)
+        }
+        input = try clamp("input")
+        output = try clamp("output")
     }
 
     /// `[rows, inputSize]` to `[rows, outputSize]`.
-    func callAsFunction(_ x: Tensor) -> Tensor { output(linear(input(x))) }
+    func callAsFunction(_ x: Tensor) -> Tensor {
+        x.product(linear.weight, input: input, output: output)
+    }
 }

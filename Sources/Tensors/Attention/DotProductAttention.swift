@@ -3,9 +3,9 @@ import CKernels
 extension Tensor {
     /// softmax(queries · keysᵀ) · values over the positions that each query sees; scores are not scaled.
     ///
-    /// Panels of queries meet tiles of keys, with the running maximum and sum of online softmax (Milakov and
-    /// Gimelshein, 2018), so the score matrix is never built; tiles are copied as f32, but rows of a few queries meet
-    /// interleaved keys and their values where they lie. Query head h reads key-value head ⌊h / (H / G)⌋. Blocks of positions
+    /// Panels of queries attend to tiles of keys, with the running maximum and sum of online softmax (Milakov and
+    /// Gimelshein, 2018), so the score matrix is never built; tiles are copied as f32, once for all queries, but a few
+    /// queries attend to interleaved keys and their values in place. Query head h reads key-value head ⌊h / (H / G)⌋. Blocks of positions
     /// have a softmax of their own, and are joined one after the other: whichever threads take them, and whatever the
     /// other queries are, a query's result is the same to the last bit.
     ///
@@ -14,9 +14,14 @@ extension Tensor {
     ///   - visible: for each query, the positions it sees; never empty.
     /// - Returns: `[queries, H, d]`, as `self`.
     public func attending(to segments: [KeyValueSegment], visible: [Range<Int>]) -> Tensor {
+        attending(to: segments, visible: visible, sharedCount: 1 << 24)
+    }
+
+    /// - Parameter sharedCount: elements of the tiles that are copied for all queries at once; by default 64 MB.
+    func attending(to segments: [KeyValueSegment], visible: [Range<Int>], sharedCount: Int) -> Tensor {
         precondition(visible.count == shape[0], "attending: \(visible.count) ranges for \(shape[0]) queries")
         let result = Tensor(uninitialized: shape, on: device)
-        DotProductAttention(self, segments, visible).run(into: result.mutableFloats)
+        DotProductAttention(self, segments, visible, sharedCount: sharedCount).run(into: result.mutableFloats)
         return result
     }
 }
@@ -28,13 +33,13 @@ private struct DotProductAttention {
     let queries: UnsafePointer<Float>
     let segments: [KeyValueSegment]
     let visible: [Range<Int>]
-    let heads, size, keyValueHeads: Int
+    let heads, size, keyValueHeads, sharedCount: Int
     /// Whether the rows, which one panel has room for, meet keys and values where they lie.
     let readsInPlace: Bool
     let device: Device
     private let kernels: kernel_set
 
-    init(_ queries: Tensor, _ segments: [KeyValueSegment], _ visible: [Range<Int>]) {
+    init(_ queries: Tensor, _ segments: [KeyValueSegment], _ visible: [Range<Int>], sharedCount: Int) {
         let (heads, size, keyValueHeads) = (queries.shape[1], queries.shape[2], segments[0].rowShape[1])
         precondition(
             heads % keyValueHeads == 0
@@ -45,6 +50,7 @@ private struct DotProductAttention {
         self.queries = queries.floats
         self.visible = visible
         self.segments = segments
+        self.sharedCount = sharedCount
         device = queries.device
         kernels = queries.device.kernels.table
     }
@@ -64,6 +70,9 @@ private struct DotProductAttention {
     private var keyStride: Int { tileKeys + 16 }
     private var valueStride: Int { (size + 15) / 16 * 16 + 16 }
     private var panelCount: Int { size * panelRows }
+    /// Elements of a tile's keys and values.
+    private var tileCount: Int { size * keyStride + tileKeys * valueStride }
+    private var tilesOfBlock: Int { (blockKeys + tileKeys - 1) / tileKeys }
     private var stateCount: Int { (size + 2) * panelRows }
     /// Elements of a state before maximum and total.
     private var sumCount: Int { size * (readsInPlace ? rowCount : panelRows) }
@@ -96,9 +105,12 @@ private struct DotProductAttention {
         }
 
         let states = (min(rowsTogether, rowCount) + panelRows - 1) / panelRows * stateCount
-        let scratchCount = states + tileKeys * (attentionRows + valueStride) + size * (keyStride + keysTogether)
         let seen = seen(by: 0..<rowCount)
         let blocks = seen.lowerBound / blockKeys..<(seen.upperBound - 1) / blockKeys + 1
+        if !readsInPlace && items >= 3 * keyValueHeads {
+            return attendToSharedTiles((0..<items).map(item), states: states, blocks, into: out)
+        }
+        let scratchCount = states + tileKeys * attentionRows + tileCount + size * keysTogether
         guard items < enough && items * blocks.count * states <= 1 << 24 else {
             device.parallelFor(items, scratch: 2 * states + scratchCount) { index, scratch in
                 let (item, joined) = (item(index), scratch + states)
@@ -124,6 +136,71 @@ private struct DotProductAttention {
                 write(joined, item, into: out)
             }
         }
+    }
+
+    /// Copies the tiles of as many blocks as `sharedCount` elements hold, once, and lets all items attend to them; then the
+    /// next ones.
+    private func attendToSharedTiles(
+        _ items: [Item], states: Int, _ blocks: Range<Int>, into out: UnsafeMutablePointer<Float>
+    ) {
+        let together = max(1, min(blocks.count, sharedCount / (keyValueHeads * tilesOfBlock * tileCount)))
+        let seen = seen(by: 0..<rowCount)
+        device.withScratch(items.count * states + together * keyValueHeads * tilesOfBlock * tileCount) { all in
+            for first in stride(from: blocks.lowerBound, to: blocks.upperBound, by: together) {
+                let some = first..<min(first + together, blocks.upperBound)
+                let tiles = SharedTiles(first: first, count: some.count, start: all + items.count * states)
+                device.parallelFor(some.count * keyValueHeads, scratch: size * keysTogether) { index, scratch in
+                    let (block, head) = (some.lowerBound + index / keyValueHeads, index % keyValueHeads)
+                    for tile in self.tiles(of: positions(of: block), seen) {
+                        copy(tile, head, into: self.tile(tiles, holding: tile.lowerBound, head), scratch: scratch)
+                    }
+                }
+                let scratchCount = 2 * states + tileKeys * attentionRows
+                device.parallelFor(items.count, scratch: scratchCount) { index, scratch in
+                    let (item, joined) = (items[index], all + index * states)
+                    if first == blocks.lowerBound { clear(joined, item) }
+                    arrangeQueries(of: item, scratch + states)
+                    for block in some where sees(item.rows, positions(of: block)) {
+                        attend(scratch, item, positions(of: block), scratch + states, tiles)
+                        join(joined, scratch, item)
+                    }
+                }
+            }
+            device.threads.parallelFor(items.count) { range in
+                write(all + range.lowerBound * states, items[range.lowerBound], into: out)
+            }
+        }
+    }
+
+    /// The tiles of some blocks, `[keyValueHeads, count, tilesOfBlock, tileCount]`.
+    private struct SharedTiles {
+        let first, count: Int
+        let start: UnsafeMutablePointer<Float>
+    }
+
+    /// The tile that holds `position`, as if it began at `position`.
+    private func tile(_ tiles: SharedTiles, holding position: Int, _ head: Int) -> Tile {
+        let (block, place) = position.quotientAndRemainder(dividingBy: blockKeys)
+        let index = (head * tiles.count + block - tiles.first) * tilesOfBlock + place / tileKeys
+        return tile(tiles.start + index * tileCount, from: place % tileKeys)
+    }
+
+    /// The tile at `start`, from its key `first` on.
+    private func tile(_ start: UnsafeMutablePointer<Float>, from first: Int = 0) -> Tile {
+        Tile(keys: start + first, values: start + size * keyStride + first * valueStride)
+    }
+
+    /// Keys, `[size, keyStride]`, and values, `[tileKeys, valueStride]`, as f32.
+    private struct Tile {
+        let keys, values: UnsafeMutablePointer<Float>
+    }
+
+    /// The tiles of a block, each from the first to the last position that is `seen`, except for tiles that are not.
+    private func tiles(of block: Range<Int>, _ seen: Range<Int>) -> some Sequence<Range<Int>> {
+        stride(from: block.lowerBound, to: block.upperBound, by: tileKeys).lazy.map { first in
+            let start = max(first, seen.lowerBound / keysTogether * keysTogether)
+            return start..<max(start, min(first + tileKeys, block.upperBound, seen.upperBound))
+        }.filter { !$0.isEmpty }
     }
 
     /// Where a row begins among the queries, and in the result.
@@ -171,30 +248,28 @@ private struct DotProductAttention {
     }
 
     /// The softmax of an item's rows over `positions`.
-    /// - Parameter scratch: the queries, arranged; then room for scores, `[tileKeys, attentionRows]`, values,
-    ///   `[tileKeys, valueStride]`, keys, `[size, keyStride]`, and `[keysTogether, size]`.
+    /// - Parameters:
+    ///   - scratch: the queries, arranged; then room for scores, `[tileKeys, attentionRows]`, and without shared tiles for
+    ///     one tile and `[keysTogether, size]`.
+    ///   - tiles: keys and values of these positions; nil: they are copied for this item.
     private func attend(
         _ states: UnsafeMutablePointer<Float>, _ item: Item, _ positions: Range<Int>,
-        _ scratch: UnsafeMutablePointer<Float>
+        _ scratch: UnsafeMutablePointer<Float>, _ tiles: SharedTiles? = nil
     ) {
         let scores = scratch + item.panels * panelCount
-        let values = scores + tileKeys * attentionRows
-        let keys = values + tileKeys * valueStride
+        let own = scores + tileKeys * attentionRows
         clear(states, item)
-        let seen = seen(by: item.rows)
-        for first in stride(from: positions.lowerBound, to: positions.upperBound, by: tileKeys) {
-            let start = max(first, seen.lowerBound / keysTogether * keysTogether)
-            let tile = start..<max(start, min(first + tileKeys, positions.upperBound, seen.upperBound))
-            guard sees(item.rows, tile) else { continue }
+        for positions in self.tiles(of: positions, seen(by: item.rows)) where sees(item.rows, positions) {
             if readsInPlace {
-                attendInPlace(states, item, tile, queries: scratch, scores: scores)
+                attendInPlace(states, item, positions, queries: scratch, scores: scores)
                 continue
             }
-            copy(tile, item.keyValueHead, keys, values)
+            let tile = tiles.map { self.tile($0, holding: positions.lowerBound, item.keyValueHead) } ?? self.tile(own)
+            if tiles == nil { copy(positions, item.keyValueHead, into: tile, scratch: own + tileCount) }
             for panel in stride(from: 0, to: item.panels, by: panelsTogether) {
-                guard var shape = shape(of: item.panels(from: panel), tile) else { continue }
+                guard var shape = shape(of: item.panels(from: panel), positions) else { continue }
                 kernels.attend(
-                    states + panel * stateCount, scores, scratch + panel * panelCount, keys, values, &shape)
+                    states + panel * stateCount, scores, scratch + panel * panelCount, tile.keys, tile.values, &shape)
             }
         }
     }
@@ -245,9 +320,11 @@ private struct DotProductAttention {
 
     /// Copies one head's keys and values of some positions as f32: keys transposed, `keyStride` apart, values `valueStride`
     /// apart; what no segment has becomes 0.
+    /// - Parameter scratch: room for `[keysTogether, size]`.
     private func copy(
-        _ tile: Range<Int>, _ head: Int, _ keys: UnsafeMutablePointer<Float>, _ values: UnsafeMutablePointer<Float>
+        _ tile: Range<Int>, _ head: Int, into copied: Tile, scratch: UnsafeMutablePointer<Float>
     ) {
+        let (keys, values) = (copied.keys, copied.values)
         let width = keyValueHeads * size
         for segment in segments {
             let present = tile.clamped(to: segment.positions)
@@ -267,7 +344,7 @@ private struct DotProductAttention {
                     transposeRows(
                         of: segment.keys, at: (some.lowerBound - segment.start) * width + head * size,
                         count: some.count, step: segment.steps?.keys,
-                        scratch: keys + size * keyStride, into: keys + (some.lowerBound - tile.lowerBound))
+                        scratch: scratch, into: keys + (some.lowerBound - tile.lowerBound))
                 }
             }
         }

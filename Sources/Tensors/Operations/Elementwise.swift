@@ -1,3 +1,15 @@
+/// An interval that values are clamped to.
+package struct Clamp: Sendable {
+    package static let none = Clamp(-.infinity, .infinity)
+
+    package let low, high: Float
+
+    package init(_ low: Float, _ high: Float) { (self.low, self.high) = (low, high) }
+
+    /// Whether it leaves every value as it is.
+    package var isNone: Bool { low == -.infinity && high == .infinity }
+}
+
 /// Elements that one thread takes at a time in an elementwise operation.
 let elementwiseGrain = 32_768
 
@@ -18,6 +30,8 @@ extension Tensor {
     public func clamped(_ low: Float, _ high: Float) -> Tensor {
         mapped { device.kernels.table.clamp($0, $1, low, high, $2) }
     }
+
+    func clamped(_ bounds: Clamp) -> Tensor { bounds.isNone ? self : clamped(bounds.low, bounds.high) }
 
     /// x · sigmoid(x)
     public func silu() -> Tensor { mapped { device.kernels.table.silu($0, $1, $2) } }

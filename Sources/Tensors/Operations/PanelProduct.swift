@@ -10,15 +10,17 @@ struct PanelProduct {
     private static let blockColumns = Int(PANEL_COLUMNS)
     /// A multiple of the rows whose sums stay in registers, on any instruction set.
     private static let tileRows = 96
-    /// At most so many panels, whose sums of a tile take 200 KB; at least so many tiles for each thread.
-    private static let largestTile = 32, tilesPerThread = 8
+    /// At most so many panels, whose sums of a tile take 240 KB; at least so many tiles for each thread.
+    private static let largestTile = 40, tilesPerThread = 8
 
     let tokens: Int
     let weight: Tensor
+    /// Of the operand and of the result.
+    private let input, output: Clamp
     private let tilePanels: Int
 
-    init(tokens: Int, _ weight: Tensor, threads: Int) {
-        (self.tokens, self.weight) = (tokens, weight)
+    init(tokens: Int, _ weight: Tensor, input: Clamp = .none, output: Clamp = .none, threads: Int) {
+        (self.tokens, self.weight, self.input, self.output) = (tokens, weight, input, output)
         let panels = (tokens + panelRows - 1) / panelRows
         let rowTiles = (weight.rows + Self.tileRows - 1) / Self.tileRows
         // Tiles of about equal size, whose last one is no remnant.
@@ -70,11 +72,13 @@ struct PanelProduct {
     ) {
         let first = panel * panelRows
         for column in stride(from: 0, to: columns, by: Self.blockColumns) {
+            let (block, count) = (
+                interleaved + offset(panel: panel, column: column), min(Self.blockColumns, columns - column)
+            )
             kernels.interleave(
-                interleaved + offset(panel: panel, column: column), x + first * columns + column,
-                grouped_rows(
-                    group: 1, group_stride: columns, size: min(Self.blockColumns, columns - column)), 0,
+                block, x + first * columns + column, grouped_rows(group: 1, group_stride: columns, size: count), 0,
                 min(panelRows, tokens - first))
+            kernels.clamp(block, input, count: count * panelRows)
         }
     }
 
@@ -97,11 +101,19 @@ struct PanelProduct {
                 rows.count, count, column > 0)
         }
         for (index, panel) in panels.enumerated() {
+            kernels.clamp(sums + index * sumCount, output, count: rows.count * panelRows)
             kernels.deinterleave(
                 out + rows.lowerBound, sums + index * sumCount, nil,
                 grouped_rows(group: 1, group_stride: weight.rows, size: rows.count), panel * panelRows,
                 min(panelRows, tokens - panel * panelRows))
         }
+    }
+}
+
+extension kernel_set {
+    /// Clamps values in place.
+    fileprivate func clamp(_ values: UnsafeMutablePointer<Float>, _ bounds: Clamp, count: Int) {
+        if !bounds.isNone { clamp(values, values, bounds.low, bounds.high, count) }
     }
 }
 

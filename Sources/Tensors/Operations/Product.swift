@@ -6,13 +6,20 @@ extension Tensor {
     ///
     /// Few tokens stream the weight; for many see `PanelProduct`. Either way results do not depend on the number of
     /// threads.
-    public func product(_ weight: Tensor) -> Tensor {
+    public func product(_ weight: Tensor) -> Tensor { product(weight, input: .none, output: .none) }
+
+    /// The product of the clamped activations, clamped: of many tokens, while they are in a core's cache.
+    package func product(_ weight: Tensor, input: Clamp, output: Clamp) -> Tensor {
+        guard rows > weight.elementType.streamedTokens || (input.isNone && output.isNone) else {
+            return clamped(input).product(weight).clamped(output)
+        }
         precondition(weight.columns == columns, "product: \(shape) with weight \(weight.shape)")
         let (tokens, columns, weightRows) = (rows, columns, weight.rows)
         let result = Tensor(uninitialized: [tokens, weightRows], on: device)
         let (out, x) = (result.mutableFloats, floats)
         if tokens > weight.elementType.streamedTokens {
-            PanelProduct(tokens: tokens, weight, threads: device.threads.count).run(x, into: out)
+            PanelProduct(tokens: tokens, weight, input: input, output: output, threads: device.threads.count).run(
+                x, into: out)
             return result
         }
         let grain = Swift.max(32, 65_536 / Swift.max(1, columns) / 32 * 32)
