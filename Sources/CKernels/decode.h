@@ -185,6 +185,20 @@ DECODE_GRID(iq3_xxs, 32, 0.25f, iq3_xxs_values, 4)
 DECODE_GRID(iq3_s, 32, 1.0f, iq3_s_values, 4)
 #undef DECODE_GRID
 
+/// Integers of 2 bits, counted from -2, the first in the lowest bits; their scale belongs to the row
+static inline void decode_i2(float *out, const uint8_t *b) {
+    for (int i = 0; i < 32; i++) out[i] = (float)((b[i / 4] >> 2 * (i % 4) & 3) - 2);
+}
+
+/// Integers of 4 bits, counted from -8, the first in the lowest bits
+static inline void decode_i4(float *out, const uint8_t *b) {
+    for (int i = 0; i < 32; i++) out[i] = (float)((b[i / 2] >> 4 * (i % 2) & 15) - 8);
+}
+
+static inline void decode_i8(float *out, const uint8_t *b) {
+    for (int i = 0; i < 32; i++) out[i] = (float)(int8_t)b[i];
+}
+
 static void decode(float *out, const uint8_t *blocks, size_t count, block_type type) {
     switch (type) {
 #define DECODE(name, length, bytes)                                                                 \

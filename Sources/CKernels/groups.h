@@ -44,6 +44,9 @@ INLINE group_format format_of(block_type type) {
         case BLOCK_iq2_s: return (group_format){16, 86, 43, 0};
         case BLOCK_iq3_xxs: return (group_format){32, 124, 62, 0};
         case BLOCK_iq3_s: return (group_format){32, 30, 15, 0};
+        case BLOCK_i2: return (group_format){32, 3, 2, 0};
+        case BLOCK_i4: return (group_format){32, 15, 8, 0};
+        case BLOCK_i8: return (group_format){32, 255, 128, 0};
     }
 }
 
@@ -262,6 +265,27 @@ INLINE void scaled_group(group *g, size_t part, const uint8_t *b, size_t i, int 
 
 INLINE void q4_K_group(group *g, size_t part, const uint8_t *b, size_t i) { scaled_group(g, part, b, i, 0); }
 INLINE void q5_K_group(group *g, size_t part, const uint8_t *b, size_t i) { scaled_group(g, part, b, i, 1); }
+
+// i2, i4 and i8: the scale of the row is multiplied by later.
+
+/// Bits 2 (m % 4) and 2 (m % 4) + 1 of the m / 4th unit are columns 4 m to 4 m + 3.
+INLINE void i2_group(group *g, size_t part, const uint8_t *b, size_t i) {
+    g->scales[part] = 1;
+    UNROLL for (size_t m = 0; m < 8; m++)
+        g->weights[m][part] = load_bytes(b + 64 * (m / 4) + 4 * part * LANES) >> (uint8_t)(2 * (m % 4)) & 3;
+}
+
+INLINE void i4_group(group *g, size_t part, const uint8_t *b, size_t i) {
+    vb w[8];
+    load_nibbles(w, b + 4 * part * LANES);
+    g->scales[part] = 1;
+    UNROLL for (size_t m = 0; m < 8; m++) g->weights[m][part] = w[m];
+}
+
+INLINE void i8_group(group *g, size_t part, const uint8_t *b, size_t i) {
+    g->scales[part] = 1;
+    UNROLL for (size_t m = 0; m < 8; m++) g->weights[m][part] = load_bytes(b + 64 * m + 4 * part * LANES) ^ 128;
+}
 
 INLINE void read_group(group *g, const uint8_t *b, size_t i, block_type type) {
     UNROLL for (size_t part = 0; part < PARTS; part++) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
 
 /// A run of units of one row's block: scales are single units, weights units of four bytes.
 typedef struct {
@@ -37,6 +38,9 @@ static const run runs_of[][RUNS + 1] = {
     [BLOCK_iq2_s] = {{0, 2, 1}, {2, 1, 8}, {10, 4, 24}},
     [BLOCK_iq3_xxs] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 32}},
     [BLOCK_iq3_s] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 32}},
+    [BLOCK_i2] = {{0, 4, 2}},
+    [BLOCK_i4] = {{0, 4, 4}},
+    [BLOCK_i8] = {{0, 4, 8}},
 };
 
 /// The numbers of 32 columns, eight in each of four words, as packed_number reads them.
@@ -92,6 +96,44 @@ static void number_blocks(const uint8_t *rows[ROWS], uint8_t room[ROWS][256], bl
     }
 }
 
+typedef uint8_t sixteen_bytes __attribute__((ext_vector_type(16)));
+
+/// Columns of 2 bits, so that equal bits of the four bytes of a unit are columns that follow each other: 4 x 4 columns
+/// transposed.  Its own inverse.
+INLINE void arrange_i2(uint8_t *block) {
+    uint32_t units[2];
+    memcpy(units, block, sizeof units);
+    UNROLL for (size_t i = 0; i < 2; i++) {
+        uint32_t changes = (units[i] ^ units[i] >> 6) & 0x00CC00CC;
+        units[i] ^= changes ^ changes << 6;
+        changes = (units[i] ^ units[i] >> 12) & 0x0000F0F0;
+        units[i] ^= changes ^ changes << 12;
+    }
+    memcpy(block, units, sizeof units);
+}
+
+/// Columns of 4 bits, so that the low nibbles are the first half of the block.
+INLINE void arrange_i4(uint8_t *block) {
+    sixteen_bytes bytes;
+    memcpy(&bytes, block, sizeof bytes);
+    sixteen_bytes even = bytes & 15, odd = bytes >> 4;
+    sixteen_bytes first = __builtin_shufflevector(even, odd, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    sixteen_bytes second =
+        __builtin_shufflevector(even, odd, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    bytes = first | second << 4;
+    memcpy(block, &bytes, sizeof bytes);
+}
+
+/// The inverse.
+INLINE void restore_i4(uint8_t *block) {
+    uint8_t bytes[16];
+    memcpy(bytes, block, sizeof bytes);
+    for (size_t i = 0; i < 8; i++) {
+        block[i] = (bytes[2 * i] & 15) | bytes[2 * i + 1] << 4;
+        block[8 + i] = bytes[2 * i] >> 4 | (bytes[2 * i + 1] & 0xF0);
+    }
+}
+
 typedef uint32_t four_units __attribute__((ext_vector_type(4)));
 
 /// Four units of four bytes of 16 rows take turns: a 4 x 4 transposition for every four rows.
@@ -127,6 +169,18 @@ INLINE void pack_block(uint8_t *out, const uint8_t *const rows[ROWS], block_type
     }
 }
 
+/// Points `block` at copies whose columns have the order in which the kernels read them.
+INLINE void arrange(uint8_t copies[ROWS][16], const uint8_t *block[ROWS], block_type type) {
+    for (size_t row = 0; row < ROWS; row++) {
+        memcpy(copies[row], block[row], type == BLOCK_i2 ? 8 : 16);
+        if (type == BLOCK_i2)
+            arrange_i2(copies[row]);
+        else
+            arrange_i4(copies[row]);
+        block[row] = copies[row];
+    }
+}
+
 void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, size_t columns, block_type type) {
     static const uint8_t zeros[256];
     uint8_t room[ROWS][256];
@@ -137,6 +191,8 @@ void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, si
             const uint8_t *block[ROWS];                                                                              \
             for (size_t row = 0; row < ROWS; row++) block[row] = row < rows ? weight + row * row_bytes : zeros;      \
             number_blocks(block, room, type);                                                                        \
+            uint8_t copies[ROWS][16];                                                                                \
+            if (BLOCK_##name == BLOCK_i2 || BLOCK_##name == BLOCK_i4) arrange(copies, block, BLOCK_##name);          \
             pack_block(out, block, BLOCK_##name);                                                                    \
         }                                                                                                            \
         break;
@@ -150,4 +206,6 @@ void unpack(uint8_t *block, const uint8_t *packed, size_t row, block_type type) 
     for (const run *r = runs_of[type]; r->count; r++)
         for (size_t unit = 0; unit < r->count; unit++, packed += ROWS * r->bytes)
             memcpy(block + r->offset + unit * r->bytes, packed + row * r->bytes, r->bytes);
+    if (type == BLOCK_i2) arrange_i2(block);
+    if (type == BLOCK_i4) restore_i4(block);
 }

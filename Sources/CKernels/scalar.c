@@ -219,6 +219,42 @@ static void packed_product(float *out, const uint8_t *weight, const quantized_bl
 #undef PACKED
 }
 
+static float round_to_step(float x, float step) {
+    float nearest = rintf(x / step);
+    return nearest < -128 ? -128 : nearest > 127 ? 127 : nearest;
+}
+
+static void quantize_steps(int8_t *out, int32_t *sum, float *scale, const float *x, float step, size_t count) {
+    *sum = 0;
+    *scale = step;
+    for (size_t i = 0; i < count; i++) {
+        if (isnan(x[i])) *scale = NAN;
+        *sum += out[i] = isnan(x[i]) ? 0 : (int8_t)round_to_step(x[i], step);
+    }
+}
+
+static void round_to_steps(float *out, const float *x, float step, size_t count) {
+    for (size_t i = 0; i < count; i++) out[i] = round_to_step(x[i], step) * step;
+}
+
+static void integer_product(float *out, const uint8_t *weight, const float *row_scales, const integer_rows *x,
+                            const product_shape *s, float out_step, block_type type) {
+    const size_t bytes = type == BLOCK_i2 ? 8 : type == BLOCK_i4 ? 16 : 32;
+    for (size_t t = 0; t < s->tokens; t++)
+        for (size_t r = s->first_row; r < s->end_row; r++) {
+            int32_t sum = 0;
+            for (size_t c = 0; c < s->columns; c += 32) {
+                uint8_t block[32];
+                float w[32];
+                unpack(block, weight + r / 16 * 16 * s->weight_stride + c / 32 * 16 * bytes, r % 16, type);
+                decode(w, block, 1, type);
+                for (size_t i = 0; i < 32; i++) sum += (int32_t)w[i] * x->values[t * s->columns + c + i];
+            }
+            const float y = (float)sum * (x->scales[t] * row_scales[r]);
+            out[t * s->out_stride + r] = out_step == 0 ? y : round_to_step(y, out_step) * out_step;
+        }
+}
+
 static void weighted_rows(float *out, const float *weights, const float *rows, size_t stride, size_t count,
                           size_t columns) {
     for (size_t j = 0; j < count; j++)

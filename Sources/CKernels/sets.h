@@ -22,6 +22,7 @@ extern const kernel_set neon_kernels, neon_dotprod_kernels, neon_i8mm_kernels;
         .decode = decode, .f32_product = f32_product, .bf16_product = bf16_product, .f16_product = f16_product, \
         .transpose = transpose, .interleave = interleave, .deinterleave = deinterleave, \
         .panel_product = panel_product, .quantize = quantize, .packed_product = packed_product, .weighted_rows = weighted_rows, \
+        .quantize_steps = quantize_steps, .round_to_steps = round_to_steps, .integer_product = integer_product, \
         .attend = attend, .join_softmax = join_softmax, \
         .attend_f16 = attend_f16, .join_rows = join_rows, \
     }

@@ -303,5 +303,6 @@ static void weighted_rows(float *out, const float *weights, const float *rows, s
 #include "attention.h"
 #include "attention_f16.h"
 #include "packed.h"
+#include "integers.h"
 
 const kernel_set SET = KERNELS(ISA);

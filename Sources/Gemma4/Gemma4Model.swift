@@ -10,6 +10,8 @@ package struct Gemma4Model: Sendable {
     package let device: Device
     /// How caches store keys and values.
     package let keyValueType: ElementType
+    /// Of layers that own keys and values, where these are integers.
+    private let keyValueSteps: [Int: KeyValueSteps]
     let decoder: Decoder
     let vision: (tower: VisionTower, embedder: MultimodalEmbedder)?
     let audio: (tower: AudioTower, embedder: MultimodalEmbedder)?
@@ -37,7 +39,7 @@ package struct Gemma4Model: Sendable {
     ///   - weights: the root of the checkpoint.
     ///   - activations: what the decoder's weights in blocks are multiplied by.
     ///   - towerActivations: the same for the clipped linears of the towers.
-    ///   - keyValueType: how caches store keys and values: f32, f16 or q8_0; nil takes f16 where the decoder's products are
+    ///   - keyValueType: how caches store keys and values: f32, f16, q8_0, or int8 in the steps of the checkpoint; nil takes f16 where the decoder's products are
     ///     rounded far more than that, with weights in blocks and activations of 8 bits, and f32 elsewhere.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     package init(
@@ -54,6 +56,7 @@ package struct Gemma4Model: Sendable {
         decoder = try Decoder(text, matrices["model"]["language_model"], head: untied)
         let isRounded = decoder.layers[0].attention.queryProjection.weight.isPacked
         self.keyValueType = keyValueType ?? (isRounded ? .float16 : .float32)
+        keyValueSteps = try keyValueType == .int8 ? Self.keyValueSteps(decoder.plans, weights) : [:]
         let model = weights["model"]
         vision = try configuration.visionConfig.map {
             (
@@ -87,7 +90,22 @@ package struct Gemma4Model: Sendable {
     package func logits(_ hidden: Tensor) -> Tensor { decoder.logits(hidden) }
 
     /// An empty cache for one sequence.
-    package func makeCache() -> KVCache { KVCache(decoder.plans, elementType: keyValueType) }
+    package func makeCache() -> KVCache {
+        KVCache(decoder.plans, elementType: keyValueType, steps: keyValueSteps)
+    }
+
+    /// The steps in which a checkpoint wants keys and values to be stored.
+    ///
+    /// - Throws: `CheckpointError` naming the tensor, if one is missing, or no positive number.
+    private static func keyValueSteps(_ plans: [LayerPlan], _ weights: WeightScope) throws -> [Int: KeyValueSteps] {
+        var steps: [Int: KeyValueSteps] = [:]
+        for plan in plans where plan.ownsKeyValues {
+            let attention = weights["model"]["language_model"]["layers"][plan.index]["self_attn"]
+            steps[plan.index] = KeyValueSteps(
+                keys: try attention.step("k_cache_scale"), values: try attention.step("v_cache_scale"))
+        }
+        return steps
+    }
 
     /// Bytes that the cache of one sequence takes at most.
     ///

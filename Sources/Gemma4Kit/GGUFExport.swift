@@ -29,6 +29,14 @@ package struct GGUFExport: Sendable {
         let source = ModelSource.directory(directory)
         configuration = try source.configuration()
         checkpoint = try source.checkpoint(TensorTable(configuration))
+        if let entry = checkpoint.entries.values.filter(\.elementType.isInteger).min(by: {
+            $0.storedName < $1.storedName
+        }) {
+            throw CheckpointError(
+                .unsupportedModel, file: checkpoint.path, place: entry.storedName, expected: "f32, f16 or bf16",
+                found: "integers with a scale a row, for which GGUF has no type",
+                remedy: "Give the directory as the model: it is as small as any file of it would be.")
+        }
         vocabulary = try TokenizerMetadata(contentsOf: directory.appending(path: "tokenizer.json").path)
         chatTemplate = source.chatTemplate
         suppressTokens = try GenerationConfiguration(
@@ -79,7 +87,9 @@ package struct GGUFExport: Sendable {
             guard let tensor = try checkpoint.tensor(item.row.name, item.row.shape, on: device) else { continue }
             defer { checkpoint.advise(.done, item.row.name) }
             if tensor.elementType == type, item.layout.keepsNumbers {
-                try checkpoint.withStoredBytes(item.row.name) { try writer.append($0) }
+                if try checkpoint.withStoredBytes(item.row.name, { try writer.append($0) }) == nil {
+                    try tensor.withBytes { try writer.append($0) }
+                }
             } else {
                 let rowsAtOnce = item.layout.keepsNumbers ? max(1, (1 << 22) / max(1, tensor.columns)) : tensor.rows
                 let matrix = tensor.reshaped([tensor.rows, tensor.columns])

@@ -61,7 +61,8 @@ package struct GGUFTypes: Sendable {
         case .iq3_s: 26
         case .iq2_s: 28
         case .mxfp4: 38
-        case .bfloat16, nil: 32
+        // Integers with a scale a row have no type in GGUF and are not written.
+        case .bfloat16, .int2, .int4, .int8, nil: 32
         }
     }
 }

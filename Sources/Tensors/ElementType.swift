@@ -10,6 +10,9 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
     case q2_K, q3_K, q4_K, q5_K, q6_K
     case iq4_nl, iq4_xs, mxfp4
     case iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s
+    /// Integers of 2, 4 and 8 bits, whose scale belongs to the row, or to a stretch of it, and is stored elsewhere: no types of
+    /// GGUF.
+    case int2, int4, int8
 
     /// Elements that are stored together; 1 for the types that have no blocks.
     public var blockLength: Int { layout.length }
@@ -30,6 +33,12 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
 
     /// Addresses at which the kernels read it are multiples of this.
     public var alignment: Int { block == nil ? blockByteCount : 1 }
+
+    /// Whether its numbers are integers, to be multiplied by scales that are stored elsewhere.
+    public var isInteger: Bool { self == .int2 || self == .int4 || self == .int8 }
+
+    /// Integers of 2, 4 or 8 bits.
+    package static func integers(bits: Int) -> ElementType { bits == 2 ? .int2 : bits == 4 ? .int4 : .int8 }
 
     /// Its number among the block types of the kernels; nil for the types that have no blocks.
     var block: block_type? {
@@ -53,6 +62,9 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         case .iq2_s: BLOCK_iq2_s
         case .iq3_xxs: BLOCK_iq3_xxs
         case .iq3_s: BLOCK_iq3_s
+        case .int2: BLOCK_i2
+        case .int4: BLOCK_i4
+        case .int8: BLOCK_i8
         }
     }
 
@@ -77,6 +89,9 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         case .iq2_s: (256, 82)
         case .iq3_xxs: (256, 98)
         case .iq3_s: (256, 110)
+        case .int2: (32, 8)
+        case .int4: (32, 16)
+        case .int8: (32, 32)
         }
     }
 
@@ -84,7 +99,7 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
     /// mxfp4 is an exponent, its first byte, which is NaN if it is 255.)
     public var scaleOffsets: [Int] {
         switch self {
-        case .float32, .bfloat16, .float16, .mxfp4: []
+        case .float32, .bfloat16, .float16, .mxfp4, .int2, .int4, .int8: []
         case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s: [0]
         case .q4_1, .q5_1, .q4_K, .q5_K: [0, 2]
         case .q2_K: [80, 82]

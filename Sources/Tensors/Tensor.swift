@@ -74,6 +74,13 @@ package struct Tensor: Sendable {
 
     var bytes: UnsafeRawPointer { UnsafeRawPointer(storage.start + byteOffset) }
 
+    /// Calls `body` with its elements as they are stored.
+    package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try withExtendedLifetime(storage) {
+            try body(UnsafeRawBufferPointer(start: bytes, count: elementType.byteCount(shape.count)))
+        }
+    }
+
     /// Whether both are the same bytes in the same shape.
     func isView(of other: Tensor) -> Bool {
         storage === other.storage && byteOffset == other.byteOffset && shape == other.shape

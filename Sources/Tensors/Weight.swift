@@ -16,6 +16,8 @@ public enum Activations: Sendable {
 package struct Weight: Sendable {
     package let rows, columns: Int
     package let elementType: ElementType
+    /// What its integers are multiplied by; nil if they are none.
+    package let scales: IntegerScales?
     fileprivate let form: Form
 
     fileprivate enum Form {
@@ -29,6 +31,20 @@ package struct Weight: Sendable {
     ///   - type: one of `BlockQuantizer.types`, into which numbers of f32, bf16 or f16 are rounded first if their rows
     ///     are whole blocks of it; nil leaves them.
     package init(_ tensor: Tensor, activations: Activations, roundedTo type: ElementType? = nil) {
+        self.init(tensor, scales: nil, activations: activations, roundedTo: type)
+    }
+
+    /// A weight of integers. Activations in known steps are integers too, whatever `activations` says: the product is the same.
+    package init(_ tensor: Tensor, scales: IntegerScales, activations: Activations) {
+        precondition(
+            tensor.elementType.isInteger && scales.rowScales.shape == [tensor.rows],
+            "Weight: scales \(scales.rowScales.shape) of \(tensor.shape) \(tensor.elementType)")
+        let isExact = scales.inputStep > 0 && tensor.columns <= Int(INTEGER_COLUMNS)
+        self.init(tensor, scales: scales, activations: isExact ? .int8 : activations, roundedTo: nil)
+    }
+
+    private init(_ tensor: Tensor, scales: IntegerScales?, activations: Activations, roundedTo type: ElementType?) {
+        self.scales = scales
         let isFloat = tensor.elementType.blockLength == 1
         let rounded = type.flatMap { isFloat && tensor.columns.isMultiple(of: $0.blockLength) ? $0 : nil }
         let elementType = rounded ?? tensor.elementType
@@ -111,7 +127,9 @@ extension Tensor {
 
     /// The product of the clamped activations, clamped.
     package func product(_ weight: Weight, input: Clamp, output: Clamp) -> Tensor {
-        if case .plain(let tensor) = weight.form { return product(tensor, input: input, output: output) }
+        if case .plain(let tensor) = weight.form, weight.scales == nil {
+            return product(tensor, input: input, output: output)
+        }
         return clamped(input).product(weight).clamped(output)
     }
 
@@ -129,22 +147,19 @@ extension Tensor {
         let results = operands.map { x, weights in
             weights.map { weight in
                 if case .plain(let tensor) = weight.form {
-                    x.product(tensor)
+                    x.product(tensor, weight.scales)
                 } else {
                     Tensor(uninitialized: [x.rows, weight.rows], on: x.device)
                 }
             }
         }
-        let packed = zip(operands, results).filter { operand, _ in operand.weights.contains(where: \.isPacked) }
-        guard let device = packed.first?.0.x.device else { return results }
-        withQuantizedBlocks(packed.map(\.0.x)) { blocks in
-            var products: [PackedProduct] = []
-            for (((x, weights), results), blocks) in zip(packed, blocks) {
-                for (weight, result) in zip(weights, results) {
-                    if let product = PackedProduct(weight, blocks, tokens: x.rows, out: result) {
-                        products.append(product)
-                    }
-                }
+        let pairs = zip(operands, results).flatMap { operand, results in
+            zip(operand.weights, results).map { (x: operand.x, weight: $0, result: $1) }
+        }.filter(\.weight.isPacked)
+        guard let device = pairs.first?.x.device else { return results }
+        QuantizedActivations.with(pairs.map { ($0.x, $0.weight) }) { quantized in
+            let products = zip(pairs, quantized).map { pair, x in
+                PackedProduct(pair.weight, x, tokens: pair.x.rows, out: pair.result)!
             }
             let bytes = PackedProduct.pieceBytes(products, device)
             let pieces = products.flatMap { $0.pieces(rows: $0.layout.grain(bytes: bytes)) }
@@ -169,10 +184,13 @@ extension Tensor {
                 "gatedProducts: \(x.shape), gate [\(gate.rows), \(gate.columns)], up [\(up.rows), \(up.columns)]")
             return Tensor(uninitialized: [x.rows, gate.rows], on: x.device)
         }
-        withQuantizedBlocks(operands.map(\.x)) { blocks in
-            let pairs = zip(zip(operands, results), blocks).map { operand, blocks in
+        QuantizedActivations.with(operands.flatMap { [($0.x, $0.gate), ($0.x, $0.up)] }) { quantized in
+            let pairs = zip(operands, results).enumerated().map { index, operand in
                 let ((x, gate, up), result) = operand
-                return [gate, up].map { PackedProduct($0, blocks, tokens: x.rows, out: result)! }
+                return [
+                    PackedProduct(gate, quantized[2 * index], tokens: x.rows, out: result)!,
+                    PackedProduct(up, quantized[2 * index + 1], tokens: x.rows, out: result)!,
+                ]
             }
             let bytes = PackedProduct.pieceBytes(pairs.flatMap { $0 }, device)
             let pieces = pairs.flatMap { pair in
@@ -187,32 +205,76 @@ extension Tensor {
         return results
     }
 
-    /// Calls `body` with the rows of each tensor in 8 bits, `[rows, columns / 32]` blocks. A tensor that follows itself is
-    /// rounded once.
-    private static func withQuantizedBlocks(
-        _ tensors: [Tensor], _ body: ([UnsafeMutablePointer<quantized_block>]) -> Void
-    ) {
-        let device = tensors[0].device
-        let count = tensors.reduce(0) { $0 + $1.shape.count / 32 }
-        let floatsOfBlock = MemoryLayout<quantized_block>.stride / MemoryLayout<Float>.stride
-        device.withScratch(count * floatsOfBlock) { scratch in
-            scratch.withMemoryRebound(to: quantized_block.self, capacity: count) { all in
-                var next = all
-                var last: (x: Tensor, blocks: UnsafeMutablePointer<quantized_block>)?
-                let blocks = tensors.map { x in
-                    if let last, last.x.isView(of: x) { return last.blocks }
-                    let (first, values, columns) = (next, x.floats, x.columns)
-                    device.threads.parallelFor(x.rows, grain: max(1, 65_536 / columns)) { range in
-                        let start = range.lowerBound * columns
-                        device.kernels.table.quantize(first + start / 32, values + start, range.count * columns)
-                    }
-                    next += x.shape.count / 32
-                    last = (x, first)
-                    return first
-                }
-                body(blocks)
+    /// The product with a weight that is not packed.
+    private func product(_ weight: Tensor, _ scales: IntegerScales?) -> Tensor {
+        guard let scales else { return product(weight) }
+        let sums = rounded(toSteps: scales.inputStep).product(weight)
+        return sums.multiplying(row: scales.rowScales).rounded(toSteps: scales.outputStep)
+    }
+}
+
+/// Activations as packed weights are multiplied by them. Valid while `QuantizedActivations.with` runs.
+private enum QuantizedActivations {
+    /// `[tokens, columns / 32]`.
+    case blocks(UnsafePointer<quantized_block>)
+    case steps(integer_rows)
+
+    /// Calls `body` with the activations that each weight is multiplied by. What follows itself is quantized once.
+    static func with(_ operands: [(x: Tensor, weight: Weight)], _ body: ([QuantizedActivations]) -> Void) {
+        let device = operands[0].x.device
+        var requests: [(x: Tensor, step: Float)] = []
+        let places = operands.map { x, weight in
+            let step = weight.scales?.inputStep ?? 0
+            if let last = requests.indices.suffix(2).last(where: {
+                requests[$0].step == step && requests[$0].x.isView(of: x)
+            }) {
+                return last
+            }
+            requests.append((x, step))
+            return requests.count - 1
+        }
+        let sizes = requests.map { x, step in
+            step > 0
+                ? x.shape.count / 4 + 2 * x.rows
+                : x.shape.count / 32 * MemoryLayout<quantized_block>.stride / MemoryLayout<Float>.stride
+        }
+        device.withScratch(sizes.reduce(0, +)) { scratch in
+            var next = scratch
+            let made = zip(requests, sizes).map { request, size -> QuantizedActivations in
+                defer { next += size }
+                return request.step > 0
+                    ? .steps(quantized(request.x, step: request.step, next)) : .blocks(quantizedBlocks(request.x, next))
+            }
+            body(places.map { made[$0] })
+        }
+    }
+
+    private static func quantizedBlocks(
+        _ x: Tensor, _ scratch: UnsafeMutablePointer<Float>
+    ) -> UnsafePointer<quantized_block> {
+        let (values, columns, device) = (x.floats, x.columns, x.device)
+        let out = UnsafeMutableRawPointer(scratch).assumingMemoryBound(to: quantized_block.self)
+        device.threads.parallelFor(x.rows, grain: max(1, 65_536 / columns)) { range in
+            let start = range.lowerBound * columns
+            device.kernels.table.quantize(out + start / 32, values + start, range.count * columns)
+        }
+        return UnsafePointer(out)
+    }
+
+    private static func quantized(
+        _ x: Tensor, step: Float, _ scratch: UnsafeMutablePointer<Float>
+    ) -> integer_rows {
+        let (source, columns, device) = (x.floats, x.columns, x.device)
+        let scales = scratch
+        let sums = UnsafeMutableRawPointer(scratch + x.rows).assumingMemoryBound(to: Int32.self)
+        let values = UnsafeMutableRawPointer(scratch + 2 * x.rows).assumingMemoryBound(to: Int8.self)
+        device.threads.parallelFor(x.rows, grain: max(1, 65_536 / columns)) { range in
+            for row in range {
+                device.kernels.table.quantize_steps(
+                    values + row * columns, sums + row, scales + row, source + row * columns, step, columns)
             }
         }
+        return integer_rows(values: values, sums: sums, scales: scales)
     }
 }
 
@@ -220,18 +282,20 @@ extension Tensor {
 private struct PackedProduct {
     let weight: UnsafePointer<UInt8>
     let layout: PackedLayout
-    let x: UnsafePointer<quantized_block>
+    let x: QuantizedActivations
     let tokens: Int
+    private let scales: IntegerScales?
     private var rows: Range<Int>  // begins at a multiple of 16
     private var out: UnsafeMutablePointer<Float>  // token 0 of the first of the rows
     private var outStride: Int
 
     /// All rows of a weight; nil if it is not packed.
-    init?(_ weight: Weight, _ x: UnsafePointer<quantized_block>, tokens: Int, out: Tensor) {
+    init?(_ weight: Weight, _ x: QuantizedActivations, tokens: Int, out: Tensor) {
         guard case .packed(let storage, let layout) = weight.form else { return nil }
         self.weight = UnsafePointer(storage.start.assumingMemoryBound(to: UInt8.self))
         (self.layout, self.x, self.tokens, rows) = (layout, x, tokens, 0..<layout.rows)
         (self.out, outStride) = (out.mutableFloats, layout.rows)
+        scales = weight.scales
     }
 
     /// Pieces of weights that stay in a core's cache while all tokens pass, and several for each thread.
@@ -253,8 +317,20 @@ private struct PackedProduct {
         var shape = product_shape(
             tokens: tokens, columns: layout.columns, weight_stride: layout.rowBytes, x_stride: layout.columns,
             out_stride: outStride, first_row: 0, end_row: rows.count)
-        kernels.table.packed_product(
-            out, weight + rows.lowerBound * layout.rowBytes, x, &shape, layout.elementType.block!)
+        let (kernels, type) = (kernels.table, layout.elementType.block!)
+        let first = weight + rows.lowerBound * layout.rowBytes
+        let rowScales = scales.map { $0.rowScales.floats + rows.lowerBound }
+        switch x {
+        case .steps(var x):
+            kernels.integer_product(out, first, rowScales, &x, &shape, scales?.outputStep ?? 0, type)
+        case .blocks(let blocks):
+            kernels.packed_product(out, first, blocks, &shape, type)
+            guard let scales, let rowScales else { return }
+            for row in stride(from: out, to: out + tokens * outStride, by: outStride) {
+                kernels.multiply(row, row, rowScales, rows.count)
+                if scales.outputStep > 0 { kernels.round_to_steps(row, row, scales.outputStep, rows.count) }
+            }
+        }
     }
 
     /// GELU(gate) ⊙ up, where both have the same rows.

@@ -23,10 +23,15 @@ package struct Checkpoint: WeightSource {
             let range: Range<Int>
         }
 
+        /// The scales of groups, where the file keeps them apart from their numbers; see `QuantizedTensors.packedGroups`.
+        var groupScales: GroupScales?
+
         /// As published.
         package var shape: [Int] { layout.published(storedShape) }
 
-        package var byteCount: Int { range.count + (secondHalves?.range.count ?? 0) }
+        package var byteCount: Int {
+            range.count + (secondHalves?.range.count ?? 0) + (groupScales?.range.count ?? 0)
+        }
 
         /// Valid while `file` lives.
         var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: file.bytes[range]) }
@@ -60,9 +65,29 @@ package struct Checkpoint: WeightSource {
     ///   - rename: the name under which a tensor is known here, from the one in the file.
     /// - Throws: `CheckpointError` if there are no weights, a shard is missing, or a header and its file disagree.
     package init(_ path: String, rename: (String) -> String = { $0 }) throws(CheckpointError) {
+        try self.init(path, quantized: nil, rename: rename)
+    }
+
+    /// One tensor of a safetensors file.
+    struct StoredTensor {
+        let name: String
+        let header: SafetensorsHeader.Entry
+        let file: MappedFile
+
+        func invalid(expected: String, found: String) -> CheckpointError {
+            CheckpointError(
+                .invalidTensor, file: file.path, place: name, expected: expected, found: found,
+                remedy: "config.json and weights are of different models; use the config.json published beside them.")
+        }
+    }
+
+    /// The tensors of a directory by the names under which they are known here.
+    static func storedEntries(
+        _ path: String, rename: (String) -> String
+    ) throws(CheckpointError) -> [String: StoredTensor] {
         let single = "\(path)/model.safetensors"
         let index = "\(single).index.json"
-        let stored: [String: Entry]
+        let stored: [String: StoredTensor]
         if isPresent(single) {
             stored = try Self.entries(single)
         } else if isPresent(index) {
@@ -73,7 +98,7 @@ package struct Checkpoint: WeightSource {
                 found: isPresent(path) ? "neither" : "no such directory",
                 remedy: "Give the directory of a complete download.")
         }
-        var entries: [String: Entry] = [:]
+        var entries: [String: StoredTensor] = [:]
         entries.reserveCapacity(stored.count)
         for (name, entry) in stored {
             let published = rename(name)
@@ -83,8 +108,7 @@ package struct Checkpoint: WeightSource {
                     found: "a second one that stands for \(published)")
             }
         }
-        self.path = path
-        self.entries = entries
+        return entries
     }
 
     /// Tensors up to this size are copied: the one page that is touched where they lie may be of megabytes.
@@ -102,8 +126,9 @@ package struct Checkpoint: WeightSource {
                 mapped: entry.bytes, owner: entry.file, Shape(entry.storedShape), entry.elementType, on: device)
             return Tensor(entry.layout.published(stored.toArray(), entry.storedShape), shape, on: device)
         }
-        if let halves = entry.joinedHalves() {
-            return Tensor(mapped: halves.bytes, owner: halves, shape, entry.elementType, on: device)
+        let joined = entry.groupScales == nil ? entry.joinedHalves() : try entry.joinedGroups(device.threads)
+        if let joined {
+            return Tensor(mapped: joined.bytes, owner: joined, shape, entry.elementType, on: device)
         }
         let bytes = entry.bytes
         let isAligned = Int(bitPattern: bytes.baseAddress) % entry.elementType.alignment == 0
@@ -122,9 +147,10 @@ package struct Checkpoint: WeightSource {
     package func firstNotFinite() -> CheckpointError? {
         for (_, entry) in entries.sorted(by: { $0.key < $1.key }) where !entry.shape.isEmpty {
             let second = entry.secondHalves.map { UnsafeRawBufferPointer(rebasing: $0.file.bytes[$0.range]) }
-            guard [entry.bytes, second].contains(where: { $0?.holdsNotFinite(entry.elementType) ?? false }) else {
-                continue
-            }
+            let isFinite =
+                entry.groupScales.map { !$0.bytes.holdsNotFinite($0.elementType) }
+                ?? ![entry.bytes, second].contains { $0?.holdsNotFinite(entry.elementType) ?? false }
+            guard !isFinite else { continue }
             return CheckpointError(
                 .notFinite, file: entry.file.path, place: entry.storedName, expected: "finite numbers",
                 found: "NaN or infinity",
@@ -133,11 +159,14 @@ package struct Checkpoint: WeightSource {
         return nil
     }
 
-    /// The bytes of a tensor as its file holds them; nil if there is none of that name.
+    /// The shape of a tensor as published; nil if there is none of that name.
+    package func shape(_ name: String) -> [Int]? { entries[name]?.shape }
+
+    /// The bytes of a tensor as its file holds them; nil if there is none of that name, or if its scales lie apart.
     package func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result? {
-        guard let entry = entries[name] else { return nil }
+        guard let entry = entries[name], entry.groupScales == nil else { return nil }
         return try withExtendedLifetime(entry.file) { try body(entry.bytes) }
     }
 
@@ -145,25 +174,21 @@ package struct Checkpoint: WeightSource {
         guard let entry = entries[name] else { return }
         entry.file.advise(access, entry.range)
         entry.secondHalves.map { $0.file.advise(access, $0.range) }
+        entry.groupScales.map { $0.file.advise(access, $0.range) }
     }
 
     // MARK: Files
 
-    private static func entries(_ path: String) throws(CheckpointError) -> [String: Entry] {
+    private static func entries(_ path: String) throws(CheckpointError) -> [String: StoredTensor] {
         let file = try MappedFile(path)
         let entries = try SafetensorsHeader(file.bytes, path: path).entries.map { name, entry in
-            (
-                name,
-                Entry(
-                    storedName: name, elementType: entry.elementType, storedShape: entry.shape, layout: .published,
-                    file: file, range: entry.range)
-            )
+            (name, StoredTensor(name: name, header: entry, file: file))
         }
         return Dictionary(uniqueKeysWithValues: entries)
     }
 
     /// `{"metadata": {…}, "weight_map": {name of a tensor: name of its file}}`.
-    private static func entries(index: String, in directory: String) throws(CheckpointError) -> [String: Entry] {
+    private static func entries(index: String, in directory: String) throws(CheckpointError) -> [String: StoredTensor] {
         func invalid(_ place: String?, expected: String, found: String) -> CheckpointError {
             CheckpointError(
                 .invalidIndex, file: index, place: place, expected: expected, found: found,
@@ -187,7 +212,7 @@ package struct Checkpoint: WeightSource {
                 .missingShard, file: index, expected: "\(names.count) shards",
                 found: "no \(missing.joined(separator: ", no "))", remedy: "Download the missing shards.")
         }
-        var entries: [String: Entry] = [:]
+        var entries: [String: StoredTensor] = [:]
         entries.reserveCapacity(map.count)
         for (shard, names) in names.sorted(by: { $0.key < $1.key }) {
             let found = try self.entries("\(directory)/\(shard)")
@@ -217,6 +242,7 @@ extension UnsafeRawBufferPointer {
         case .bfloat16: holds(UInt16.self, exponent: 0x7F80)
         case .float16: holds(UInt16.self, exponent: 0x7C00)
         case .mxfp4: stride(from: 0, to: count, by: type.blockByteCount).contains { self[$0] == .max }
+        case .int2, .int4, .int8: false
         default:
             stride(from: 0, to: count, by: type.blockByteCount).contains { block in
                 type.scaleOffsets.contains {

@@ -8,7 +8,10 @@ import Tensors
 /// Source: github.com/huggingface/safetensors, `README.md`, "Format", and `tensor.rs` (limit, no gaps, no overlaps).
 struct SafetensorsHeader: Sendable {
     struct Entry: Sendable, Hashable {
-        let elementType: ElementType
+        /// As the file spells it.
+        let dtype: String
+        /// Nil for integers, which mean what the checkpoint's configuration says.
+        let elementType: ElementType?
         let shape: [Int]
         /// Bytes within the file.
         let range: Range<Int>
@@ -72,13 +75,11 @@ struct SafetensorsHeader: Sendable {
             case .array(let ends)? = json["data_offsets"]
         else { throw invalid(expected: "an object with dtype, shape and data_offsets", found: json.summary) }
 
-        guard let elementType = ElementType(safetensors: type) else {
-            throw invalid(
-                expected: "dtype BF16, F16 or F32", found: "\"\(type)\"",
-                remedy: "This program runs the published, unquantised weights.")
+        let elementType = ElementType(safetensors: type)
+        guard var size = elementType?.byteCount(1) ?? Self.integerByteCounts[type] else {
+            throw CheckpointError(unsupported: type, file: path, place: name)
         }
         var shape: [Int] = []
-        var size = elementType.byteCount(1)
         for value in sizes {
             guard case .integer(let length) = value, length >= 0 else {
                 throw invalid(expected: "a shape of integers >= 0", found: value.summary)
@@ -103,8 +104,11 @@ struct SafetensorsHeader: Sendable {
         guard end - begin == size else {
             throw invalid(expected: "\(size) bytes for \(type) \(shape)", found: "\(end - begin)")
         }
-        return Entry(elementType: elementType, shape: shape, range: dataStart + begin..<dataStart + end)
+        return Entry(dtype: type, elementType: elementType, shape: shape, range: dataStart + begin..<dataStart + end)
     }
+
+    /// Bytes of one element of the integer types that occur in quantized checkpoints.
+    private static let integerByteCounts = ["U8": 1, "I8": 1, "I32": 4, "I64": 8]
 
     /// Every byte of the data belongs to exactly one tensor, as the format demands.
     private static func checkCoverage(_ entries: [String: Entry], path: String, data: Range<Int>)
@@ -139,6 +143,15 @@ struct SafetensorsHeader: Sendable {
         CheckpointError(
             .invalidHeader, file: path, place: place, expected: expected, found: found,
             remedy: "The file is no safetensors file, or was cut or changed. \(downloadAgain)")
+    }
+}
+
+extension CheckpointError {
+    /// A tensor of a type that no weight of this family has.
+    init(unsupported dtype: String, file: String, place: String) {
+        self.init(
+            .invalidTensor, file: file, place: place, expected: "dtype BF16, F16 or F32", found: "\"\(dtype)\"",
+            remedy: "This program runs the published, unquantised weights.")
     }
 }
 

@@ -16,6 +16,9 @@ package struct SyntheticWeights: WeightSource {
     }
 
     package func tensor(_ name: String, _ shape: Shape, on device: Device) -> Tensor? {
+        if name.hasSuffix("_scale"), let scale = scale(name) {
+            return Tensor(Array(repeating: scale, count: shape.count), shape, on: device)
+        }
         guard shape.rank > 0 else { return nil }
         let type = shape.rank > 1 ? elementType(name) : .bfloat16
         if type.blockLength > 1 { return blocks(shape, type, on: device) }
@@ -36,6 +39,14 @@ package struct SyntheticWeights: WeightSource {
             }
         }
         return Tensor(mapped: memory.bytes, owner: memory, shape, .bfloat16, on: device)
+    }
+
+    /// The scale of integers, or the step of the activations beside them; nil if there are none.
+    private func scale(_ name: String) -> Float? {
+        guard let dot = name.lastIndex(of: ".") else { return nil }
+        let type = elementType("\(name[..<dot]).weight")
+        guard type.isInteger else { return nil }
+        return name.hasSuffix("_activation_scale") ? 1 / 32 : 1 / Float(1 << (2 + type.blockByteCount / 4))
     }
 
     /// Blocks of one run of random numbers, over and over.
@@ -71,7 +82,12 @@ package struct SyntheticWeights: WeightSource {
                 }
                 var halves = [UInt16](repeating: 0, count: 1 << 18)
                 halves.withUnsafeMutableBufferPointer { SyntheticWeights.fill($0, seed: 0, exponent: exponent) }
-                let numbers = halves.map { Float(bitPattern: UInt32($0) << 16) }
+                // Integers take the upper half of their range.
+                let factor =
+                    type.isInteger
+                    ? Float(sign: .plus, exponent: type.blockByteCount / 4 - 2 + 127 - Int(exponent), significand: 1)
+                    : 1
+                let numbers = halves.map { Float(bitPattern: UInt32($0) << 16) * factor }
                 let pattern = BlockQuantizer.encode(numbers, as: type, on: threads)
                 made[key] = pattern
                 return pattern

@@ -11,6 +11,13 @@ package protocol WeightSource: Sendable {
 
     /// Tells how a tensor is going to be read; only speed depends on it.
     func advise(_ access: MappedFile.Access, _ name: String)
+
+    /// The shape of a tensor, of those whose shape the model does not say; nil if there is none of that name.
+    func shape(_ name: String) -> [Int]?
+}
+
+extension WeightSource {
+    package func shape(_ name: String) -> [Int]? { nil }
 }
 
 /// A place in the tree of weights: `weights["self_attn"]["q_proj"].tensor("weight", [rows, columns])`.
@@ -82,9 +89,59 @@ package struct WeightScope: Sendable {
         _ name: String, _ shape: Shape, cut: (Tensor) -> [Tensor]
     ) throws(CheckpointError) -> [Weight] {
         let type = roundedTo(path + name)
-        let weights = cut(try tensor(name, shape)).map { Weight($0, activations: activations, roundedTo: type) }
+        let stored = try tensor(name, shape)
+        var weights: [Weight] = []
+        if stored.elementType.isInteger {
+            for (integers, scales) in zip(cut(stored), cut(try rowScales(of: name, rows: shape[0]))) {
+                weights.append(try integerWeight(integers, rowScales: scales))
+            }
+        } else {
+            weights = cut(stored).map { Weight($0, activations: activations, roundedTo: type) }
+        }
         if weights.contains(where: \.isCopied) { advise(.done, name) }
         return weights
+    }
+
+    /// The scales of the rows of integers: `weight_scale`, of an embedding that is the head too `embedding_scale`.
+    private func rowScales(of name: String, rows: Int) throws(CheckpointError) -> Tensor {
+        if let scales = try tensorIfPresent("embedding_scale", [rows, 1]) { return scales }
+        return try tensor("\(name)_scale", [rows, 1])
+    }
+
+    /// Integers with the steps of their activations, which one that is no positive number, or absent, leaves as they are.
+    private func integerWeight(_ integers: Tensor, rowScales: Tensor) throws(CheckpointError) -> Weight {
+        func step(_ side: String) throws(CheckpointError) -> Float {
+            let step = try tensorIfPresent("\(side)_activation_scale", [])?.toArray()[0] ?? 0
+            return step.isFinite ? abs(step) : 0
+        }
+        let scales = IntegerScales(
+            rowScales: rowScales, inputStep: try step("input"), outputStep: try step("output"))
+        return Weight(integers, scales: scales, activations: activations)
+    }
+
+    /// A table of embeddings, `[rows, columns]`, where it lies, and the scales of its integers, `[rows, groups]`: each of so
+    /// many equal stretches of a row has one. Nil if it holds no integers.
+    ///
+    /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
+    package func table(_ rows: Int, _ columns: Int) throws(CheckpointError) -> (numbers: Tensor, scales: Tensor?) {
+        let numbers = try tensor("weight", [rows, columns])
+        guard numbers.elementType.isInteger else { return (numbers, nil) }
+        let found = source.shape("\(path)embedding_scale")?.last ?? 1
+        let groups = found > 0 && columns.isMultiple(of: found) ? found : 1
+        return (numbers, try tensor("embedding_scale", [rows, groups]))
+    }
+
+    /// The step of integers, a single number.
+    ///
+    /// - Throws: `CheckpointError` naming the tensor, if it is missing or no positive number.
+    package func step(_ name: String) throws(CheckpointError) -> Float {
+        let step = try tensor(name, []).toArray()[0]
+        guard step > 0, step.isFinite else {
+            throw CheckpointError(
+                .notFinite, file: source.path, place: path + name, expected: "a positive number, the step of integers",
+                found: "\(step)", remedy: "The file is damaged, or was converted wrongly: download it again.")
+        }
+        return step
     }
 
     /// Tells how the tensor `name` at this place is going to be read.

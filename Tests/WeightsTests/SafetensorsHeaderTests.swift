@@ -23,10 +23,12 @@ struct SafetensorsHeaderTests {
         let file = safetensorsFile(header: header, data: [UInt8](repeating: 0, count: 18))
         let start = 8 + header.utf8.count
         let entries = try read(file).entries
-        #expect(entries["a"] == .init(elementType: .bfloat16, shape: [2, 3], range: start..<start + 12))
-        #expect(entries["b"] == .init(elementType: .float32, shape: [1], range: start + 12..<start + 16))
-        #expect(entries["c"] == .init(elementType: .float16, shape: [], range: start + 16..<start + 18))
-        #expect(entries["empty"] == .init(elementType: .float32, shape: [0, 5], range: start + 12..<start + 12))
+        #expect(entries["a"] == .init(dtype: "BF16", elementType: .bfloat16, shape: [2, 3], range: start..<start + 12))
+        #expect(entries["b"] == .init(dtype: "F32", elementType: .float32, shape: [1], range: start + 12..<start + 16))
+        #expect(entries["c"] == .init(dtype: "F16", elementType: .float16, shape: [], range: start + 16..<start + 18))
+        #expect(
+            entries["empty"]
+                == .init(dtype: "F32", elementType: .float32, shape: [0, 5], range: start + 12..<start + 12))
         #expect(entries.count == 4)
     }
 
@@ -141,7 +143,8 @@ struct SafetensorsHeaderTests {
             do {
                 for entry in try read(bytes).entries.values {
                     #expect(entry.range.lowerBound >= 8 && entry.range.upperBound <= bytes.count)
-                    #expect(entry.range.count == entry.elementType.byteCount(entry.shape.reduce(1, *)))
+                    guard let type = entry.elementType else { continue }  // integers, which mutations make of it
+                    #expect(entry.range.count == type.byteCount(entry.shape.reduce(1, *)))
                 }
             } catch is CheckpointError {
                 refused += 1

@@ -54,7 +54,11 @@ typedef struct {
     X(q4_0, 32, 18) X(q4_1, 32, 20) X(q5_0, 32, 22) X(q5_1, 32, 24) X(q8_0, 32, 34)                   \
     X(q2_K, 256, 84) X(q3_K, 256, 110) X(q4_K, 256, 144) X(q5_K, 256, 176) X(q6_K, 256, 210)          \
     X(iq4_nl, 32, 18) X(iq4_xs, 256, 136) X(mxfp4, 32, 17)                                            \
-    X(iq2_xxs, 256, 66) X(iq2_xs, 256, 74) X(iq2_s, 256, 82) X(iq3_xxs, 256, 98) X(iq3_s, 256, 110)
+    X(iq2_xxs, 256, 66) X(iq2_xs, 256, 74) X(iq2_s, 256, 82) X(iq3_xxs, 256, 98) X(iq3_s, 256, 110)   \
+    X(i2, 32, 8) X(i4, 32, 16) X(i8, 32, 32)
+
+// i2, i4 and i8 are no types of GGUF: integers of 2, 4 and 8 bits, -2…1, -8…7 and -128…127, whose scale belongs to the
+// row.  A column's bits follow those of the column before, from the lowest bit of a byte on; -2 and -8 are stored as 0.
 
 typedef enum {
 #define NAME(name, length, bytes) BLOCK_##name,
@@ -87,6 +91,16 @@ typedef struct {
 
 /// Below, 127 / x may overflow.
 #define QUANTIZED_LEAST 0x1p-100f
+
+/// Activations as integers: x[t, c] is about values[t, c] * scales[t].
+typedef struct {
+    const int8_t *values;  ///< [tokens, columns]
+    const int32_t *sums;   ///< the sum of each token's values
+    const float *scales;
+} integer_rows;
+
+/// Columns of a weight that integer_product takes at most: sums of products of bytes stay within 32 bits.
+#define INTEGER_COLUMNS 65536
 
 /// The scale, of either sign, for which scale * q with q of -half…half - 1 is nearest to 16 numbers.
 float fit_signed_scale(const float *x, float half);
@@ -192,6 +206,18 @@ typedef struct {
     /// types with minima with |scaled| + |minimum| in place of |weight|.  A sum is the same whatever the other tokens and rows.
     void (*packed_product)(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *shape,
                            block_type type);
+
+    /// Activations in steps that are known beforehand: out[i] is the integer of -128…127 nearest to x[i] / step, of two equally
+    /// near the even one; `sum` becomes their sum and `scale` the step, or NaN if one of x is NaN.  `count` is a multiple of 32.
+    /// All sets give the same bits.
+    void (*quantize_steps)(int8_t *out, int32_t *sum, float *scale, const float *x, float step, size_t count);
+    /// out[i] = step * the integer of -128…127 nearest to x[i] / step; NaN stays NaN.  All sets give the same bits.
+    void (*round_to_steps)(float *out, const float *x, float step, size_t count);
+    /// Product of a packed weight of type i2, i4 or i8 with integers; shape as for packed_product, columns at most
+    /// INTEGER_COLUMNS.  out[t, r] = (sum over c of weight[r, c] * x.values[t, c]) * (x.scales[t] * row_scales[r]), then, unless
+    /// out_step is 0, as round_to_steps has it.  The sum is exact, and rounded to f32 once.  All sets give the same bits.
+    void (*integer_product)(float *out, const uint8_t *weight, const float *row_scales, const integer_rows *x,
+                            const product_shape *shape, float out_step, block_type type);
 
     /// out[c] += sum over j of weights[j] * rows[j, c], for j < count, c < columns; a row begins `stride` after the last.
     void (*weighted_rows)(float *out, const float *weights, const float *rows, size_t stride, size_t count,

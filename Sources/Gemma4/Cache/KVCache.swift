@@ -16,9 +16,11 @@ package final class KVCache {
     package private(set) var length = 0
     private var layers: [LayerCache?]
 
-    /// - Parameter elementType: f32, f16, or a block type, which heads that fill no whole blocks replace by f32.
-    init(_ plans: [LayerPlan], elementType: ElementType) {
-        layers = plans.map { $0.ownsKeyValues ? LayerCache($0, elementType) : nil }
+    /// - Parameters:
+    ///   - elementType: f32, f16, or a block type, which heads that fill no whole blocks replace by f32.
+    ///   - steps: of each layer that owns keys and values, where they are integers.
+    init(_ plans: [LayerPlan], elementType: ElementType, steps: [Int: KeyValueSteps] = [:]) {
+        layers = plans.map { $0.ownsKeyValues ? LayerCache($0, elementType, steps: steps[$0.index]) : nil }
     }
 
     private init(length: Int, layers: [LayerCache?]) {
@@ -106,14 +108,16 @@ private struct LayerCache {
     private let heads, size, pageLength: Int
     private let window: Int?
     private let elementType: ElementType
+    private let steps: KeyValueSteps?
     /// Page `firstPage` and those that follow it.
     private(set) var pages: [KeyValuePage] = []
     private(set) var firstPage = 0
     private var end = 0
 
-    init(_ plan: LayerPlan, _ type: ElementType) {
+    init(_ plan: LayerPlan, _ type: ElementType, steps: KeyValueSteps? = nil) {
         (heads, size, window) = (plan.numKeyValueHeads, plan.headDimension, plan.window)
         elementType = plan.headDimension.isMultiple(of: type.blockLength) ? type : .float32
+        self.steps = elementType.isInteger ? steps : nil
         // Short where pages are dropped as the window moves on, long where there may be hundreds.
         pageLength = plan.window == nil ? 512 : 128
     }
@@ -139,7 +143,7 @@ private struct LayerCache {
     }
 
     private func makePage(on device: Device) -> KeyValuePage {
-        KeyValuePage(length: pageLength, heads: heads, size: size, elementType, on: device)
+        KeyValuePage(length: pageLength, heads: heads, size: size, elementType, steps: steps, on: device)
     }
 
     var segments: [KeyValueSegment] {

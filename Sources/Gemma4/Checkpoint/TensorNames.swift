@@ -38,7 +38,7 @@ extension Checkpoint {
     ///
     /// - Throws: `CheckpointError` if the files are damaged or incomplete, or if a tensor is not as `table` says.
     package init(_ directory: String, checkedAgainst table: TensorTable) throws(CheckpointError) {
-        try self.init(directory, rename: TensorNames.published)
+        try self.init(directory, quantized: table.quantization?.tensors, rename: TensorNames.published)
         try table.check(self)
     }
 

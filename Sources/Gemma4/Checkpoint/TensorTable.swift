@@ -27,10 +27,12 @@ package struct TensorTable: Sendable {
 
     package private(set) var rows: [Row] = []
     private let isTied: Bool
+    let quantization: QuantizationConfiguration?
     private var activeShareOfExperts: (active: Int, all: Int) = (1, 1)
 
     package init(_ configuration: ModelConfiguration) {
         isTied = configuration.tieWordEmbeddings
+        quantization = configuration.quantization
         appendText(configuration)
         if let vision = configuration.visionConfig { appendVision(vision, into: configuration.textConfig.hiddenSize) }
         if let audio = configuration.audioConfig { appendAudio(audio, into: configuration.textConfig.hiddenSize) }
@@ -81,6 +83,7 @@ package struct TensorTable: Sendable {
             }
         }
         var known = Set(rows.map(\.name))
+        if case .gemma = quantization { mismatches += checkScales(checkpoint, &known) }
         if isTied { known.insert("lm_head.weight") }
         for (name, entry) in checkpoint.entries where !known.contains(name) {
             mismatches.append(.superfluous(format.storedName(name), found: entry.shape))
@@ -92,6 +95,36 @@ package struct TensorTable: Sendable {
                 remedy: "Download the model of the same name from google, or a GGUF file of it.")
         }
         guard mismatches.isEmpty else { throw Self.error(mismatches, in: checkpoint.path, format) }
+    }
+
+    /// The scales of integers, the steps of activations and those of cached keys and values. All steps may be absent.
+    private func checkScales(_ checkpoint: Checkpoint, _ known: inout Set<String>) -> [TensorMismatch] {
+        var mismatches: [TensorMismatch] = []
+        func check(_ name: String, _ shape: Shape, isRequired: Bool = false) {
+            known.insert(name)
+            if let found = checkpoint.entries[name]?.shape {
+                if found != shape.dimensions { mismatches.append(.misshapen(name, expected: shape, found: found)) }
+            } else if isRequired {
+                mismatches.append(.missing(name, expected: shape))
+            }
+        }
+        for row in rows where row.name.hasSuffix(".weight") && row.shape.rank == 2 {
+            let module = String(row.name.dropLast(".weight".count))
+            let isInteger = checkpoint.entries[row.name]?.elementType.isInteger == true
+            if row.part == .embedding || row.part == .perLayerTable {
+                let name = "\(module).embedding_scale"
+                let groups = checkpoint.entries[name]?.shape.last ?? 1
+                let isWhole = groups > 0 && row.shape.columns.isMultiple(of: groups)
+                check(name, [row.shape.rows, isWhole ? groups : 1], isRequired: isInteger)
+                continue
+            }
+            check("\(module).weight_scale", [row.shape.rows, 1], isRequired: isInteger)
+            for side in ["input", "output"] { check("\(module).\(side)_activation_scale", []) }
+            if module.hasSuffix(".self_attn.q_proj") {
+                for side in ["k", "v"] { check("\(module.dropLast("q_proj".count))\(side)_cache_scale", []) }
+            }
+        }
+        return mismatches
     }
 
     private static func error(

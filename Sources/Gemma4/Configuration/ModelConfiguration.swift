@@ -22,6 +22,8 @@ package struct ModelConfiguration: Sendable, Hashable {
     package let eosTokenIds: [Int]
     /// Whether the output head is the embedding table.
     package let tieWordEmbeddings: Bool
+    /// Nil: weights are stored as numbers.
+    package let quantization: QuantizationConfiguration?
 
     /// - Parameter file: path of a `config.json`.
     /// - Throws: `CheckpointError` with the path of the key that is missing or cannot be run.
@@ -56,6 +58,7 @@ package struct ModelConfiguration: Sendable, Hashable {
         default:
             throw Self.unsupported(modelType, root)
         }
+        quantization = try QuantizationConfiguration(root)
         func id(_ key: String, neededFor tower: Bool) throws(CheckpointError) -> Int? {
             guard let id = try root.integerIfPresent(key, in: ConfigurationObject.tokenIds) else {
                 if tower { throw root.missing(key) }

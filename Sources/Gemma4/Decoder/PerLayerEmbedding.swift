@@ -10,22 +10,23 @@ import Weights
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel.get_per_layer_inputs` and `project_per_layer_inputs`.
 struct PerLayerEmbedding: Sendable {
     let size: Int  // hiddenSizePerLayerInput
-    let table: Tensor  // [vocabSizePerLayerInput, layers · size]
+    let embedding: Embedding  // [vocabSizePerLayerInput, layers · size]
     let projections: [Weight]  // for each layer [size, hiddenSize]
     let norm: RMSNorm
-    let tokenScale, contextScale: Float
+    let contextScale: Float
 
     init(_ configuration: TextConfiguration, _ weights: WeightScope) throws {
         size = configuration.hiddenSizePerLayerInput
         let width = configuration.numHiddenLayers * size
-        table = try weights["embed_tokens_per_layer"].tensor("weight", [configuration.vocabSizePerLayerInput, width])
+        embedding = try Embedding(
+            configuration.vocabSizePerLayerInput, width, scale: Float(Double(size).squareRoot()),
+            weights["embed_tokens_per_layer"])
         weights["embed_tokens_per_layer"].advise(.random, "weight")
         projections = try weights["per_layer_model_projection"].weights("weight", [width, configuration.hiddenSize]) {
             [size] projection in
             (0..<width / size).map { projection[$0 * size..<($0 + 1) * size] }
         }
         norm = try RMSNorm(size, eps: configuration.rmsNormEps, weights["per_layer_projection_norm"])
-        tokenScale = Float(Double(size).squareRoot())
         contextScale = Float(1 / Double(configuration.hiddenSize).squareRoot())
     }
 
@@ -36,7 +37,7 @@ struct PerLayerEmbedding: Sendable {
     func callAsFunction(layer: Int, tokens: [Int], embedded: Tensor) -> Tensor {
         let columns = layer * size..<(layer + 1) * size
         let context = norm(embedded.product(projections[layer]) * contextScale)
-        return (context + table.gathered(tokens, columns: columns) * tokenScale) * Float(0.5).squareRoot()
+        return (context + embedding(tokens, columns: columns)) * Float(0.5).squareRoot()
     }
 }
 

@@ -21,7 +21,9 @@ struct Bench: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
     var mmproj: String?
 
-    @Option(help: ArgumentHelp("Made-up weights of this shape: E2B, E4B, 12B, 31B or 26B-A4B.", valueName: "variant"))
+    @Option(
+        help: ArgumentHelp(
+            "Made-up weights of this shape: E2B, E4B, 12B, 31B, 26B-A4B, E2B-mobile.", valueName: "variant"))
     var synthetic: String?
 
     @OptionGroup var precision: PrecisionOptions
@@ -143,7 +145,8 @@ struct Bench: AsyncParsableCommand {
     }
 
     private var title: String {
-        let name = model ?? "\(synthetic!), made-up \(precision.quant?.argument ?? "bf16") weights"
+        let type = precision.quant?.argument ?? (synthetic?.hasSuffix("-mobile") == true ? "2 to 8 bit" : "bf16")
+        let name = model ?? "\(synthetic!), made-up \(type) weights"
         return precision.towerPrecision == .fp32 ? name : "\(name), towers in 8 bits"
     }
 
@@ -164,7 +167,9 @@ struct Bench: AsyncParsableCommand {
         let types = GGUFTypes(layers: precision.precision.quantization)
         let rows = TensorTable(configuration).rows.filter { $0.part != .leftover }
         let elementTypes = Dictionary(
-            uniqueKeysWithValues: rows.map { ($0.name, types.type(of: $0, published: .bfloat16)) })
+            uniqueKeysWithValues: rows.map { row in
+                (row.name, types.type(of: row, published: configuration.quantization?.storedType(of: row) ?? .bfloat16))
+            })
         let needed = rows.reduce(0) { sum, row in
             let type = row.shape.rank > 1 ? elementTypes[row.name]! : .bfloat16
             return sum + type.byteCount(row.shape.count)

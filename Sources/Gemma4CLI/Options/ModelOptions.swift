@@ -114,7 +114,7 @@ struct PrecisionOptions: ParsableArguments {
         help: ArgumentHelp(
             "Keys and values of past tokens; default: f16 beside weights in blocks, else f32.", valueName: "type",
             visibility: .hidden),
-        transform: { try ElementType($0, among: [.float32, .float16, .q8_0]) })
+        transform: { try ElementType($0, among: [.float32, .float16, .q8_0, .int8]) })
     var kvCache: ElementType?
 
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }

@@ -329,9 +329,10 @@ private struct DotProductAttention {
         for segment in segments {
             let present = tile.clamped(to: segment.positions)
             for position in present {
+                let row = values + (position - tile.lowerBound) * valueStride
                 segment.values.widen(
-                    into: values + (position - tile.lowerBound) * valueStride,
-                    from: (position - segment.start) * width + head * size, count: size)
+                    into: row, from: (position - segment.start) * width + head * size, count: size)
+                if let steps = segment.steps { kernels.scale(row, row, steps.values, size) }
             }
             let firstBlock = present.lowerBound / keysTogether * keysTogether
             for block in stride(from: firstBlock, to: present.upperBound, by: keysTogether) {
@@ -342,7 +343,7 @@ private struct DotProductAttention {
                     let some = (block..<block + keysTogether).clamped(to: present)
                     transposeRows(
                         of: segment.keys, at: (some.lowerBound - segment.start) * width + head * size,
-                        count: some.count,
+                        count: some.count, step: segment.steps?.keys,
                         scratch: scratch, into: keys + (some.lowerBound - tile.lowerBound))
                 }
             }
@@ -363,9 +364,10 @@ private struct DotProductAttention {
 
     /// - Parameters:
     ///   - first: the first element of the first of `count` rows of keys.
+    ///   - step: of integers.
     ///   - scratch: room for `[count, size]`.
     private func transposeRows(
-        of rows: Tensor, at first: Int, count: Int, scratch: UnsafeMutablePointer<Float>,
+        of rows: Tensor, at first: Int, count: Int, step: Float?, scratch: UnsafeMutablePointer<Float>,
         into keys: UnsafeMutablePointer<Float>
     ) {
         let width = keyValueHeads * size
@@ -374,6 +376,7 @@ private struct DotProductAttention {
             return
         }
         for index in 0..<count { rows.widen(into: scratch + index * size, from: first + index * width, count: size) }
+        if let step { kernels.scale(scratch, scratch, step, count * size) }
         kernels.transpose(keys, keyStride, scratch, size, count, size)
     }
 

@@ -1,3 +1,10 @@
+/// The steps of keys and values that are stored as integers of 8 bits.
+package struct KeyValueSteps: Sendable, Hashable {
+    package let keys, values: Float
+
+    package init(keys: Float, values: Float) { (self.keys, self.values) = (keys, values) }
+}
+
 /// Keys and values of consecutive positions of one layer, `length` of them: the only place that knows how cached keys
 /// are laid out in memory.
 ///
@@ -7,6 +14,7 @@ package struct KeyValuePage: Sendable {
     /// Positions of a page, a multiple of the 16 positions that are interleaved.
     package let length: Int
     private var keys, values: Tensor
+    private let steps: KeyValueSteps?
 
     /// A page of zeros.
     ///
@@ -14,10 +22,15 @@ package struct KeyValuePage: Sendable {
     ///   - length: positions; a multiple of 16.
     ///   - heads: key-value heads.
     ///   - size: elements of one head.
-    package init(length: Int, heads: Int, size: Int, _ type: ElementType, on device: Device) {
+    ///   - steps: of integers of 8 bits; no other type has some.
+    package init(
+        length: Int, heads: Int, size: Int, _ type: ElementType, steps: KeyValueSteps? = nil, on device: Device
+    ) {
+        precondition(type.isInteger == (steps != nil), "KeyValuePage: \(type) with steps \(String(describing: steps))")
         let together = KeyValueSegment.keysTogether
         precondition(length.isMultiple(of: together), "KeyValuePage: \(length) positions, expected a multiple of 16")
         self.length = length
+        self.steps = steps
         values = Tensor(zeros: [length, heads, size], type, on: device)
         keys =
             type == .float16
@@ -40,6 +53,11 @@ package struct KeyValuePage: Sendable {
 
     /// Writes keys and values, f32 `[positions, heads, size]` each, rounded to the type of the page, from place `first` on.
     package mutating func write(_ newKeys: Tensor, _ newValues: Tensor, at first: Int) {
+        if let steps {
+            keys.replaceRows(from: first, with: newKeys, inStepsOf: steps.keys)
+            values.replaceRows(from: first, with: newValues, inStepsOf: steps.values)
+            return
+        }
         if isInterleaved {
             keys.interleaveKeys(from: first, newKeys)
         } else {
@@ -53,7 +71,8 @@ package struct KeyValuePage: Sendable {
     /// - Parameter firstPosition: the position in place 0; a multiple of 16.
     package func segment(firstPosition: Int, count: Int) -> KeyValueSegment {
         guard isInterleaved else {
-            return KeyValueSegment(firstPosition: firstPosition, keys: keys[0..<count], values: values[0..<count])
+            return KeyValueSegment(
+                firstPosition: firstPosition, keys: keys[0..<count], values: values[0..<count], steps: steps)
         }
         return KeyValueSegment(
             positions: firstPosition..<firstPosition + count, interleavedKeys: keys, values: values)

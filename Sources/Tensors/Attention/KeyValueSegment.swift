@@ -12,6 +12,8 @@ package struct KeyValueSegment: Sendable {
     /// What of it counts. The first and the last block may hold other positions' keys beside.
     let positions: Range<Int>
     let keys, values: Tensor
+    /// Of integers; nil for numbers.
+    let steps: KeyValueSteps?
 
     var isInterleaved: Bool { keys.shape.rank == 4 }
     /// The position of the first row of values.
@@ -19,12 +21,16 @@ package struct KeyValueSegment: Sendable {
 
     /// - Parameter firstPosition: of the rows of `keys` and `values`.
     package init(firstPosition: Int, keys: Tensor, values: Tensor) {
+        self.init(firstPosition: firstPosition, keys: keys, values: values, steps: nil)
+    }
+
+    init(firstPosition: Int, keys: Tensor, values: Tensor, steps: KeyValueSteps?) {
         precondition(
             keys.shape == values.shape && keys.shape.rank == 3 && keys.elementType == values.elementType,
             "KeyValueSegment: keys \(keys.shape) of \(keys.elementType), values \(values.shape) of \(values.elementType)"
         )
         positions = firstPosition..<firstPosition + keys.shape[0]
-        (self.keys, self.values) = (keys, values)
+        (self.keys, self.values, self.steps) = (keys, values, steps)
     }
 
     /// Blocks of 16 positions, of which the first has `positions.lowerBound`. Segments meet only between blocks.
@@ -35,7 +41,7 @@ package struct KeyValueSegment: Sendable {
                 && keys.elementType == .float16 && values.elementType == .float16
                 && positions.upperBound <= Self.start(positions) + slots,
             "KeyValueSegment: positions \(positions), keys \(keys.shape), values \(values.shape)")
-        (self.positions, self.keys, self.values) = (positions, keys, values)
+        (self.positions, self.keys, self.values, steps) = (positions, keys, values, nil)
     }
 
     /// Where the block of the first of `positions` begins.

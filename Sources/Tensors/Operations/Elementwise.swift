@@ -83,7 +83,7 @@ extension Tensor {
     }
 
     /// A tensor of this shape whose elements `kernel` writes from this tensor's: (out, x, count), in pieces.
-    private func mapped(_ kernel: (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void) -> Tensor {
+    func mapped(_ kernel: (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void) -> Tensor {
         let result = Tensor(uninitialized: shape, on: device)
         let (out, x) = (result.mutableFloats, floats)
         device.threads.parallelFor(shape.count, grain: elementwiseGrain) { range in

@@ -32,6 +32,27 @@ extension Tensor {
         return result
     }
 
+    /// The same of integers: each of `scales.columns` equal stretches of a row has a scale.
+    ///
+    /// - Parameter scales: `[rows, stretches]`.
+    package func gathered(_ indices: [Int], columns range: Range<Int>, scales: Tensor) -> Tensor {
+        precondition(
+            scales.rows == rows && columns.isMultiple(of: scales.columns),
+            "gathered: scales \(scales.shape) of \(shape)")
+        let result = gathered(indices, columns: range)
+        let length = columns / scales.columns
+        let stretches = range.lowerBound / length..<(range.upperBound + length - 1) / length
+        let factors = scales.gathered(indices, columns: stretches).toArray()
+        for row in indices.indices {
+            for (index, stretch) in stretches.enumerated() {
+                let part = (stretch * length..<(stretch + 1) * length).clamped(to: range)
+                let out = result.mutableFloats + row * range.count + (part.lowerBound - range.lowerBound)
+                device.kernels.table.scale(out, out, factors[row * stretches.count + index], part.count)
+            }
+        }
+        return result
+    }
+
     /// Single elements of a matrix.
     package func element(_ row: Int, _ column: Int) -> Float {
         precondition(row < rows && column < columns, "element \(row), \(column) of \(shape)")
@@ -57,6 +78,20 @@ extension Tensor {
                 UnsafeBufferPointer(start: values, count: count), as: elementType,
                 into: out.assumingMemoryBound(to: UInt8.self))
         }
+    }
+
+    /// The same for integers of 8 bits, whose rows have a multiple of 32 elements: each is the nearest of −128…127 steps.
+    mutating func replaceRows(from first: Int, with rows: Tensor, inStepsOf step: Float) {
+        precondition(
+            elementType == .int8 && rows.shape.withFirst(shape[0]) == shape && first >= 0
+                && first + rows.shape[0] <= shape[0],
+            "replaceRows: \(rows.shape) at \(first) of \(shape) \(elementType)")
+        makeUnique()
+        let count = rows.shape.count
+        let out = UnsafeMutableRawPointer(mutating: bytes) + first * (shape.count / max(1, shape[0]))
+        var (sum, scale) = (Int32(0), Float(0))
+        device.kernels.table.quantize_steps(
+            out.assumingMemoryBound(to: Int8.self), &sum, &scale, rows.floats, step, count)
     }
 
     /// self[indices[i]] += weights[i] · rows[i] along the first axis, in the order given.

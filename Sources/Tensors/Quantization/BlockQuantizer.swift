@@ -5,9 +5,10 @@ import CKernels
 /// q8_0 to q4_0 give the bytes that the Python package gguf gives. For the others the format leaves the choice of scales
 /// open: several are tried, each is fitted by least squares, and the one with the smallest squared error is taken.
 package enum BlockQuantizer {
-    /// Types that can be written: all of blocks, but for those of grids, which need to know how much each weight matters.
+    /// Types that can be written: all of blocks whose scales lie in them, but for those of grids, which need to know how much
+    /// each weight matters.
     package static let types = ElementType.allCases.filter { type in
-        type.blockLength > 1 && ![.iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s].contains(type)
+        type.blockLength > 1 && !type.isInteger && ![.iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s].contains(type)
     }
 
     /// - Parameters:
@@ -68,6 +69,9 @@ package enum BlockQuantizer {
         case .iq4_xs: iq4_xs(x, out)
         case .mxfp4: mxfp4(x, out)
         case .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s: preconditionFailure("\(type) is none of BlockQuantizer.types")
+        case .int2: integers(x, bits: 2, out)
+        case .int4: integers(x, bits: 4, out)
+        case .int8: integers(x, bits: 8, out)
         }
     }
 
@@ -160,6 +164,19 @@ package enum BlockQuantizer {
         for index in 0..<numbers.count / 2 {
             let first = index / apart * 2 * apart + index % apart
             out[index] = numbers[first] | numbers[first + apart] << 4
+        }
+    }
+
+    /// The nearest integers; of `bits` below 8 they count from the lowest.
+    private static func integers(_ x: UnsafeBufferPointer<Float>, bits: Int, _ out: UnsafeMutablePointer<UInt8>) {
+        let half = Float(1 << (bits - 1))
+        let together = 8 / bits
+        for index in 0..<x.count / together {
+            out[index] = (0..<together).reduce(0) { byte, place in
+                let value = max(-half, min(half - 1, x[index * together + place].rounded(.toNearestOrEven)))
+                let stored = bits == 8 ? UInt8(bitPattern: Int8(value)) : UInt8(value + half)
+                return byte | stored << UInt8(bits * place)
+            }
         }
     }
 
