@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Where random weights open a channel or a call: what they write there is no answer, but part of transformers' text.
-private let opensChannel = ["E2B image-turns", "E4B stop", "E4B image", "E4B audio"]
+private let opensChannel = ["E2B image-turns", "E4B stop", "E4B image", "E4B audio", "12B image"]
 
 private func expectAnswer(_ answer: AnswerObject, equals golden: GoldenCase) {
     #expect(answer.promptTokens == golden.promptTokens)

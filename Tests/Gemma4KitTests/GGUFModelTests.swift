@@ -456,6 +456,7 @@ struct GGUFModelTests {
                 "gemma4.feed_forward_length", .array(GGUFArray([Int32](repeating: 88, count: 14) + [99])),
                 "expected one width, or twice that in the layers that share keys and values, found [88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 88, 99]"
             ),
+            ("tokenizer.ggml.suppress_tokens", .string("1"), "expected token ids, found \"1\""),
             ("tokenizer.ggml.model", .string("llama"), "expected \"gemma4\", found \"llama\""),
             ("tokenizer.ggml.merges", nil, "expected the vocabulary's merges, found none"),
             (
@@ -469,6 +470,32 @@ struct GGUFModelTests {
         try rewrite { metadata, _ in metadata[key] = value }
         let message = failure { try open() }
         #expect(message.hasPrefix("\(model), \(key): \(expected)."), "\(message)")
+    }
+
+    /// Metadata of the projections of the 12B.
+    @Test(
+        arguments: [
+            (
+                "clip.vision.patch_size", .uint32(7), "v.patch_embd.weight",
+                "expected squares of three colours, a multiple of 7 pixels wide, found [64, 1728]"
+            ),
+            ("clip.vision.patch_size", .uint32(0), "v.patch_embd.weight", "expected squares of three colours"),
+            (
+                "clip.audio.projector_type", .string("gemma4a"), "clip.audio.projector_type",
+                "expected \"gemma4ua\", found \"gemma4a\""
+            ),
+            (
+                "clip.audio.attention.layer_norm_epsilon", nil, "clip.audio.attention.layer_norm_epsilon",
+                "expected a value, found none"
+            ),
+        ] as [(String, GGUFValue?, String, String)])
+    func namesWhatIsWrongWithProjections(key: String, value: GGUFValue?, place: String, expected: String) throws {
+        try export("12B", as: nil)
+        try rewrite(projector) { metadata, _ in metadata[key] = value }
+        let message = failure {
+            try Gemma4Pipeline(contentsOf: URL(filePath: model), projector: URL(filePath: projector))
+        }
+        #expect(message.hasPrefix("\(projector), \(place): \(expected)"), "\(message)")
     }
 
     /// All at once, by the names that stand in the file.
@@ -524,12 +551,14 @@ struct GGUFModelTests {
         )
     }
 
-    /// Writes the model anew, in f32.
+    /// Writes the model, or another file, anew, in f32.
     private func rewrite(
+        _ path: String? = nil,
         _ change: (inout [String: GGUFValue], inout [String: (shape: [Int], values: [Float])]) -> Void
     ) throws {
-        let file = try GGUFFile(model)
-        let checkpoint = try Checkpoint([GGUFShards(model)]) { ($0, .published) }
+        let path = path ?? model
+        let file = try GGUFFile(path)
+        let checkpoint = try Checkpoint([GGUFShards(path)]) { ($0, .published) }
         var metadata = file.metadata
         var tensors: [String: (shape: [Int], values: [Float])] = [:]
         for entry in file.tensors {
@@ -539,7 +568,7 @@ struct GGUFModelTests {
         change(&metadata, &tensors)
         let ordered = tensors.sorted { $0.key < $1.key }
         var writer = try GGUFWriter(
-            model, metadata: metadata.map { ($0.key, $0.value) },
+            path, metadata: metadata.map { ($0.key, $0.value) },
             tensors: ordered.map { .init($0.key, .float32, Shape($0.value.shape)) })
         for tensor in ordered { try tensor.value.values.withUnsafeBytes { try writer.append($0) } }
         try writer.finish()

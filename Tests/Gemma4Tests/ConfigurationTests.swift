@@ -400,6 +400,15 @@ struct ConfigurationTests {
             contentsOf: "\(Goldens.checkpoint("12B"))/processor_config.json")
         #expect(processor.featureExtractor == MelSpectrogram.Configuration())
         #expect(processor.imageMaxSoftTokens == 70)
+
+        let directory = try TemporaryDirectory()
+        let text = #"{"feature_extractor": {"audio_samples_per_token": 640, "sampling_rate": 24000}}"#
+        let file = try directory.write(text.utf8, to: "p.json")
+        #expect(
+            throws: CheckpointError(
+                .invalidValue, file: file, place: "feature_extractor.sampling_rate", expected: "16000", found: "24000",
+                remedy: "Use the p.json published beside these weights.")
+        ) { try ProcessorConfiguration(contentsOf: file) }
     }
 
     @Test(arguments: [1, 80, 127, 129, 1_024])

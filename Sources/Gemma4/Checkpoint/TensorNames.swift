@@ -5,7 +5,7 @@ enum TensorNames {
     /// The published name of a tensor: `model.language_model.…`, `model.vision_tower.…`, `lm_head.weight`.
     ///
     /// mlx writes `language_model.model.…` and the towers without `model.`; text-only files write `model.layers.…`. What
-    /// the 12B has in the place of towers, transformers calls by other names when it saves a model again.
+    /// the 12B has in the place of towers, transformers calls by other names once it is loaded, and so do some files.
     static func published(_ name: String) -> String {
         let published = withPublishedPrefix(name)
         let vision = "model.embed_vision."

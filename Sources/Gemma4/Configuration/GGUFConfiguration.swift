@@ -203,13 +203,15 @@ extension ModelConfiguration {
     package static func checkProjector(_ projector: GGUFShards, of text: GGUFShards) throws(CheckpointError) {
         try checkIsProjector(projector.path, projector.metadata)
         let width = text.metadata["gemma4.embedding_length"]?.integer
-        let types = projector.isUnified ? ["gemma4uv", "gemma4ua"] : ["gemma4v", "gemma4a"]
-        for (tower, type) in zip(["vision", "audio"], types) where try projector.has(tower) {
+        let isUnified = projector.isUnified
+        for (tower, type, unified) in [("vision", "gemma4v", "gemma4uv"), ("audio", "gemma4a", "gemma4ua")]
+        where try projector.has(tower) {
             let (key, found) = projector.projectorType(tower)
-            guard found == type else {
+            guard found == (isUnified ? unified : type) else {
                 throw CheckpointError(
                     .unsupportedModel, file: projector.path, place: key,
-                    expected: "\"\(type)\"", found: found.map { "\"\($0)\"" } ?? "none",
+                    expected: isUnified ? "\"\(unified)\"" : "\"\(type)\" or \"\(unified)\"",
+                    found: found.map { "\"\($0)\"" } ?? "none",
                     remedy: "Give the mmproj file that was published beside the model.")
             }
             let projected = try GGUFConfiguration(projector, prefix: "clip.\(tower).", path: "")

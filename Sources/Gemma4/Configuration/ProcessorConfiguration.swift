@@ -38,9 +38,12 @@ package struct ProcessorConfiguration: Sendable, Hashable {
         videoNumFrames = try video.integerIfPresent("num_frames", in: 1...65_536) ?? 32
         let extractor = try part("feature_extractor")
         // The 12B hears samples: how many to a soft token, its config.json says, too.
-        featureExtractor =
-            try extractor.integerIfPresent("audio_samples_per_token") == nil
-            ? MelSpectrogram.Configuration(extractor) : MelSpectrogram.Configuration()
+        let hearsSamples = try extractor.integerIfPresent("audio_samples_per_token") != nil
+        featureExtractor = try hearsSamples ? .init() : .init(extractor)
+        let samplingRate = try extractor.integerIfPresent("sampling_rate", in: 1...1_000_000) ?? 16_000
+        guard !hearsSamples || samplingRate == 16_000 else {
+            throw extractor.invalid("sampling_rate", expected: "16000", found: "\(samplingRate)")
+        }
     }
 
     /// Pixels are divided by 255 and used as they are: no other scaling is implemented.
