@@ -223,6 +223,26 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     #expect(try await tokens("--repetition-penalty", "100", "--temperature", "0") != golden.tokens)
 }
 
+/// The answer ends before the text, of which nothing is printed.
+@Test func generateEndsBeforeAStopString() async throws {
+    let golden = try GoldenCase.one("E2B", "text")
+    let text = Array(golden.text)
+    let stop = String(text[text.count / 2..<text.count / 2 + 3])
+    func run(_ flags: String...) async throws -> Program.Outcome {
+        var program = Program(
+            "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--max-tokens", "20")
+        program.arguments += ["--temperature", "0"] + flags
+        return try await program.run()
+    }
+    let before = String(golden.text[..<(try #require(golden.text.firstRange(of: stop))).lowerBound])
+    let answer = try await run("--stop", "never said", "--stop", stop, "--format", "json").decoded(
+        as: AnswerObject.self)
+    #expect(answer.text == before && answer.finishReason == "stop")
+    #expect(try await run("--stop", stop).text == before + "\n")
+    let refused = try await run("--stop", "")
+    #expect(refused.status == 64 && refused.messages.contains { $0.contains("--stop: expected a text, found none") })
+}
+
 @Test func captionIsGreedyUnlessAFlagAsksForSampling() async throws {
     let golden = try GoldenCase.one("E2B", "image")
     func text(_ flags: String...) async throws -> String {

@@ -20,6 +20,17 @@ struct SamplingArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Above 1 avoids tokens used before.", valueName: "r"))
     var repetitionPenalty: Float?
 
+    @Option(help: ArgumentHelp("Above 0 avoids tokens of the answer.", valueName: "x", visibility: .hidden))
+    var presencePenalty: Float?
+
+    @Option(
+        help: ArgumentHelp(
+            "Above 0 avoids them the more, the more often they occur.", valueName: "x", visibility: .hidden))
+    var frequencyPenalty: Float?
+
+    @Option(help: ArgumentHelp("End before this text; may be repeated.", valueName: "text"))
+    var stop: [String] = []
+
     @Option(help: ArgumentHelp("The same seed gives the same answer.", valueName: "n"))
     var seed: UInt64?
 
@@ -29,6 +40,9 @@ struct SamplingArguments: ParsableArguments {
         try Self.expect("--top-p", topP, "0 to 1") { (0...1).contains($0) }
         try Self.expect("--min-p", minP, "0 to 1") { (0...1).contains($0) }
         try Self.expect("--repetition-penalty", repetitionPenalty, "more than 0") { $0 > 0 && $0.isFinite }
+        try Self.expect("--presence-penalty", presencePenalty, "-2 to 2") { (-2...2).contains($0) }
+        try Self.expect("--frequency-penalty", frequencyPenalty, "-2 to 2") { (-2...2).contains($0) }
+        if stop.contains("") { throw ValidationError("--stop: expected a text, found none") }
     }
 
     var maxTokens: Int? { answer.maxTokens }
@@ -43,9 +57,12 @@ struct SamplingArguments: ParsableArguments {
         sampling.topP = topP ?? defaults.topP
         sampling.minP = minP ?? defaults.minP
         sampling.repetitionPenalty = repetitionPenalty ?? defaults.repetitionPenalty
+        sampling.presencePenalty = presencePenalty ?? defaults.presencePenalty
+        sampling.frequencyPenalty = frequencyPenalty ?? defaults.frequencyPenalty
         sampling.seed = seed ?? defaults.seed
         var options = answer.options(loopGuard: .init())
         options.sampling = sampling
+        options.stop = stop
         options.onPrefill = { progress.show(read: $0, of: $1) }
         return options
     }
