@@ -1,6 +1,9 @@
 import Foundation
+import Tensors
 import TestSupport
 import Testing
+import Tokenization
+import Weights
 
 @testable import Gemma4Kit
 
