@@ -240,7 +240,7 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     #expect(answer.text == before && answer.finishReason == "stop")
     #expect(try await run("--stop", stop).text == before + "\n")
     let refused = try await run("--stop", "")
-    #expect(refused.status == 64 && refused.messages.contains { $0.contains("--stop: expected a text, found none") })
+    #expect(refused.status == 64 && refused.messages.contains("--stop: expected a text, found none"))
 }
 
 @Test func captionIsGreedyUnlessAFlagAsksForSampling() async throws {
