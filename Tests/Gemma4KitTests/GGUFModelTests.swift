@@ -82,7 +82,7 @@ struct GGUFModelTests {
 
     /// Types that this program does not write: a file of random blocks, and the same numbers spelled out in f32.
     @Test(arguments: [ElementType.iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .mxfp4])
-    func blocksOfGridsMeanTheirNumbers(type: ElementType) throws {
+    func blocksOfGridsMeanTheirNumbers(type: Tensors.ElementType) throws {
         let demo = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Models/Demo")
         let (blocks, decoded) = ("\(directory.path)/blocks.gguf", "\(directory.path)/decoded.gguf")
         try GGUFExport(contentsOf: demo).write(.text, to: model, types: .init(layers: .float32, head: .float32))

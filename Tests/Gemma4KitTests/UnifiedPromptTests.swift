@@ -27,7 +27,7 @@ func onlyAnEncoderLimitsTheLengthOfARecording(variant: String, pieces: Int) asyn
 @Test func transcribesWithoutAnEncoder() async throws {
     let samples = Sounds.speech(seconds: 12, hisses: false)
     let options = TranscriptionOptions(
-        segmentation: .init(maxPieceInSeconds: 5), generation: .init(sampling: .greedy, maxTokens: 2))
+        maxSegmentInSeconds: 5, generation: .init(sampling: .greedy, maxTokens: 2))
     let transcript = try await open("12B").transcribe(.samples(samples, sampleRate: 16_000), options: options)
         .transcript()
     #expect(transcript.segments.count >= 2)
