@@ -15,6 +15,8 @@ public struct RenderedPrompt: Sendable, Hashable {
     public internal(set) var pieces: [Piece] = []
     /// The answer begins inside a thought that the prompt has opened.
     public internal(set) var opensThought = false
+    /// The answer may begin with a thought.
+    public internal(set) var allowsThought = false
 
     /// As the published template renders it, media as `<|image|>`, `<|audio|>` and `<|video|>`.
     public var text: String {
