@@ -24,12 +24,13 @@ let package = Package(
         .target(
             name: "Gemma4Kit",
             dependencies: [
-                "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors", "JSONText",
+                "Generation", "Gemma4", "Tokenization", "Grammar", "Media", "Weights", "Tensors", "JSONText",
                 .product(name: "Logging", package: "swift-log"),
             ]),
-        .target(name: "Generation", dependencies: ["Gemma4", "Tokenization", "Tensors"]),
+        .target(name: "Generation", dependencies: ["Gemma4", "Tokenization", "Grammar", "Tensors"]),
         .target(name: "Gemma4", dependencies: ["Weights", "Tensors", "JSONText"]),
         .target(name: "Tokenization", dependencies: ["JSONText"]),
+        .target(name: "Grammar", dependencies: ["JSONText"]),
         .target(name: "Media", dependencies: ["CImageDecoding", "CSndFile", "CMPG123", "CSoxr"]),
         .target(name: "Weights", dependencies: ["Tensors", "JSONText"]),
         .target(
@@ -66,9 +67,10 @@ let package = Package(
         .testTarget(name: "WeightsTests", dependencies: ["Weights", "TestSupport"]),
         .testTarget(name: "JSONTextTests", dependencies: ["JSONText"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"]),
+        .testTarget(name: "GrammarTests", dependencies: ["Grammar", "Tokenization"]),
         .testTarget(name: "MediaTests", dependencies: ["Media", "TestSupport"]),
         .testTarget(name: "Gemma4Tests", dependencies: ["Gemma4", "TestSupport"]),
-        .testTarget(name: "GenerationTests", dependencies: ["Generation", "TestSupport"]),
+        .testTarget(name: "GenerationTests", dependencies: ["Generation", "Grammar", "TestSupport"]),
         .testTarget(name: "Gemma4KitTests", dependencies: ["Gemma4Kit", "TestSupport"]),
         .testTarget(name: "Gemma4CLITests", dependencies: ["Gemma4CLI", "TestSupport"]),
     ],

@@ -1,5 +1,6 @@
 import Gemma4
 import Generation
+import Grammar
 import Media
 import Tensors
 import Tokenization
@@ -119,6 +120,17 @@ extension ModelInputError: DiagnosedError {
 extension ChatError: DiagnosedError {
     public var diagnosis: Diagnosis {
         Diagnosis(.badInput, place: key, expected: expected, found: found, remedy: remedy)
+    }
+}
+
+extension GrammarError: DiagnosedError {
+    package var diagnosis: Diagnosis {
+        let kind: Diagnosis.Kind =
+            switch code {
+            case .syntax, .unsatisfiable: .badInput
+            case .unsupported, .tooLarge: .unsupported
+            }
+        return Diagnosis(kind, place: "\(subject), \(place)", expected: expected, found: found, remedy: remedy)
     }
 }
 

@@ -68,8 +68,8 @@ public struct Gemma4Pipeline: Sendable {
         chatTemplate = ChatTemplate(
             source: template, isLargeModel: configuration.textConfig.hiddenSizePerLayerInput == 0)
         self.logger = logger
-        engine = Engine(
-            model, tokenizer, Self.defaults(model, generationConfiguration, checkpoint), limits: limits ?? .init())
+        let defaults = Self.defaults(model, generationConfiguration, checkpoint) { logger.warning("\($0)") }
+        engine = Engine(model, tokenizer, defaults, limits: limits ?? .init())
         if !chatTemplate.isRecognized {
             logger.warning(
                 "\(source.chatTemplatePlace): \(template == nil ? "no chat template" : "an unknown chat template"); using the format of July 2026"
@@ -84,7 +84,8 @@ public struct Gemma4Pipeline: Sendable {
     public var defaultImageTokens: Int { processorConfiguration.imageMaxSoftTokens }
 
     private static func defaults(
-        _ model: Gemma4Model, _ generation: GenerationConfiguration, _ checkpoint: Checkpoint
+        _ model: Gemma4Model, _ generation: GenerationConfiguration, _ checkpoint: Checkpoint,
+        notice: @escaping @Sendable (String) -> Void
     ) -> Engine.AnswerDefaults {
         let configuration = model.configuration
         let media = [
@@ -95,7 +96,7 @@ public struct Gemma4Pipeline: Sendable {
         return Engine.AnswerDefaults(
             sampling: SamplingOptions(generation), suppressed: Set(generation.suppressTokens),
             media: Set(media.compactMap(\.self)),
-            stopTokens: Set(configuration.eosTokenIds + generation.eosTokenIds), notFinite: notFinite)
+            stopTokens: Set(configuration.eosTokenIds + generation.eosTokenIds), notFinite: notFinite, notice: notice)
     }
 
     /// What the engine does at this moment, and has done so far.

@@ -134,12 +134,14 @@ extension Gemma4Pipeline {
         for (index, (medium, _)) in named.enumerated() where prepared[index].medium != medium {
             throw PromptError(.mediumKind(index: index, named: medium.rawValue))
         }
-        return try expand(rendered, prepared)
+        return try expand(rendered, prepared, tools: options.tools)
     }
 
     /// The prompt of a rendered conversation with its media: begin marker, placeholders and end marker of each piece. Text
     /// before a frame belongs to the text before the film, so that byte-pair encoding sees all of it at once.
-    func expand(_ rendered: RenderedPrompt, _ prepared: [PreparedMedium]) throws -> Prompt {
+    func expand(
+        _ rendered: RenderedPrompt, _ prepared: [PreparedMedium], tools: [JSONValue] = []
+    ) throws -> Prompt {
         var ids: [Int] = []
         var media: [(positions: Range<Int>, input: EncoderInput)] = []
         var text = ""
@@ -168,7 +170,9 @@ extension Gemma4Pipeline {
             }
         }
         endText()
-        return Prompt(text: rendered.text, tokens: ids, media: media, opensThought: rendered.opensThought)
+        return Prompt(
+            text: rendered.text, tokens: ids, media: media, opensThought: rendered.opensThought,
+            allowsThought: rendered.allowsThought, tools: tools)
     }
 
     /// Text as it is, after `<bos>`: for scoring and plain continuation.

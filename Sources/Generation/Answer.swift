@@ -4,7 +4,7 @@ import Tokenization
 public struct GeneratedToken: Sendable {
     public let id: Int
     /// Natural logarithm of its probability under the model's own logits: after the soft cap, before suppression,
-    /// penalties, temperature and truncation.
+    /// penalties, temperature and truncation. 0 where a format leaves no choice and the model was not asked.
     public let logprob: Float
     /// The likeliest tokens at this place with their log-probabilities, likeliest first; as many as were asked for.
     public let topLogprobs: [(id: Int, logprob: Float)]

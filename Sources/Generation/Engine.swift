@@ -12,6 +12,7 @@ package actor Engine {
     package nonisolated let model: Gemma4Model
     private nonisolated let tokenizer: Tokenizer?
     private nonisolated let executor = EngineExecutor()
+    private nonisolated let grammars: GrammarCache
     private let defaults: AnswerDefaults
     private let limits: EngineLimits
     private let planner: PassPlanner
@@ -33,13 +34,15 @@ package actor Engine {
         let suppressed, media, stopTokens: Set<Int>
         /// The error to throw when the model's results are NaN or infinite. May take seconds.
         let notFinite: @Sendable () -> any Error
+        /// Told what a user should know, such as a tool whose schema cannot be enforced.
+        let notice: @Sendable (String) -> Void
 
         package init(
             sampling: SamplingOptions, suppressed: Set<Int>, media: Set<Int>, stopTokens: Set<Int>,
-            notFinite: @escaping @Sendable () -> any Error
+            notFinite: @escaping @Sendable () -> any Error, notice: @escaping @Sendable (String) -> Void = { _ in }
         ) {
             (self.sampling, self.suppressed, self.media) = (sampling, suppressed, media)
-            (self.stopTokens, self.notFinite) = (stopTokens, notFinite)
+            (self.stopTokens, self.notFinite, self.notice) = (stopTokens, notFinite, notice)
         }
     }
 
@@ -48,6 +51,7 @@ package actor Engine {
         _ model: Gemma4Model, _ tokenizer: Tokenizer?, _ defaults: AnswerDefaults, limits: EngineLimits = .init()
     ) {
         (self.model, self.tokenizer, self.defaults, self.limits) = (model, tokenizer, defaults, limits)
+        grammars = GrammarCache(tokenizer, notice: defaults.notice)
         planner = PassPlanner(bound: limits.stepBound, chunkLength: max(1, limits.promptTokensPerStep))
         encoders = EncoderJobs(byteLimit: limits.mediaBytes)
     }
@@ -71,6 +75,11 @@ package actor Engine {
         let preparation = Task {
             do {
                 let prompt = try await prepare()
+                if let format = options.format {
+                    work.matcher = try await self.grammars.matcher(.format(format))
+                } else if options.constrainsToolCalls, !prompt.tools.isEmpty {
+                    work.matcher = try await self.grammars.matcher(.tools(prompt.tools))
+                }
                 self.perform { $0.add(work, prompt) }
             } catch {
                 self.perform { $0.end(work, .failure(error)) }
@@ -192,7 +201,7 @@ package actor Engine {
                 sampler: Sampler(
                     options.sampling ?? defaults.sampling, prompt: prompt.tokens, suppressed: defaults.suppressed,
                     media: defaults.media),
-                maxTokens: maxTokens, stopTokens: defaults.stopTokens)
+                maxTokens: maxTokens, stopTokens: defaults.stopTokens, matcher: work.matcher)
         }
         work.byteCount = model.cacheByteCount(positions: positions, chunkLength: planner.chunkLength)
         guard work.byteCount <= limits.memoryBytes else {
@@ -277,7 +286,7 @@ package actor Engine {
         let clock = ContinuousClock()
         let start = clock.now
         admit()
-        let decoding = running.filter { $0.nextToken != nil && !$0.isReaderBehind }
+        let decoding = running.filter { !$0.nextTokens.isEmpty && !$0.isReaderBehind }
         let prompts = running.compactMap { work in work.slices(readsImagesWhole: model.readsImagesWhole) }
         guard !decoding.isEmpty || !prompts.isEmpty || !encoders.isEmpty else { return }
         let plan = planner.plan(
@@ -315,10 +324,10 @@ package actor Engine {
         let pad = model.configuration.textConfig.padTokenId
         var inputs = decoding.map { work in
             // A generated id that stands for media is read as the pad token, as in the reference.
-            let token = work.nextToken!
-            return Gemma4Model.Input(
-                tokens: [model.isPlaceholder(token) ? pad : token], wantedRows: [0], cache: work.cache!)
+            let tokens = work.nextTokens.map { model.isPlaceholder($0) ? pad : $0 }
+            return Gemma4Model.Input(tokens: tokens, wantedRows: [tokens.count - 1], cache: work.cache!)
         }
+        let forcedTokens = inputs.reduce(0) { $0 + $1.tokens.count - 1 }
         let read = slices.compactMap { slice in running.first { $0.id == slice.id }.map { ($0, slice.count) } }
         // Rows that lead to tokens come first, so that they have one product with the head.
         let answering = read.filter { !$0.0.wantsEveryRow }
@@ -337,6 +346,7 @@ package actor Engine {
             for work in decoding + read.map(\.0) { end(work, .failure(error)) }
             return
         }
+        for work in decoding { work.advanceAnswer() }
         for (work, count) in read { work.advance(count, checkpoint: &prefixes) }
         totals.promptTokens += read.reduce(0) { $0 + $1.1 }
         let choosing = decoding + answering.lazy.map(\.0).filter { $0.isRead }
@@ -344,7 +354,7 @@ package actor Engine {
         handOut(scoring, hidden[choosing.count..<hidden.rows])
         costs.pass(
             start.duration(to: clock.now).inSeconds, decoding: decoding.count,
-            promptTokens: read.reduce(0) { $0 + $1.1 })
+            promptTokens: read.reduce(forcedTokens) { $0 + $1.1 })
     }
 
     /// Gives every sequence its next token.
@@ -374,11 +384,17 @@ package actor Engine {
             }
             let top = work.topLogprobs > 0 ? logits[index..<index + 1].toArray().largest(work.topLogprobs) : []
             totals.generatedTokens += 1
-            if work.nextToken == nil { totals.timeToFirstToken = work.secondsSinceArrival }
-            if work.accept(token, logprob: logprob, top: top.map { ($0.index, $0.value - summaries[index].logSumExp) })
-            {
-                end(work, .success(()))
+            if work.sequence!.generated.isEmpty { totals.timeToFirstToken = work.secondsSinceArrival }
+            var isOver = work.accept(
+                token, logprob: logprob, top: top.map { ($0.index, $0.value - summaries[index].logSumExp) })
+            if !isOver {
+                // What must follow is read in one pass with this token.
+                for forced in work.sequence!.forcedRun where !isOver {
+                    totals.generatedTokens += 1
+                    isOver = work.accept(forced, logprob: 0, top: [])
+                }
             }
+            if isOver { end(work, .success(())) }
         }
     }
 

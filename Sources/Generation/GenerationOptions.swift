@@ -10,6 +10,10 @@ public struct GenerationOptions: Sendable {
     public var topLogprobs: Int
     /// Ends an answer that repeats itself without end; nil lets it go on.
     public var loopGuard: LoopGuard?
+    /// What the answer must look like; nil leaves it free.
+    public var format: AnswerFormat?
+    /// Whether a call that the model begins must be of a tool that exists, with arguments that obey its schema.
+    public var constrainsToolCalls = true
     /// Called while the prompt is read: tokens read so far, tokens in all.
     public var onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)?
 
@@ -24,13 +28,15 @@ public struct GenerationOptions: Sendable {
 
     public init(
         sampling: SamplingOptions? = nil, maxTokens: Int = 1024, stop: [String] = [], topLogprobs: Int = 0,
-        loopGuard: LoopGuard? = .init(), onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)? = nil
+        loopGuard: LoopGuard? = .init(), format: AnswerFormat? = nil,
+        onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)? = nil
     ) {
         self.sampling = sampling
         self.maxTokens = maxTokens
         self.stop = stop
         self.topLogprobs = topLogprobs
         self.loopGuard = loopGuard
+        self.format = format
         self.onPrefill = onPrefill
     }
 }

@@ -1,4 +1,5 @@
 import Gemma4
+import JSONText
 
 /// A prompt as the model reads it: token ids, and the media whose soft tokens stand at the placeholders.
 public struct Prompt: Sendable {
@@ -8,6 +9,10 @@ public struct Prompt: Sendable {
     public let tokens: [Int]
     /// The answer begins inside a thought that the prompt has opened.
     package let opensThought: Bool
+    /// The answer may begin with a thought.
+    package let allowsThought: Bool
+    /// The declarations of the tools that the answer may call.
+    package let tools: [JSONValue]
     /// The media in order, with the positions of their placeholders.
     package let media: [(positions: Range<Int>, input: EncoderInput)]
     /// What each position is.
@@ -20,9 +25,11 @@ public struct Prompt: Sendable {
 
     /// - Parameter media: ascending, each with as many placeholders in `tokens` as it has soft tokens.
     package init(
-        text: String, tokens: [Int], media: [(positions: Range<Int>, input: EncoderInput)], opensThought: Bool
+        text: String, tokens: [Int], media: [(positions: Range<Int>, input: EncoderInput)], opensThought: Bool,
+        allowsThought: Bool = false, tools: [JSONValue] = []
     ) {
-        (self.text, self.tokens, self.media, self.opensThought) = (text, tokens, media, opensThought)
+        (self.text, self.tokens, self.media) = (text, tokens, media)
+        (self.opensThought, self.allowsThought, self.tools) = (opensThought, allowsThought, tools)
         var units = tokens.map(PromptUnit.token)
         for (positions, input) in media {
             for position in positions {
@@ -42,7 +49,7 @@ public struct Prompt: Sendable {
         }
         return Prompt(
             text: text, tokens: tokens[..<range.lowerBound] + ids + tokens[range.upperBound...], media: media,
-            opensThought: opensThought)
+            opensThought: opensThought, allowsThought: allowsThought, tools: tools)
     }
 
     /// The media whose placeholders begin in these positions.

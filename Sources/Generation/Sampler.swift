@@ -1,4 +1,5 @@
 import Foundation
+import Grammar
 
 /// Chooses the tokens of one sequence from logits.
 ///
@@ -59,7 +60,7 @@ package struct Sampler: Sendable {
         for (token, bias) in options.logitBias where logits.indices.contains(token) { logits[token] += bias }
         for token in suppressed where logits.indices.contains(token) { logits[token] = -.infinity }
         if let allowed {
-            for token in logits.indices where !allowed.contains(token) { logits[token] = -.infinity }
+            allowed.forEachOutside(below: logits.count) { logits[$0] = -.infinity }
         }
         guard options.temperature > 0 else { return Self.likeliest(logits) }
         for token in media where logits.indices.contains(token) { logits[token] = -.infinity }

@@ -1,4 +1,5 @@
 import Gemma4
+import Grammar
 import Tokenization
 
 /// One answer in the making, as a value: given the logits of its last position it says what comes next.
@@ -11,15 +12,17 @@ struct Sequence: Sendable {
     private var reader: AnswerReader?
     private var loops: LoopDetector?
     private var constraint: (any TokenConstraint)?
+    private let tokenizer: Tokenizer?
     private let maxTokens: Int
     private let stopTokens: Set<Int>
 
     /// - Parameters:
     ///   - maxTokens: the most tokens for which the context has room.
     ///   - stopTokens: ids that end the answer.
+    ///   - matcher: what the answer must obey, or the calls in it if `options` ask for no format.
     init(
         _ prompt: Prompt, _ options: GenerationOptions, _ tokenizer: Tokenizer?, sampler: Sampler, maxTokens: Int,
-        stopTokens: Set<Int>
+        stopTokens: Set<Int>, matcher: GrammarMatcher? = nil
     ) {
         (self.prompt, self.options, self.sampler, self.maxTokens) = (prompt, options, sampler, max(1, maxTokens))
         self.stopTokens = options.endsAtStopTokens ? stopTokens : []
@@ -27,11 +30,21 @@ struct Sequence: Sendable {
             AnswerReader($0, opensThought: prompt.opensThought, stop: options.stop)
         }
         loops = options.loopGuard.map(LoopDetector.init)
-        constraint = options.constraint
+        let special = tokenizer?.specialTokens
+        let thought = special?["<|channel>"].flatMap { start in special?["<channel|>"].map { (start, $0) } }
+        constraint =
+            options.constraint
+            ?? matcher.flatMap { matcher -> (any TokenConstraint)? in
+                guard options.format == nil else {
+                    return GrammarConstraint(matcher, prompt, stopTokens: stopTokens, thought: thought)
+                }
+                return special?["<|tool_call>"].map { ToolCallConstraint(matcher, callStart: $0) }
+            }
+        self.tokenizer = tokenizer
     }
 
     /// Whether the likeliest token is chosen as it stands; then `choose` need not see the logits.
-    var isPlain: Bool { sampler.isPlain && sampler.suppressed.isEmpty && constraint == nil }
+    var isPlain: Bool { sampler.isPlain && sampler.suppressed.isEmpty && constraint?.isFree != false }
 
     /// - Parameters:
     ///   - likeliest: the token of the greatest logit.
@@ -40,7 +53,20 @@ struct Sequence: Sendable {
     mutating func choose(likeliest: Int?, _ logits: () -> [Float]) -> Int? {
         if generated.count < options.forcedTokens.count { return options.forcedTokens[generated.count] }
         if isPlain { return likeliest }
-        return sampler.choose(logits(), allowed: constraint?.allowed())
+        guard let constraint, var mask = constraint.allowed() else { return sampler.choose(logits()) }
+        let logits = logits()
+        while let token = sampler.choose(logits, allowed: mask) {
+            if constraint.accepts(token) { return token }
+            mask.remove(token)
+        }
+        return nil
+    }
+
+    /// The tokens that must follow the last one: the model need not be asked for them one by one. None where log-probabilities
+    /// of others are wanted at each place.
+    var forcedRun: [Int] {
+        guard let constraint, let tokenizer, options.topLogprobs == 0 else { return [] }
+        return constraint.forced { tokenizer.encode($0) }
     }
 
     /// Takes the chosen token.
@@ -53,9 +79,10 @@ struct Sequence: Sendable {
         statistics.generatedTokens = generated.count
         let isStop = stopTokens.contains(token)
         let repetition = isStop ? nil : loops?.append(token)
-        let isLast = isStop || generated.count >= maxTokens || repetition != nil
+        let isComplete = constraint?.isComplete ?? false
+        let isLast = isStop || isComplete || generated.count >= maxTokens || repetition != nil
         let (kind, text, isStopped) = reader?.read(token, isLast: isLast) ?? (.answer, "", false)
-        let reason: FinishReason = isStop || isStopped ? .stop : repetition != nil ? .repetition : .length
+        let reason: FinishReason = isStop || isComplete || isStopped ? .stop : repetition != nil ? .repetition : .length
         let response = isLast || isStopped ? reader?.response : nil
         let finish = GeneratedToken.Finish(
             reason: reason, repetition: repetition, statistics: statistics, promptTokens: prompt.tokens,

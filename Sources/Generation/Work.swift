@@ -1,4 +1,5 @@
 import Gemma4
+import Grammar
 import Tensors
 
 /// One request on its way through the engine.
@@ -24,8 +25,10 @@ final class Work: @unchecked Sendable {
     var cache: KVCache?
     /// Tokens of the prompt that are in the cache.
     private(set) var read = 0
-    /// The chosen token that is not in the cache yet.
-    private(set) var nextToken: Int?
+    /// The chosen tokens that are not in the cache yet: the last one, and those before it that the model was not asked for.
+    private(set) var nextTokens: [Int] = []
+    /// What the answer must obey.
+    var matcher: GrammarMatcher?
     /// Positions at which other prompts have begun to differ from this one: a fork is kept there for the next.
     private var checkpoints: Set<Int> = []
     private var found = 0
@@ -136,6 +139,9 @@ final class Work: @unchecked Sendable {
         }
     }
 
+    /// The chosen tokens have been read.
+    func advanceAnswer() { nextTokens.removeAll(keepingCapacity: true) }
+
     // MARK: Results
 
     /// Takes the token that follows.
@@ -144,12 +150,12 @@ final class Work: @unchecked Sendable {
     func accept(_ token: Int, logprob: Float, top: [(id: Int, logprob: Float)]) -> Bool {
         guard case .answer(_, let channel, let onEnd) = goal else { return true }
         let now = clock.now
-        if nextToken == nil {
+        if sequence!.generated.isEmpty {
             sequence!.statistics.prefillSeconds = start.duration(to: now).inSeconds
             firstToken = now
         }
         sequence!.statistics.decodeSeconds = firstToken.duration(to: now).inSeconds
-        nextToken = token
+        nextTokens.append(token)
         let generated = sequence!.accept(token, logprob: logprob, top: top)
         if onEnd != nil { answer.append(generated) }
         channel.yield(generated)

@@ -120,6 +120,30 @@ package struct Tokenizer: Sendable {
         return ids.reduce(into: "") { $0 += decoder.append($1) } + decoder.finish()
     }
 
+    /// Appends the bytes of an id's text: none for a special token, an id without a piece, and a byte that is a piece of its
+    /// own, which is written that way.
+    package func appendBytes(of id: Int, to buffer: inout [UInt8]) {
+        if let byte = byte(id) {
+            let scalar = byte == 0x20 ? Self.spacePiece : Unicode.Scalar(byte)
+            if byte >= 0x80 || scalarIds[Int(scalar.value)] < 0 { buffer.append(byte) }
+            return
+        }
+        guard !specialTokens.contains(id), let piece = vocabulary.piece(id) else { return }
+        let space: (UInt8, UInt8, UInt8) = (0xE2, 0x96, 0x81)  // ▁
+        var index = piece.startIndex
+        while index < piece.endIndex {
+            if piece[index] == space.0, index + 2 < piece.endIndex, piece[index + 1] == space.1,
+                piece[index + 2] == space.2
+            {
+                buffer.append(0x20)
+                index += 3
+            } else {
+                buffer.append(piece[index])
+                index += 1
+            }
+        }
+    }
+
     /// The byte that this id stands for, if it is a byte piece.
     func byte(_ id: Int) -> UInt8? { Int32(exactly: id).flatMap { byteOfId[$0] } }
 

@@ -219,3 +219,36 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
     // The engine had seen them all by then.
     #expect(await pipeline.statistics.mediaHits == 5)
 }
+
+/// A net of random weights that is made to begin a call finishes one that its tool takes.
+@Test(arguments: ["E2B", "26B-A4B"], [0, 1, 2])
+func callsOfToolsObeyTheirSchemas(variant: String, seed: UInt64) async throws {
+    let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint(variant)), threadCount: 2)
+    let tool: JSONValue = [
+        "type": "function",
+        "function": [
+            "name": "set_lamp", "description": "d",
+            "parameters": [
+                "type": "object",
+                "properties": [
+                    "room": ["enum": ["kitchen", "hall"]], "level": ["type": "integer", "minimum": 1, "maximum": 99],
+                    "note": ["type": "string", "maxLength": 5],
+                ], "required": ["room", "level"],
+            ],
+        ],
+    ]
+    var options = GenerationOptions(sampling: .init(temperature: seed == 0 ? 0 : 1, seed: seed), maxTokens: 200)
+    options.forcedTokens = [try #require(pipeline.tokenizer.specialTokens["<|tool_call>"])]
+    let answer = try await pipeline.generate(
+        [ChatMessage(.user, "Light!")], prompt: PromptOptions(tools: [tool]), options: options
+    ).answer()
+    let call = try #require(answer.finish?.toolCalls.first)
+    #expect(call.name == "set_lamp")
+    #expect([.string("kitchen"), .string("hall")].contains(call.arguments["room"]))
+    guard case .integer(1...99)? = call.arguments["level"] else {
+        Issue.record("\(call.arguments.json)")
+        return
+    }
+    guard case .object(let members) = call.arguments else { return }
+    #expect(Set(members.map(\.key)).isSubset(of: ["room", "level", "note"]))
+}

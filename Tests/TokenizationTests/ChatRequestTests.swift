@@ -105,7 +105,15 @@ private func request(_ json: String) throws(ChatError) -> ChatRequest { try Chat
             #"{"messages": [], "presence_penalty": 0.5}"#,
             "presence_penalty: expected 0, the only value that is supported"
         ),
-        (#"{"messages": [], "response_format": {"type": "json_object"}}"#, #"response_format.type: expected "text""#),
+        (
+            #"{"messages": [], "response_format": {"type": "xml"}}"#,
+            #"response_format.type: expected "text", "json_object""#
+        ),
+        (
+            #"{"messages": [], "response_format": {"type": "json_schema"}}"#,
+            "response_format.json_schema.schema: expected a JSON"
+        ),
+        (#"{"messages": [], "format": "xml"}"#, #"format: expected "json" or a JSON Schema"#),
         (#"{"messages": [], "options": {"mirostat": 2}}"#, "options.mirostat: expected no such key, found 2."),
         (
             #"{"messages": [{"role": "user", "content": "a", "attachments": ["x"]}]}"#,

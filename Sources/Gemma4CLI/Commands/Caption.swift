@@ -14,7 +14,7 @@ struct Caption: AsyncParsableCommand {
             Answers about several files begin with their names.
 
             Example: gemma4 caption --model gemma-4-E2B-it photo.jpg
-            Example: gemma4 caption --style ocr --format json -o pages.jsonl --resume photo.jpg
+            Example: gemma4 caption --style ocr --format json -o a.jsonl --resume photo.jpg
             """)
 
     @Argument(help: ArgumentHelp("Pictures or folders; - is standard input.", valueName: "file"))
@@ -22,27 +22,27 @@ struct Caption: AsyncParsableCommand {
 
     @OptionGroup var model: ModelOptions
 
-    @Option(help: ArgumentHelp("short, detailed, ocr or alt-text.", valueName: "style"))
+    @Option(help: ArgumentHelp("For what.", valueName: "style"))
     var style: CaptionStyle?
 
     @Option(
         help: ArgumentHelp(
-            "What to tell the model instead of \"\(Gemma4Pipeline.captionInstruction)\"", valueName: "text"))
+            "Said instead of \"\(Gemma4Pipeline.captionInstruction)\"", valueName: "text"))
     var instruction: String?
 
     @Option(help: ArgumentHelp("Soft tokens at most: 70, 140, 280, 560, 1120, or auto.", valueName: "auto|n"))
     var imageTokens: ImageTokens?
 
-    @Option(help: ArgumentHelp("json: an object with ids, text and timings for each file.", valueName: "text|json"))
+    @Option(help: ArgumentHelp("json: an object for each.", valueName: "text|json"))
     var format = OutputFormat.text
 
     @Option(name: .shortAndLong, help: ArgumentHelp("Write there, a picture at a time.", valueName: "file"))
     var output: String?
 
-    @Flag(help: "Write each description beside its picture: photo.jpg, photo.txt.")
+    @Flag(help: "Write each description beside its picture, as .txt.")
     var sidecar = false
 
-    @Flag(help: "Leave out pictures that the output or their sidecar describes.")
+    @Flag(help: "Leave out pictures that are described already.")
     var resume = false
 
     @Flag(help: "Say what size the model saw and what it cost.")
@@ -74,26 +74,28 @@ struct Caption: AsyncParsableCommand {
         if inputs.count < all.count {
             ByteSink.standardError.report("\(all.count - inputs.count) of \(all.count) pictures are described already")
         }
+        let answerFormat = try sampling.answerFormat.read()
         let pipeline = try model.open(parallel: parallel.count)
         guard pipeline.model.configuration.takesImages else { throw ModelInputError(.noTower("image")) }
         try await FileAnswers.each(inputs.map(\.name), parallel: parallel.count, sharesOutput: !sidecar) {
             index, progress, turn in
-            var printer = AnswerPrinter(format: format, warnsOfLength: sampling.maxTokens == nil)
+            var printer = AnswerPrinter(
+                format: format, warnsOfLength: sampling.maxTokens == nil, hasFormat: answerFormat != nil)
             printer.errors = printer.errors.inTurn(turn)
             printer.output = sidecar ? nil : (results?.sink ?? .standardOutput).inTurn(turn)
             let input = inputs[index]
             try await input.withOpenablePath { [printer] path in
-                try await caption(input, path, pipeline, printer, isLabelled: all.count > 1, progress)
+                try await caption(input, path, pipeline, printer, answerFormat, isLabelled: all.count > 1, progress)
             }
             if let results { try turn.perform { () throws(CommandError) in try results.publish() } }
         }
     }
 
     private func caption(
-        _ input: InputFile, _ path: String, _ pipeline: Gemma4Pipeline, _ printer: AnswerPrinter, isLabelled: Bool,
-        _ progress: ProgressLine
+        _ input: InputFile, _ path: String, _ pipeline: Gemma4Pipeline, _ printer: AnswerPrinter,
+        _ answerFormat: AnswerFormat?, isLabelled: Bool, _ progress: ProgressLine
     ) async throws {
-        var options = sampling.options(over: .greedy, progress: progress)
+        var options = sampling.options(over: .greedy, format: answerFormat, progress: progress)
         var printer = printer
         options.keepsCache = false
         var fit: ImageFit?

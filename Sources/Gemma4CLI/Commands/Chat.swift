@@ -27,11 +27,13 @@ struct Chat: AsyncParsableCommand {
     @OptionGroup var sampling: SamplingArguments
 
     func run() async throws {
+        let answerFormat = try sampling.answerFormat.read()
         let pipeline = try model.open()
         let conversation = pipeline.conversation(
             system: system, prompt: PromptOptions(thinking: thinking == .on, imageTokens: imageTokens.count))
         let printer = AnswerPrinter(
-            format: .text, showsThoughts: thinking == .on, warnsOfLength: sampling.maxTokens == nil)
+            format: .text, showsThoughts: thinking == .on, warnsOfLength: sampling.maxTokens == nil,
+            hasFormat: answerFormat != nil)
         var images: [ImageInput] = []
         var recordings: [AudioInput] = []
         while let line = Self.ask() {
@@ -43,7 +45,8 @@ struct Chat: AsyncParsableCommand {
                 case .text(let text):
                     let progress = ProgressLine("prompt")
                     let options = sampling.options(
-                        over: SamplingOptions(pipeline.generationConfiguration), progress: progress)
+                        over: SamplingOptions(pipeline.generationConfiguration), format: answerFormat,
+                        progress: progress)
                     let answer = conversation.streamResponse(
                         to: text, images: images, audio: recordings, options: options)
                     (images, recordings) = ([], [])

@@ -11,7 +11,6 @@ struct Generate: AsyncParsableCommand {
         usage: "gemma4 generate [<options>] (<prompt> | --messages <file>)",
         discussion: """
             Samples as generation_config.json says, unless a flag says otherwise.
-
             Example: gemma4 generate --image photo.jpg "What is in the picture?"
             """)
 
@@ -46,12 +45,12 @@ struct Generate: AsyncParsableCommand {
         help: ArgumentHelp("Go on with the last message; default: an assistant's."))
     var continueFinalMessage: Bool?
 
-    @Option(help: ArgumentHelp("Let the model think before it answers.", valueName: "on|off"))
+    @Option(help: ArgumentHelp("Think before answering.", valueName: "on|off"))
     var thinking: OnOff?
 
     @OptionGroup var imageTokens: ImageTokensOption
 
-    @Option(help: ArgumentHelp("json: one object with ids, text and timings.", valueName: "text|json"))
+    @Option(help: ArgumentHelp("Form of output.", valueName: "text|json"))
     var format = OutputFormat.text
 
     @Flag(help: "List log-probabilities on standard error.")
@@ -82,6 +81,8 @@ struct Generate: AsyncParsableCommand {
             throw ValidationError("nothing to answer: give a prompt, or --messages <file>")
         }
         let conversation = try readConversation()
+        let answerFormat =
+            try sampling.answerFormat.read() ?? conversation.request.answerSchema.map(AnswerFormat.schema)
         let pipeline = try model.open()
         if printPrompt, format == .text {
             let text = try pipeline.renderedText(conversation.request.messages, options: conversation.options)
@@ -100,11 +101,12 @@ struct Generate: AsyncParsableCommand {
         }
         var defaults = SamplingOptions(pipeline.generationConfiguration)
         defaults.replace(with: conversation.request)
-        var options = sampling.options(over: defaults, progress: progress)
+        var options = sampling.options(over: defaults, format: answerFormat, progress: progress)
         options.maxTokens = sampling.maxTokens ?? conversation.request.maxTokens ?? options.maxTokens
         let printer = AnswerPrinter(
             format: format, showsLogprobs: logprobs, showsThoughts: conversation.options.thinking,
-            warnsOfLength: sampling.maxTokens == nil && conversation.request.maxTokens == nil)
+            warnsOfLength: sampling.maxTokens == nil && conversation.request.maxTokens == nil,
+            hasFormat: answerFormat != nil)
         try await printer.print(pipeline.generate(made, options: options), of: pipeline, progress: progress)
     }
 

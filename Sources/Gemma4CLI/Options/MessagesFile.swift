@@ -27,7 +27,8 @@ struct MessagesFile {
         }
     }
 
-    private static func read(_ file: URL, _ name: String) throws(CommandError) -> Data {
+    /// The bytes of a file that an argument names.
+    static func read(_ file: URL, _ name: String) throws(CommandError) -> Data {
         do {
             return try Data(contentsOf: file)
         } catch {

@@ -5,6 +5,7 @@ import Generation
 /// How long an answer may be and how its tokens are chosen. A flag replaces one default and leaves the others.
 struct SamplingArguments: ParsableArguments {
     @OptionGroup var answer: AnswerArguments
+    @OptionGroup var answerFormat: AnswerFormatArguments
 
     @Option(help: ArgumentHelp("0 takes the likeliest token.", valueName: "t"))
     var temperature: Float?
@@ -48,9 +49,13 @@ struct SamplingArguments: ParsableArguments {
 
     var maxTokens: Int? { answer.maxTokens }
 
-    /// - Parameter defaults: what holds where no flag is given. If that is greedy, a flag that narrows a choice turns
-    ///   sampling on, at temperature 1.
-    func options(over defaults: SamplingOptions, progress: ProgressLine) -> GenerationOptions {
+    /// - Parameters:
+    ///   - defaults: what holds where no flag is given. If that is greedy, a flag that narrows a choice turns sampling on, at
+    ///     temperature 1.
+    ///   - format: what `answerFormat` asks for.
+    func options(
+        over defaults: SamplingOptions, format: AnswerFormat?, progress: ProgressLine
+    ) -> GenerationOptions {
         var sampling = defaults
         let narrows = topK != nil || topP != nil || minP != nil
         sampling.temperature = temperature ?? (narrows && defaults.temperature == 0 ? 1 : defaults.temperature)
@@ -63,6 +68,7 @@ struct SamplingArguments: ParsableArguments {
         sampling.seed = seed ?? defaults.seed
         var options = answer.options(loopGuard: .init())
         options.sampling = sampling
+        options.format = format
         options.stop = stop
         options.onPrefill = { progress.show(read: $0, of: $1) }
         return options

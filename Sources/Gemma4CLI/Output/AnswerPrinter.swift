@@ -18,6 +18,8 @@ struct AnswerPrinter {
     var showsThoughts = false
     /// Says so if the answer is cut; not where the caller chose the length.
     var warnsOfLength = true
+    /// The answer had to obey a format, which one that is cut does not.
+    var hasFormat = false
 
     /// - Parameters:
     ///   - file: what the answer is about; nil if it is about no single file.
@@ -68,6 +70,10 @@ struct AnswerPrinter {
     private func warn(_ answer: Answer, _ label: String) {
         let warning: String? =
             switch answer.finish?.reason {
+            case .length where hasFormat:
+                "the answer was cut off after \(answer.tokens.count) tokens and may not obey what was asked for; --max-tokens makes room"
+            case .repetition where hasFormat:
+                "the answer went round in a circle, was ended and may not obey what was asked for; --no-loop-guard lets it go on"
             case .length where warnsOfLength:
                 "the answer was cut off after \(AnswerArguments.defaultMaxTokens) tokens; --max-tokens makes room"
             case .repetition: "the answer went round in a circle and was ended; --no-loop-guard lets it go on"

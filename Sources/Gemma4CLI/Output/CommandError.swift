@@ -15,6 +15,7 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         /// A folder that has no file with one of these extensions.
         case emptyFolder([String], leftOut: String?)
         case invalidMessages(ChatError)
+        case notJSON(JSONValue.SyntaxError)
         /// An output that is also read, by this path.
         case overwritesInput(String)
         /// An output that exists and is a picture, a recording or a film.
@@ -47,6 +48,7 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
                 + (leftOut.map { "; \($0.displayed)" } ?? "")
         case .notUTF8: "\(name): expected text in UTF-8, found other bytes"
         case .invalidMessages(let error): "\(name), \(error)"
+        case .notJSON(let error): "\(name), \(error)"
         case .overwritesInput(let input):
             "\(name): would be written over, but it is \(input == file ? "read" : "the input \(input.displayed)"); give -o another name"
         case .overwritesMedium(let format):

@@ -13,6 +13,8 @@ package struct ChatRequest: Sendable, Equatable {
     package var temperature, topP, minP, repetitionPenalty: Double?
     package var topK, maxTokens, seed: Int?
     package var thinking: Bool?
+    /// The JSON Schema that the answer must obey: `response_format`, or Ollama's `format`.
+    package var answerSchema: JSONValue?
     /// Whether the last message, an assistant's, is gone on with.
     package var continueFinalMessage: Bool?
 
@@ -44,7 +46,7 @@ package struct ChatRequest: Sendable, Equatable {
             "messages", "tools", "tool_choice", "parallel_tool_calls", "model", "stream", "stream_options", "user",
             "store", "metadata", "service_tier", "keep_alive", "logprobs", "temperature", "top_p", "top_k", "min_p",
             "seed", "max_tokens", "max_completion_tokens", "repetition_penalty", "think", "options", "n",
-            "frequency_penalty", "presence_penalty", "response_format", "continue_final_message",
+            "frequency_penalty", "presence_penalty", "response_format", "format", "continue_final_message",
             "chat_template_kwargs",
         ])
         for tool in try reader.array("tools") { tools.append(tool.value ?? .null) }
@@ -66,8 +68,29 @@ package struct ChatRequest: Sendable, Equatable {
         try reader.expect("n", 1)
         try reader.expect("frequency_penalty", 0)
         try reader.expect("presence_penalty", 0)
-        if let format = try reader["response_format"].string("type"), format != "text" {
-            throw reader["response_format"].error(.invalidValue, "type", expected: "\"text\", the only form of answers")
+        answerSchema = try Self.schema(ollama: reader["format"])
+        if let schema = try Self.schema(openAI: reader["response_format"]) { answerSchema = schema }
+    }
+
+    private static func schema(openAI format: KeyReader) throws(ChatError) -> JSONValue? {
+        switch try format.string("type") {
+        case nil, "text"?: return nil
+        case "json_object"?: return ["type": "object"]
+        case "json_schema"?:
+            guard let schema = format["json_schema"]["schema"].value else {
+                throw format["json_schema"].error(.invalidValue, "schema", expected: "a JSON Schema")
+            }
+            return schema
+        default: throw format.error(.invalidValue, "type", expected: #""text", "json_object" or "json_schema""#)
+        }
+    }
+
+    private static func schema(ollama format: KeyReader) throws(ChatError) -> JSONValue? {
+        switch format.value {
+        case nil, .null?, .string("")?: return nil
+        case .string("json")?: return ["type": "object"]
+        case let schema? where schema.string == nil: return schema
+        default: throw format.error(.invalidValue, expected: #""json" or a JSON Schema"#)
         }
     }
 

@@ -94,7 +94,10 @@ package struct ChatTemplate: Sendable, Hashable {
             generation: generation, messages: messages, first: opensWithSystem ? 1 : 0,
             preserveThinking: preserveThinking)
         let ending = try turns.write(to: &prompt)
-        if addGenerationPrompt { open(&prompt, after: ending, thinking: thinking) }
+        if addGenerationPrompt {
+            open(&prompt, after: ending, thinking: thinking)
+            prompt.allowsThought = thinking
+        }
         return prompt
     }
 

@@ -15,6 +15,8 @@ package struct RenderedPrompt: Sendable, Hashable {
     package internal(set) var pieces: [Piece] = []
     /// The answer begins inside a thought that the prompt has opened.
     package internal(set) var opensThought = false
+    /// The answer may begin with a thought.
+    package internal(set) var allowsThought = false
 
     /// As the published template renders it, media as `<|image|>`, `<|audio|>` and `<|video|>`.
     package var text: String {
