@@ -1,5 +1,6 @@
 import Foundation
 import Generation
+import JSONText
 import Media
 import Synchronization
 import TestSupport

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
 import Gemma4Kit
+import Generation
+import JSONText
 
 /// What an answer must look like.
 struct AnswerFormatArguments: ParsableArguments {

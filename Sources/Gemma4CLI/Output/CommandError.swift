@@ -1,4 +1,5 @@
 import Gemma4Kit
+import JSONText
 import Tokenization
 
 /// What goes wrong around the model: files and streams that are read and written.
