@@ -24,9 +24,10 @@ let package = Package(
         .target(
             name: "Gemma4Kit",
             dependencies: [
-                "Generation", "Gemma4", "Tokenization", "Grammar", "Media", "Weights", "Tensors", "JSONText",
-                .product(name: "Logging", package: "swift-log"),
+                "Transcription", "Generation", "Gemma4", "Tokenization", "Grammar", "Media", "Weights", "Tensors",
+                "JSONText", .product(name: "Logging", package: "swift-log"),
             ]),
+        .target(name: "Transcription", dependencies: ["Generation", "Media", "JSONText"]),
         .target(name: "Generation", dependencies: ["Gemma4", "Tokenization", "Grammar", "Tensors"]),
         .target(name: "Gemma4", dependencies: ["Weights", "Tensors", "JSONText"]),
         .target(name: "Tokenization", dependencies: ["JSONText"]),
@@ -71,6 +72,7 @@ let package = Package(
         .testTarget(name: "MediaTests", dependencies: ["Media", "TestSupport"]),
         .testTarget(name: "Gemma4Tests", dependencies: ["Gemma4", "TestSupport"]),
         .testTarget(name: "GenerationTests", dependencies: ["Generation", "Grammar", "TestSupport"]),
+        .testTarget(name: "TranscriptionTests", dependencies: ["Transcription", "TestSupport"]),
         .testTarget(name: "Gemma4KitTests", dependencies: ["Gemma4Kit", "TestSupport"]),
         .testTarget(name: "Gemma4CLITests", dependencies: ["Gemma4CLI", "TestSupport"]),
     ],

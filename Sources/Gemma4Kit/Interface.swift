@@ -3,6 +3,7 @@ import JSONText
 import Media
 import Tensors
 import Tokenization
+import Transcription
 
 // What the interface of the library takes and gives of the modules below it: `import Gemma4Kit` is enough.
 
@@ -22,6 +23,18 @@ public typealias FinishReason = Generation.FinishReason
 public typealias GenerationStatistics = Generation.GenerationStatistics
 public typealias ResultStream = Generation.ResultStream
 public typealias TokenStream = Generation.TokenStream
+
+public typealias TranscriptionOptions = Transcription.TranscriptionOptions
+public typealias Language = Transcription.Language
+public typealias Transcript = Transcription.Transcript
+public typealias TranscriptSegment = Transcription.TranscriptSegment
+public typealias TranscriptReport = Transcription.TranscriptReport
+public typealias TranscriptEvent = Transcription.TranscriptEvent
+public typealias TranscriptStream = Transcription.TranscriptStream
+public typealias TranscriptFormat = Transcription.TranscriptFormat
+public typealias TranscriptWriter = Transcription.TranscriptWriter
+public typealias TranscriptContext = Transcription.TranscriptContext
+public typealias SubtitleLayout = Transcription.SubtitleLayout
 
 public typealias EngineLimits = Generation.EngineLimits
 public typealias EngineStatistics = Generation.EngineStatistics

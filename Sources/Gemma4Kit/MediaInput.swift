@@ -1,5 +1,6 @@
 import Foundation
 import Media
+import Transcription
 
 /// A picture, a recording or a film, as the caller has it.
 public enum MediaInput: Sendable {

@@ -3,6 +3,7 @@ import Gemma4
 import Generation
 import Synchronization
 import Tensors
+import Transcription
 
 /// What fewer bits cost: a quantised model beside the one it was made from.
 package struct QuantizationComparison: Sendable, CustomStringConvertible {

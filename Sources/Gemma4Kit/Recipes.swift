@@ -2,6 +2,7 @@ import Foundation
 import Gemma4
 import Generation
 import Tokenization
+import Transcription
 
 /// What people do most, with the prompts that the models were trained with.
 extension Gemma4Pipeline {
@@ -15,8 +16,24 @@ extension Gemma4Pipeline {
     public func transcribe(_ audio: AudioInput, options: TranscriptionOptions = .init()) -> TranscriptStream {
         TranscriptStream { yield in
             guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
-            try await Transcriber(self, options).run(audio, yield)
+            let recording = Recording(name: audio.name, isLive: audio.isLive) { try audio.open(options) }
+            try await Transcriber(options, answer(about:instruction:options:)).run(recording, yield)
         }
+    }
+
+    /// What the model says of a piece of sound.
+    ///
+    /// - Parameter samples: mono, at 16 kHz, at most 30 s.
+    private func answer(
+        about samples: [Float], instruction: String, options: GenerationOptions
+    ) async throws -> Answer {
+        let message = ChatMessage(.user, parts: [.text(instruction), .audio()])
+        return try await engine.answer(options) {
+            try await preparation.run {
+                var media = [PreparedMedium(medium: .audio, pieces: [try encoderInput(samples)])]
+                return try prompt([message], media: nil, options: .init(), prepared: &media)
+            }
+        }.answer()
     }
 
     /// Translates a text that fits the context.

@@ -4,6 +4,7 @@ import Media
 import Tensors
 import TestSupport
 import Testing
+import Transcription
 
 /// The demo model on its samples: words to check, from a trained model.
 @Suite struct DemoTests {

@@ -6,6 +6,7 @@ import Testing
 import Tokenization
 
 @testable import Gemma4Kit
+@testable import Transcription
 
 private func pipeline() throws -> Gemma4Pipeline {
     try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint("E2B")))

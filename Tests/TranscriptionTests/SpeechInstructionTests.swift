@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Gemma4Kit
+@testable import Transcription
 
 @Suite struct SpeechInstructionTests {
     /// Google's words, quoted from the model card.

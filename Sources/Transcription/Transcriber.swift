@@ -1,16 +1,32 @@
 import Dispatch
 import Foundation
-import Gemma4
 import Generation
 import Media
 import Synchronization
-import Tokenization
+
+/// Asks a model what is said in a piece of sound: mono samples at 16 kHz, at most 30 s, and what it is told about them.
+package typealias SpeechModel =
+    @Sendable (_ samples: [Float], _ instruction: String, _ options: GenerationOptions) async throws -> Answer
+
+/// A recording that is to be opened.
+package struct Recording: Sendable {
+    /// What errors call it.
+    let name: String
+    /// Whether it is spoken while it is read.
+    let isLive: Bool
+    /// Throws `MediaError`.
+    let open: @Sendable () throws -> any SoundSource
+
+    package init(name: String, isLive: Bool, open: @escaping @Sendable () throws -> any SoundSource) {
+        (self.name, self.isLive, self.open) = (name, isLive, open)
+    }
+}
 
 /// Reads one recording, cuts it into pieces, has several answered at once and joins the answers in order.
 ///
 /// An actor on a queue of its own: reading a pipe waits, and must not do so on a thread of Swift's pool.
-actor Transcriber {
-    private let pipeline: Gemma4Pipeline
+package actor Transcriber {
+    private let model: SpeechModel
     private let options: TranscriptionOptions
     private let instruction: SpeechInstruction
     private let executor = ReadingExecutor()
@@ -20,10 +36,10 @@ actor Transcriber {
     private var pending: [Question] = []
     private var isStopped = false
 
-    nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    init(_ pipeline: Gemma4Pipeline, _ options: TranscriptionOptions) {
-        self.pipeline = pipeline
+    package init(_ options: TranscriptionOptions, _ model: @escaping SpeechModel) {
+        self.model = model
         self.options = options
         instruction = SpeechInstruction(options)
     }
@@ -51,12 +67,12 @@ actor Transcriber {
 
     /// A recording that turns out damaged on the way is heard up to there before the error is thrown. If the task is
     /// cancelled, what was answered until then and the report still come.
-    func run(_ audio: AudioInput, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
-        guard let source = try open(audio) else { return yield(.end(report)) }
-        var segmentation = audio.isLive ? SpeechSegmenter.Options.live : .init()
+    package func run(_ recording: Recording, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
+        guard let source = try open(recording) else { return yield(.end(report)) }
+        var segmentation = recording.isLive ? SpeechSegmenter.Options.live : .init()
         if let longest = options.maxSegmentInSeconds { segmentation.maxPieceInSeconds = longest }
         segmentation.detectsSpeech = options.detectsSpeech
-        let ahead = audio.isLive ? 0 : max(1, options.parallelPieces) - 1
+        let ahead = recording.isLive ? 0 : max(1, options.parallelPieces) - 1
         defer { for question in pending { question.answer.cancel() } }
         var excerpt = Excerpt(offset: options.offsetInSeconds, duration: options.durationInSeconds)
         let end = source.announcedDurationInSeconds.map(excerpt.end)
@@ -90,7 +106,7 @@ actor Transcriber {
         try await takeAnswers(leaving: 0, yield)
         for channel in channels { if let held = channel.held { release(held, yield) } }
         source.notices.dropFirst(told).forEach { yield(.notice($0)) }
-        guard isStopped || channels.contains(where: { $0.read > 0 }) else { throw damage ?? nothing(audio, source) }
+        guard isStopped || channels.contains(where: { $0.read > 0 }) else { throw damage ?? nothing(recording, source) }
         balance(source.lost)
         yield(.end(report))
         // Ctrl-C ends a program that we read from too.
@@ -98,8 +114,8 @@ actor Transcriber {
     }
 
     /// - Returns: nil if the work was stopped before that.
-    private func open(_ audio: AudioInput) throws -> (any SoundSource)? {
-        do { return try audio.open(options) } catch {
+    private func open(_ recording: Recording) throws -> (any SoundSource)? {
+        do { return try recording.open() } catch {
             guard mustStop else { throw error }
             report.stoppedAt = options.offsetInSeconds
             return nil
@@ -112,10 +128,10 @@ actor Transcriber {
         return isStopped
     }
 
-    private func nothing(_ audio: AudioInput, _ source: any SoundSource) -> MediaError {
+    private func nothing(_ recording: Recording, _ source: any SoundSource) -> MediaError {
         let length = source.announcedDurationInSeconds.map { String(format: "a recording of %.1f s", $0) }
         return MediaError(
-            code: .empty, source: audio.name,
+            code: .empty, source: recording.name,
             expected: options.offsetInSeconds > 0 ? "sound after \(options.offsetInSeconds) s" : "sound",
             found: length ?? "no sample", remedy: "check the recording, offset and duration")
     }
@@ -128,10 +144,10 @@ actor Transcriber {
         guard !mustStop else { return }
         yield(.progress(at: time(piece.speech.lowerBound), of: end))
         let isAnswered = AnsweredFlag()
-        let answer = Task { [pipeline, options, instruction] () -> Answer? in
+        let answer = Task { [model, options, instruction] () -> Answer? in
             defer { isAnswered.value.store(true, ordering: .releasing) }
             do {
-                return try await instruction.answer(about: piece, pipeline, options.generation)
+                return try await instruction.answer(about: piece, model, options.generation)
             } catch is CancellationError {
                 return nil
             }
@@ -251,28 +267,15 @@ extension SpeechInstruction {
     /// Asks what is said in a piece. Where speech was detected and the model writes nothing, it is asked once more, with half
     /// a second of silence before the piece: what it hears at all can depend on where a recording is cut.
     fileprivate func answer(
-        about piece: SpeechPiece, _ pipeline: Gemma4Pipeline, _ options: GenerationOptions
+        about piece: SpeechPiece, _ model: SpeechModel, _ options: GenerationOptions
     ) async throws -> Answer {
-        let answer = try await answer(about: piece.samples, pipeline, options)
+        var options = options
+        options.keepsCache = false
+        let answer = try await model(piece.samples, text, options)
         guard answer.isBlank, piece.speechShare > 0 else { return answer }
         let silence = [Float](repeating: 0, count: AudioReader.sampleRate / 2)
         let samples = (silence + piece.samples).prefix(AudioSplitter.modelLimit)
-        return try await self.answer(about: Array(samples), pipeline, options)
-    }
-
-    /// - Parameter samples: mono, at 16 kHz, at most 30 s.
-    private func answer(
-        about samples: [Float], _ pipeline: Gemma4Pipeline, _ options: GenerationOptions
-    ) async throws -> Answer {
-        let message = ChatMessage(.user, parts: [.text(text), .audio()])
-        var options = options
-        options.keepsCache = false
-        return try await pipeline.engine.answer(options) {
-            try await pipeline.preparation.run {
-                var media = [PreparedMedium(medium: .audio, pieces: [try pipeline.encoderInput(samples)])]
-                return try pipeline.prompt([message], media: nil, options: .init(), prepared: &media)
-            }
-        }.answer()
+        return try await model(Array(samples), text, options)
     }
 }
 

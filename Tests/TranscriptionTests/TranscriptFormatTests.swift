@@ -2,7 +2,7 @@ import Foundation
 import Generation
 import Testing
 
-@testable import Gemma4Kit
+@testable import Transcription
 
 private func segment(_ start: Double, _ end: Double, _ text: String, channel: Int? = nil) -> TranscriptSegment {
     TranscriptSegment(

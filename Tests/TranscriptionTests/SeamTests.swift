@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Gemma4Kit
+@testable import Transcription
 
 /// Two texts whose ends overlap, and how they are told apart.
 struct SeamCase: CustomTestStringConvertible, Sendable {
