@@ -13,6 +13,7 @@ public typealias Medium = Tokenization.Medium
 public typealias JSONValue = JSONText.JSONValue
 
 public typealias GenerationOptions = Generation.GenerationOptions
+public typealias AnswerFormat = Generation.AnswerFormat
 public typealias SamplingOptions = Generation.SamplingOptions
 public typealias LoopGuard = Generation.LoopGuard
 public typealias Prompt = Generation.Prompt

@@ -6,7 +6,7 @@ import Tokenization
 
 /// What an answer must look like. It ends where it may, and is valid unless it is cut: then its finish reason is `length` or
 /// `repetition`. Thoughts come before it and are free.
-package enum AnswerFormat: Sendable, Hashable {
+public enum AnswerFormat: Sendable, Hashable {
     /// JSON that is valid by a schema of JSON Schema 2020-12: one line, members in the order of the schema, `format` asserted.
     case schema(JSONValue)
     /// A text that the rule `root` of a grammar derives, in llama.cpp's notation GBNF.
@@ -20,7 +20,7 @@ package enum AnswerFormat: Sendable, Hashable {
     ///
     /// - Parameter name: what the error calls it, for example a file.
     /// - Throws: an error with a diagnosis: what cannot be enforced is named with its place.
-    package func check(named name: String? = nil) throws {
+    public func check(named name: String? = nil) throws {
         do throws(GrammarError) { _ = try compiled() } catch {
             var error = error
             error.subject = name ?? error.subject
