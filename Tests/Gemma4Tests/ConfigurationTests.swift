@@ -194,7 +194,6 @@ struct ConfigurationTests {
     }
 
     @Test(arguments: [
-        ("gemma4_unified_assistant", "a draft model of Gemma 4, which only runs beside the model it drafts for"),
         ("gemma3n", "Gemma 3n, an older family with other layers"),
         ("gemma3", "Gemma 3, an older family with other layers"),
         ("llama", "another family of models"),
@@ -210,6 +209,10 @@ struct ConfigurationTests {
     /// What is published beside Gemma 4, with what does the same here.
     @Test(arguments: [
         ("gemma4_assistant", 2560, "", "a draft model of Gemma 4, ", "Give the model itself, google/gemma-4-E4B-it."),
+        (
+            "gemma4_unified_assistant", 3840, "", "a draft model of Gemma 4, ",
+            "Give the model itself, google/gemma-4-12B-it."
+        ),
         ("diffusion_gemma", 0, "", "DiffusionGemma, ", "Download google/gemma-4-26B-A4B-it, which it was made from."),
         ("t5gemma2", 0, "", "T5Gemma, ", "This program runs Gemma 4 "),
         ("gemma3_text", 0, "{{ '<start_function_declaration>' }}", "FunctionGemma, ", "This program runs Gemma 4 "),
