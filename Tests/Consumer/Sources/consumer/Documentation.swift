@@ -79,6 +79,22 @@ func captioning(pipeline: Gemma4Pipeline, picture: URL, body: Data, folder: URL)
     _ = (try await safe.answer(), try await mine.answer())
 }
 
+func structuredAnswers(pipeline: Gemma4Pipeline, picture: URL) async throws {
+    let schema: JSONValue = [
+        "type": "object",
+        "properties": ["color": ["type": "string"], "count": ["type": "integer", "minimum": 0]],
+        "required": ["color", "count"],
+    ]
+    let options = GenerationOptions(sampling: .greedy, format: .schema(schema))
+    let answer = try await pipeline.caption(.file(picture), options: options).answer()
+    print(answer.text)
+
+    let choice = GenerationOptions(sampling: .greedy, format: .choices(["yes", "no"]))
+    let conversation = pipeline.conversation()
+    let sunny = try await conversation.respond(to: "Is it sunny?", images: [.file(picture)], options: choice)
+    print(sunny.text == "yes")
+}
+
 func memoryAndThreads(checkpoint: URL) throws {
     let quiet = try Gemma4Pipeline(contentsOf: checkpoint, threadCount: 2)
     var precision = Precision()
