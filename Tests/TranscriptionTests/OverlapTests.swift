@@ -4,7 +4,7 @@ import Media
 import TestSupport
 import Testing
 
-@testable import Gemma4Kit
+@testable import Transcription
 
 /// Words of a lexicon of a hundred, spoken without pause, and a listener that writes down what a piece holds: whole words,
 /// and of words that a cut breaks the part it has, if it has at least a third. Whatever the segmenter does, no word may be
