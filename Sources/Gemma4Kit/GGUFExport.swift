@@ -63,9 +63,10 @@ package struct GGUFExport: Sendable {
     ///   - types: how matrices are stored. What the format keeps in another layout is f32 without being asked for.
     ///   - report: told the share that is written, 0 to 1.
     /// - Throws: `CheckpointError` if a weight is no number, or the file cannot be written.
+    @discardableResult
     package func write(
         _ file: File, to path: String, types: GGUFTypes, report: (Double) -> Void = { _ in }
-    ) throws {
+    ) throws -> GridShare {
         let items = items(file)
         let elementTypes = items.map { item in
             Self.isAlwaysFloat32(item)
@@ -83,6 +84,7 @@ package struct GGUFExport: Sendable {
         let device = Device()
         let total = Double(max(1, items.reduce(0) { $0 + $1.row.shape.count }))
         var written = 0
+        var share = GridShare()
         for (item, type) in zip(items, elementTypes) {
             guard let tensor = try checkpoint.tensor(item.row.name, item.row.shape, on: device) else { continue }
             defer { checkpoint.advise(.done, item.row.name) }
@@ -99,6 +101,7 @@ package struct GGUFExport: Sendable {
                         throw checkpoint.firstNotFinite() ?? ModelInputError(.notFinite) as any Error
                     }
                     let stored = item.layout.stored(part, item.row.shape)
+                    if type == .q4_0 { share.add(stored) }
                     let bytes = BlockQuantizer.encode(stored, as: type, on: device.threads)
                     try bytes.withUnsafeBytes { try writer.append($0) }
                     report(Double(written + first * tensor.columns) / total)
@@ -109,6 +112,7 @@ package struct GGUFExport: Sendable {
         }
         if !factors.isEmpty { try factors.withUnsafeBytes { try writer.append($0) } }
         try writer.finish()
+        return share
     }
 
     private static func isAlwaysFloat32(_ item: Item) -> Bool {
@@ -139,5 +143,25 @@ package struct GGUFExport: Sendable {
         }
         if let chatTemplate { add("chat_template", .string(chatTemplate)) }
         return entries
+    }
+}
+
+/// How much of what became q4_0 was trained for it, and so is kept exactly: lies on a grid of 4 bits.
+package struct GridShare: Sendable {
+    package private(set) var blocks = 0
+    package private(set) var onGrid = 0
+
+    package init() {}
+
+    package static func + (a: GridShare, b: GridShare) -> GridShare {
+        var sum = a
+        sum.blocks += b.blocks
+        sum.onGrid += b.onGrid
+        return sum
+    }
+
+    fileprivate mutating func add(_ values: [Float]) {
+        blocks += values.count / 32
+        onGrid += BlockQuantizer.blocksOnGrid(values)
     }
 }

@@ -49,6 +49,25 @@ import Testing
         #expect(String(repeating: "0", count: 16 - digits.count) + digits == golden.hash)
     }
 
+    /// Multiples of a step a block, as training for q4_0 leaves them in bf16, come back as they were, whichever of them a
+    /// block holds; the scale of an eighth of the largest value loses most blocks without a -8.
+    @Test func keepsWhatWasTrainedForQ4_0() {
+        var random = SeededNumbers(seed: 12)
+        let values = (0..<200).flatMap { block in
+            let scale = Float(Float16(Float.random(in: 0.001...0.1, using: &random)))
+            let most = 1 + block % 8
+            return (0..<32).map { _ in
+                let multiple = Float(Int.random(in: -most...min(most, 7), using: &random))
+                return Float(bitPattern: UInt32(BlockQuantizer.bfloat16(multiple * scale)) << 16)
+            }
+        }
+        let bytes = BlockQuantizer.encode(values, as: .q4_0, on: Self.threads)
+        let decoded = Self.decoded(bytes, .q4_0)
+        #expect(zip(decoded, values).allSatisfy { BlockQuantizer.bfloat16($0) == BlockQuantizer.bfloat16($1) })
+        #expect(BlockQuantizer.blocksOnGrid(values) == 200)
+        #expect(BlockQuantizer.blocksOnGrid(Self.numbers) == 0)
+    }
+
     /// No farther from the numbers than what llama.cpp makes of them, by more than 2 %.
     @Test(arguments: [ElementType.q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs, .mxfp4])
     func errorIsThatOfLlamaCpp(type: ElementType) throws {

@@ -66,6 +66,7 @@ struct Quantize: AsyncParsableCommand {
         let export = try GGUFExport(contentsOf: directory)
         let types = GGUFTypes(layers: type, head: headType, perLayerTable: pleType, towers: towerType)
         let projector = export.files.contains(.projector) ? projectorPath : nil
+        var share = GridShare()
         for (file, path) in [(GGUFExport.File.text, output), (.projector, projector)] {
             guard let path else { continue }
             let progress = ProgressLine(path)
@@ -74,12 +75,16 @@ struct Quantize: AsyncParsableCommand {
             let draft = GGUFWriter.temporaryPath(target)
             Drafts.add(draft)
             defer { Drafts.remove(draft) }
-            try export.write(file, to: target, types: types) { progress.show(share: $0) }
+            share = share + (try export.write(file, to: target, types: types) { progress.show(share: $0) })
             progress.end()
             let size = (try? FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
             try ByteSink.standardOutput.write("\(path)\t\(String(format: "%.2f", Double(size) / 1e6)) MB\n")
         }
         guard !verify.isEmpty else { return }
+        if share.blocks > 0 {
+            let percent = String(format: "%.1f", 100 * Double(share.onGrid) / Double(share.blocks))
+            try ByteSink.standardOutput.write("trained for q4_0, and kept exactly\t\(percent) % of its blocks\n")
+        }
         let comparison = try await compare(directory, projector: projector)
         try ByteSink.standardOutput.write(comparison.description)
         if !comparison.isGood { throw ExitCode(1) }

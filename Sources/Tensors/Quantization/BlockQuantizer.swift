@@ -2,7 +2,7 @@ import CKernels
 
 /// Numbers into the blocks of GGUF.
 ///
-/// q8_0 to q4_0 give the bytes that the Python package gguf gives. For the others the format leaves the choice of scales
+/// q8_0 to q4_0 give the bytes that the Python package gguf gives, but for values that were trained for q4_0. For the others the format leaves the choice of scales
 /// open: several are tried, each is fitted by least squares, and the one with the smallest squared error is taken.
 package enum BlockQuantizer {
     /// Types that can be written: all of blocks whose scales lie in them, but for those of grids, which need to know how much
@@ -56,7 +56,7 @@ package enum BlockQuantizer {
         case .float16: store(Float16(x[0]).bitPattern, out)
         case .bfloat16: store(bfloat16(x[0]), out)
         case .q8_0: q8_0(x, out)
-        case .q4_0: centred(x, bits: 4, out)
+        case .q4_0: q4_0(x, out)
         case .q5_0: centred(x, bits: 5, out)
         case .q4_1: fromLowest(x, bits: 4, out)
         case .q5_1: fromLowest(x, bits: 5, out)
@@ -84,6 +84,13 @@ package enum BlockQuantizer {
         for index in 0..<32 {
             out[2 + index] = UInt8(bitPattern: Int8((x[index] * inverse).rounded(.toNearestOrAwayFromZero)))
         }
+    }
+
+    /// As `centred`, unless the values have a grid of their own.
+    private static func q4_0(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
+        guard let (scale, multiples) = trainedGrid(x) else { return centred(x, bits: 4, out) }
+        store(scale.bitPattern, out)
+        storeNibbles(multiples.map { UInt8($0 + 8) }, apart: 16, out + 2)
     }
 
     /// q4_0, q5_0: the number of largest magnitude becomes the lowest quantum.
@@ -191,7 +198,7 @@ package enum BlockQuantizer {
     private static func largestMagnitude(_ x: UnsafeBufferPointer<Float>) -> Float { x.reduce(0) { max($0, abs($1)) } }
 
     /// To the nearest; of two equally near to the even one.
-    private static func bfloat16(_ value: Float) -> UInt16 {
+    static func bfloat16(_ value: Float) -> UInt16 {
         let bits = value.bitPattern
         return UInt16(truncatingIfNeeded: (bits &+ 0x7FFF &+ (bits >> 16 & 1)) >> 16)
     }
