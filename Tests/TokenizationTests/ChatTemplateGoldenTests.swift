@@ -30,7 +30,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["july-small", "july-large", "mid-april-large"])
+    @Test(arguments: ["july-small", "july-large", "mid-april-large", "release-large"])
     func equalsThePublishedTemplate(name: String) throws {
         let prompts = try Self.prompts(name)
         #expect(prompts.count == 100)
@@ -43,7 +43,7 @@ import Testing
     }
 
     /// Piece by piece, the ids are those of the whole rendered text wherever nobody spells a control token.
-    @Test(arguments: ["july-small", "july-large", "mid-april-large"])
+    @Test(arguments: ["july-small", "july-large", "mid-april-large", "release-large"])
     func equalsTheIdsOfTheWholeText(name: String) throws {
         let tokenizer = try Vocabularies.gemma4.tokenizer
         let honest = try Self.prompts(name).map(\.prompt).filter { prompt in
@@ -76,7 +76,7 @@ import Testing
 
     @Test(arguments: [
         ("july-small", ChatTemplate.Generation.july, false), ("july-large", .july, true),
-        ("mid-april-large", .midApril, true),
+        ("mid-april-large", .midApril, true), ("release-large", .release, true),
     ])
     func recognizesThePublishedTemplates(name: String, generation: ChatTemplate.Generation, hasEmptyThought: Bool)
         throws

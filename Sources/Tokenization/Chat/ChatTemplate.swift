@@ -110,21 +110,28 @@ package struct ChatTemplate: Sendable, Hashable {
     private func open(_ prompt: inout RenderedPrompt, after ending: TurnWriter.Ending, thinking: Bool) {
         switch ending {
         case .responses:
-            // The model goes on in its open turn; since July it is led into a thought.
-            guard thinking && generation == .july else { return }
-            prompt.control("<|channel>")
-            prompt.text("thought\n")
-            prompt.opensThought = true
+            // The model goes on in its open turn. Since July it is led into a thought; the release closes one for it.
+            if thinking && generation == .july {
+                prompt.control("<|channel>")
+                prompt.text("thought\n")
+                prompt.opensThought = true
+            } else if generation == .release {
+                closeEmptyThought(&prompt, thinking: thinking)
+            }
         case .calls where generation > .release:
             return
         case .calls, .content:
             prompt.control("<|turn>")
             prompt.text("model\n")
-            guard appendsEmptyThought && !thinking else { return }
-            prompt.control("<|channel>")
-            prompt.text("thought\n")
-            prompt.control("<channel|>")
+            closeEmptyThought(&prompt, thinking: thinking)
         }
+    }
+
+    private func closeEmptyThought(_ prompt: inout RenderedPrompt, thinking: Bool) {
+        guard appendsEmptyThought && !thinking else { return }
+        prompt.control("<|channel>")
+        prompt.text("thought\n")
+        prompt.control("<channel|>")
     }
 
     private func systemText(_ content: ChatMessage.Content?) throws(ChatError) -> String {
