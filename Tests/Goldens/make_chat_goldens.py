@@ -20,6 +20,7 @@ TEMPLATES = {
     "july-large": ("july", True),
     "mid-april-large": ("midApril", True),
     "release-large": ("release", True),
+    "late-april-small": ("lateApril", False),
 }
 
 WORDS = [
