@@ -35,6 +35,13 @@ struct MergeTable: Sendable {
         return slot.pair == pair ? slot.merge : nil
     }
 
+    /// Ids of the pieces of every merge, in order of rank.
+    var pairs: [(left: Int32, right: Int32)] {
+        slots.filter { $0.pair != .max }.sorted { $0.merge.rank < $1.merge.rank }.map {
+            (Int32(truncatingIfNeeded: $0.pair >> 32), Int32(truncatingIfNeeded: $0.pair))
+        }
+    }
+
     private static func pair(_ left: Int32, _ right: Int32) -> UInt64 {
         UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
     }

@@ -57,6 +57,12 @@ package struct Tokenizer: Sendable {
     /// The piece as stored, ▁ for a space; nil if there is none of that id.
     package func piece(_ id: Int) -> String? { vocabulary.piece(id).map { String(decoding: $0, as: UTF8.self) } }
 
+    /// The bytes of the piece as stored; nil if there is none of that id.
+    func storedBytes(of id: Int) -> ArraySlice<UInt8>? { vocabulary.piece(id) }
+
+    /// Ids of the pieces of every merge, in order of rank.
+    var mergedPairs: [(left: Int32, right: Int32)] { encoding.merges.pairs }
+
     // MARK: Encoding
 
     /// - Parameter parseSpecial: whether the text of a special token means that token. Never for text of a user, who
