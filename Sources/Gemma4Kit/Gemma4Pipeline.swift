@@ -70,10 +70,8 @@ public struct Gemma4Pipeline: Sendable {
         self.logger = logger
         let defaults = Self.defaults(model, generationConfiguration, checkpoint) { logger.warning("\($0)") }
         engine = Engine(model, tokenizer, defaults, limits: limits ?? .init())
-        if !chatTemplate.isRecognized {
-            logger.warning(
-                "\(source.chatTemplatePlace): \(template == nil ? "no chat template" : "an unknown chat template"); using the format of July 2026"
-            )
+        if let notice = chatTemplate.notice(isPresent: template != nil) {
+            logger.warning("\(source.chatTemplatePlace): \(notice)")
         }
     }
 

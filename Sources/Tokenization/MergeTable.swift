@@ -35,6 +35,13 @@ struct MergeTable: Sendable {
         return slot.pair == pair ? slot.merge : nil
     }
 
+    /// Ids of the pieces of every merge, in order of rank.
+    var pairs: [(left: Int32, right: Int32)] {
+        slots.filter { $0.pair != .max }.sorted { $0.merge.rank < $1.merge.rank }.map {
+            (Int32(truncatingIfNeeded: $0.pair >> 32), Int32(truncatingIfNeeded: $0.pair))
+        }
+    }
+
     private static func pair(_ left: Int32, _ right: Int32) -> UInt64 {
         UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
     }
@@ -82,10 +89,12 @@ struct MergeList {
     private(set) var merges: [(left: Int32, right: Int32, result: Int32)] = []
     private(set) var keepsNewlinesApart = true
 
-    /// - Parameter skipsUnknown: whether pairs of which one piece, or what the two join to, is not in the vocabulary are
-    ///   passed over.
-    /// - Returns: the first such pair, unless they are passed over. Those before it have been added.
-    mutating func append(_ pairs: PiecePairs, of vocabulary: Vocabulary, skipsUnknown: Bool = false) -> Int? {
+    /// Adds pairs but those of which one piece, or what the two join to, is not in the vocabulary.
+    ///
+    /// - Returns: the first that is passed over; nil if none is.
+    @discardableResult
+    mutating func append(_ pairs: PiecePairs, of vocabulary: Vocabulary) -> Int? {
+        var unknown: Int?
         merges.reserveCapacity(merges.count + pairs.count)
         var result = -1
         for start in stride(from: 0, to: pairs.count, by: 256) {
@@ -94,14 +103,14 @@ struct MergeList {
             for (index, pair) in batch.enumerated() {
                 result = vocabulary.id(pairs.bytes[pair.left.lowerBound..<pair.right.upperBound], near: result) ?? -1
                 guard let left = ids[2 * index], let right = ids[2 * index + 1], result >= 0 else {
-                    if skipsUnknown { continue }
-                    return start + index
+                    unknown = unknown ?? start + index
+                    continue
                 }
                 let (last, first) = (pairs.bytes[pair.left].last, pairs.bytes[pair.right].first)
                 if (last == UInt8(ascii: "\n")) != (first == UInt8(ascii: "\n")) { keepsNewlinesApart = false }
                 merges.append((Int32(left), Int32(right), Int32(result)))
             }
         }
-        return nil
+        return unknown
     }
 }

@@ -25,6 +25,9 @@ package struct SpecialTokens: Sendable {
     /// The id of `<|turn>`, say; nil if the vocabulary has no such token.
     package subscript(text: String) -> Int? { ids[text] }
 
+    /// In order.
+    var allIds: [Int] { ids.values.sorted() }
+
     /// Whether decoding leaves this id out unless told otherwise.
     package func contains(_ id: Int) -> Bool { hidden.contains(id) }
 

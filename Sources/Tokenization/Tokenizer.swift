@@ -10,7 +10,8 @@ package struct Tokenizer: Sendable {
     package let specialTokens: SpecialTokens
     private let vocabulary: Vocabulary
     private let encoding: BytePairEncoding
-    private let byteIds: [Int32]  // 256
+    private let byteIds: [Int32]  // 256; `unknownId` where a byte has no piece
+    private let unknownId: Int32  // of `<unk>`, -1 where there is none
     private let byteOfId: [Int32: UInt8]
     private let scalarIds: [Int32]  // of the basic plane: -1 where a scalar is no piece
 
@@ -28,24 +29,28 @@ package struct Tokenizer: Sendable {
     }
 
     /// - Parameter file: named in errors.
-    /// - Throws: `TokenizerError` if a byte has no piece.
+    /// - Throws: `TokenizerError` if a byte has no piece, nor `<unk>` stands in for it.
     init(_ vocabulary: Vocabulary, _ merges: MergeList, addedTokens: [AddedToken], file: String) throws(TokenizerError)
     {
         self.vocabulary = vocabulary
         encoding = BytePairEncoding(merges: MergeTable(merges))
         specialTokens = SpecialTokens(addedTokens)
         var byteIds: [Int32] = []
+        let unknownId = vocabulary.id("<unk>".utf8)
+        self.unknownId = unknownId.map(Int32.init) ?? -1
         for byte in UInt8.min...UInt8.max {
             let piece = "<0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) + ">"
-            guard let id = vocabulary.id(piece.utf8) else {
+            guard let id = vocabulary.id(piece.utf8) ?? unknownId else {
                 throw TokenizerError(
                     .missingPiece, file: file, place: "model.vocab", expected: "a piece for every byte",
-                    found: "no \(piece)")
+                    found: "no \(piece), and no <unk> in its place")
             }
             byteIds.append(Int32(id))
         }
         self.byteIds = byteIds
-        byteOfId = Dictionary(zip(byteIds, UInt8.min...UInt8.max), uniquingKeysWith: { first, _ in first })
+        byteOfId = Dictionary(
+            zip(byteIds, UInt8.min...UInt8.max).filter { [unknownId] in Int($0.0) != unknownId },
+            uniquingKeysWith: { first, _ in first })
         scalarIds = (0..<UInt32(0x10000)).map { value in
             Unicode.Scalar(value).flatMap { vocabulary.id(UTF8.encode($0)!) }.map(Int32.init) ?? -1
         }
@@ -56,6 +61,12 @@ package struct Tokenizer: Sendable {
 
     /// The piece as stored, ▁ for a space; nil if there is none of that id.
     package func piece(_ id: Int) -> String? { vocabulary.piece(id).map { String(decoding: $0, as: UTF8.self) } }
+
+    /// The bytes of the piece as stored; nil if there is none of that id.
+    func storedBytes(of id: Int) -> ArraySlice<UInt8>? { vocabulary.piece(id) }
+
+    /// Ids of the pieces of every merge, in order of rank.
+    var mergedPairs: [(left: Int32, right: Int32)] { encoding.merges.pairs }
 
     // MARK: Encoding
 
@@ -105,6 +116,9 @@ package struct Tokenizer: Sendable {
         let id = scalar.value < 0x10000 ? scalarIds[Int(scalar.value)] : vocabulary.id(bytes).map(Int32.init) ?? -1
         if id >= 0 {
             symbols.append(id)
+        } else if bytes.contains(where: { byteIds[Int($0)] == unknownId }) {
+            // One for a whole run, as in `tokenizers` (`fuse_unk`), which puts it behind byte pieces that follow, though.
+            if symbols.last != unknownId { symbols.append(unknownId) }
         } else {
             for byte in bytes { symbols.append(byteIds[Int(byte)]) }
         }

@@ -146,14 +146,17 @@ struct TokenizerFile {
         return true
     }
 
+    /// Merges of pieces that were taken out of the vocabulary are passed over: no text can reach them. Where more than half
+    /// are such, the two do not belong together.
     private mutating func lookUp(_ pairs: PiecePairs) throws(TokenizerError) {
         var merges = MergeList()
-        if let bad = merges.append(pairs, of: vocabulary) {
+        if let bad = merges.append(pairs, of: vocabulary), 2 * merges.merges.count < pairs.count {
             let (left, right) = (quoted(pairs.bytes[pairs[bad].left]), quoted(pairs.bytes[pairs[bad].right]))
             throw TokenizerError(
                 .invalidMerge, file: path, place: "model.merges[\(bad)]",
                 expected: "two pieces that join to a third",
-                found: "\(left) and \(right), one of the three not in model.vocab")
+                found: "\(left) and \(right), one of the three not in model.vocab, "
+                    + "as in \(pairs.count - merges.merges.count) of \(pairs.count) merges")
         }
         self.merges = merges
     }

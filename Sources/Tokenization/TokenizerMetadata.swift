@@ -25,21 +25,19 @@ package struct TokenizerMetadata: Sendable {
 
     /// The vocabulary of a `tokenizer.json`, as llama.cpp's converter would write it.
     ///
-    /// - Throws: `TokenizerError`, also if an id has no piece.
+    /// - Throws: `TokenizerError`.
     package init(contentsOf path: String) throws(TokenizerError) {
         let tokenizer = try TokenizerFile(contentsOf: path)
         let special = Dictionary(tokenizer.addedTokens.map { ($0.id, $0.text) }) { first, _ in first }
         var pieces: Texts = ([], [])
         var types: [Int] = []
         for id in 0..<tokenizer.vocabulary.count {
-            guard let piece = tokenizer.vocabulary.piece(id) else {
-                throw TokenizerError(
-                    .invalidVocabulary, file: path, place: "model.vocab", expected: "a piece for every id",
-                    found: "none for \(id)")
-            }
+            // Where a token was taken out, the converter fills the gap so.
+            let stored = tokenizer.vocabulary.piece(id)
+            let piece = stored ?? Array("[PAD\(id)]".utf8)[...]
             pieces.bytes += piece
             pieces.ends.append(pieces.bytes.count)
-            types.append(Self.type(of: piece, special: special[id]))
+            types.append(stored == nil ? Self.unused : Self.type(of: piece, special: special[id]))
         }
         var merges: Texts = ([], [])
         for merge in tokenizer.merges.merges {
@@ -62,7 +60,7 @@ package struct TokenizerMetadata: Sendable {
         return piece.count == 6 && piece.starts(with: "<0x".utf8) && piece.last == UInt8(ascii: ">") ? byte : normal
     }
 
-    private static let (normal, unknown, control, userDefined, byte) = (1, 2, 3, 4, 6)
+    private static let (normal, unknown, control, userDefined, unused, byte) = (1, 2, 3, 4, 5, 6)
 
     /// `<unk>`, control tokens, and those that the converter wants shown. Early files call all of them control tokens, so
     /// that they are not told apart here.
@@ -125,7 +123,7 @@ extension TokenizerMetadata {
             start = end
         }
         var list = MergeList()
-        _ = list.append(pairs, of: vocabulary, skipsUnknown: true)
+        list.append(pairs, of: vocabulary)
         return list
     }
 

@@ -19,6 +19,8 @@ TEMPLATES = {
     "july-small": ("july", False),
     "july-large": ("july", True),
     "mid-april-large": ("midApril", True),
+    "release-large": ("release", True),
+    "late-april-small": ("lateApril", False),
 }
 
 WORDS = [
@@ -148,6 +150,7 @@ def maybe_content(r, message, **options):
 
 def conversation(r, generation):
     july = generation == "july"
+    embeds = generation == "release"  # only embedded responses are scanned
     messages = []
     if r.random() < 0.4:
         messages.append(maybe_content(r, {"role": r.choice(["system", "developer"])}, media=False))
@@ -175,11 +178,11 @@ def conversation(r, generation):
             elif not july and r.random() < 0.1:
                 call["function"]["arguments"] = r.choice(["{}", 'a:1', ""])
         message["tool_calls"] = calls
-        if r.random() < 0.25:
+        if r.random() < (0.7 if embeds else 0.25):
             message["tool_responses"] = [
                 r.choice([{"name": "f", "response": value(r)}, {"response": members(r)}, {"name": "g", "response": members(r)}]) for _ in range(r.randrange(3))
             ]
-        for _ in range(r.choice([0, 1, 1, 2])):
+        for _ in range(r.choice([0, 0, 0, 1] if embeds else [0, 1, 1, 2])):
             answer = {"role": "tool"}
             if r.random() < 0.8:
                 answer["tool_call_id"] = r.choice(["c1", "c2", "c3", "c4"])

@@ -167,9 +167,10 @@ def main():
                 del case["decoded"]
         write(HERE / f"{name}-corpus.json.gz", corpus)
         print(name, len(corpus["encode"]), "texts", len(corpus["decode"]), "id sequences, tokenizers", tokenizers.__version__)
-    # The prompts as text, special tokens parsed, in the order of the file.
+    # The prompts as text, special tokens parsed, in the order of the file. Arguments that are the text of an object are
+    # shown as the object, not within braces of its own.
     conversations = json.loads((HERE.parent / "chat" / "conversations.json").read_text())
-    prompts = [real.encode(c["text"], add_special_tokens=False).ids for c in conversations]
+    prompts = [real.encode(c["text"].replace("{{}}", "{}"), add_special_tokens=False).ids for c in conversations]
     write(HERE / "chat-ids.json.gz", prompts)
     print(len(prompts), "prompts")
 

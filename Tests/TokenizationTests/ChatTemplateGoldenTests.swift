@@ -30,7 +30,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["july-small", "july-large", "mid-april-large"])
+    @Test(arguments: ["july-small", "july-large", "mid-april-large", "release-large", "late-april-small"])
     func equalsThePublishedTemplate(name: String) throws {
         let prompts = try Self.prompts(name)
         #expect(prompts.count == 100)
@@ -43,7 +43,7 @@ import Testing
     }
 
     /// Piece by piece, the ids are those of the whole rendered text wherever nobody spells a control token.
-    @Test(arguments: ["july-small", "july-large", "mid-april-large"])
+    @Test(arguments: ["july-small", "july-large", "mid-april-large", "release-large", "late-april-small"])
     func equalsTheIdsOfTheWholeText(name: String) throws {
         let tokenizer = try Vocabularies.gemma4.tokenizer
         let honest = try Self.prompts(name).map(\.prompt).filter { prompt in
@@ -76,7 +76,8 @@ import Testing
 
     @Test(arguments: [
         ("july-small", ChatTemplate.Generation.july, false), ("july-large", .july, true),
-        ("mid-april-large", .midApril, true),
+        ("mid-april-large", .midApril, true), ("release-large", .release, true),
+        ("late-april-small", .lateApril, false),
     ])
     func recognizesThePublishedTemplates(name: String, generation: ChatTemplate.Generation, hasEmptyThought: Bool)
         throws
@@ -85,5 +86,29 @@ import Testing
         #expect(template.isRecognized)
         #expect(template.generation == generation)
         #expect(template.appendsEmptyThought == hasEmptyThought)
+    }
+
+    /// Comments, indentation and line ends are no part of what a template says; everything else is.
+    @Test(arguments: ["july-small", "july-large", "mid-april-large", "release-large", "late-april-small"])
+    func recognizesTheTextAlone(name: String) throws {
+        let file = Self.directory.appending(path: "chat_template-\(name).jinja")
+        let source = try String(contentsOf: file, encoding: .utf8)
+        let published = ChatTemplate(source: source)
+        let copies = [
+            source.replacing("\n", with: "\r\n"), "{#\n  Published: long ago\n#}\n" + source + "\n\n",
+            source.replacing("\n    ", with: "\n\t"),
+            source.replacing("{%- endmacro -%}\n", with: "{%- endmacro -%}\n{#- next -#}\n\n"),
+        ]
+        for copy in copies { #expect(copy != source && ChatTemplate(source: copy) == published) }
+        let changed = [
+            source.replacing("<turn|>\\n", with: "<turn|>"), source.replacing("| trim", with: ""),
+            source.replacing("{%- endmacro -%}", with: "{% endmacro -%}"), source + "{{ '!' }}",
+            source + "{# not closed",
+            String(source.dropLast(12)),
+        ]
+        for template in changed.map({ ChatTemplate(source: $0) }) {
+            #expect(!template.isRecognized && template.isSimilar && template.generation == published.generation)
+            #expect(template.appendsEmptyThought == published.appendsEmptyThought)
+        }
     }
 }

@@ -27,14 +27,18 @@ private func answer(_ content: ChatMessage.Content, name: String? = "f") -> Chat
 @Suite struct ChatTemplateTests {
     // MARK: Recognition
 
+    /// Marks of a generation do not make a published template: it may render anything.
     @Test(arguments: [
         ("", Generation.release), ("ns_tool_scan", .midApril), ("ns_tool_scan captured_content", .lateApril),
         ("ns_tool_scan captured_content preserve_thinking", .july),
     ])
-    fileprivate func recognizesTheGeneration(marks: String, generation: Generation) {
+    fileprivate func guessesTheGenerationOfASimilarTemplate(marks: String, generation: Generation) {
         let template = ChatTemplate(source: "'<|turn>' format_function_declaration strip_thinking " + marks)
-        #expect(template == ChatTemplate(generation, appendsEmptyThought: false))
-        #expect(template.isRecognized)
+        #expect(template.generation == generation && !template.appendsEmptyThought)
+        #expect(!template.isRecognized && template.isSimilar)
+        #expect(
+            template.notice(isPresent: true)
+                == "an unknown chat template, made from a published one; the format of \(generation.name) is used")
     }
 
     @Test func theFileDecidesAboutTheEmptyThought() {
@@ -48,8 +52,11 @@ private func answer(_ content: ChatMessage.Content, name: String? = "f") -> Chat
     @Test(arguments: [nil, "", "{{ '<start_of_turn>' + role }}", "<|turn> of somebody's own"])
     func anUnknownTemplateIsTheNewest(source: String?) {
         let template = ChatTemplate(source: source)
-        #expect(!template.isRecognized)
+        #expect(!template.isRecognized && !template.isSimilar)
         #expect(template.generation == .july)
+        #expect(
+            template.notice(isPresent: source != nil)
+                == "\(source == nil ? "no" : "an unknown") chat template; the format of July 2026 is used")
     }
 
     // MARK: Rules that every generation shares

@@ -108,6 +108,46 @@ struct TokenizerFileTests {
         #expect(try encode(#"["a b", "b c", "a b"]"#) == [256, 259])
     }
 
+    /// Text that had a token which was taken out gets the tokens it is made of; no other text changes.
+    @Test func opensWithoutSingleTokens() throws {
+        let pieces = #""a": 256, "b": 257, "c": 261, "ab": 258, "abc": 262, "▁": 259, "<|turn>": 260"#
+        let merges = #"["a b", "ab c"]"#
+        func file(without piece: String) -> String {
+            SmallFile.with { ($0.pieces, $0.merges) = (pieces, merges) }.replacing(piece, with: "")
+        }
+        let whole = try open(file(without: " nothing "))
+        #expect(whole.encode("abc ab") == [262, 259, 258])
+        let cut = try open(file(without: #""abc": 262, "#))
+        #expect(cut.encode("abc ab") == [258, 261, 259, 258])
+        let inner = try open(file(without: #""c": 261, "#))
+        #expect(inner.encode("abc ab") == [258, 0x63, 259, 258])
+        #expect(inner.vocabularySize == 263 && inner.piece(261) == nil)
+        #expect(inner.decode([258, 0x63, 261, 259, 258]) == "abc ab")
+    }
+
+    /// A run of scalars whose bytes have no pieces is one `<unk>`, at its place.
+    @Test func unknownStandsInForBytesWithoutPieces() throws {
+        let text = SmallFile.with { $0.pieces += #", "<unk>": 270"# }
+            .replacing(#""<0xC3>": 195, "#, with: "").replacing(#""<0x41>": 65, "#, with: "")
+        let tokenizer = try open(text)
+        #expect(tokenizer.encode("aéAèBab") == [256, 270, 0x42, 258])
+        #expect(tokenizer.encode("ä") == [270])
+        #expect(tokenizer.encode("€") == [0xE2, 0x82, 0xAC])
+        #expect(tokenizer.decode([256, 0x42]) == "aB")
+    }
+
+    /// What llama.cpp's converter writes for an id without a piece.
+    @Test func fillsGapsOfMetadata() throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "gap-\(UUID().uuidString).json").path
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let text = SmallFile.with { $0.pieces += #", "c": 262"# }
+        try Data(text.utf8).write(to: URL(filePath: path))
+        let metadata = try TokenizerMetadata(contentsOf: path)
+        #expect(metadata.types.suffix(3) == [3, 5, 1])
+        let tokenizer = try Tokenizer(metadata)
+        #expect(tokenizer.piece(261) == "[PAD261]" && tokenizer.encode("abc") == [258, 262])
+    }
+
     static let refusals: [(text: String, code: TokenizerError.Code, place: String, expected: String, found: String)] = [
         ("", .malformed, "byte 0", "\"{\"", "the end of the file"),
         ("[]", .malformed, "byte 0", "\"{\"", "\"[]\""),
@@ -189,15 +229,17 @@ struct TokenizerFileTests {
         ),
         (
             SmallFile().text.replacingOccurrences(of: "\"<0x41>\": 65, ", with: ""), .missingPiece, "model.vocab",
-            "a piece for every byte", "no <0x41>"
+            "a piece for every byte", "no <0x41>, and no <unk> in its place"
         ),
         (
-            SmallFile.with { $0.merges = #"["a b", "a c"]"# }, .invalidMerge, "model.merges[1]",
-            "two pieces that join to a third", "\"a\" and \"c\", one of the three not in model.vocab"
+            SmallFile.with { $0.merges = #"["a b", "a c", "c a"]"# }, .invalidMerge, "model.merges[1]",
+            "two pieces that join to a third",
+            "\"a\" and \"c\", one of the three not in model.vocab, as in 2 of 3 merges"
         ),
         (
-            SmallFile.with { $0.merges = #"[["a", "b"], ["b", "a"]]"# }, .invalidMerge, "model.merges[1]",
-            "two pieces that join to a third", "\"b\" and \"a\", one of the three not in model.vocab"
+            SmallFile.with { $0.merges = #"[["b", "a"]]"# }, .invalidMerge, "model.merges[0]",
+            "two pieces that join to a third",
+            "\"b\" and \"a\", one of the three not in model.vocab, as in 1 of 1 merges"
         ),
         (
             SmallFile.with { $0.merges = #"[["a", "b"], ["a"]]"# }, .malformed, "model.merges[1]", "two pieces",

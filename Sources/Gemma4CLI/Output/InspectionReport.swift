@@ -11,10 +11,12 @@ struct InspectionReport {
     let device: Device
     private let blasCore = BLASCore.current
     private let firstProductShare: Double
+    private let tokenizerFingerprint: String?
 
     /// Multiplies for a few hundredths of a second.
     init(_ model: ModelSummary, _ device: Device) {
         (self.model, self.device) = (model, device)
+        tokenizerFingerprint = model.tokenizer?.fingerprint
         firstProductShare = MachineLimits.firstProductShare(on: device)
     }
 
@@ -33,6 +35,7 @@ struct InspectionReport {
                     + "for each of the last \(text.slidingWindow), in \(model.keyValueType.argument)"
             ),
             ("vocabulary", vocabulary),
+            ("tokenizer", tokenizer),
             ("chat format", chatFormat),
             ("parameters", parameters),
             ("weights", weights),
@@ -65,12 +68,23 @@ struct InspectionReport {
             ?? "\(size); no tokenizer"
     }
 
-    private var chatFormat: String {
-        guard let template = model.chatTemplate else { return "none; the format of July 2026 is used" }
-        guard template.isRecognized else { return "unknown; the format of July 2026 is used" }
-        return Self.name(template.generation)
-            + (template.appendsEmptyThought ? ", as of large models" : ", as of small models")
+    private var tokenizer: String {
+        guard let tokenizerFingerprint else { return "none" }
+        let origin = tokenizerFingerprint == Tokenizer.publishedFingerprint ? "as published" : "not the published one"
+        return "\(origin); SHA-256 of pieces and merges \(Self.short(tokenizerFingerprint))"
     }
+
+    private var chatFormat: String {
+        let template = model.chatTemplate ?? ChatTemplate(source: nil)
+        let format =
+            template.notice(isPresent: model.chatTemplate != nil)
+            ?? template.generation.name
+            + (template.appendsEmptyThought ? ", as of large models" : ", as of small models")
+        return format + (model.chatTemplateHash.map { "; SHA-256 \(Self.short($0))" } ?? "")
+    }
+
+    /// Enough of a hash to tell files apart; JSON has all of it.
+    private static func short(_ hash: String) -> String { hash.prefix(12) + "…" }
 
     private var parameters: String {
         let (text, active) = (model.table.textParameterCount, model.table.activeParameterCount)
@@ -104,7 +118,9 @@ struct InspectionReport {
             ],
             "vocabulary": .integer(text.vocabSize),
             "tokenizer_vocabulary": model.tokenizer.map { .integer($0.vocabularySize) } ?? .null,
-            "chat_template": model.chatTemplate.map(Self.object) ?? .null,
+            "tokenizer_sha256": tokenizerFingerprint.map(JSONValue.string) ?? .null,
+            "tokenizer_published": tokenizerFingerprint.map { .boolean($0 == Tokenizer.publishedFingerprint) } ?? .null,
+            "chat_template": model.chatTemplate.map(object) ?? .null,
             "parameters": [
                 "published": .integer(model.table.publishedParameterCount),
                 "decoder": .integer(model.table.textParameterCount),
@@ -128,10 +144,11 @@ struct InspectionReport {
         return ["bytes": .integer(bytes), "parts": .object(parts), "tensors_by_type": .object(types)]
     }
 
-    private static func object(_ template: ChatTemplate) -> JSONValue {
+    private func object(_ template: ChatTemplate) -> JSONValue {
         [
             "recognized": .boolean(template.isRecognized), "generation": .string("\(template.generation)"),
             "appends_empty_thought": .boolean(template.appendsEmptyThought),
+            "sha256": model.chatTemplateHash.map(JSONValue.string) ?? .null,
         ]
     }
 
@@ -151,15 +168,6 @@ struct InspectionReport {
         case .machine: "all CPUs of the machine"
         case .affinity: "the affinity mask allows \(limit.count) of \(limit.online) CPUs"
         case .quota(let folder): "the quota of \(folder) is worth \(limit.count) of \(limit.online) CPUs"
-        }
-    }
-
-    private static func name(_ generation: ChatTemplate.Generation) -> String {
-        switch generation {
-        case .release: "2 April 2026"
-        case .midApril: "mid April 2026"
-        case .lateApril: "late April 2026"
-        case .july: "July 2026"
         }
     }
 

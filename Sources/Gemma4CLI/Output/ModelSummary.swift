@@ -15,6 +15,8 @@ struct ModelSummary {
     let tokenizer: Tokenizer?
     /// Nil where the directory holds no `chat_template.jinja`, or the file no such text.
     let chatTemplate: ChatTemplate?
+    /// SHA-256 of the template's text: of a directory, what `sha256sum chat_template.jinja` prints.
+    let chatTemplateHash: String?
 
     /// - Throws: `CheckpointError`, `TokenizerError` if a file that is there cannot be used.
     init(_ source: ModelSource) throws {
@@ -22,7 +24,9 @@ struct ModelSummary {
         table = TensorTable(configuration)
         checkpoint = source.hasWeights ? try source.checkpoint(table) : nil
         tokenizer = source.hasTokenizer ? try source.tokenizer() : nil
-        chatTemplate = source.chatTemplate.map { ChatTemplate(source: $0) }
+        let template = source.chatTemplate
+        chatTemplate = template.map { ChatTemplate(source: $0) }
+        chatTemplateHash = template.map { SHA256.hex($0.utf8) }
     }
 
     /// The published variant of this shape, or "custom".

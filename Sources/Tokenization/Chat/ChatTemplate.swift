@@ -2,7 +2,7 @@ import JSONText
 
 /// The published chat format, in the generation and size that a checkpoint's `chat_template.jinja` belongs to.
 ///
-/// The template is recognised, not run: the four generations that exist are written natively.
+/// The template is recognised by its text, not run: the four generations that exist are written natively.
 ///
 /// Source: the published templates of April and July 2026, character by character.
 package struct ChatTemplate: Sendable, Hashable {
@@ -15,6 +15,16 @@ package struct ChatTemplate: Sendable, Hashable {
         /// July 2026.
         case july
 
+        /// When it was published.
+        package var name: String {
+            switch self {
+            case .release: "2 April 2026"
+            case .midApril: "mid April 2026"
+            case .lateApril: "late April 2026"
+            case .july: "July 2026"
+            }
+        }
+
         package static func < (left: Generation, right: Generation) -> Bool { left.rawValue < right.rawValue }
     }
 
@@ -22,29 +32,49 @@ package struct ChatTemplate: Sendable, Hashable {
     /// With thinking off, the answer begins after a closed empty thought: so the large models were trained, and E2B and
     /// E4B must not see it.
     package let appendsEmptyThought: Bool
-    /// False if the template is none of the published ones, or there is none: the newest format then stands in.
+    /// False if the template is none of the published ones, or there is none.
     package let isRecognized: Bool
+    /// Whether it is built as the published ones are, without being one of them: somebody has changed it. The generation is
+    /// then the one that it was made from; of any other text, the newest.
+    package let isSimilar: Bool
 
     package init(_ generation: Generation, appendsEmptyThought: Bool) {
         self.generation = generation
         self.appendsEmptyThought = appendsEmptyThought
-        isRecognized = true
+        (isRecognized, isSimilar) = (true, false)
     }
 
     /// - Parameters:
     ///   - source: text of the checkpoint's `chat_template.jinja`; nil if it has none.
     ///   - isLargeModel: 12B and above. Only looked at without `source`, which decides whatever the model's size.
     package init(source: String?, isLargeModel: Bool = false) {
+        if let source, let format = PublishedTemplate.format(source) {
+            self = format
+            return
+        }
         let macros = ["<|turn>", "strip_thinking", "format_function_declaration"]
-        isRecognized = source.map { source in macros.allSatisfy(source.contains) } ?? false
+        let isSimilar = source.map { source in macros.allSatisfy(source.contains) } ?? false
         appendsEmptyThought = source?.contains(#"<|channel>thought\n<channel|>"#) ?? isLargeModel
         generation =
             switch source {
-            case let source? where isRecognized && !source.contains("ns_tool_scan"): .release
-            case let source? where isRecognized && !source.contains("captured_content"): .midApril
-            case let source? where isRecognized && !source.contains("preserve_thinking"): .lateApril
+            case let source? where isSimilar && !source.contains("ns_tool_scan"): .release
+            case let source? where isSimilar && !source.contains("captured_content"): .midApril
+            case let source? where isSimilar && !source.contains("preserve_thinking"): .lateApril
             default: .july
             }
+        (isRecognized, self.isSimilar) = (false, isSimilar)
+    }
+
+    /// What a user should know of a template that is none of the published ones; nil of those.
+    ///
+    /// - Parameter isPresent: whether there is a template at all.
+    package func notice(isPresent: Bool) -> String? {
+        if isRecognized { return nil }
+        let found =
+            !isPresent
+            ? "no chat template"
+            : isSimilar ? "an unknown chat template, made from a published one" : "an unknown chat template"
+        return "\(found); the format of \(generation.name) is used"
     }
 
     /// - Parameters:
@@ -110,21 +140,28 @@ package struct ChatTemplate: Sendable, Hashable {
     private func open(_ prompt: inout RenderedPrompt, after ending: TurnWriter.Ending, thinking: Bool) {
         switch ending {
         case .responses:
-            // The model goes on in its open turn; since July it is led into a thought.
-            guard thinking && generation == .july else { return }
-            prompt.control("<|channel>")
-            prompt.text("thought\n")
-            prompt.opensThought = true
+            // The model goes on in its open turn. Since July it is led into a thought; the release closes one for it.
+            if thinking && generation == .july {
+                prompt.control("<|channel>")
+                prompt.text("thought\n")
+                prompt.opensThought = true
+            } else if generation == .release {
+                closeEmptyThought(&prompt, thinking: thinking)
+            }
         case .calls where generation > .release:
             return
         case .calls, .content:
             prompt.control("<|turn>")
             prompt.text("model\n")
-            guard appendsEmptyThought && !thinking else { return }
-            prompt.control("<|channel>")
-            prompt.text("thought\n")
-            prompt.control("<channel|>")
+            closeEmptyThought(&prompt, thinking: thinking)
         }
+    }
+
+    private func closeEmptyThought(_ prompt: inout RenderedPrompt, thinking: Bool) {
+        guard appendsEmptyThought && !thinking else { return }
+        prompt.control("<|channel>")
+        prompt.text("thought\n")
+        prompt.control("<channel|>")
     }
 
     private func systemText(_ content: ChatMessage.Content?) throws(ChatError) -> String {
