@@ -13,7 +13,7 @@ extension BlockQuantizer {
 
     /// The step of 32 values, and how many steps each is; nil if they lie on no grid, or are all 0.
     ///
-    /// Rounding to bf16 moves a value by 2⁻⁹ of itself, and the largest by as much: a ratio to the step that is within n · 2⁻⁸ of
+    /// Rounding to bf16 moves a value by at most 2⁻⁸ of itself, and the largest too: a ratio to the step that is within n · 2⁻⁷ of
     /// the whole number n counts as n. That 32 values without a grid pass has a chance below 10⁻³⁰.
     static func trainedGrid(_ x: UnsafeBufferPointer<Float>) -> (scale: Float16, multiples: [Int])? {
         var extreme: Float = 0
@@ -26,7 +26,7 @@ extension BlockQuantizer {
             for value in x {
                 let ratio = value / step
                 let multiple = ratio.rounded()
-                guard (-8...7).contains(multiple), abs(ratio - multiple) <= abs(multiple) / 256 else { break }
+                guard (-8...7).contains(multiple), abs(ratio - multiple) <= abs(multiple) / 128 else { break }
                 multiples.append(Int(multiple))
             }
             if multiples.count == x.count { return (scale(x, multiples), multiples) }
@@ -42,7 +42,7 @@ extension BlockQuantizer {
             squares += Double(multiple * multiple)
         }
         let nearest = Float16(products / squares)
-        // The least-squares step may err by as much as one value, 2⁻⁹: four units of f16 or eight.
+        // The least-squares step may err by as much as one value, 2⁻⁸: up to eight units of f16.
         let candidates = (0...16).lazy.map { index in
             Float16(
                 bitPattern: UInt16(
