@@ -1,8 +1,8 @@
-// Products of integers of 2, 4 and 8 bits whose scales belong to whole rows with activations of 8 bits in known steps: a
-// sum is one of integers from the first column to the last, exact in any order, and meets its scales once.
+// Products of 2-, 4- and 8-bit integer weights, one scale per row, with int8 activations quantized with static scales: a
+// dot product accumulates integers over all columns, exact in any order, and is multiplied by the scales once.
 //
-// Few tokens meet the weights as they are read.  For many, the columns of some rows are unpacked into the cache, a stretch
-// at a time, for tiles of tokens; between stretches the sums lie in `out`.
+// For few tokens the weights are unpacked in registers as they stream from memory.  For many, blocks of columns of a few
+// rows are unpacked into a buffer in cache and multiplied by tiles of tokens; partial sums are kept in `out` between blocks.
 
 /// Whether a sum of four products fits a lane of 32 bits at once, without 16 bits in between.
 #if defined(__x86_64__) && !defined(VNNI)

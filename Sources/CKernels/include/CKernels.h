@@ -5,7 +5,7 @@
 //
 // A kernel never allocates, starts a thread, prints or fails; threads are one level up and hand it rows.  All arrays
 // are dense and f32 unless said; `out` may be the same array as an input of the same shape, and overlaps nothing
-// otherwise.  NaN goes through.  "Within n ulp" is against the exact value of the formula, for finite input; where that is
+// otherwise.  NaN propagates.  "Within n ulp" is against the exact value of the formula, for finite input; where that is
 // under 2^-126, within 2^-148.  eps = 2^-24.  The bounds of elementary functions were measured over all floats.
 
 #include <stdbool.h>
@@ -28,7 +28,7 @@ typedef struct {
 /// Columns of a panel that panel_product takes at most, and from one row of its weights to the next.
 #define PANEL_COLUMNS 256
 
-/// Keys of f16 lie interleaved in the cache, `[elements][KEYS_TOGETHER]` for that many positions.
+/// Positions whose f16 keys are interleaved in the KV cache: `[elements][KEYS_TOGETHER]`.
 #define KEYS_TOGETHER 16
 
 /// Rows of a matrix in groups: row r begins at r / group * group_stride + r % group * size.
@@ -49,7 +49,7 @@ typedef struct {
     int32_t first_seen[ATTENTION_ROWS], end_seen[ATTENTION_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
 } attention_shape;
 
-/// Types of GGUF whose weights lie in blocks with common scales: X(name, weights of a block, bytes of a block).
+/// GGUF's block-quantized types: X(name, weights per block, bytes per block).
 #define BLOCK_TYPES(X)                                                                                \
     X(q4_0, 32, 18) X(q4_1, 32, 20) X(q5_0, 32, 22) X(q5_1, 32, 24) X(q8_0, 32, 34)                   \
     X(q2_K, 256, 84) X(q3_K, 256, 110) X(q4_K, 256, 144) X(q5_K, 256, 176) X(q6_K, 256, 210)          \
@@ -149,7 +149,7 @@ typedef struct {
     void (*sigmoid_multiply)(float *out, const float *value, const float *gate, size_t count);
     /// out[i] = cap * tanh(x[i] / cap).  Within 5 ulp.
     void (*soft_cap)(float *out, const float *x, float cap, size_t count);
-    /// The largest of x that is a number; -infinity if there is none.
+    /// The largest of x, NaN ignored; -infinity if nothing else is there.
     float (*maximum)(const float *x, size_t count);
     /// out[i] = e^(x[i] - shift), the difference rounded to f32; returns the sum.  Each within 2 ulp.
     float (*exponentials)(float *out, const float *x, float shift, size_t count);
