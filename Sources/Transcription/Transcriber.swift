@@ -148,7 +148,7 @@ package actor Transcriber {
             defer { isAnswered.value.store(true, ordering: .releasing) }
             do {
                 return try await instruction.answer(about: piece, model, options.generation)
-            } catch is CancellationError {
+            } catch is CancellationError where Task.isCancelled {
                 return nil
             }
         }
