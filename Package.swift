@@ -17,17 +17,21 @@ let package = Package(
         .executableTarget(
             name: "Gemma4CLI",
             dependencies: [
-                "Gemma4Kit", "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors", "JSONText",
+                "Gemma4Kit", "Conversion", "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors",
+                "JSONText",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(
             name: "Gemma4Kit",
             dependencies: [
-                "Transcription", "Generation", "Gemma4", "Tokenization", "Grammar", "Media", "Weights", "Tensors",
-                "JSONText", .product(name: "Logging", package: "swift-log"),
+                "Transcription", "Conversion", "Generation", "Gemma4", "Tokenization", "Grammar", "Media", "Weights",
+                "Tensors", "JSONText", .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "Transcription", dependencies: ["Generation", "Media", "JSONText"]),
+        .target(
+            name: "Conversion",
+            dependencies: ["Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors"]),
         .target(name: "Generation", dependencies: ["Gemma4", "Tokenization", "Grammar", "Tensors"]),
         .target(name: "Gemma4", dependencies: ["Weights", "Tensors", "JSONText"]),
         .target(name: "Tokenization", dependencies: ["JSONText"]),
@@ -73,6 +77,7 @@ let package = Package(
         .testTarget(name: "Gemma4Tests", dependencies: ["Gemma4", "TestSupport"]),
         .testTarget(name: "GenerationTests", dependencies: ["Generation", "Grammar", "TestSupport"]),
         .testTarget(name: "TranscriptionTests", dependencies: ["Transcription", "TestSupport"]),
+        .testTarget(name: "ConversionTests", dependencies: ["Conversion", "TestSupport"]),
         .testTarget(name: "Gemma4KitTests", dependencies: ["Gemma4Kit", "TestSupport"]),
         .testTarget(name: "Gemma4CLITests", dependencies: ["Gemma4CLI", "TestSupport"]),
     ],

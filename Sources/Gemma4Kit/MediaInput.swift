@@ -79,7 +79,7 @@ public enum AudioInput: Sendable {
     ///
     /// - Parameter notify: told what a user should know of the recording.
     /// - Throws: `MediaError`, also if the recording is damaged or longer than six hours.
-    func samples(_ notify: (MediaNotice) -> Void = { _ in }) throws -> [Float] {
+    package func samples(_ notify: (MediaNotice) -> Void = { _ in }) throws -> [Float] {
         let sound = try open()
         var samples: [Float] = []
         while let block = try sound.readChannels() {

@@ -7,7 +7,7 @@ public struct Precision: Sendable {
     /// What meets the decoder's weights in blocks of 4 to 8 bits.
     public var activations = Activations.int8
     /// The type, one of `BlockQuantizer.types`, to which the decoder's matrices in f32, bf16 or f16 are rounded as they are
-    /// read, with the exceptions of `GGUFTypes`; nil leaves them as they are. A file from `gemma4 quantize` loads faster.
+    /// read, with the exceptions of `WeightTypes`; nil leaves them as they are. A file from `gemma4 quantize` loads faster.
     public var quantization: ElementType?
     /// What meets the clipped linears of the towers. With `int8` their weights are rounded to q8_0.
     public var towerActivations = Activations.float32
@@ -31,12 +31,11 @@ public struct Precision: Sendable {
 
     /// The types to which matrices are rounded as they are read, by name.
     package func roundedTypes(_ configuration: ModelConfiguration) -> [String: ElementType] {
-        let types = GGUFTypes(layers: quantization, towers: towerActivations == .int8 ? .q8_0 : nil)
+        let types = WeightTypes(layers: quantization, towers: towerActivations == .int8 ? .q8_0 : nil)
         var result: [String: ElementType] = [:]
         for row in TensorTable(configuration).rows
         where ![.vision, .audio].contains(row.part) || row.name.hasSuffix(".linear.weight") {
-            let type = types.type(of: row, published: .float32)
-            if type != .float32 { result[row.name] = type }
+            result[row.name] = types.type(of: row)
         }
         return result
     }

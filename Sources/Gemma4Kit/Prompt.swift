@@ -137,39 +137,21 @@ extension Gemma4Pipeline {
         return try expand(rendered, prepared, tools: options.tools)
     }
 
-    /// The prompt of a rendered conversation with its media: begin marker, placeholders and end marker of each piece. Text
-    /// before a frame belongs to the text before the film, so that byte-pair encoding sees all of it at once.
+    /// The prompt of a rendered conversation with its media: begin marker, placeholders and end marker of each piece.
     func expand(
         _ rendered: RenderedPrompt, _ prepared: [PreparedMedium], tools: [JSONValue] = []
     ) throws -> Prompt {
-        var ids: [Int] = []
         var media: [(positions: Range<Int>, input: EncoderInput)] = []
-        var text = ""
-        func endText() {
-            if !text.isEmpty { ids += tokenizer.encode(text) }
-            text = ""
-        }
-        var used = 0
-        for piece in rendered.pieces {
-            switch piece {
-            case .control(let token):
-                endText()
-                ids.append(try id(of: token))
-            case .text(let piece): text += piece
-            case .medium:
-                let medium = prepared[used]
-                let (begin, placeholder, end) = markers(medium.medium)
-                for (index, input) in medium.pieces.enumerated() {
-                    if !medium.labels.isEmpty { text += medium.labels[index] }
-                    endText()
-                    ids += [begin].compactMap(\.self)
-                    media.append((ids.count..<ids.count + input.softTokenCount, input))
-                    ids += [Int](repeating: placeholder, count: input.softTokenCount) + [end].compactMap(\.self)
-                }
-                used += 1
+        let ids = try rendered.tokens(tokenizer) { kind, index, writer in
+            let medium = prepared[index]
+            let (begin, placeholder, end) = markers(kind)
+            for (piece, input) in medium.pieces.enumerated() {
+                if !medium.labels.isEmpty { writer.append(medium.labels[piece]) }
+                writer.append([begin].compactMap(\.self))
+                media.append((writer.ids.count..<writer.ids.count + input.softTokenCount, input))
+                writer.append([Int](repeating: placeholder, count: input.softTokenCount) + [end].compactMap(\.self))
             }
         }
-        endText()
         return Prompt(
             text: rendered.text, tokens: ids, media: media, opensThought: rendered.opensThought,
             allowsThought: rendered.allowsThought, tools: tools)

@@ -20,7 +20,7 @@ package struct Tokenizer: Sendable {
 
     /// - Parameter file: path of a `tokenizer.json`.
     /// - Throws: `TokenizerError`.
-    package init(contentsOf file: String) throws(TokenizerError) {
+    package init(contentsOf file: String) throws {
         try self.init(TokenizerFile(contentsOf: file))
     }
 

@@ -17,7 +17,7 @@ package struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertib
 
     package let code: Code
     package let file: String
-    /// Key path or byte offset.
+    /// Key path, or line and column.
     package let place: String
     package let expected: String
     package let found: String

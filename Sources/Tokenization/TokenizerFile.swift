@@ -1,4 +1,5 @@
 import Foundation
+import JSONText
 
 /// The parts of a `tokenizer.json` that Gemma 4's tokenizer consists of.
 ///
@@ -15,7 +16,8 @@ struct TokenizerFile {
     /// 30 times the published file; what is counted in 32 bits stays far from their end.
     private static let byteLimit = 1 << 30
 
-    init(contentsOf path: String) throws(TokenizerError) {
+    /// - Throws: `TokenizerError`.
+    init(contentsOf path: String) throws {
         let data: Data
         do {
             data = try Data(contentsOf: URL(fileURLWithPath: path), options: .mappedIfSafe)
@@ -26,17 +28,30 @@ struct TokenizerFile {
         try self.init(data, path: path)
     }
 
-    init(_ data: Data, path: String) throws(TokenizerError) {
+    /// - Throws: `TokenizerError`.
+    init(_ data: Data, path: String) throws {
         self.path = path
         guard data.count <= Self.byteLimit else {
             throw TokenizerError(
                 .malformed, file: path, place: "file", expected: "at most \(Self.byteLimit) bytes",
                 found: "\(data.count)")
         }
-        var reader = JSONReader([UInt8](data), file: path)
+        var reader = JSONReader([UInt8](data))
+        do {
+            try read(&reader)
+        } catch let error as JSONValue.SyntaxError {
+            throw TokenizerError(
+                .malformed, file: path, place: error.place, expected: error.expected, found: error.found)
+        }
+        try addPiecesOfAddedTokens()
+    }
+
+    /// - Throws: `JSONValue.SyntaxError`, `TokenizerError`.
+    private mutating func read(_ reader: inout JSONReader) throws {
         var normalizers: [Normalizer]?
         var hasModel = false
-        try reader.readObject { key, reader throws(TokenizerError) in
+        try reader.beginObject()
+        while let key = try reader.nextKey() {
             switch key {
             case "normalizer": normalizers = try Self.readNormalizers(&reader)
             case "added_tokens": try readAddedTokens(&reader)
@@ -56,19 +71,19 @@ struct TokenizerFile {
                 found: (normalizers ?? []).isEmpty
                     ? "none" : (normalizers ?? []).map(\.description).joined(separator: ", "))
         }
-        try addPiecesOfAddedTokens()
     }
 
     // MARK: Model
 
     /// The merges may stand before the vocabulary they refer to: they are looked up at the end.
-    private mutating func readModel(_ reader: inout JSONReader) throws(TokenizerError) {
+    private mutating func readModel(_ reader: inout JSONReader) throws {
         var hasVocabulary = false
         var merges: PiecePairs?
         var type = ""
         var hasByteFallback = false
         var ignoresMerges = false
-        try reader.readObject { key, reader throws(TokenizerError) in
+        try reader.beginObject()
+        while let key = try reader.nextKey() {
             switch key {
             case "type": type = try reader.readString()
             case "byte_fallback": hasByteFallback = try reader.readBool()
@@ -95,9 +110,11 @@ struct TokenizerFile {
         try lookUp(merges)
     }
 
-    private mutating func readVocabulary(_ reader: inout JSONReader) throws(TokenizerError) {
+    private mutating func readVocabulary(_ reader: inout JSONReader) throws {
         var vocabulary = Vocabulary()
-        try reader.readObjectBytes { key, reader throws(TokenizerError) in
+        var key: [UInt8] = []
+        try reader.beginObject()
+        while try reader.nextKey(into: &key) {
             let id = try reader.readInteger()
             guard 0..<Self.idLimit ~= id else {
                 throw invalidVocabulary("an id from 0 to \(Self.idLimit - 1)", "\(id) for \(quoted(key))")
@@ -115,9 +132,10 @@ struct TokenizerFile {
         TokenizerError(.invalidVocabulary, file: path, place: "model.vocab", expected: expected, found: found)
     }
 
-    private func readMerges(_ reader: inout JSONReader) throws(TokenizerError) -> PiecePairs {
+    private func readMerges(_ reader: inout JSONReader) throws -> PiecePairs {
         var merges = PiecePairs()
-        try reader.readArray { reader throws(TokenizerError) in
+        try reader.beginArray()
+        while try reader.nextElement() {
             guard try Self.readPair(&reader, into: &merges) else {
                 throw TokenizerError(
                     .malformed, file: path, place: "model.merges[\(merges.count)]", expected: "two pieces",
@@ -130,13 +148,14 @@ struct TokenizerFile {
     /// Either form: `["a", "b"]`, or `"a b"` cut at the first space that has something before it.
     private static func readPair(
         _ reader: inout JSONReader, into pairs: inout PiecePairs
-    ) throws(TokenizerError) -> Bool {
+    ) throws(JSONValue.SyntaxError) -> Bool {
         guard reader.peek() == UInt8(ascii: "[") else {
             try reader.readString(into: &pairs.bytes)
             return pairs.endPairAtSpace()
         }
         var (count, leftEnd) = (0, 0)
-        try reader.readArray { reader throws(TokenizerError) in
+        try reader.beginArray()
+        while try reader.nextElement() {
             leftEnd = pairs.bytes.count
             try reader.readString(into: &pairs.bytes)
             count += 1
@@ -167,13 +186,15 @@ struct TokenizerFile {
 
     // MARK: Added tokens
 
-    private mutating func readAddedTokens(_ reader: inout JSONReader) throws(TokenizerError) {
+    private mutating func readAddedTokens(_ reader: inout JSONReader) throws {
         var tokens: [AddedToken] = []
-        try reader.readArray { reader throws(TokenizerError) in
+        try reader.beginArray()
+        while try reader.nextElement() {
             var text = ""
             var id = -1
             var isSpecial = false
-            try reader.readObject { key, reader throws(TokenizerError) in
+            try reader.beginObject()
+            while let key = try reader.nextKey() {
                 switch key {
                 case "content": text = try reader.readString()
                 case "id": id = try reader.readInteger()
@@ -218,23 +239,28 @@ struct TokenizerFile {
     }
 
     /// One, none (`null`), or a `Sequence` of them.
-    private static func readNormalizers(_ reader: inout JSONReader) throws(TokenizerError) -> [Normalizer] {
+    private static func readNormalizers(
+        _ reader: inout JSONReader
+    ) throws(JSONValue.SyntaxError) -> [Normalizer] {
         guard reader.peek() == UInt8(ascii: "{") else {
             try reader.skipValue()
             return []
         }
         var normalizer = Normalizer()
         var nested: [Normalizer] = []
-        try reader.readObject { key, reader throws(TokenizerError) in
+        try reader.beginObject()
+        while let key = try reader.nextKey() {
             switch key {
             case "type": normalizer.type = try reader.readString()
             case "content": normalizer.content = try reader.readString()
             case "pattern":
-                try reader.readObject { kind, reader throws(TokenizerError) in
+                try reader.beginObject()
+                while let kind = try reader.nextKey() {
                     normalizer.pattern = (kind == "String" ? "" : kind + " ") + (try reader.readString())
                 }
             case "normalizers":
-                try reader.readArray { reader throws(TokenizerError) in nested += try readNormalizers(&reader) }
+                try reader.beginArray()
+                while try reader.nextElement() { nested += try readNormalizers(&reader) }
             default: try reader.skipValue()
             }
         }

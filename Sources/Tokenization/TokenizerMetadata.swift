@@ -26,7 +26,7 @@ package struct TokenizerMetadata: Sendable {
     /// The vocabulary of a `tokenizer.json`, as llama.cpp's converter would write it.
     ///
     /// - Throws: `TokenizerError`.
-    package init(contentsOf path: String) throws(TokenizerError) {
+    package init(contentsOf path: String) throws {
         let tokenizer = try TokenizerFile(contentsOf: path)
         let special = Dictionary(tokenizer.addedTokens.map { ($0.id, $0.text) }) { first, _ in first }
         var pieces: Texts = ([], [])

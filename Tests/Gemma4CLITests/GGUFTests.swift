@@ -1,4 +1,6 @@
+import Conversion
 import Foundation
+import Gemma4
 import Gemma4Kit
 import TestSupport
 import Testing
@@ -13,7 +15,7 @@ struct GGUFTests {
         let export = try GGUFExport(contentsOf: URL(filePath: Goldens.checkpoint("E2B")))
         for file in export.files {
             try export.write(
-                file, to: file == .text ? model : "\(directory.path)/mmproj.gguf", types: GGUFTypes(layers: nil))
+                file, to: file == .text ? model : "\(directory.path)/mmproj.gguf", types: WeightTypes(layers: nil))
         }
     }
 

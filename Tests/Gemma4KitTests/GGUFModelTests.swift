@@ -1,4 +1,6 @@
+import Conversion
 import Foundation
+import Gemma4
 import Generation
 import Tensors
 import TestSupport

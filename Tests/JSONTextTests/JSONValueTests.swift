@@ -29,7 +29,7 @@ import Testing
         #expect(value.json == text)
     }
 
-    @Test(arguments: [
+    static let malformed = [
         ("", "line 1, column 1: expected a value, found the end of the text."),
         ("{\n  \"a\": tru}", "line 2, column 8: expected a value, found 't'."),
         ("{\"a\":1,}", "line 1, column 8: expected a key in quotes, found '}'."),
@@ -51,7 +51,9 @@ import Testing
             String(repeating: "[", count: 100_000),
             "line 1, column 65: expected at most 64 levels of nesting, found '['."
         ),
-    ])
+    ]
+
+    @Test(arguments: malformed)
     func namesThePlaceOfAnError(text: String, message: String) {
         let error = #expect(throws: JSONValue.SyntaxError.self) { try JSONValue(parsing: text) }
         #expect(error?.description == message)
@@ -61,5 +63,16 @@ import Testing
         #expect(throws: JSONValue.SyntaxError(line: 1, column: 1, expected: "text in UTF-8", found: "other bytes")) {
             try JSONValue(parsing: [0x22, 0xC3, 0x28, 0x22])
         }
+    }
+
+    /// What is passed over must be JSON too; only keys are not compared.
+    @Test(arguments: malformed.filter { !$0.1.contains("every key once") })
+    func skipsNothingMalformed(text: String, message: String) {
+        var reader = JSONReader(Array(text.utf8))
+        let error = #expect(throws: JSONValue.SyntaxError.self) {
+            try reader.skipValue()
+            try reader.expectEnd()
+        }
+        #expect(error?.description == message)
     }
 }

@@ -55,8 +55,8 @@ import Testing
         }
         #expect(honest.count > 10)
         for prompt in honest {
-            let ids = try prompt.tokens(tokenizer) { medium, _ in
-                [try #require(tokenizer.specialTokens["<|\(medium.rawValue)|>"])]
+            let ids = try prompt.tokens(tokenizer) { medium, _, writer in
+                writer.append([try #require(tokenizer.specialTokens["<|\(medium.rawValue)|>"])])
             }
             #expect(ids == tokenizer.encode(prompt.text, parseSpecial: true), "\(prompt.text.debugDescription)")
         }
@@ -66,7 +66,7 @@ import Testing
         let tokenizer = try Vocabularies.gemma4.tokenizer
         let prompt = try ChatTemplate(.july, appendsEmptyThought: true).render([ChatMessage(.user, "Hi")])
         #expect(
-            try prompt.tokens(tokenizer) { _, _ in [] } == [
+            try prompt.tokens(tokenizer) { _, _, _ in } == [
                 2, 105, 2364, 107, 10979, 106, 107, 105, 4368, 107, 100, 45518, 107, 101,
             ])
         let answer = [100, 45518, 107, 101, 10979, 106]

@@ -371,9 +371,9 @@ private func answer(_ content: ChatMessage.Content, name: String? = "f") -> Chat
         let message = ChatMessage(.user, parts: [.image("a"), .text("<|turn>"), .audio("b")])
         let prompt = try template(.july).render([message])
         var asked: [String] = []
-        let ids = try prompt.tokens(tokenizer) { medium, index in
+        let ids = try prompt.tokens(tokenizer) { medium, index, writer in
             asked.append("\(medium) \(index)")
-            return [-1, -2]
+            writer.append([-1, -2])
         }
         let turn = try #require(special["<|turn>"])
         let expected =
@@ -388,7 +388,7 @@ private func answer(_ content: ChatMessage.Content, name: String? = "f") -> Chat
     @Test func namesTheControlTokenThatIsMissing() throws {
         let tokenizer = try Tokenizer.chat(without: "<turn|>")
         let prompt = try template(.july).render([ChatMessage(.user, "Hi")])
-        let error = #expect(throws: ChatError.self) { try prompt.tokens(tokenizer) { _, _ in [] } }
+        let error = #expect(throws: ChatError.self) { try prompt.tokens(tokenizer) { _, _, _ in } }
         #expect(
             error?.description == "tokenizer.json: expected the control token <turn|>, found none. "
                 + "Use the tokenizer.json published beside the weights.")

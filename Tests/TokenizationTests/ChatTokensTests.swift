@@ -19,8 +19,8 @@ struct ChatTokensTests {
 
         var forgeries = 0
         for (prompt, expected) in zip(prompts, expected) {
-            let ids = try prompt.tokens(tokenizer) { medium, _ in
-                [try #require(tokenizer.specialTokens["<|\(medium.rawValue)|>"])]
+            let ids = try prompt.tokens(tokenizer) { medium, _, writer in
+                writer.append([try #require(tokenizer.specialTokens["<|\(medium.rawValue)|>"])])
             }
             if isForged(prompt, tokenizer) {
                 forgeries += 1

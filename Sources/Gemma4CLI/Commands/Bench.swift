@@ -1,4 +1,5 @@
 import ArgumentParser
+import Conversion
 import Foundation
 import Gemma4
 import Gemma4Kit
@@ -117,8 +118,8 @@ struct Bench: AsyncParsableCommand {
         benchmark.repeats = repeats
         benchmark.depths = try depths()
         benchmark.imageBudgets = try imageBudgets() ?? benchmark.imageBudgets
-        benchmark.image = try image.map { try ImageInput(argument: $0) }
-        benchmark.audio = try audio.map { try AudioInput(argument: $0) }
+        benchmark.image = try image.map { try ImageInput(argument: $0).pixels() }
+        benchmark.audio = try audio.map { try AudioInput(argument: $0).samples() }
         func report(_ what: String) { FileHandle.standardError.write(Data("measuring \(what)\n".utf8)) }
         var result = try benchmark.run(loaded, loadSeconds: loadSeconds, report: report)
         let counts = try parallelCounts()
@@ -164,11 +165,11 @@ struct Bench: AsyncParsableCommand {
                 "The folder Models was found neither beside the program nor above it; run gemma4 from its source tree.")
         }
         let configuration = try ModelConfiguration(contentsOf: models.appending(path: "\(synthetic!)/config.json").path)
-        let types = GGUFTypes(layers: precision.precision.quantization)
+        let types = WeightTypes(layers: precision.precision.quantization)
         let rows = TensorTable(configuration).rows.filter { $0.part != .leftover }
         let elementTypes = Dictionary(
             uniqueKeysWithValues: rows.map { row in
-                (row.name, types.type(of: row, published: configuration.quantization?.storedType(of: row) ?? .bfloat16))
+                (row.name, types.type(of: row) ?? configuration.quantization?.storedType(of: row) ?? .bfloat16)
             })
         let needed = rows.reduce(0) { sum, row in
             let type = row.shape.rank > 1 ? elementTypes[row.name]! : .bfloat16

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Conversion
 import Foundation
+import Gemma4
 import Gemma4Kit
 import Tensors
 import Weights
@@ -64,7 +66,7 @@ struct Quantize: AsyncParsableCommand {
         let parts = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
         try OutputFile.check(outputs, inputs: parts.map { directory.appending(path: $0).path } + verify)
         let export = try GGUFExport(contentsOf: directory)
-        let types = GGUFTypes(layers: type, head: headType, perLayerTable: pleType, towers: towerType)
+        let types = WeightTypes(layers: type, head: headType, perLayerTable: pleType, towers: towerType)
         let projector = export.files.contains(.projector) ? projectorPath : nil
         var share = GridShare()
         for (file, path) in [(GGUFExport.File.text, output), (.projector, projector)] {

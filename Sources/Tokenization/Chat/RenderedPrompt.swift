@@ -37,12 +37,12 @@ package struct RenderedPrompt: Sendable, Hashable {
         }
     }
 
-    /// - Parameter expand: gives the ids that replace a placeholder, markers included; `index` counts in `media`.
+    /// - Parameter expand: writes what replaces a placeholder, markers included; `index` counts in `media`.
     /// - Throws: `ChatError` if the tokenizer lacks a control token, and what `expand` throws.
     package func tokens(
-        _ tokenizer: Tokenizer, expanding expand: (_ medium: Medium, _ index: Int) throws -> [Int]
+        _ tokenizer: Tokenizer, expanding expand: (_ medium: Medium, _ index: Int, inout TokenWriter) throws -> Void
     ) throws -> [Int] {
-        var ids: [Int] = []
+        var writer = TokenWriter(tokenizer)
         var mediaCount = 0
         for piece in pieces {
             switch piece {
@@ -52,14 +52,15 @@ package struct RenderedPrompt: Sendable, Hashable {
                         .missingToken, key: "tokenizer.json", expected: "the control token \(token)", found: "none",
                         remedy: "Use the tokenizer.json published beside the weights.")
                 }
-                ids.append(id)
-            case .text(let text): ids += tokenizer.encode(text, parseSpecial: false)
+                writer.append([id])
+            case .text(let text): writer.append(text)
             case .medium(let medium, _):
-                ids += try expand(medium, mediaCount)
+                try expand(medium, mediaCount, &writer)
                 mediaCount += 1
             }
         }
-        return ids
+        writer.append([])
+        return writer.ids
     }
 
     // MARK: Building

@@ -3,7 +3,7 @@ import Gemma4
 import TestSupport
 import Testing
 
-@testable import Gemma4Kit
+@testable import Conversion
 
 /// Linear layers against the shapes of the published tensors: every row of a matrix meets every patch or frame.
 @Suite struct TowerWorkTests {

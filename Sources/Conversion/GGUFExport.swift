@@ -1,4 +1,3 @@
-import Foundation
 import Gemma4
 import Tensors
 import Tokenization
@@ -24,11 +23,14 @@ package struct GGUFExport: Sendable {
     private let chatTemplate: String?
     private let suppressTokens: [Int]
 
-    /// - Throws: `CheckpointError`, `TokenizerError`.
-    package init(contentsOf directory: URL) throws {
-        let source = ModelSource.directory(directory)
-        configuration = try source.configuration()
-        checkpoint = try source.checkpoint(TensorTable(configuration))
+    /// - Parameters:
+    ///   - chatTemplate: its source; nil writes none.
+    ///   - suppressTokens: ids that the model never writes.
+    /// - Throws: `CheckpointError` if the weights are of a type that GGUF has not.
+    package init(
+        _ configuration: ModelConfiguration, _ checkpoint: Checkpoint, _ vocabulary: TokenizerMetadata,
+        chatTemplate: String?, suppressTokens: [Int]
+    ) throws(CheckpointError) {
         if let entry = checkpoint.entries.values.filter(\.elementType.isInteger).min(by: {
             $0.storedName < $1.storedName
         }) {
@@ -37,11 +39,8 @@ package struct GGUFExport: Sendable {
                 found: "integers with a scale a row, for which GGUF has no type",
                 remedy: "Give the directory as the model: it is as small as any file of it would be.")
         }
-        vocabulary = try TokenizerMetadata(contentsOf: directory.appending(path: "tokenizer.json").path)
-        chatTemplate = source.chatTemplate
-        suppressTokens = try GenerationConfiguration(
-            contentsOf: directory.appending(path: "generation_config.json").path
-        ).suppressTokens
+        (self.configuration, self.checkpoint, self.vocabulary) = (configuration, checkpoint, vocabulary)
+        (self.chatTemplate, self.suppressTokens) = (chatTemplate, suppressTokens)
     }
 
     package var files: [File] { GGUFMetadata.projector(configuration) == nil ? [.text] : [.text, .projector] }
@@ -65,12 +64,12 @@ package struct GGUFExport: Sendable {
     /// - Throws: `CheckpointError` if a weight is no number, or the file cannot be written.
     @discardableResult
     package func write(
-        _ file: File, to path: String, types: GGUFTypes, report: (Double) -> Void = { _ in }
+        _ file: File, to path: String, types: WeightTypes, report: (Double) -> Void = { _ in }
     ) throws -> GridShare {
         let items = items(file)
         let elementTypes = items.map { item in
             Self.isAlwaysFloat32(item)
-                ? .float32 : types.type(of: item.row, published: checkpoint.entries[item.row.name]!.elementType)
+                ? .float32 : types.type(of: item.row) ?? checkpoint.entries[item.row.name]!.elementType
         }
         var descriptions = zip(items, elementTypes).map {
             GGUFWriter.Description($0.storedName, $1, $0.layout.stored($0.row.shape))
@@ -163,5 +162,35 @@ package struct GridShare: Sendable {
     fileprivate mutating func add(_ values: [Float]) {
         blocks += values.count / 32
         onGrid += BlockQuantizer.blocksOnGrid(values)
+    }
+}
+
+extension WeightTypes {
+    /// `general.file_type`, as llama.cpp numbers what most of the weights are.
+    fileprivate var fileType: UInt32 {
+        switch layers {
+        case .float32: 0
+        case .float16: 1
+        case .q4_0: 2
+        case .q4_1: 3
+        case .q8_0: 7
+        case .q5_0: 8
+        case .q5_1: 9
+        case .q2_K: 10
+        case .q3_K: 11
+        case .q4_K: 14
+        case .q5_K: 16
+        case .q6_K: 18
+        case .iq4_nl: 25
+        case .iq4_xs: 30
+        case .iq2_xxs: 19
+        case .iq2_xs: 20
+        case .iq3_xxs: 23
+        case .iq3_s: 26
+        case .iq2_s: 28
+        case .mxfp4: 38
+        // Integers with a scale a row have no type in GGUF and are not written.
+        case .bfloat16, .int2, .int4, .int8, nil: 32
+        }
     }
 }

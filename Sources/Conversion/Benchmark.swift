@@ -15,9 +15,9 @@ package struct Benchmark: Sendable {
     /// Soft-token budgets of the picture.
     package var imageBudgets = [70, 140, 280, 560, 1120]
     /// The picture that is read; nil stands for a made-up one of 1280 × 960.
-    package var image: ImageInput?
-    /// The recording that is read, in pieces of at most 30 s; nil stands for 29.6 s of made-up sound.
-    package var audio: AudioInput?
+    package var image: Pixels?
+    /// The recording that is read, mono at 16 kHz, in pieces of at most 30 s; nil stands for 29.6 s of made-up sound.
+    package var audio: [Float]?
 
     package init() {}
 
@@ -81,12 +81,12 @@ package struct Benchmark: Sendable {
     /// - Parameters:
     ///   - loadSeconds: what loading `model` took.
     ///   - report: told what is being measured.
-    /// - Throws: `ModelInputError`; `MediaError` if the picture or the recording cannot be read; `BLASMemoryError`.
+    /// - Throws: `ModelInputError`; `MediaError` if the picture is too large; `BLASMemoryError`.
     package func run(_ model: Gemma4Model, loadSeconds: Double, report: (String) -> Void = { _ in }) throws -> Result {
         var result = Result()
         result.loadSeconds = loadSeconds
-        let picture = try image?.pixels() ?? Self.picture(width: 1280, height: 960)
-        let samples = try audio?.samples() ?? Self.sound(count: Int(29.6 * Double(AudioReader.sampleRate)))
+        let picture = try image ?? Self.picture(width: 1280, height: 960)
+        let samples = audio ?? Self.sound(count: Int(29.6 * Double(AudioReader.sampleRate)))
         report("the machine's limits")
         let peakOfLoading = Self.peakResidentBytes
         let limits = try MachineLimits(measuring: model.device)

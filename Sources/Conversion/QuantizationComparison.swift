@@ -1,9 +1,7 @@
 import Foundation
-import Gemma4
 import Generation
 import Synchronization
 import Tensors
-import Transcription
 
 /// What fewer bits cost: a quantised model beside the one it was made from.
 package struct QuantizationComparison: Sendable, CustomStringConvertible {
@@ -47,21 +45,21 @@ package struct QuantizationComparison: Sendable, CustomStringConvertible {
 
     /// Compares what both expect at every position of a text, in windows of 512 tokens.
     ///
+    /// - Parameter text: its tokens, after the one that begins every text.
     /// - Throws: `ModelInputError`, `CancellationError`.
-    package mutating func add(text: String, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline) async throws {
-        let prompt = try original.prompt(text: text).tokens
-        let (bos, tokens) = (prompt[0], Array(prompt.dropFirst()))
+    package mutating func add(text: [Int], _ original: Engine, _ quantized: Engine) async throws {
+        let (bos, tokens) = (text[0], Array(text.dropFirst()))
         let compared = Mutex(self)
         for start in stride(from: 0, to: tokens.count, by: 511) {
             let window = Prompt(tokens: [bos] + tokens[start..<min(tokens.count, start + 511)])
             let expected = Mutex<[Int: [Float]]>([:])
             // The rows of both meet here: of the original they wait, f16 to halve them, until the other's come.
-            try await original.engine.logits(window) { positions, logits in
+            try await original.logits(window) { positions, logits in
                 for (row, position) in positions.enumerated() {
                     expected.withLock { $0[position] = logits[row..<row + 1].toArray() }
                 }
             }
-            try await quantized.engine.logits(window) { positions, logits in
+            try await quantized.logits(window) { positions, logits in
                 for (row, position) in positions.enumerated() {
                     let original = expected.withLock { $0.removeValue(forKey: position)! }
                     compared.withLock { $0.add(original, logits[row..<row + 1].toArray(), rows: 1) }
@@ -90,18 +88,13 @@ package struct QuantizationComparison: Sendable, CustomStringConvertible {
         }
     }
 
-    /// Compares the words that both hear in a recording.
+    /// Adds what both heard of a recording.
     ///
-    /// - Throws: what transcribing throws.
-    package mutating func add(
-        recording: AudioInput, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline
-    ) async throws {
-        var heard: [[Substring]] = []
-        for pipeline in [original, quantized] {
-            heard.append(
-                try await pipeline.transcribe(recording).transcript().text.split(whereSeparator: \.isWhitespace))
-        }
-        words += heard[0].count
-        differingWords += editDistance(heard[0], heard[1])
+    /// - Parameters:
+    ///   - words: how many the original heard.
+    ///   - differing: how many of them are to be replaced, put in or taken out to make them the other's.
+    package mutating func add(words: Int, differing: Int) {
+        self.words += words
+        differingWords += differing
     }
 }
