@@ -135,7 +135,7 @@ INLINE void integer_sums(vi sums[][PARTS], const uint8_t *weight, const int8_t *
     UNROLL for (size_t t = 0; t < tokens; t++)
         UNROLL for (size_t part = 0; part < PARTS; part++) sums[t][part] = 0;
     for (size_t c = 0; c < columns; c += 32, weight += size) {
-        UNROLL for (size_t ahead = 0; ahead < size; ahead += 64) __builtin_prefetch(weight + AHEAD + ahead);
+        prefetch_weight(weight, size);
         UNROLL for (size_t part = 0; part < PARTS; part++) {
             vi low[PACKED_TOKENS], high[PACKED_TOKENS];
             UNROLL for (size_t t = 0; t < tokens; t++) low[t] = high[t] = 0;
@@ -167,7 +167,7 @@ INLINE void integer_sums(vi sums[][PARTS], const uint8_t *weight, const int8_t *
         UNROLL for (size_t part = 0; part < PARTS; part++)
             UNROLL for (size_t i = 0; i < apart; i++) some[t][part][i] = 0;
     for (size_t c = 0; c < columns; c += 32, weight += size) {
-        UNROLL for (size_t ahead = 0; ahead < size; ahead += 64) __builtin_prefetch(weight + AHEAD + ahead);
+        prefetch_weight(weight, size);
         UNROLL for (size_t m = 0; m < 8; m++)
             UNROLL for (size_t part = 0; part < PARTS; part++) {
                 const vb w = shifted_bytes(weight, part, m, shift_of(m, apart, type), type);

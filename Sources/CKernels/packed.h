@@ -249,9 +249,19 @@ INLINE void add_group(vf sums[][PARTS], const group *g, const activations *x, si
             statement;                                                          \
         }
 
-/// How far ahead of its use a weight is asked for, in bytes.  In small portions between the products: a whole block of
-/// 256 columns at once makes them wait.
+/// How far ahead of its use a weight is asked for, in bytes: early into the second cache, which waits for more lines at a time
+/// than the first, and then into the first.  In small portions between the products: a whole block of 256 columns at once
+/// makes them wait.
+#define FAR_AHEAD 8192
 #define AHEAD 2048
+
+/// Asks for the `count` bytes, whole cache lines, that come so far after `weight`.
+INLINE void prefetch_weight(const uint8_t *weight, size_t count) {
+    UNROLL for (size_t line = 0; line < count; line += 64) {
+        __builtin_prefetch(weight + FAR_AHEAD + line, 0, 1);
+        __builtin_prefetch(weight + AHEAD + line, 0, 3);
+    }
+}
 
 /// Batch size up to which each group is unpacked in registers for every PACKED_TOKENS tokens, not once into the cache.
 #define FEW_TOKENS (MANY_REGISTERS ? 32 : LANES == 16 ? 16 : 8)
@@ -270,8 +280,7 @@ INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, co
         for (size_t first = 0; first < groups; first += together)
             UNROLL for (size_t i = first; i < first + together; i++) {
                 group g;
-                UNROLL for (size_t ahead = 0; ahead < share; ahead += 64)
-                    __builtin_prefetch(weight + i * share + AHEAD + ahead);
+                prefetch_weight(weight + i * share, share);
                 read_group(&g, weight, i, type);
                 const activations some = activations_at(blocks, c + column_of(i, type), tokens, type);
                 add_group(sums, &g, &some, tokens, format_of(type));
