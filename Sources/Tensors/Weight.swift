@@ -254,7 +254,7 @@ private enum QuantizedActivations {
     ) -> UnsafePointer<quantized_block> {
         let (values, columns, device) = (x.floats, x.columns, x.device)
         let out = UnsafeMutableRawPointer(scratch).assumingMemoryBound(to: quantized_block.self)
-        device.threads.parallelFor(x.rows, grain: max(1, 65_536 / columns)) { range in
+        device.threads.parallelFor(x.rows, grain: max(1, 8192 / columns)) { range in
             let start = range.lowerBound * columns
             device.kernels.table.quantize(out + start / 32, values + start, range.count * columns)
         }
@@ -268,7 +268,7 @@ private enum QuantizedActivations {
         let scales = scratch
         let sums = UnsafeMutableRawPointer(scratch + x.rows).assumingMemoryBound(to: Int32.self)
         let values = UnsafeMutableRawPointer(scratch + 2 * x.rows).assumingMemoryBound(to: Int8.self)
-        device.threads.parallelFor(x.rows, grain: max(1, 65_536 / columns)) { range in
+        device.threads.parallelFor(x.rows, grain: max(1, 8192 / columns)) { range in
             for row in range {
                 device.kernels.table.quantize_steps(
                     values + row * columns, sums + row, scales + row, source + row * columns, step, columns)

@@ -91,6 +91,17 @@ import Testing
         #expect(attend(test, device, positions: pieces) == all)
     }
 
+    /// Side by side or one after the other: sequences do not change each other.
+    @Test(arguments: cases.filter { $0.queries > 1 }, [false, true])
+    func severalSequencesGiveWhatEachGivesAlone(test: Case, areUneven: Bool) {
+        let device = Device(threadCount: 3)
+        let rest = areUneven ? 2..<test.queries : test.queries..<test.queries
+        let single = (0..<(areUneven ? 2 : test.queries)).map { $0..<$0 + 1 }
+        let sequences = (single + [rest]).filter { !$0.isEmpty }
+        #expect(
+            attend(test, device, .float16, interleaved: true, sequences: sequences) == attend(test, device, .float16))
+    }
+
     /// Interleaved keys give the same bits as rows: of many queries, which copy them, and of few, which read them where they lie;
     /// with other positions' keys and values in the rest of the blocks.
     @Test(arguments: cases, KernelSet.available)
@@ -137,7 +148,8 @@ import Testing
 
     private func attend(
         _ test: Case, _ device: Device, _ type: ElementType = .float32, queries: Range<Int>? = nil,
-        positions: [Range<Int>]? = nil, interleaved: Bool = false, sharedCount: Int = 1 << 24
+        positions: [Range<Int>]? = nil, interleaved: Bool = false, sequences: [Range<Int>]? = nil,
+        sharedCount: Int = 1 << 24
     ) -> [Float] {
         let (q, k, v) = operands(test)
         let queries = queries ?? 0..<test.queries
@@ -156,7 +168,11 @@ import Testing
         }
         let some = Array(q[queries.lowerBound * queryWidth..<queries.upperBound * queryWidth])
         return Tensor(some, [queries.count, test.heads.queries, test.size], on: device)
-            .attending(to: segments, visible: Array(test.visible[queries]), sharedCount: sharedCount).toArray()
+            .attending(
+                (sequences ?? [0..<queries.count]).map { rows in
+                    AttendedRows(rows: rows, segments: segments, visible: Array(test.visible[queries][rows]))
+                }, sharedCount: sharedCount
+            ).toArray()
     }
 
     /// The positions of `range`, but cut between blocks where others precede or follow.

@@ -42,10 +42,12 @@ struct Attention: Sendable {
     func callAsFunction(_ hidden: Tensor, in pass: Pass) -> Tensor {
         let projected = queryProjection(hidden).split(heads: plan.numAttentionHeads)  // [rows, heads, headDimension]
         let queries = pass.rotation(rotaryEmbedding)(queryNorm(projected))
-        let context = pass.parts.filter { !$0.rows.isEmpty }.map { part in
-            queries[part.rows].attending(to: part.cache.segments(layer: plan.keyValueSource), visible: visible(part))
-        }
-        return outputProjection(Tensor.concatenated(context).mergeHeads())
+        let context = queries.attending(
+            pass.parts.filter { !$0.rows.isEmpty }.map { part in
+                AttendedRows(
+                    rows: part.rows, segments: part.cache.segments(layer: plan.keyValueSource), visible: visible(part))
+            })
+        return outputProjection(context.mergeHeads())
     }
 
     /// The positions that each row sees: itself and those before it, no further back than the window, and ahead to

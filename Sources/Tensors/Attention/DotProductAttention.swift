@@ -14,16 +14,53 @@ extension Tensor {
     ///   - visible: for each query, the positions it sees; never empty.
     /// - Returns: `[queries, H, d]`, as `self`.
     package func attending(to segments: [KeyValueSegment], visible: [Range<Int>]) -> Tensor {
-        attending(to: segments, visible: visible, sharedCount: 1 << 24)
+        attending([AttendedRows(rows: 0..<rows, segments: segments, visible: visible)])
+    }
+
+    /// The same for several sequences, whose rows follow each other.
+    ///
+    /// - Returns: `[queries, H, d]`, as `self`.
+    package func attending(_ sequences: [AttendedRows]) -> Tensor {
+        attending(sequences, sharedCount: 1 << 24)
     }
 
     /// - Parameter sharedCount: elements of the tiles that are copied for all queries at once; by default 64 MB.
-    func attending(to segments: [KeyValueSegment], visible: [Range<Int>], sharedCount: Int) -> Tensor {
-        precondition(visible.count == shape[0], "attending: \(visible.count) ranges for \(shape[0]) queries")
+    func attending(_ sequences: [AttendedRows], sharedCount: Int) -> Tensor {
         let result = Tensor(uninitialized: shape, on: device)
-        DotProductAttention(self, segments, visible, sharedCount: sharedCount).run(into: result.mutableFloats)
+        let (out, size) = (result.mutableFloats, shape[1] * shape[2])
+        func attend(_ sequence: AttendedRows) {
+            precondition(
+                sequence.visible.count == sequence.rows.count,
+                "attending: \(sequence.visible.count) ranges for \(sequence.rows.count) queries")
+            DotProductAttention(self[sequence.rows], sequence.segments, sequence.visible, sharedCount: sharedCount)
+                .run(into: out + sequence.rows.lowerBound * size)
+        }
+        // A sequence has all threads where it is most of the work; where many have little each, they go side by side.
+        let threads = device.threads.count
+        let total = sequences.reduce(0) { $0 + $1.scoreCount }
+        let (small, large) = (
+            sequences.filter { $0.scoreCount * threads <= total }, sequences.filter { $0.scoreCount * threads > total }
+        )
+        large.forEach(attend)
+        device.threads.parallelFor(small.count) { range in small[range].forEach(attend) }
         return result
     }
+}
+
+/// Some queries, and what they attend to.
+package struct AttendedRows {
+    /// Which of the rows they are.
+    package let rows: Range<Int>
+    /// Keys and values by position; every visible position lies in exactly one.
+    package let segments: [KeyValueSegment]
+    /// For each query, the positions it sees; never empty.
+    package let visible: [Range<Int>]
+
+    package init(rows: Range<Int>, segments: [KeyValueSegment], visible: [Range<Int>]) {
+        (self.rows, self.segments, self.visible) = (rows, segments, visible)
+    }
+
+    fileprivate var scoreCount: Int { visible.reduce(0) { $0 + $1.count } }
 }
 
 /// The operands of one attention; valid while the tensors they were taken from live.
