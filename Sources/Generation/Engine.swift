@@ -319,15 +319,24 @@ package actor Engine {
         }
     }
 
-    /// One pass over the weights: the next token of `decoding`, and slices of prompts.
+    /// One pass over the weights: the next tokens of `decoding`, and slices of prompts.
     private func pass(_ decoding: [Work], _ slices: [PassPlanner.Slice]) {
         let pad = model.configuration.textConfig.padTokenId
+        var speculation = Speculation(
+            rows: decoding.reduce(0) { $0 + $1.nextTokens.count }, answers: decoding.count)
         var inputs = decoding.map { work in
+            // A pass with prompts has so many rows that guesses could change the last bit of others.
+            if slices.isEmpty {
+                work.guess(
+                    &speculation, seconds: limits.verifiesAllGuesses ? { _ in 1 } : costs.decodeSeconds,
+                    isPlaceholder: model.isPlaceholder)
+            }
             // A generated id that stands for media is read as the pad token, as in the reference.
-            let tokens = work.nextTokens.map { model.isPlaceholder($0) ? pad : $0 }
-            return Gemma4Model.Input(tokens: tokens, wantedRows: [tokens.count - 1], cache: work.cache!)
+            let tokens = work.tokensToRead.map { model.isPlaceholder($0) ? pad : $0 }
+            return Gemma4Model.Input(
+                tokens: tokens, wantedRows: Array(work.nextTokens.count - 1..<tokens.count), cache: work.cache!)
         }
-        let forcedTokens = inputs.reduce(0) { $0 + $1.tokens.count - 1 }
+        let decodingRows = inputs.reduce(0) { $0 + $1.tokens.count }
         let read = slices.compactMap { slice in running.first { $0.id == slice.id }.map { ($0, slice.count) } }
         // Rows that lead to tokens come first, so that they have one product with the head.
         let answering = read.filter { !$0.0.wantsEveryRow }
@@ -350,52 +359,79 @@ package actor Engine {
         for (work, count) in read { work.advance(count, checkpoint: &prefixes) }
         totals.promptTokens += read.reduce(0) { $0 + $1.1 }
         let choosing = decoding + answering.lazy.map(\.0).filter { $0.isRead }
-        if !choosing.isEmpty { choose(choosing, model.logits(hidden[0..<choosing.count])) }
-        handOut(scoring, hidden[choosing.count..<hidden.rows])
+        let choosingRows = choosing.reduce(0) { $0 + 1 + $1.guesses.count }
+        if !choosing.isEmpty { choose(choosing, model.logits(hidden[0..<choosingRows])) }
+        handOut(scoring, hidden[choosingRows..<hidden.rows])
         costs.pass(
-            start.duration(to: clock.now).inSeconds, decoding: decoding.count,
-            promptTokens: read.reduce(forcedTokens) { $0 + $1.1 })
+            start.duration(to: clock.now).inSeconds, decoding: decodingRows, promptTokens: read.reduce(0) { $0 + $1.1 })
     }
 
-    /// Gives every sequence its next token.
+    /// Gives every sequence its next token, and those after it that it has guessed.
     ///
-    /// - Parameter logits: a row for each work.
+    /// - Parameter logits: for each work a row, and one for each of its guesses.
     private func choose(_ works: [Work], _ logits: Tensor) {
         let summaries = logits.logitSummaries()
+        @Sendable func chosen(_ work: Work, _ row: Int) -> Int? {
+            work.sequence!.choose(likeliest: summaries[row].likeliest) { logits[row..<row + 1].toArray() }
+        }
+        var rows: [Int] = []
+        var rowCount = 0
+        for work in works {
+            rows.append(rowCount)
+            rowCount += 1 + work.guesses.count
+        }
         var tokens = [Int?](repeating: nil, count: works.count)
         tokens.withUnsafeMutableBufferPointer { tokens in
             model.device.threads.parallelFor(works.count) { range in
-                for index in range {
-                    tokens[index] = works[index].sequence!.choose(likeliest: summaries[index].likeliest) {
-                        logits[index..<index + 1].toArray()
-                    }
-                }
+                for index in range { tokens[index] = chosen(works[index], rows[index]) }
             }
         }
         for (index, work) in works.enumerated() {
-            guard let token = tokens[index] else {
-                end(work, .failure(ModelInputError(.notFinite)), notFinite: true)
-                continue
+            var (token, right) = (tokens[index], 0)
+            var outcome = Outcome.goesOn
+            while outcome == .goesOn {
+                let row = rows[index] + right
+                let before = work.nextTokens.count
+                outcome = accept(token, of: work, logits[row..<row + 1], summaries[row].logSumExp)
+                // The guesses that these tokens bear out have been read: the row after them tells what follows.
+                let taken = work.nextTokens[before...]
+                let equal = zip(work.guesses.dropFirst(right), taken).prefix { $0 == $1 }.count
+                right += equal
+                guard outcome == .goesOn, equal == taken.count else { break }
+                token = chosen(work, rows[index] + right)
             }
-            let logprob = logits.element(index, token) - summaries[index].logSumExp
-            guard logprob.isFinite else {
-                end(work, .failure(ModelInputError(.notFinite)), notFinite: true)
-                continue
+            if !work.guesses.isEmpty { work.keepGuesses(right) }
+            switch outcome {
+            case .goesOn: break
+            case .isOver: end(work, .success(()))
+            case .isNotFinite: end(work, .failure(ModelInputError(.notFinite)), notFinite: true)
             }
-            let top = work.topLogprobs > 0 ? logits[index..<index + 1].toArray().largest(work.topLogprobs) : []
-            totals.generatedTokens += 1
-            if work.sequence!.generated.isEmpty { totals.timeToFirstToken = work.secondsSinceArrival }
-            var isOver = work.accept(
-                token, logprob: logprob, top: top.map { ($0.index, $0.value - summaries[index].logSumExp) })
-            if !isOver {
-                // What must follow is read in one pass with this token.
-                for forced in work.sequence!.forcedRun where !isOver {
-                    totals.generatedTokens += 1
-                    isOver = work.accept(forced, logprob: 0, top: [])
-                }
-            }
-            if isOver { end(work, .success(())) }
         }
+    }
+
+    private enum Outcome { case goesOn, isOver, isNotFinite }
+
+    /// Gives a sequence a token, and those that must follow it.
+    ///
+    /// - Parameters:
+    ///   - token: nil if none can be chosen.
+    ///   - logits: `[1, vocabSize]`, from which it was chosen.
+    private func accept(_ token: Int?, of work: Work, _ logits: Tensor, _ logSumExp: Float) -> Outcome {
+        guard let token else { return .isNotFinite }
+        let logprob = logits.element(0, token) - logSumExp
+        guard logprob.isFinite else { return .isNotFinite }
+        let top = work.topLogprobs > 0 ? logits.toArray().largest(work.topLogprobs) : []
+        totals.generatedTokens += 1
+        if work.sequence!.generated.isEmpty { totals.timeToFirstToken = work.secondsSinceArrival }
+        var isOver = work.accept(token, logprob: logprob, top: top.map { ($0.index, $0.value - logSumExp) })
+        if !isOver {
+            // What must follow is read in one pass with this token.
+            for forced in work.sequence!.forcedRun where !isOver {
+                totals.generatedTokens += 1
+                isOver = work.accept(forced, logprob: 0, top: [])
+            }
+        }
+        return isOver ? .isOver : .goesOn
     }
 
     /// Hands out the logits of every row, a few rows at a time: all rows of a slice would take hundreds of megabytes.

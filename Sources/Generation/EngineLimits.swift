@@ -14,6 +14,8 @@ public struct EngineLimits: Sendable {
     public var promptTokensPerStep: Int
     /// The longest step, as a multiple of what the running answers alone would take.
     public var stepBound: Double
+    /// Whether all guesses are verified, whatever that costs on this machine.
+    package var verifiesAllGuesses = false
 
     /// - Parameter memoryBytes: nil takes half of what the machine, or the control group, can give.
     public init(

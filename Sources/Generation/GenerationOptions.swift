@@ -14,6 +14,8 @@ public struct GenerationOptions: Sendable {
     public var format: AnswerFormat?
     /// Whether a call that the model begins must be of a tool that exists, with arguments that obey its schema.
     public var constrainsToolCalls = true
+    /// Where guesses of the next tokens come from, which are verified several in a pass; the answer is the same, to the bit.
+    public var draft: Draft?
     /// Called while the prompt is read: tokens read so far, tokens in all.
     public var onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)?
 
@@ -25,6 +27,12 @@ public struct GenerationOptions: Sendable {
     package var endsAtStopTokens = true
     /// Whether keys and values are kept for a later prompt that begins in the same way.
     package var keepsCache = true
+
+    /// What proposes tokens.
+    public enum Draft: String, Sendable, CaseIterable {
+        /// Runs that the prompt or the answer holds already: for texts that are copied, summarized or edited.
+        case lookup
+    }
 
     public init(
         sampling: SamplingOptions? = nil, maxTokens: Int = 1024, stop: [String] = [], topLogprobs: Int = 0,

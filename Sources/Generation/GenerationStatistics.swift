@@ -5,6 +5,8 @@ public struct GenerationStatistics: Sendable, Equatable, Codable {
     /// Tokens of the prompt whose keys and values an earlier sequence had left, or a running one shares.
     public var cachedTokens = 0
     public var generatedTokens = 0
+    /// Tokens that were guessed and verified, and how many of these were right.
+    public var draftedTokens = 0, acceptedTokens = 0
     /// Pictures and sound to soft tokens; 0 for those that had been encoded before.
     public var encodeSeconds = 0.0
     /// The prompt, up to the first token.
@@ -23,6 +25,8 @@ public struct GenerationStatistics: Sendable, Equatable, Codable {
         sum.promptTokens += part.promptTokens
         sum.cachedTokens += part.cachedTokens
         sum.generatedTokens += part.generatedTokens
+        sum.draftedTokens += part.draftedTokens
+        sum.acceptedTokens += part.acceptedTokens
         sum.encodeSeconds += part.encodeSeconds
         sum.prefillSeconds += part.prefillSeconds
         sum.decodeSeconds += part.decodeSeconds

@@ -43,6 +43,9 @@ struct Sequence: Sendable {
         self.tokenizer = tokenizer
     }
 
+    /// Tokens that may still come, the context's end permitting.
+    var tokensLeft: Int { maxTokens - generated.count }
+
     /// Whether the likeliest token is chosen as it stands; then `choose` need not see the logits.
     var isPlain: Bool { sampler.isPlain && sampler.suppressed.isEmpty && constraint?.isFree != false }
 

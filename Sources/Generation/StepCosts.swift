@@ -5,7 +5,7 @@ struct StepCosts {
     private var promptToken: Double?
     private var portions: [Bool: Double] = [:]
 
-    /// - Parameter decoding: rows that decode; 0 if only prompts were read.
+    /// - Parameter decoding: rows of running answers; 0 if only prompts were read.
     mutating func pass(_ seconds: Double, decoding: Int, promptTokens: Int) {
         if promptTokens == 0 {
             decode[decoding] = Self.mean(decode[decoding], seconds)
@@ -20,7 +20,7 @@ struct StepCosts {
         portions[isSmall] = Self.mean(portions[isSmall], seconds)
     }
 
-    /// - Parameter rows: answers that take their next token.
+    /// - Parameter rows: of the running answers.
     func estimate(rows: Int) -> PassPlanner.Costs {
         let decode = decodeSeconds(rows)
         // Before anything was measured: a prompt's token takes about a tenth of a step, a portion all of one.
@@ -30,7 +30,7 @@ struct StepCosts {
     }
 
     /// Of the nearest number of rows that was measured.
-    private func decodeSeconds(_ rows: Int) -> Double {
+    func decodeSeconds(_ rows: Int) -> Double {
         let nearest = decode.min { abs($0.key - rows) < abs($1.key - rows) }
         return nearest?.value ?? promptToken.map { $0 * 10 } ?? 0.05
     }

@@ -29,6 +29,9 @@ final class Work: @unchecked Sendable {
     private(set) var nextTokens: [Int] = []
     /// What the answer must obey.
     var matcher: GrammarMatcher?
+    private var lookup: PromptLookup?
+    /// Guesses that the current pass verifies.
+    private(set) var guesses: [Int] = []
     /// Positions at which other prompts have begun to differ from this one: a fork is kept there for the next.
     private var checkpoints: Set<Int> = []
     private var found = 0
@@ -50,6 +53,7 @@ final class Work: @unchecked Sendable {
         sequence?.statistics.promptTokens = prompt.tokens.count - found
         // Equal units that no cache could give: the next prompt of this kind shall find them.
         if match.common >= match.usable + 16 { keepCheckpoint(at: match.common) }
+        if sequence?.options.draft == .lookup { lookup = PromptLookup(prompt.tokens) }
         start = clock.now
     }
 
@@ -139,8 +143,37 @@ final class Work: @unchecked Sendable {
         }
     }
 
+    /// Guesses what follows the chosen tokens.
+    ///
+    /// - Parameter isPlaceholder: of a token that stands for media, which no answer repeats.
+    func guess(
+        _ speculation: inout Speculation, seconds: (_ rows: Int) -> Double, isPlaceholder: (Int) -> Bool
+    ) {
+        guard let lookup, let sequence else { return }
+        // The last token of an answer is never read.
+        let candidates = lookup.guesses(min(Speculation.mostGuesses, sequence.tokensLeft - 1)).prefix {
+            !isPlaceholder($0)
+        }
+        guard !candidates.isEmpty else { return }
+        let count = speculation.add(most: candidates.count, acceptance: lookup.acceptance, seconds: seconds)
+        guesses = Array(candidates.prefix(count))
+        self.sequence!.statistics.draftedTokens += count
+    }
+
+    /// The tokens that a pass reads: the chosen ones, then the guesses.
+    var tokensToRead: [Int] { nextTokens + guesses }
+
     /// The chosen tokens have been read.
     func advanceAnswer() { nextTokens.removeAll(keepingCapacity: true) }
+
+    /// Takes back the guesses from `count` on; those before were right, and are in the cache already.
+    func keepGuesses(_ count: Int) {
+        let kept = cache!.truncate(to: cache!.length - guesses.count + count)
+        precondition(kept, "Work: more guesses than a cache can take back")
+        nextTokens.removeFirst(count)
+        sequence!.statistics.acceptedTokens += count
+        guesses = []
+    }
 
     // MARK: Results
 
@@ -156,6 +189,7 @@ final class Work: @unchecked Sendable {
         }
         sequence!.statistics.decodeSeconds = firstToken.duration(to: now).inSeconds
         nextTokens.append(token)
+        lookup?.append(token)
         let generated = sequence!.accept(token, logprob: logprob, top: top)
         if onEnd != nil { answer.append(generated) }
         channel.yield(generated)

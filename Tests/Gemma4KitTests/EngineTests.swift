@@ -84,6 +84,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
                 let index = Int.random(in: questions.indices, using: &random)
                 var question = questions[index]
                 question.options.keepsCache = Int.random(in: 0..<4, using: &random) > 0
+                if Bool.random(using: &random) { question.options.draft = .lookup }
                 let wait = Int.random(in: 0..<20, using: &random)
                 let leaving = Bool.random(using: &random) ? Int.random(in: 1...8, using: &random) : .max
                 group.addTask { [question, expected = expected[index]] in
@@ -212,6 +213,41 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     options.stop = []
     let free = try await pipeline.generate([ChatMessage(.user, "a")], options: options).answer()
     #expect(zip(free.topLogprobs, free.logprobs).allSatisfy { $0[0].logprob >= $1 })
+}
+
+/// An answer that copies its prompt is read several tokens at a time, and is the same to the last bit; where a guess is
+/// wrong, what was read of it is forgotten.
+@Test(arguments: Goldens.variants)
+func guessesMakeTheSameAnswerInFewerSteps(variant: String) async throws {
+    var numbers = SeededNumbers(seed: 5)
+    let passage = (0..<60).map { _ in Int.random(in: 100..<200, using: &numbers) }
+    // Twice the passage, but with other tokens here and there.
+    var copy = passage + passage
+    for place in stride(from: 17, to: copy.count, by: 23) { copy[place] = 220 }
+    func answer(_ draft: GenerationOptions.Draft?) async throws -> (Answer, steps: Int, then: Answer) {
+        var limits = EngineLimits()
+        limits.verifiesAllGuesses = true
+        let pipeline = try open(variant, limits)
+        var options = GenerationOptions(sampling: .greedy, maxTokens: copy.count, loopGuard: nil)
+        options.forcedTokens = copy
+        options.endsAtStopTokens = false
+        options.draft = draft
+        let answer = try await pipeline.generate(Prompt(tokens: [2] + passage), options: options).answer()
+        let steps = await pipeline.statistics.steps
+        // The cache that is left holds the answer, and nothing else.
+        let next = GenerationOptions(sampling: .greedy, maxTokens: 4)
+        let then = try await pipeline.generate(Prompt(tokens: [2] + passage + copy + [107]), options: next).answer()
+        return (answer, steps, then)
+    }
+    let (plain, plainSteps, plainThen) = try await answer(nil)
+    let (guessed, steps, then) = try await answer(.lookup)
+    #expect(guessed.tokens == copy && guessed.tokens == plain.tokens)
+    #expect(guessed.logprobs == plain.logprobs)
+    #expect(then.tokens == plainThen.tokens && then.logprobs == plainThen.logprobs)
+    #expect(then.statistics.cachedTokens > copy.count)
+    let statistics = guessed.statistics
+    #expect(statistics.acceptedTokens > copy.count / 2 && statistics.acceptedTokens < statistics.draftedTokens)
+    #expect(steps + statistics.acceptedTokens == plainSteps)
 }
 
 /// 500 conversations end with the memory they began with.

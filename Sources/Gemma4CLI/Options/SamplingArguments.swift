@@ -33,6 +33,12 @@ struct SamplingArguments: ParsableArguments {
     @Option(help: ArgumentHelp("End before this text; may be repeated.", valueName: "text"))
     var stop: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Guess tokens that the prompt or the answer holds already, and verify several at once: the same answer, "
+                + "sooner where it repeats.", valueName: "lookup", visibility: .hidden))
+    var draft: GenerationOptions.Draft?
+
     @Option(help: ArgumentHelp("The same seed gives the same answer.", valueName: "n"))
     var seed: UInt64?
 
@@ -70,6 +76,7 @@ struct SamplingArguments: ParsableArguments {
         options.sampling = sampling
         options.format = format
         options.stop = stop
+        options.draft = draft
         options.onPrefill = { progress.show(read: $0, of: $1) }
         return options
     }
@@ -80,3 +87,5 @@ struct SamplingArguments: ParsableArguments {
         if let value, !isInRange(value) { throw ValidationError("\(flag): expected \(range), found \(value)") }
     }
 }
+
+extension GenerationOptions.Draft: ExpressibleByArgument {}
