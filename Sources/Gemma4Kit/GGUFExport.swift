@@ -28,6 +28,7 @@ package struct GGUFExport: Sendable {
     package init(contentsOf directory: URL) throws {
         let source = ModelSource.directory(directory)
         configuration = try source.configuration()
+        try source.check(configuration, isEncoder: false)
         checkpoint = try source.checkpoint(TensorTable(configuration))
         if let entry = checkpoint.entries.values.filter(\.elementType.isInteger).min(by: {
             $0.storedName < $1.storedName
