@@ -38,6 +38,7 @@ struct ModelSummary {
         case (48, 3840, false): return "12B"
         case (60, 5376, false): return "31B"
         case (30, 2816, true): return "26B-A4B"
+        case (24, 512, false) where configuration.isEncoder: return "EmbeddingGemma 2"
         default: return "custom"
         }
     }
@@ -88,7 +89,7 @@ struct ModelSummary {
 
     private func keyValueBytes(_ isCounted: (LayerPlan) -> Bool) -> Int {
         configuration.textConfig.layerPlans.reduce(0) { sum, plan in
-            guard plan.ownsKeyValues, isCounted(plan) else { return sum }
+            guard plan.ownsKeyValues, !plan.isBidirectional, isCounted(plan) else { return sum }
             return sum + 2 * plan.numKeyValueHeads * plan.headDimension * keyValueType.byteCount(1)
         }
     }
