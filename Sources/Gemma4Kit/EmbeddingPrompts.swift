@@ -3,9 +3,9 @@ import Weights
 
 /// `config_sentence_transformers.json`: what stands before a text, by the task that its embedding serves. The file may be
 /// absent.
-struct EmbeddingPrompts: Sendable {
+package struct EmbeddingPrompts: Sendable {
     /// In the order of the file.
-    private(set) var prompts: [(task: String, text: String)] = []
+    package private(set) var prompts: [(task: String, text: String)] = []
     /// Of a text whose task nobody says; nil: none.
     private(set) var defaultTask: String?
 

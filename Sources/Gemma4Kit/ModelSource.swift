@@ -194,7 +194,7 @@ package enum ModelSource: Sendable {
     /// The prompts of EmbeddingGemma by their tasks, as published for sentence-transformers.
     ///
     /// - Throws: `CheckpointError` if there is such a file and it cannot be read.
-    func embeddingPrompts() throws(CheckpointError) -> EmbeddingPrompts {
+    package func embeddingPrompts() throws(CheckpointError) -> EmbeddingPrompts {
         try EmbeddingPrompts(contentsOf: path("config_sentence_transformers.json"))
     }
 

@@ -34,6 +34,7 @@ struct InspectionReport {
             ("tokenizer", tokenizer),
             text.embeddingDim.map { ("gives", "one vector of \($0) dimensions for each input: gemma4 embed") }
                 ?? ("chat format", chatFormat),
+            ("tasks", model.tasks.joined(separator: ", ")),
             ("parameters", parameters),
             ("weights", weights),
         ]
@@ -49,7 +50,7 @@ struct InspectionReport {
             ("threads", "\(device.threads.count): \(Self.explanation(.current))"),
         ]
         let width = 22
-        return rows.map { $0.name.padding(toLength: width, withPad: " ", startingAt: 0) + $0.value + "\n" }.joined()
+        return rows.filter { !$0.value.isEmpty }.map { $0.name.padding(toLength: width, withPad: " ", startingAt: 0) + $0.value + "\n" }.joined()
     }
 
     private var keyValues: String {
@@ -117,6 +118,7 @@ struct InspectionReport {
                 "kv_shared": .integer(text.numKvSharedLayers), "sliding_window": .integer(text.slidingWindow),
             ],
             "context": .integer(text.maxPositionEmbeddings),
+            "tasks": .array(model.tasks.map(JSONValue.string)),
             "embedding_dimensions": text.embeddingDim.map(JSONValue.integer) ?? .null,
             "kv_bytes_per_token": [
                 "full": .integer(model.fullBytesPerToken), "sliding": .integer(model.slidingBytesPerToken),

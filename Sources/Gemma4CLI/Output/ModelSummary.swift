@@ -18,12 +18,16 @@ struct ModelSummary {
     /// SHA-256 of the template's text: of a directory, what `sha256sum chat_template.jinja` prints.
     let chatTemplateHash: String?
 
+    /// The tasks for which a prompt was published; none of a model that writes.
+    let tasks: [String]
+
     /// - Throws: `CheckpointError`, `TokenizerError` if a file that is there cannot be used.
     init(_ source: ModelSource) throws {
         configuration = try source.configuration()
         table = TensorTable(configuration)
         checkpoint = source.hasWeights ? try source.checkpoint(table) : nil
         tokenizer = source.hasTokenizer ? try source.tokenizer() : nil
+        tasks = configuration.isEncoder ? try source.embeddingPrompts().prompts.map(\.task) : []
         let template = source.chatTemplate
         chatTemplate = template.map { ChatTemplate(source: $0) }
         chatTemplateHash = template.map { SHA256.hex($0.utf8) }
