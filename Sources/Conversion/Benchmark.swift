@@ -115,36 +115,45 @@ package struct Benchmark: Sendable {
                 .init(depth: depth, decodeTokensPerSecond: Double(generatedTokens) / seconds)
             }
         }
-        let towers = TowerWork(configuration: model.configuration)
         if model.configuration.takesImages {
-            for budget in imageBudgets {
-                report("a picture of \(picture.width) × \(picture.height) at \(budget) soft tokens")
-                let processor = try ImageProcessor(model.configuration, maxSoftTokens: budget)
-                var softTokens = 0
-                let tower = try measureTower(model) {
-                    let patches = try processor(width: picture.width, height: picture.height, rgb: picture.rgb)
-                    softTokens = try model.softTokens(patches).rows
-                    return towers.picture(patches: patches.count, softTokens: softTokens)
-                }
-                result.images.append(.init(budget: budget, softTokens: softTokens, tower: tower))
-            }
+            result.images = try imageBudgets.map { try measurePicture(model, picture, $0, report) }
         }
-        if model.configuration.takesSound {
-            let recordingSeconds = Double(samples.count) / Double(AudioReader.sampleRate)
-            report("\(String(format: "%.1f", recordingSeconds)) s of sound")
-            let features = try SoundFeatures(model.configuration)
-            let pieces = AudioSplitter().pieces(of: samples).map { Array(samples[$0]) }
-            let tower = try measureTower(model) {
-                try pieces.reduce(0) { work, piece in
-                    let frames = try features(piece)
-                    _ = try model.softTokens(sound: frames)
-                    return work + towers.sound(frames: frames.count / features.columns)
-                }
-            }
-            result.audio = .init(recordingSeconds: recordingSeconds, tower: tower)
-        }
+        if model.configuration.takesSound { result.audio = try measureSound(model, samples, report) }
         result.peakResidentBytes = max(peakOfLoading, Self.peakResidentBytes)
         return result
+    }
+
+    func measurePicture(
+        _ model: Gemma4Model, _ picture: Pixels, _ budget: Int, _ report: (String) -> Void
+    ) throws -> Result.Image {
+        report("a picture of \(picture.width) × \(picture.height) at \(budget) soft tokens")
+        let towers = TowerWork(configuration: model.configuration)
+        let processor = try ImageProcessor(model.configuration, maxSoftTokens: budget)
+        var softTokens = 0
+        let tower = try measureTower(model) {
+            let patches = try processor(width: picture.width, height: picture.height, rgb: picture.rgb)
+            softTokens = try model.softTokens(patches).rows
+            return towers.picture(patches: patches.count, softTokens: softTokens)
+        }
+        return .init(budget: budget, softTokens: softTokens, tower: tower)
+    }
+
+    func measureSound(
+        _ model: Gemma4Model, _ samples: [Float], _ report: (String) -> Void
+    ) throws -> Result.Audio {
+        let recordingSeconds = Double(samples.count) / Double(AudioReader.sampleRate)
+        report("\(String(format: "%.1f", recordingSeconds)) s of sound")
+        let towers = TowerWork(configuration: model.configuration)
+        let features = try SoundFeatures(model.configuration)
+        let pieces = AudioSplitter().pieces(of: samples).map { Array(samples[$0]) }
+        let tower = try measureTower(model) {
+            try pieces.reduce(0) { work, piece in
+                let frames = try features(piece)
+                _ = try model.softTokens(sound: frames)
+                return work + towers.sound(frames: frames.count / features.columns)
+            }
+        }
+        return .init(recordingSeconds: recordingSeconds, tower: tower)
     }
 
     /// The seconds that reading the prompt and writing all tokens take, of each round, and what OpenBLAS reaches before it.

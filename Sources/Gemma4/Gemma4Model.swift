@@ -1,7 +1,8 @@
 import Tensors
 import Weights
 
-/// Gemma 4: token ids, pictures and sound in, logits out. One graph for all variants, made from the configuration.
+/// Gemma 4: token ids, pictures and sound in, logits out, or embeddings. One graph for all variants, made from the
+/// configuration.
 ///
 /// Weights are used where they lie in the checkpoint's files. The model never changes after loading, so any number of
 /// conversations may use it at once, each with its own `KVCache`.
@@ -27,10 +28,10 @@ package struct Gemma4Model: Sendable {
         package var softTokens: Tensor?
         /// The rows whose result is wanted, ascending.
         package var wantedRows: [Int]
-        /// Keys and values of what went before; the tokens' are added.
-        package var cache: KVCache
+        /// Keys and values of what went before; the tokens' are added. Nil of an encoder, which keeps none.
+        package var cache: KVCache?
 
-        package init(tokens: [Int], softTokens: Tensor? = nil, wantedRows: [Int], cache: KVCache) {
+        package init(tokens: [Int], softTokens: Tensor? = nil, wantedRows: [Int], cache: KVCache?) {
             (self.tokens, self.softTokens, self.wantedRows, self.cache) = (tokens, softTokens, wantedRows, cache)
         }
     }
@@ -50,10 +51,16 @@ package struct Gemma4Model: Sendable {
         let matrices = weights.multiplied(by: activations)
         device = weights.device
         let text = configuration.textConfig
-        let untied =
-            configuration.tieWordEmbeddings
-            ? nil : try matrices["lm_head"].weight("weight", [text.vocabSize, text.hiddenSize])
-        decoder = try Decoder(text, matrices["model"]["language_model"], head: untied)
+        let language = matrices["model"]["language_model"]
+        let head: Weight? =
+            if let embeddingDim = text.embeddingDim {
+                try language["embedding_projection"].weight("weight", [embeddingDim, text.hiddenSize])
+            } else if !configuration.tieWordEmbeddings {
+                try matrices["lm_head"].weight("weight", [text.vocabSize, text.hiddenSize])
+            } else {
+                nil
+            }
+        decoder = try Decoder(text, language, head: head)
         let isRounded = decoder.layers[0].attention.queryProjection.weight.isPacked
         self.keyValueType = keyValueType ?? (isRounded ? .float16 : .float32)
         keyValueSteps = try keyValueType == .int8 ? Self.keyValueSteps(decoder.plans, weights) : [:]
@@ -84,6 +91,27 @@ package struct Gemma4Model: Sendable {
     /// - Throws: `ModelInputError`; then no cache has changed.
     package func callAsFunction(_ inputs: [Input]) throws -> Tensor {
         decoder(try inputs.map(decoderInput))
+    }
+
+    /// The embeddings of several sequences, each read whole, in one pass over the weights: the mean over all positions of what an
+    /// encoder makes of them, not yet of unit length. (The projection is linear: that of the mean is the mean of those.)
+    ///
+    /// Source: transformers, `modeling_embedding_gemma2.py`, `EmbeddingGemma2TextModel`; sentence-transformers, `Pooling`.
+    ///
+    /// - Parameter inputs: without caches; the wanted rows are all.
+    /// - Returns: `[sequences, embeddingDim]`.
+    /// - Throws: `ModelInputError`.
+    package func embeddings(_ inputs: [(tokens: [Int], softTokens: Tensor?)]) throws -> Tensor {
+        let hidden = try self(
+            inputs.map {
+                Input(tokens: $0.tokens, softTokens: $0.softTokens, wantedRows: Array($0.tokens.indices), cache: nil)
+            })
+        var means = Tensor(zeros: [inputs.count, hidden.columns], on: device)
+        let counts = inputs.map(\.tokens.count)
+        means.addRows(
+            at: counts.enumerated().flatMap { Array(repeating: $0, count: $1) }, hidden,
+            weights: counts.flatMap { Array(repeating: 1 / Float($0), count: $0) })
+        return logits(means)
     }
 
     /// The logits of rows after the final norm, soft-capped: `[rows, hiddenSize]` to `[rows, vocabSize]`.
@@ -141,7 +169,7 @@ package struct Gemma4Model: Sendable {
 
     func decoderInput(_ input: Input) throws -> Decoder.Input {
         let text = configuration.textConfig
-        try check(input.tokens, at: input.cache.length, softTokenCount: input.softTokens?.shape[0] ?? 0)
+        try check(input.tokens, at: input.cache?.length ?? 0, softTokenCount: input.softTokens?.shape[0] ?? 0)
         let softRows = input.tokens.indices.filter { isPlaceholder(input.tokens[$0]) }
         return Decoder.Input(
             tokens: input.tokens.map { isPlaceholder($0) ? text.padTokenId : $0 }, softRows: softRows,

@@ -10,6 +10,7 @@ extension GGUFExport {
     package init(contentsOf directory: URL) throws {
         let source = ModelSource.directory(directory)
         let configuration = try source.configuration()
+        try source.check(configuration, isEncoder: false)
         try self.init(
             configuration, source.checkpoint(TensorTable(configuration)),
             TokenizerMetadata(contentsOf: directory.appending(path: "tokenizer.json").path),

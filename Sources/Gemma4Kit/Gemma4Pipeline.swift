@@ -47,12 +47,14 @@ public struct Gemma4Pipeline: Sendable {
 
     /// Reads the model whose files have been opened.
     ///
-    /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
+    /// - Parameter isEncoder: whether the model must be one that makes embeddings, or one that writes.
+    /// - Throws: `CheckpointError`, also if the model is of the other kind; `TokenizerError`, `MelSpectrogramError`.
     package init(
         _ source: ModelSource, threadCount: Int? = nil, precision: Precision = .init(), limits: EngineLimits? = nil,
-        logger: Logger = Logger(label: "gemma4")
+        isEncoder: Bool = false, logger: Logger = Logger(label: "gemma4")
     ) throws {
         let configuration = try source.configuration()
+        try source.check(configuration, isEncoder: isEncoder)
         let checkpoint = try source.checkpoint(TensorTable(configuration))
         let types = precision.roundedTypes(configuration)
         try precision.check(checkpoint, configuration)
@@ -70,7 +72,7 @@ public struct Gemma4Pipeline: Sendable {
         self.logger = logger
         let defaults = Self.defaults(model, generationConfiguration, checkpoint) { logger.warning("\($0)") }
         engine = Engine(model, tokenizer, defaults, limits: limits ?? .init())
-        if let notice = chatTemplate.notice(isPresent: template != nil) {
+        if !isEncoder, let notice = chatTemplate.notice(isPresent: template != nil) {
             logger.warning("\(source.chatTemplatePlace): \(notice)")
         }
     }

@@ -173,6 +173,31 @@ package enum ModelSource: Sendable {
         }
     }
 
+    /// - Parameter isEncoder: whether a model is wanted that makes embeddings, or one that writes.
+    /// - Throws: `CheckpointError` if the model is of the other kind.
+    package func check(_ configuration: ModelConfiguration, isEncoder: Bool) throws(CheckpointError) {
+        guard configuration.isEncoder != isEncoder else { return }
+        let found = "EmbeddingGemma 2, which makes embeddings and writes nothing"
+        throw CheckpointError(
+            .unsupportedModel, file: isGGUF ? path("") : path("config.json"),
+            expected: isEncoder ? "EmbeddingGemma 2, which makes embeddings" : "Gemma 4, which writes",
+            found: isEncoder ? "Gemma 4, which writes" : found,
+            remedy: isEncoder
+                ? "Download google/embeddinggemma-2. What Gemma 4 itself sees of a picture, gemma4 embed --soft-tokens saves."
+                : "Give it to gemma4 embed, in the library to Embedder.")
+    }
+
+    private var isGGUF: Bool {
+        if case .gguf = self { true } else { false }
+    }
+
+    /// The prompts of EmbeddingGemma by their tasks, as published for sentence-transformers.
+    ///
+    /// - Throws: `CheckpointError` if there is such a file and it cannot be read.
+    package func embeddingPrompts() throws(CheckpointError) -> EmbeddingPrompts {
+        try EmbeddingPrompts(contentsOf: path("config_sentence_transformers.json"))
+    }
+
     /// The weights.
     ///
     /// - Throws: `CheckpointError` if they are not as `table` says.

@@ -76,7 +76,7 @@ struct PreparedMedium: Sendable {
     let medium: Medium
     /// The picture, each piece of a recording, each frame of a film.
     let pieces: [EncoderInput]
-    /// The text before each frame of a film; none elsewhere.
+    /// The text before each frame of a film, or piece of a recording; none elsewhere.
     var labels: [String] = []
 
     /// When a frame is shown, as `mm:ss` and a space; between frames another space before it.
@@ -186,7 +186,11 @@ extension Gemma4Pipeline {
     }
 
     /// Makes one picture, recording or film into what its tower reads.
+    ///
+    /// An encoder sees no times beside the frames of a film; pieces of a recording have a space between them, as several
+    /// recordings of one input in the published processor.
     func encoderInputs(_ input: MediaInput, _ options: PromptOptions) throws -> PreparedMedium {
+        let isEncoder = model.configuration.isEncoder
         switch input {
         case .image(let image):
             let processor = try imageProcessor(maxTokens: options.imageTokens)
@@ -204,10 +208,12 @@ extension Gemma4Pipeline {
                     "a recording of \(samples.count / AudioReader.sampleRate) s is read in \(pieces.count) pieces of at most 30 s"
                 )
             }
-            return PreparedMedium(medium: .audio, pieces: try pieces.map { try encoderInput(Array(samples[$0])) })
+            var medium = PreparedMedium(medium: .audio, pieces: try pieces.map { try encoderInput(Array(samples[$0])) })
+            if isEncoder { medium.labels = pieces.indices.map { $0 > 0 ? " " : "" } }
+            return medium
         case .video(let video):
             let frames = try frames(video)
-            let labels = frames.indices.map { PreparedMedium.label(of: $0, at: frames[$0].seconds) }
+            let labels = isEncoder ? [] : frames.indices.map { PreparedMedium.label(of: $0, at: frames[$0].seconds) }
             return PreparedMedium(medium: .video, pieces: frames.map(\.input), labels: labels)
         }
     }

@@ -9,6 +9,10 @@ package struct PromptError: Error, Sendable, Equatable, CustomStringConvertible 
         case reference(String)
         /// A recording too short to have one frame.
         case audioTooShort(samples: Int)
+        /// A task without a prompt; `known` are those that have one.
+        case noSuchTask(String, known: [String])
+        /// A number of dimensions to which embeddings are not cut.
+        case noSuchDimensions(Int, known: [Int])
         /// The tokenizer lacks a token of the chat format.
         case missingToken(String)
     }
@@ -28,6 +32,13 @@ package struct PromptError: Error, Sendable, Equatable, CustomStringConvertible 
                 + "other addresses are not fetched"
         case .audioTooShort(let samples):
             "the recording has \(samples) samples at 16 kHz; expected more than 160 (10 ms)"
+        case .noSuchTask(let task, let known):
+            "task \(task): "
+                + (known.isEmpty
+                    ? "config_sentence_transformers.json beside the weights holds its prompt, and there is none; download it"
+                    : "expected one of \(known.joined(separator: ", "))")
+        case .noSuchDimensions(let count, let known):
+            "\(count) dimensions: expected one of \(known.map(String.init).joined(separator: ", "))"
         case .missingToken(let token):
             "tokenizer.json: expected the special token \(token) of the chat format, found none. "
                 + "Use the tokenizer.json published beside the weights."

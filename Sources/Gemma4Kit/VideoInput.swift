@@ -17,19 +17,18 @@ public enum VideoInput: Sendable {
 
     /// Hands over the frames that the published processor chooses, one by one.
     ///
-    /// - Parameter count: the most frames.
     /// - Throws: `MediaError`; what `use` throws.
-    func read(_ count: Int, _ use: (VideoFrame) throws -> Void) throws {
+    func read(_ choice: VideoReader.Choice, _ use: (VideoFrame) throws -> Void) throws {
         switch self {
         case .pictures(let pictures, let rate):
-            for index in VideoReader.indices(frames: pictures.count, count: count) {
+            for index in VideoReader.indices(frames: pictures.count, framesPerSecond: rate, choice) {
                 try use(VideoFrame(pixels: try pictures[index].pixels(), seconds: Double(index) / rate))
             }
         case .file(let url):
             if let pictures = try Self.pictures(in: url) {
-                return try VideoInput.pictures(pictures, framesPerSecond: VideoReader.unknownRate).read(count, use)
+                return try VideoInput.pictures(pictures, framesPerSecond: VideoReader.unknownRate).read(choice, use)
             }
-            try VideoReader(url).read(count, use)
+            try VideoReader(url).read(choice, use)
         }
     }
 
@@ -85,9 +84,13 @@ extension Gemma4Pipeline {
         guard model.configuration.takesImages else { throw ModelInputError(.noTower("image")) }
         guard model.configuration.videoTokenId != nil else { throw PromptError(.missingToken("<|video|>")) }
         var frames: [(EncoderInput, Double)] = []
-        try video.read(processorConfiguration.videoNumFrames) { frame in
+        let processor = processorConfiguration
+        let choice: VideoReader.Choice =
+            model.configuration.isEncoder
+            ? .rate(processor.videoFps, limit: processor.videoMaxFrames) : .count(processor.videoNumFrames)
+        try video.read(choice) { frame in
             frames.append(
-                (try encoderInput(frame.pixels, maxTokens: processorConfiguration.videoMaxSoftTokens), frame.seconds))
+                (try encoderInput(frame.pixels, maxTokens: processor.videoMaxSoftTokens), frame.seconds))
         }
         return frames
     }

@@ -135,6 +135,21 @@ package actor Engine {
         try Task.checkCancellation()
     }
 
+    /// What an encoder makes of several prompts, in one pass between two steps.
+    ///
+    /// - Parameter prompts: whose media have been encoded.
+    /// - Returns: `[prompts, embeddingDim]`, not of unit length.
+    /// - Throws: `ModelInputError`; if a result is NaN or infinite the reason, looked for in the weights.
+    package func embeddings(_ prompts: [Prompt]) throws -> Tensor {
+        let embeddings = try model.embeddings(
+            prompts.map { prompt in
+                let soft = prompt.media.map { $0.input.softTokens! }
+                return (prompt.tokens, soft.isEmpty ? nil : .concatenated(soft))
+            })
+        guard embeddings.toArray().allSatisfy(\.isFinite) else { throw defaults.notFinite() }
+        return embeddings
+    }
+
     package var statistics: EngineStatistics {
         var statistics = totals
         (statistics.running, statistics.waiting) = (running.count, waiting.count)

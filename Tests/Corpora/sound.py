@@ -112,7 +112,7 @@ def reference(path):
 
 def tokens(program, path, out):
     """The soft tokens of a file, or what the program says against it."""
-    done = run(program, "embed", "--audio", str(path), "-o", str(out))
+    done = run(program, "embed", "--soft-tokens", "--audio", str(path), "-o", str(out))
     messages = done.stderr.decode(errors="replace")
     if done.returncode < 0 or done.returncode > 127:
         raise SystemExit(f"{path}: the program ended by signal {done.returncode}\n{messages}")

@@ -39,7 +39,9 @@ struct Mistake: CustomTestStringConvertible, Sendable {
         Mistake(
             "score", "--model", e2b, "--tokens", "1,x", status: 64,
             message: "expected ids separated by commas, found \"x\""),
-        Mistake("embed", "--model", e2b, "-o", "a", status: 64, message: "expected one of --image and --audio"),
+        Mistake(
+            "embed", "--soft-tokens", "--model", e2b, "-o", "a", status: 64,
+            message: "expected one of --image and --audio"),
     ]
 
     static let files = [
@@ -75,10 +77,11 @@ struct Mistake: CustomTestStringConvertible, Sendable {
             "generate", "a", "--audio", "attachments/tone.wav", "--model", Goldens.checkpoint("31B"), status: 69,
             message: "this checkpoint has no audio tower"),
         Mistake(
-            "embed", "--image", "attachments/wide.png", "-o", "none/soft.npy", "--model", e2b, status: 73,
+            "embed", "--soft-tokens", "--image", "attachments/wide.png", "-o", "none/soft.npy", "--model", e2b,
+            status: 73,
             message: "none/soft.npy: cannot be created: No such file or directory"),
         Mistake(
-            "embed", "--image", "attachments/wide.png", "-o", "/dev/full", "--model", e2b, status: 74,
+            "embed", "--soft-tokens", "--image", "attachments/wide.png", "-o", "/dev/full", "--model", e2b, status: 74,
             message: "/dev/full: cannot be written: No space left on device"),
     ]
 }

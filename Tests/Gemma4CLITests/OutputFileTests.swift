@@ -39,9 +39,9 @@ private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(
         (["caption", "p.png", "-o", "hard.jsonl"], "hard.jsonl: would be written over, but it is the input p.png"),
         (["caption", "-o", "p.png", "q.png"], "p.png: would be written over, but it holds PNG"),
         (["caption", "q.png", "--format", "json", "-o", "p.png", "--resume"], "but it holds PNG"),
-        (["embed", "--image", "p.png", "-o", "p.png"], "but it is read"),
-        (["embed", "--audio", "a.wav", "-o", "link.txt"], "but it is the input a.wav"),
-        (["embed", "--audio", "a.wav", "-o", "q.png"], "but it holds PNG"),
+        (["embed", "--soft-tokens", "--image", "p.png", "-o", "p.png"], "but it is read"),
+        (["embed", "--soft-tokens", "--audio", "a.wav", "-o", "link.txt"], "but it is the input a.wav"),
+        (["embed", "--soft-tokens", "--audio", "a.wav", "-o", "q.png"], "but it holds PNG"),
     ])
     func aMediumIsNotWrittenOver(arguments: [String], message: String) async throws {
         let directory = try media()
@@ -137,7 +137,7 @@ private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(
         let outcome = try await Program(
             "caption", "--model", checkpoint, "\(directory.path)/p.png", "--format", "json", "-o", file, "--resume"
         ).run()
-        #expect(outcome.status == 65 && outcome.messages.contains("expected lines that caption wrote before"))
+        #expect(outcome.status == 65 && outcome.messages.contains("expected lines that this command wrote before"))
         #expect(try contents(file) == Data(text.utf8))
     }
 

@@ -52,6 +52,7 @@ import Testing
         try manager.createDirectory(atPath: "\(directory.path)/bin", withIntermediateDirectories: true)
         try link("Models", to: Self.root.appending(path: "Models"))
         try link("gemma-4-E2B-it", to: URL(filePath: Goldens.checkpoint("E2B")))
+        try link("embeddinggemma-2", to: URL(filePath: EmbeddingGoldens.checkpoint))
         try link("speech.wav", to: Goldens.folder.appending(path: "attachments/chirp.wav"))
         for picture in ["photo.jpg", "menu.png", "photos/a.png"] {
             try link(picture, to: Goldens.folder.appending(path: "attachments/noise.png"))

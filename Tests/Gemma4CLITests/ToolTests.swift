@@ -78,7 +78,7 @@ func embedWritesSoftTokens(flag: String, file: String, name: String) async throw
     let checkpoint = Goldens.checkpoint("E2B")
     let directory = try TemporaryDirectory()
     let path = "\(directory.path)/soft.npy"
-    let outcome = try await Program("embed", "--model", checkpoint, flag, file, "-o", path).run()
+    let outcome = try await Program("embed", "--soft-tokens", "--model", checkpoint, flag, file, "-o", path).run()
     #expect(outcome.status == 0 && outcome.bytes.isEmpty && outcome.messages.isEmpty)
     #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["soft.npy"])
     let bytes = try Data(contentsOf: URL(filePath: path))
@@ -86,7 +86,7 @@ func embedWritesSoftTokens(flag: String, file: String, name: String) async throw
     #expect(array.shape == golden.shape)
     // As the towers' own tests, which say how it was measured.
     expectClose(array.values, golden.values, absolute: 1.5e-5 * golden.scale)
-    let piped = try await Program("embed", "--model", checkpoint, flag, file, "-o", "-").run()
+    let piped = try await Program("embed", "--soft-tokens", "--model", checkpoint, flag, file, "-o", "-").run()
     #expect(piped.bytes == bytes)
 }
 
@@ -94,12 +94,14 @@ func embedWritesSoftTokens(flag: String, file: String, name: String) async throw
     let directory = try TemporaryDirectory()
     let path = try directory.write(Array("old".utf8), to: "soft.npy")
     try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
-    let failed = try await Program("embed", "--model", Goldens.checkpoint("E2B"), "--image", "none.png", "-o", path)
-        .run()
+    let failed = try await Program(
+        "embed", "--soft-tokens", "--model", Goldens.checkpoint("E2B"), "--image", "none.png", "-o", path
+    )
+    .run()
     #expect(failed.status == 66)
     #expect(try String(contentsOfFile: path, encoding: .utf8) == "old")
     let outcome = try await Program(
-        "embed", "--model", Goldens.checkpoint("E2B"), "--image", "attachments/wide.png", "-o", path
+        "embed", "--soft-tokens", "--model", Goldens.checkpoint("E2B"), "--image", "attachments/wide.png", "-o", path
     ).run()
     #expect(outcome.status == 0)
     #expect(NumpyArray(try Data(contentsOf: URL(filePath: path))) != nil)

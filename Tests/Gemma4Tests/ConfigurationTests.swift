@@ -134,7 +134,7 @@ struct ConfigurationTests {
         ("text_config.use_double_wide_mlp", "1.5", "expected true or false, found 1.5."),
         (
             "text_config.use_bidirectional_attention", "\"all\"",
-            "expected null or \"vision\" (embedding models are not run), found \"all\"."
+            "expected null or \"vision\", found \"all\"."
         ),
         ("text_config.num_kv_shared_layers", "35", "expected an integer from 0 to 34, found 35."),
         (

@@ -88,8 +88,8 @@ import Weights
         let some = Array(try tokens().prefix(5))
         #expect(try largestDifference(model.decoder.embedding(some), "embedding.tokens") == 0)
         let perLayer = try #require(model.decoder.perLayerEmbedding)
-        #expect(try largestDifference(perLayer.embedding(some), "embedding.perLayer") == 0)
-        let columns = perLayer.embedding(some, columns: 40..<130).toArray()
+        #expect(try largestDifference(perLayer.embedding!(some), "embedding.perLayer") == 0)
+        let columns = perLayer.embedding!(some, columns: 40..<130).toArray()
         let all = try expected("embedding.perLayer")
         let wanted = (0..<5).flatMap { row in (40..<130).map { all.values[row * all.shape[1] + $0] } }
         #expect(columns == wanted)

@@ -36,7 +36,7 @@ private func film(frames: Int, in directory: TemporaryDirectory) throws -> URL {
         let reader = try VideoReader(film(frames: count, in: directory))
         #expect(reader.frameCount == count && reader.framesPerSecond == 12.5)
         var frames: [VideoFrame] = []
-        try reader.read(32) { frames.append($0) }
+        try reader.read(.count(32)) { frames.append($0) }
         let indices = VideoReader.indices(frames: count, count: 32)
         #expect(frames.map(\.seconds) == indices.map { Double($0) / 12.5 })
         #expect(frames.map(\.pixels.rgb) == indices.map(frame))
@@ -52,7 +52,7 @@ private func film(frames: Int, in directory: TemporaryDirectory) throws -> URL {
                 ["-v", "error", "-y"] + arguments + ["-c:v", "ffv1", ExternalProgram.argument(file)], source: "test")
             _ = try made.readExactly(1)
             var frames: [VideoFrame] = []
-            try VideoReader(file).read(4) { frames.append($0) }
+            try VideoReader(file).read(.count(4)) { frames.append($0) }
             return frames
         }
         try directory.write((0..<5).flatMap(frame), to: "frames.rgb")

@@ -39,6 +39,7 @@ enum ForeignCheckpoint {
                 ?? "Give the model's own file, beside which this one is published."
         case "diffusion_gemma", "diffusion_gemma_text", "diffusion-gemma":
             "Download google/gemma-4-26B-A4B-it, which it was made from."
+        case "gemma-embedding": "Download google/embeddinggemma-2, and give it to gemma4 embed."
         default:
             "This program runs Gemma 4 E2B, E4B, 12B, 31B and 26B-A4B."
                 + (modelType.hasPrefix("gemma4") || !modelType.contains("gemma")
@@ -51,6 +52,7 @@ enum ForeignCheckpoint {
     private static func repository(_ root: ConfigurationObject) -> String {
         let names = [1536: "E2B", 2560: "E4B", 3840: "12B", 5376: "31B", 2816: "26B-A4B"]
         let text = (try? root.objectIfPresent("text_config")) ?? root
+        if root.value("model_type")?.string == "embedding_gemma2" { return "google/embeddinggemma-2" }
         guard case .integer(let width)? = root.value("backbone_hidden_size") ?? text.value("hidden_size"),
             let name = names[width]
         else { return "google/gemma-4-E2B-it" }

@@ -7,13 +7,21 @@ enum TensorNames {
     /// mlx writes `language_model.model.…` and the towers without `model.`; text-only files write `model.layers.…`. What
     /// the 12B has in the place of towers, transformers calls by other names once it is loaded, and so do some files.
     static func published(_ name: String) -> String {
-        let published = withPublishedPrefix(name)
+        let published = withoutInputModules(withPublishedPrefix(name))
         let vision = "model.embed_vision."
         guard published.hasPrefix(vision) else { return published }
         let part = published.dropFirst(vision.count)
         if part.hasPrefix("multimodal_embedder.") { return vision + part.dropFirst("multimodal_embedder.".count) }
         let moved = ["patch_ln1.", "patch_dense.", "patch_ln2.", "pos_embedding", "pos_norm."]
         return moved.contains(where: part.hasPrefix) ? "model.vision_embedder." + part : published
+    }
+
+    /// EmbeddingGemma 2 has modules of their own, `ple` and `ple_block`, around what E2B has in the decoder and its layers.
+    private static func withoutInputModules(_ name: String) -> String {
+        let text = "model.language_model."
+        guard name.hasPrefix(text) else { return name }
+        let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.filter { $0 != "ple" && $0 != "ple_block" }.joined(separator: ".")
     }
 
     private static func withPublishedPrefix(_ name: String) -> String {

@@ -1,19 +1,25 @@
 import Tensors
 
 extension TensorTable {
-    /// The decoder's tensors.
+    /// The decoder's tensors, or the encoder's.
     mutating func appendText(_ configuration: ModelConfiguration) {
         let text = configuration.textConfig
         let prefix = "model.language_model"
         let width = text.hiddenSize
         append("\(prefix).embed_tokens.weight", [text.vocabSize, width], .embedding)
         append("\(prefix).norm.weight", [width], .norms)
-        if !configuration.tieWordEmbeddings { append("lm_head.weight", [text.vocabSize, width], .head) }
+        if let embeddingDim = text.embeddingDim {
+            append("\(prefix).embedding_projection.weight", [embeddingDim, width], .head)
+        } else if !configuration.tieWordEmbeddings {
+            append("lm_head.weight", [text.vocabSize, width], .head)
+        }
 
         let perLayer = text.hiddenSizePerLayerInput
         if perLayer > 0 {
             let all = text.numHiddenLayers * perLayer
-            append("\(prefix).embed_tokens_per_layer.weight", [text.vocabSizePerLayerInput, all], .perLayerTable)
+            if text.vocabSizePerLayerInput > 0 {
+                append("\(prefix).embed_tokens_per_layer.weight", [text.vocabSizePerLayerInput, all], .perLayerTable)
+            }
             append("\(prefix).per_layer_model_projection.weight", [all, width], .perLayerProjection)
             append("\(prefix).per_layer_projection_norm.weight", [perLayer], .perLayerProjection)
         }

@@ -11,10 +11,12 @@ package struct LayerPlan: Sendable, Hashable {
     package let numAttentionHeads: Int
     package let numKeyValueHeads: Int
     package let headDimension: Int
-    /// Keys that a token sees, itself included; nil: all before it.
+    /// Keys that a token sees, itself included; nil: all before it. Of an encoder to either side.
     package let window: Int?
     /// The tokens of one image see each other in both directions.
     package let seesWholeImages: Bool
+    /// Tokens see those that follow them, too: an encoder, which reads a sequence at once and keeps nothing of it.
+    package let isBidirectional: Bool
     package let rotary: RotaryParameters
     /// The keys, before norm and RoPE, are the values: there is no value projection.
     package let keysAreValues: Bool
@@ -52,14 +54,17 @@ package struct LayerPlan: Sendable, Hashable {
                 throw object.missing("rope_parameters.\(type.rawValue)")
             }
             let override = text.overrides[index]
+            let isEncoder = text.embeddingDim != nil
             let plan = LayerPlan(
                 index: index, hiddenSize: text.hiddenSize, rmsNormEps: text.rmsNormEps,
                 numAttentionHeads: text.numAttentionHeads,
                 numKeyValueHeads: override?.numKeyValueHeads ?? text.numKeyValueHeads,
                 headDimension: override?.headDim ?? text.headDim,
-                window: isFull ? nil : text.slidingWindow,
+                // Of an encoder the file states a radius, which leaves the token itself out.
+                window: isFull ? nil : text.slidingWindow + (isEncoder ? 1 : 0),
                 seesWholeImages: !isFull && text.useBidirectionalAttention == "vision",
-                rotary: rotary, keysAreValues: isFull && text.attentionKEqV, keyValueSource: source,
+                isBidirectional: isEncoder, rotary: rotary, keysAreValues: isFull && text.attentionKEqV,
+                keyValueSource: source,
                 intermediateSize: text.intermediateSize * (isShared && text.useDoubleWideMlp ? 2 : 1),
                 experts: text.experts, hiddenSizePerLayerInput: text.hiddenSizePerLayerInput)
             try plan.check(against: source < index ? plans[source] : plan, in: object)

@@ -1,6 +1,7 @@
 import Weights
 
-/// `config.json` of a Gemma 4 checkpoint, in either spelling: Google's, or the one that transformers 5.23 saves.
+/// `config.json` of a Gemma 4 checkpoint, in either spelling: Google's, or the one that transformers 5.23 saves; or of
+/// EmbeddingGemma 2.
 ///
 /// Properties are the keys of the file, camel-cased.
 package struct ModelConfiguration: Sendable, Hashable {
@@ -34,9 +35,11 @@ package struct ModelConfiguration: Sendable, Hashable {
     init(_ root: ConfigurationObject) throws(CheckpointError) {
         let modelType = try root.stringIfPresent("model_type")
         guard let modelType else { throw root.missing("model_type") }
-        if modelType.hasPrefix("gemma4"), !modelType.hasSuffix("assistant") { try ForeignCheckpoint.check(root) }
+        if modelType.hasPrefix("gemma4") || modelType == "embedding_gemma2", !modelType.hasSuffix("assistant") {
+            try ForeignCheckpoint.check(root)
+        }
         switch modelType {
-        case "gemma4", "gemma4_unified":
+        case "gemma4", "gemma4_unified", "embedding_gemma2":
             let (vision, audio) = (try root.objectIfPresent("vision_config"), try root.objectIfPresent("audio_config"))
             let isUnified = modelType == "gemma4_unified"
             textConfig = try TextConfiguration(root.object("text_config"))
@@ -80,6 +83,8 @@ package struct ModelConfiguration: Sendable, Hashable {
     }
 
     package var takesImages: Bool { visionConfig != nil || unifiedVisionConfig != nil }
+    /// Whether it makes embeddings, and writes nothing.
+    package var isEncoder: Bool { textConfig.embeddingDim != nil }
     package var takesSound: Bool { audioConfig != nil || unifiedAudioConfig != nil }
 
     private static func union(_ first: [Int], _ second: [Int]) -> [Int] {

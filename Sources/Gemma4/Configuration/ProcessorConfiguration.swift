@@ -15,6 +15,9 @@ package struct ProcessorConfiguration: Sendable, Hashable {
     package let videoMaxSoftTokens: Int
     /// Frames taken from a video.
     package let videoNumFrames: Int
+    /// Of EmbeddingGemma 2, which takes frames by time: so many a second, and at most `videoMaxFrames`.
+    package let videoFps: Double
+    package let videoMaxFrames: Int
     /// How samples become log-mel frames; the defaults where the model hears the samples themselves.
     package let featureExtractor: MelSpectrogram.Configuration
 
@@ -36,6 +39,9 @@ package struct ProcessorConfiguration: Sendable, Hashable {
         imageMaxSoftTokens = try Self.budget(image, default: 280)
         videoMaxSoftTokens = try Self.budget(video, default: 70)
         videoNumFrames = try video.integerIfPresent("num_frames", in: 1...65_536) ?? 32
+        videoFps = try video.numberIfPresent("fps", in: 0.001...1_000) ?? 1
+        videoMaxFrames = try video.integerIfPresent("max_frames", in: 1...65_536) ?? 32
+        try video.require("overflow_strategy", only: "uniform")
         let extractor = try part("feature_extractor")
         // The 12B hears samples: how many to a soft token, its config.json says, too.
         let hearsSamples = try extractor.integerIfPresent("audio_samples_per_token") != nil

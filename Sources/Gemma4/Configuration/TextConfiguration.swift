@@ -29,6 +29,7 @@ package struct TextConfiguration: Sendable, Hashable {
     /// Full layers use the keys, before norm and RoPE, as values.
     package let attentionKEqV: Bool
     package let numKvSharedLayers: Int
+    /// Tokens that a sliding layer sees, itself included; of an encoder how far it sees to either side.
     package let slidingWindow: Int
     /// "vision": on sliding layers the tokens of one image see each other in both directions.
     let useBidirectionalAttention: String?
@@ -37,7 +38,7 @@ package struct TextConfiguration: Sendable, Hashable {
 
     /// Width of the per-layer embeddings; 0 if the model has none.
     package let hiddenSizePerLayerInput: Int
-    /// Rows of their table; 0 if the model has none.
+    /// Rows of their table; 0 if the model has none, and of an encoder, whose are made from its input alone.
     package let vocabSizePerLayerInput: Int
 
     /// Nil: dense layers only.
@@ -50,6 +51,9 @@ package struct TextConfiguration: Sendable, Hashable {
     package let padTokenId: Int
     package let bosTokenId: Int?
 
+    /// Width of the embeddings that an encoder makes; nil: a decoder, which sees only what came before.
+    package let embeddingDim: Int?
+
     /// What follows from all of it for each layer.
     package private(set) var layerPlans: [LayerPlan] = []
 
@@ -59,6 +63,8 @@ package struct TextConfiguration: Sendable, Hashable {
     }
 
     init(_ object: ConfigurationObject) throws(CheckpointError) {
+        let isEncoder = try object.stringIfPresent("model_type") == "embedding_gemma2_text"
+        embeddingDim = isEncoder ? try object.integer("embedding_dim") : nil
         vocabSize = try object.integer("vocab_size", in: ConfigurationObject.vocabularySizes)
         hiddenSize = try object.integer("hidden_size")
         numHiddenLayers = try object.integer("num_hidden_layers", in: ConfigurationObject.layerCounts)
@@ -75,20 +81,20 @@ package struct TextConfiguration: Sendable, Hashable {
         }
         layerTypes = try Self.layerTypes(object, count: numHiddenLayers)
         overrides = try Self.overrides(object, layerTypes: layerTypes, keysAreValues: attentionKEqV)
-        numKvSharedLayers = try object.integer("num_kv_shared_layers", in: 0...numHiddenLayers - 1)
+        numKvSharedLayers = isEncoder ? 0 : try object.integer("num_kv_shared_layers", in: 0...numHiddenLayers - 1)
         slidingWindow = try object.integer("sliding_window", in: 1...ConfigurationObject.vocabularySizes.upperBound)
         maxPositionEmbeddings = try object.integer("max_position_embeddings", in: 1...Int(Int32.max))
         useBidirectionalAttention = try object.stringIfPresent("use_bidirectional_attention")
         guard [nil, "vision"].contains(useBidirectionalAttention) else {
             throw object.invalid(
-                "use_bidirectional_attention", expected: "null or \"vision\" (embedding models are not run)",
+                "use_bidirectional_attention", expected: "null or \"vision\"",
                 found: "\"\(useBidirectionalAttention ?? "")\"")
         }
         ropeParameters = try Self.ropeParameters(object, for: Set(layerTypes))
 
         hiddenSizePerLayerInput = try Self.sizeOrNone(object, "hidden_size_per_layer_input")
         vocabSizePerLayerInput =
-            hiddenSizePerLayerInput == 0
+            hiddenSizePerLayerInput == 0 || isEncoder
             ? 0
             : try object.integer(
                 "vocab_size_per_layer_input", in: vocabSize...ConfigurationObject.vocabularySizes.upperBound)
@@ -96,7 +102,7 @@ package struct TextConfiguration: Sendable, Hashable {
         experts = try object.flag("enable_moe_block", default: false) ? ExpertParameters(object) : nil
 
         rmsNormEps = Float(try object.number("rms_norm_eps", above: 0))
-        finalLogitSoftcapping = try Self.softcap(object)
+        finalLogitSoftcapping = isEncoder ? nil : try Self.softcap(object)
         padTokenId = try object.integer("pad_token_id", in: 0...vocabSize - 1)
         bosTokenId = try object.integerIfPresent("bos_token_id", in: ConfigurationObject.tokenIds)
         layerPlans = try LayerPlan.plans(for: self, in: object)

@@ -26,14 +26,14 @@ struct Attention: Sendable {
         keyValues = plan.ownsKeyValues ? try KeyValueProjection(plan, weights) : nil
     }
 
-    /// Writes the keys and values of all rows; does nothing on layers that read another's.
+    /// Writes the keys and values of all rows; does nothing on layers that read another's, nor in an encoder.
     ///
     /// - Parameter hidden: `[rows, hiddenSize]`, after `input_layernorm`.
     func writeKeyValues(_ hidden: Tensor, in pass: Pass) {
-        guard let keyValues else { return }
+        guard let keyValues, !plan.isBidirectional else { return }
         let (keys, values) = keyValues(hidden, rotation: pass.rotation(rotaryEmbedding))
         for part in pass.parts {
-            part.cache.write(keys[part.rows], values[part.rows], layer: plan.index)
+            part.cache!.write(keys[part.rows], values[part.rows], layer: plan.index)
         }
     }
 
@@ -42,18 +42,27 @@ struct Attention: Sendable {
     func callAsFunction(_ hidden: Tensor, in pass: Pass) -> Tensor {
         let projected = queryProjection(hidden).split(heads: plan.numAttentionHeads)  // [rows, heads, headDimension]
         let queries = pass.rotation(rotaryEmbedding)(queryNorm(projected))
+        let own = plan.isBidirectional ? keyValues?(hidden, rotation: pass.rotation(rotaryEmbedding)) : nil
         let context = queries.attending(
             pass.parts.filter { !$0.rows.isEmpty }.map { part in
-                AttendedRows(
-                    rows: part.rows, segments: part.cache.segments(layer: plan.keyValueSource), visible: visible(part))
+                let segments =
+                    own.map {
+                        [KeyValueSegment(firstPosition: 0, keys: $0.keys[part.rows], values: $0.values[part.rows])]
+                    } ?? part.cache!.segments(layer: plan.keyValueSource)
+                return AttendedRows(rows: part.rows, segments: segments, visible: visible(part))
             })
         return outputProjection(context.mergeHeads())
     }
 
     /// The positions that each row sees: itself and those before it, no further back than the window, and ahead to
-    /// the end of its own image where the layer looks ahead.
+    /// the end of its own image where the layer looks ahead, or as far as it looks back.
     private func visible(_ part: Pass.Part) -> [Range<Int>] {
-        zip(part.positions, part.blockEnds).map { position, blockEnd in
+        if plan.isBidirectional {
+            let count = part.positions.count
+            let window = plan.window ?? count
+            return part.positions.map { max(0, $0 - window + 1)..<min(count, $0 + window) }
+        }
+        return zip(part.positions, part.blockEnds).map { position, blockEnd in
             let first = plan.window.map { max(0, position - $0 + 1) } ?? 0
             return first..<(plan.seesWholeImages ? blockEnd : position + 1)
         }

@@ -1,16 +1,18 @@
 import Tensors
 import Weights
 
-/// The text decoder: embedding, layers, final norm, tied head, soft cap.
+/// The text decoder: embedding, layers, final norm, tied head, soft cap. The encoder of EmbeddingGemma 2 has the same layers;
+/// in the place of the head it has a projection to the width of embeddings.
 ///
-/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel` and `Gemma4ForConditionalGeneration`.
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel` and `Gemma4ForConditionalGeneration`;
+/// `modeling_embedding_gemma2.py`, `EmbeddingGemma2TextModel`.
 struct Decoder: Sendable {
     let plans: [LayerPlan]
     let embedding: Embedding
     let perLayerEmbedding: PerLayerEmbedding?  // E2B, E4B
     let layers: [DecoderLayer]
     let norm: RMSNorm
-    let head: Weight  // [vocabSize, hiddenSize]: the embedding's table unless the file is untied
+    let head: Weight  // [vocabSize, hiddenSize]: the embedding's table unless the file is untied; [embeddingDim, hiddenSize]
     let softCap: Float?
     private let rotaryEmbeddings: Set<RotaryEmbedding>
     private let lastWritingLayer: Int
@@ -26,7 +28,8 @@ struct Decoder: Sendable {
         let blockEnds: [Int]
         /// The rows whose result is wanted, ascending.
         let wantedRows: [Int]
-        let cache: KVCache
+        /// Nil of an encoder.
+        let cache: KVCache?
     }
 
     init(_ configuration: TextConfiguration, _ weights: WeightScope, head untied: Weight?) throws {
@@ -61,7 +64,7 @@ struct Decoder: Sendable {
         var wanted: [Int] = []
         var first = 0
         for input in inputs {
-            let start = input.cache.length
+            let start = input.cache?.length ?? 0
             parts.append(
                 Pass.Part(
                     cache: input.cache, rows: first..<first + input.tokens.count,
@@ -92,12 +95,12 @@ struct Decoder: Sendable {
             stream = layer(stream, normed: normed, perLayerInput: perLayerInput, in: pass)
             observe?(layer.plan.index, stream)
         }
-        for input in inputs { input.cache.advance(by: input.tokens.count) }
+        for input in inputs { input.cache?.advance(by: input.tokens.count) }
         return norm(stream)
     }
 
     /// - Parameter hidden: `[rows, hiddenSize]`, after the final norm.
-    /// - Returns: `[rows, vocabSize]`.
+    /// - Returns: `[rows, vocabSize]`, of an encoder `[rows, embeddingDim]`.
     func logits(_ hidden: Tensor) -> Tensor {
         let logits = hidden.product(head)
         return softCap.map(logits.softCapped) ?? logits

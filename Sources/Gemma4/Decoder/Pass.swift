@@ -4,7 +4,8 @@ import Tensors
 struct Pass {
     /// One sequence's rows.
     struct Part {
-        let cache: KVCache
+        /// Nil of an encoder: its rows are a whole sequence.
+        let cache: KVCache?
         /// Its rows among those of the pass.
         var rows: Range<Int>
         /// The absolute position of each row.

@@ -2,15 +2,16 @@ import Tensors
 import Weights
 
 /// The per-layer inputs of E2B and E4B: for each token and layer a small vector, from the token's id and from its
-/// embedding.
+/// embedding; those of EmbeddingGemma 2, which has no table for them, from its embedding alone.
 ///
 /// Layer i's vectors are made when layer i needs them, so rows that a pass has dropped by then cost nothing, and of the
 /// table (half of E2B's weights) only the rows of the tokens in use are read.
 ///
-/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel.get_per_layer_inputs` and `project_per_layer_inputs`.
+/// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel.get_per_layer_inputs` and `project_per_layer_inputs`;
+/// `modeling_embedding_gemma2.py`, `EmbeddingGemma2TextPLE`.
 struct PerLayerEmbedding: Sendable {
     let size: Int  // hiddenSizePerLayerInput
-    let embedding: Embedding  // [vocabSizePerLayerInput, layers · size]
+    let embedding: Embedding?  // [vocabSizePerLayerInput, layers · size]
     let projections: [Weight]  // for each layer [size, hiddenSize]
     let norm: RMSNorm
     let contextScale: Float
@@ -18,10 +19,14 @@ struct PerLayerEmbedding: Sendable {
     init(_ configuration: TextConfiguration, _ weights: WeightScope) throws {
         size = configuration.hiddenSizePerLayerInput
         let width = configuration.numHiddenLayers * size
-        embedding = try Embedding(
-            configuration.vocabSizePerLayerInput, width, scale: Float(Double(size).squareRoot()),
-            weights["embed_tokens_per_layer"])
-        weights["embed_tokens_per_layer"].advise(.random, "weight")
+        if configuration.vocabSizePerLayerInput > 0 {
+            embedding = try Embedding(
+                configuration.vocabSizePerLayerInput, width, scale: Float(Double(size).squareRoot()),
+                weights["embed_tokens_per_layer"])
+            weights["embed_tokens_per_layer"].advise(.random, "weight")
+        } else {
+            embedding = nil
+        }
         projections = try weights["per_layer_model_projection"].weights("weight", [width, configuration.hiddenSize]) {
             [size] projection in
             (0..<width / size).map { projection[$0 * size..<($0 + 1) * size] }
@@ -37,6 +42,7 @@ struct PerLayerEmbedding: Sendable {
     func callAsFunction(layer: Int, tokens: [Int], embedded: Tensor) -> Tensor {
         let columns = layer * size..<(layer + 1) * size
         let context = norm(embedded.product(projections[layer]) * contextScale)
+        guard let embedding else { return context }
         return (context + embedding(tokens, columns: columns)) * Float(0.5).squareRoot()
     }
 }

@@ -24,7 +24,8 @@ struct Bench: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Made-up weights of this shape: E2B, E4B, 12B, 31B, 26B-A4B, E2B-mobile.", valueName: "variant"))
+            "Made-up weights of this shape: E2B, E4B, 12B, 31B, 26B-A4B, E2B-mobile, EmbeddingGemma2.",
+            valueName: "variant"))
     var synthetic: String?
 
     @OptionGroup var precision: PrecisionOptions
@@ -121,6 +122,10 @@ struct Bench: AsyncParsableCommand {
         benchmark.image = try image.map { try ImageInput(argument: $0).pixels() }
         benchmark.audio = try audio.map { try AudioInput(argument: $0).samples() }
         func report(_ what: String) { FileHandle.standardError.write(Data("measuring \(what)\n".utf8)) }
+        if loaded.configuration.isEncoder {
+            let result = try benchmark.embed(loaded, loadSeconds: loadSeconds, report: report)
+            return print(try EmbeddingReport(result: result, title: title).text(format))
+        }
         var result = try benchmark.run(loaded, loadSeconds: loadSeconds, report: report)
         let counts = try parallelCounts()
         if !counts.isEmpty {
@@ -154,11 +159,12 @@ struct Bench: AsyncParsableCommand {
     private func load() throws -> Gemma4Model {
         let device = Device(threadCount: threads)
         if let model {
-            return try precision.open(
-                ModelSource(
-                    contentsOf: ModelPath.find(model, "--model <path>"), projector: mmproj.map { URL(filePath: $0) }),
-                threads: threads
-            ).model
+            let source = try ModelSource(
+                contentsOf: ModelPath.find(model, "--model <path>"), projector: mmproj.map { URL(filePath: $0) })
+            if try source.configuration().isEncoder {
+                return try Embedder(source, threadCount: threads, precision: precision.checked()).pipeline.model
+            }
+            return try precision.open(source, threads: threads).model
         }
         guard let models = ModelsDirectory.find() else {
             throw ValidationError(
@@ -188,9 +194,9 @@ struct Bench: AsyncParsableCommand {
             towerActivations: precision.precision.towerActivations, keyValueType: precision.precision.keyValueType)
     }
 
-    private static func gigabytes(_ bytes: Int) -> String { String(format: "%.1f", Double(bytes) / 1e9) }
+    static func gigabytes(_ bytes: Int) -> String { String(format: "%.1f", Double(bytes) / 1e9) }
 
-    private static func json(_ result: Benchmark.Result) throws -> String {
+    static func json(_ result: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys]

@@ -68,8 +68,8 @@ struct Caption: AsyncParsableCommand {
         let output = output == StandardInput.argument ? nil : output
         try OutputFile.check(
             sidecar ? all.map(\.sidecar) : output.map { [$0] } ?? [], inputs: all.map(\.path))
-        let results = try output.map { try CaptionFile($0, resumes: resume) }
-        let done = Set(results?.files.map { Self.canonical($0, besides: output) } ?? [])
+        let results = try output.map { try ResultsFile($0, resumes: resume, key: "file") }
+        let done = Set(results?.inputs.map { Self.canonical($0, besides: output) } ?? [])
         let inputs = resume ? all.filter { !isDone($0, done) } : all
         if inputs.count < all.count {
             ByteSink.standardError.report("\(all.count - inputs.count) of \(all.count) pictures are described already")
@@ -134,7 +134,7 @@ struct Caption: AsyncParsableCommand {
     // MARK: What is done already
 
     /// Of a name in results that were written from another folder than this: what it is called beside them.
-    private static func canonical(_ file: String, besides output: String?) -> String {
+    static func canonical(_ file: String, besides output: String?) -> String {
         guard let output, !file.hasPrefix("/"), !FileManager.default.fileExists(atPath: file) else {
             return InputFile.canonical(file)
         }

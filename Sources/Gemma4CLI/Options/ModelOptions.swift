@@ -21,6 +21,9 @@ struct ModelPath: ParsableArguments {
 
     @OptionGroup var towers: TowersOptions
 
+    /// Whether the user has named a model.
+    var isGiven: Bool { given != nil || ProcessInfo.processInfo.environment[Self.variable]?.isEmpty == false }
+
     /// - Throws: `CommandError` if there is nothing at the path, `CheckpointError` if it is a damaged file.
     func source() throws -> ModelSource {
         try towers.source(Self.find(given, "--model <path>"))
@@ -121,12 +124,17 @@ struct PrecisionOptions: ParsableArguments {
 
     /// - Throws: `ValidationError` if weights cannot be rounded to the type: made-up ones alone can be of it.
     func open(_ source: ModelSource, threads: Int?, limits: EngineLimits? = nil) throws -> Gemma4Pipeline {
+        try Gemma4Pipeline(source, threadCount: threads, precision: checked(), limits: limits)
+    }
+
+    /// - Throws: `ValidationError` if weights cannot be rounded to the type.
+    func checked() throws -> Precision {
         if let quant, !BlockQuantizer.types.contains(quant) {
             throw ValidationError(
                 "--quant: \(quant.argument) needs to know how much each weight matters, and is read from GGUF files only; "
                     + "expected \(ElementType.list(BlockQuantizer.types))")
         }
-        return try Gemma4Pipeline(source, threadCount: threads, precision: precision, limits: limits)
+        return precision
     }
 
     var precision: Precision {

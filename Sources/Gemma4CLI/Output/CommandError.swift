@@ -55,7 +55,7 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case .overwritesMedium(let format):
             "\(name): would be written over, but it holds \(format), no results; give -o another name, or remove the file"
         case .notResults:
-            "\(name): expected lines that caption wrote before, found something else; give -o another name"
+            "\(name): expected lines that this command wrote before, found something else; give -o another name"
         case .cannotCreate(let reason): "\(name): cannot be created: \(reason)"
         case .cannotWrite(let reason): "\(name): cannot be written: \(reason)"
         }

@@ -29,14 +29,12 @@ struct InspectionReport {
             ("takes", model.inputs.joined(separator: ", ")),
             ("layers", layers),
             ("context", "\(Self.grouped(text.maxPositionEmbeddings)) tokens"),
-            (
-                "KV cache",
-                "\(Self.bytes(model.fullBytesPerToken)) per token, and \(Self.bytes(model.slidingBytesPerToken)) "
-                    + "for each of the last \(text.slidingWindow), in \(model.keyValueType.argument)"
-            ),
+            ("KV cache", keyValues),
             ("vocabulary", vocabulary),
             ("tokenizer", tokenizer),
-            ("chat format", chatFormat),
+            text.embeddingDim.map { ("gives", "one vector of \($0) dimensions for each input: gemma4 embed") }
+                ?? ("chat format", chatFormat),
+            ("tasks", model.tasks.joined(separator: ", ")),
             ("parameters", parameters),
             ("weights", weights),
         ]
@@ -52,14 +50,23 @@ struct InspectionReport {
             ("threads", "\(device.threads.count): \(Self.explanation(.current))"),
         ]
         let width = 22
-        return rows.map { $0.name.padding(toLength: width, withPad: " ", startingAt: 0) + $0.value + "\n" }.joined()
+        return rows.filter { !$0.value.isEmpty }.map {
+            $0.name.padding(toLength: width, withPad: " ", startingAt: 0) + $0.value + "\n"
+        }.joined()
+    }
+
+    private var keyValues: String {
+        if model.configuration.isEncoder { return "none: a text is read whole, in both directions" }
+        return "\(Self.bytes(model.fullBytesPerToken)) per token, and \(Self.bytes(model.slidingBytesPerToken)) "
+            + "for each of the last \(model.configuration.textConfig.slidingWindow), in \(model.keyValueType.argument)"
     }
 
     private var layers: String {
         let text = model.configuration.textConfig
+        let sides = model.configuration.isEncoder ? " to either side" : ""
         let shared = text.numKvSharedLayers > 0 ? "; the last \(text.numKvSharedLayers) share keys and values" : ""
         return
-            "\(text.numHiddenLayers): \(model.slidingLayers) sliding (\(text.slidingWindow) tokens), \(model.fullLayers) full\(shared)"
+            "\(text.numHiddenLayers): \(model.slidingLayers) sliding (\(text.slidingWindow) tokens\(sides)), \(model.fullLayers) full\(shared)"
     }
 
     private var vocabulary: String {
@@ -88,7 +95,8 @@ struct InspectionReport {
 
     private var parameters: String {
         let (text, active) = (model.table.textParameterCount, model.table.activeParameterCount)
-        return "\(Self.grouped(model.table.publishedParameterCount)); decoder \(Self.grouped(text))"
+        return
+            "\(Self.grouped(model.table.publishedParameterCount)); \(model.configuration.isEncoder ? "text" : "decoder") \(Self.grouped(text))"
             + (active < text ? ", of which a token uses \(Self.grouped(active))" : "")
     }
 
@@ -112,6 +120,8 @@ struct InspectionReport {
                 "kv_shared": .integer(text.numKvSharedLayers), "sliding_window": .integer(text.slidingWindow),
             ],
             "context": .integer(text.maxPositionEmbeddings),
+            "tasks": .array(model.tasks.map(JSONValue.string)),
+            "embedding_dimensions": text.embeddingDim.map(JSONValue.integer) ?? .null,
             "kv_bytes_per_token": [
                 "full": .integer(model.fullBytesPerToken), "sliding": .integer(model.slidingBytesPerToken),
                 "type": .string(model.keyValueType.argument),

@@ -18,12 +18,16 @@ struct ModelSummary {
     /// SHA-256 of the template's text: of a directory, what `sha256sum chat_template.jinja` prints.
     let chatTemplateHash: String?
 
+    /// The tasks for which a prompt was published; none of a model that writes.
+    let tasks: [String]
+
     /// - Throws: `CheckpointError`, `TokenizerError` if a file that is there cannot be used.
     init(_ source: ModelSource) throws {
         configuration = try source.configuration()
         table = TensorTable(configuration)
         checkpoint = source.hasWeights ? try source.checkpoint(table) : nil
         tokenizer = source.hasTokenizer ? try source.tokenizer() : nil
+        tasks = configuration.isEncoder ? try source.embeddingPrompts().prompts.map(\.task) : []
         let template = source.chatTemplate
         chatTemplate = template.map { ChatTemplate(source: $0) }
         chatTemplateHash = template.map { SHA256.hex($0.utf8) }
@@ -38,6 +42,7 @@ struct ModelSummary {
         case (48, 3840, false): return "12B"
         case (60, 5376, false): return "31B"
         case (30, 2816, true): return "26B-A4B"
+        case (24, 512, false) where configuration.isEncoder: return "EmbeddingGemma 2"
         default: return "custom"
         }
     }
@@ -88,7 +93,7 @@ struct ModelSummary {
 
     private func keyValueBytes(_ isCounted: (LayerPlan) -> Bool) -> Int {
         configuration.textConfig.layerPlans.reduce(0) { sum, plan in
-            guard plan.ownsKeyValues, isCounted(plan) else { return sum }
+            guard plan.ownsKeyValues, !plan.isBidirectional, isCounted(plan) else { return sum }
             return sum + 2 * plan.numKeyValueHeads * plan.headDimension * keyValueType.byteCount(1)
         }
     }

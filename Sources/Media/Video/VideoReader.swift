@@ -50,6 +50,30 @@ package struct VideoReader: Sendable {
     /// What the reference assumes where the rate is not known.
     package static let unknownRate = 24.0
 
+    /// Which frames of a film are looked at.
+    package enum Choice: Sendable, Equatable {
+        /// So many at equal distances.
+        case count(Int)
+        /// So many a second, and if that is too many, so many of those.
+        case rate(Double, limit: Int)
+    }
+
+    /// Source: for `rate`, transformers, `video_processing_embedding_gemma2.py`, `sample_frames`.
+    package static func indices(frames: Int, framesPerSecond: Double, _ choice: Choice) -> [Int] {
+        switch choice {
+        case .count(let count): return indices(frames: frames, count: count)
+        case .rate(let rate, let limit):
+            // At least one, as in the reference; what the quotient of a damaged file may be, all frames are enough of.
+            let wanted = Double(frames) / framesPerSecond * rate
+            let step = framesPerSecond / rate
+            let count = frames == 0 ? 0 : max(1, Int(min(wanted, Double(1 << 24))))
+            func index(_ place: Int) -> Int { Int(min(Double(place) * step, Double(frames - 1))) }
+            guard count > limit else { return (0..<count).map(index) }
+            let distance = Double(count - 1) / Double(max(1, limit - 1))
+            return (0..<limit).map { index($0 > 0 && $0 == limit - 1 ? count - 1 : Int(Double($0) * distance)) }
+        }
+    }
+
     /// Which frames of so many are looked at: `floor(i · frames / count)`, all where there are fewer.
     package static func indices(frames: Int, count: Int) -> [Int] {
         let count = min(count, frames)
@@ -58,21 +82,24 @@ package struct VideoReader: Sendable {
 
     /// Hands over the chosen frames one by one, so that one is in memory at a time.
     ///
-    /// - Parameter count: the most frames.
+    /// A frame that is chosen twice is handed over twice.
+    ///
     /// - Throws: `MediaError` where the film cannot be decoded; what `use` throws.
-    package func read(_ count: Int, _ use: (VideoFrame) throws -> Void) throws {
-        let indices = Self.indices(frames: frameCount, count: count)
-        let choice = indices.map { "eq(n\\,\($0))" }.joined(separator: "+")
+    package func read(_ choice: Choice, _ use: (VideoFrame) throws -> Void) throws {
+        let indices = Self.indices(frames: frameCount, framesPerSecond: framesPerSecond, choice)
+        let distinct = indices.enumerated().filter { $0 == 0 || indices[$0 - 1] != $1 }.map(\.element)
+        let selection = distinct.map { "eq(n\\,\($0))" }.joined(separator: "+")
         let run = try ffmpeg.start(
             [
                 "-v", "error", "-nostdin", "-i", ExternalProgram.argument(file), "-map", "0:v:0", "-vf",
-                (["select=\(choice)"] + (try toneMapping()) + ["format=rgb24"]).joined(separator: ","), "-fps_mode",
-                "passthrough", "-frames:v", "\(indices.count)", "-f", "image2pipe",
+                (["select=\(selection)"] + (try toneMapping()) + ["format=rgb24"]).joined(separator: ","), "-fps_mode",
+                "passthrough", "-frames:v", "\(distinct.count)", "-f", "image2pipe",
                 "-c:v", "ppm", "-",
             ], source: file.path)
         var frames = 0
-        while frames < indices.count, let pixels = try Self.portablePixmap(run, file.path) {
-            try use(VideoFrame(pixels: pixels, seconds: Double(indices[frames]) / framesPerSecond))
+        while frames < distinct.count, let pixels = try Self.portablePixmap(run, file.path) {
+            let frame = VideoFrame(pixels: pixels, seconds: Double(distinct[frames]) / framesPerSecond)
+            for _ in indices.lazy.filter({ $0 == distinct[frames] }) { try use(frame) }
             frames += 1
         }
         guard frames > 0 else {

@@ -18,6 +18,8 @@ package struct RenderedPrompt: Sendable, Hashable {
     /// The answer may begin with a thought.
     package internal(set) var allowsThought = false
 
+    package init(_ pieces: [Piece] = []) { self.pieces = pieces }
+
     /// As the published template renders it, media as `<|image|>`, `<|audio|>` and `<|video|>`.
     package var text: String {
         pieces.reduce(into: "") { text, piece in

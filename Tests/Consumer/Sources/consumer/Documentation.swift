@@ -95,6 +95,15 @@ func structuredAnswers(pipeline: Gemma4Pipeline, picture: URL) async throws {
     print(sunny.text == "yes")
 }
 
+func embeddings(checkpoint: URL, notes: [String], picture: URL) async throws {
+    let embedder = try Embedder(contentsOf: checkpoint)
+    let inputs = notes.map { EmbeddingInput.text($0) } + [.image(.file(picture))]
+    let vectors = try await embedder.embed(inputs, task: "document", dimensions: 256)
+    let query = try await embedder.embed("When does the alarm ring?", task: "query", dimensions: 256)
+    let scores = vectors.map { zip($0, query).reduce(0) { $0 + $1.0 * $1.1 } }
+    print(scores)
+}
+
 func memoryAndThreads(checkpoint: URL) throws {
     let quiet = try Gemma4Pipeline(contentsOf: checkpoint, threadCount: 2)
     var precision = Precision()

@@ -2,23 +2,27 @@ import Foundation
 import Gemma4Kit
 import JSONText
 
-/// A file that results are added to, a line for each picture, so that an interruption costs one picture at most.
+/// A file that results are added to, a line for each input, so that an interruption costs what is being worked on at most.
 ///
 /// A class, since the first result gives a new file its name: until then an older one stays.
 ///
 /// `@unchecked Sendable`: results are published in turn, one at a time.
-final class CaptionFile: @unchecked Sendable {
+final class ResultsFile: @unchecked Sendable {
     let sink: ByteSink
-    /// The pictures that it describes.
-    let files: Set<String>
+    /// The inputs that it has results of.
+    let inputs: Set<String>
+    /// Nil if it has none.
+    let firstLine: JSONValue?
     private let draft: OutputFile.Draft?
 
-    /// - Parameter resumes: keeps what is there; otherwise the file begins anew.
+    /// - Parameters:
+    ///   - resumes: keeps what is there; otherwise the file begins anew.
+    ///   - key: the first of every line, whose value names the input.
     /// - Throws: `CommandError`.
-    init(_ path: String, resumes: Bool) throws(CommandError) {
+    init(_ path: String, resumes: Bool, key: String) throws(CommandError) {
         guard resumes else {
             let draft = try OutputFile.Draft(path)
-            (self.draft, sink, files) = (draft, draft.sink, [])
+            (self.draft, sink, inputs, firstLine) = (draft, draft.sink, [], nil)
             return
         }
         let descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
@@ -31,29 +35,31 @@ final class CaptionFile: @unchecked Sendable {
         }
         draft = nil
         sink = ByteSink(descriptor: descriptor, name: path)
-        files = try Self.readLines(path, descriptor)
+        (inputs, firstLine) = try Self.readLines(path, descriptor, key)
     }
 
     /// A result is complete.
     func publish() throws(CommandError) { try draft?.publish() }
 
-    /// The files that complete lines name. A line that was cut off is taken away; what `caption` did not write is not.
-    private static func readLines(_ path: String, _ descriptor: Int32) throws(CommandError) -> Set<String> {
-        guard let bytes = FileManager.default.contents(atPath: path) else { return [] }
+    /// The inputs that complete lines name. A line that was cut off is taken away; what this program did not write is not.
+    private static func readLines(
+        _ path: String, _ descriptor: Int32, _ key: String
+    ) throws(CommandError) -> (inputs: Set<String>, firstLine: JSONValue?) {
+        guard let bytes = FileManager.default.contents(atPath: path) else { return ([], nil) }
         let complete = bytes.lastIndex(of: 0x0A).map { bytes[...$0] } ?? bytes.prefix(0)
-        var files: Set<String> = []
+        var inputs: Set<String> = []
+        var firstLine: JSONValue?
         for line in complete.split(separator: 0x0A) {
-            guard let file = (try? JSONValue(parsing: Array(line)))?["file"]?.string else {
+            guard let json = try? JSONValue(parsing: Array(line)), let input = json[key]?.string else {
                 throw CommandError(.notResults, path)
             }
-            files.insert(file)
+            inputs.insert(input)
+            firstLine = firstLine ?? json
         }
+        let lineStart = Array(#"{"\#(key)":"#.utf8)
         let rest = bytes[complete.endIndex...]
         guard rest.starts(with: lineStart.prefix(rest.count)) else { throw CommandError(.notResults, path) }
         if !rest.isEmpty { ftruncate(descriptor, off_t(complete.count)) }
-        return files
+        return (inputs, firstLine)
     }
-
-    /// What every line begins with (`AnswerPrinter`).
-    private static let lineStart = Array(#"{"file":"#.utf8)
 }
