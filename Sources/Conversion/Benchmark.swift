@@ -39,6 +39,7 @@ package struct Benchmark: Sendable {
         package var audio: Audio?
         package var parallel: [Parallel] = []
         package var interruption: Interruption?
+        package var drafting: Drafting?
         package var transcriptions: [Transcription] = []
         package var peakResidentBytes = 0
         package var machineReadGigabytesPerSecond = 0.0

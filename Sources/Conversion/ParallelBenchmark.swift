@@ -16,6 +16,18 @@ extension Benchmark {
         package var share: Double { tokensPerSecond / limitTokensPerSecond }
     }
 
+    /// What guessing from the prompt brings.
+    package struct Drafting: Sendable, Codable {
+        /// Tokens per second of an answer that copies its prompt, and of one whose guesses are all wrong.
+        package var copy = 0.0, other = 0.0
+        /// The same without guesses.
+        package var plainCopy = 0.0, plainOther = 0.0
+        /// Tokens that were read at a time in the copy.
+        package var tokensPerPass = 0.0
+        package var copyRatio: Double { copy / plainCopy }
+        package var otherRatio: Double { other / plainOther }
+    }
+
     /// A whole transcription, from log-mel frames to tokens.
     package struct Transcription: Sendable, Codable {
         package let recordingSeconds: Double
@@ -83,6 +95,45 @@ extension Benchmark {
         let (start, end) = (times.map { $0[0] }.max()!, times.map { $0.last! }.min()!)
         let written = times.joined().count { $0 > start && $0 <= end }
         return Double(written) / start.duration(to: end).inSeconds
+    }
+
+    /// Writes 200 tokens that stand in the prompt, and 200 of which every third to fifth ends a run of the prompt that goes on
+    /// otherwise there, with and without guesses in turn.
+    ///
+    /// - Throws: `ModelInputError`, `EngineError`.
+    package func draft(_ model: Gemma4Model) async throws -> Drafting {
+        let engine = Engine(model, nil, .benchmark, limits: .init())
+        let passage = randomTokens(256, model, seed: 1)
+        let copied = Array(passage[20..<220])
+        var random = SplitMix64(state: 2)
+        let others = randomTokens(200, model, seed: 3)
+        var misleading: [Int] = []
+        while misleading.count < 200 {
+            let place = Int.random(in: 0..<250, using: &random)
+            misleading += passage[place..<place + Int.random(in: 3...5, using: &random)] + [others[misleading.count]]
+        }
+        func answer(_ tokens: [Int], _ draft: GenerationOptions.Draft?) async throws -> GenerationStatistics {
+            var options = Self.forced(tokens)
+            options.draft = draft
+            return try await engine.answer(options) { Prompt(tokens: passage) }.answer().finish!.statistics
+        }
+        _ = try await answer(copied, .lookup)  // warms up, and measures passes
+        var rates: [[Double]] = [[], [], [], []]
+        var result = Drafting()
+        for _ in 0..<repeats {
+            for (index, tokens) in [copied, Array(misleading.prefix(200))].enumerated() {
+                rates[index].append(try await answer(tokens, nil).decodeTokensPerSecond)
+                let guessed = try await answer(tokens, .lookup)
+                rates[index + 2].append(guessed.decodeTokensPerSecond)
+                if index == 0 {
+                    result.tokensPerPass =
+                        Double(guessed.generatedTokens) / Double(guessed.generatedTokens - guessed.acceptedTokens)
+                }
+            }
+        }
+        (result.plainCopy, result.plainOther) = (Self.middle(rates[0]), Self.middle(rates[1]))
+        (result.copy, result.other) = (Self.middle(rates[2]), Self.middle(rates[3]))
+        return result
     }
 
     /// Transcribes made-up sound: pieces of 28 s, an instruction of 70 tokens and an answer of 100 to each.

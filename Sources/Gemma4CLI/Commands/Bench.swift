@@ -39,6 +39,9 @@ struct Bench: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Also transcribe made-up sound, a piece at a time and eight at once.", valueName: "s"))
     var transcribe: Double?
 
+    @Flag(help: "Also write what the prompt holds, with --draft lookup.")
+    var draft = false
+
     @Option(help: ArgumentHelp("Picture to read; default: a made-up one.", valueName: "file"))
     var image: String?
 
@@ -136,6 +139,10 @@ struct Bench: AsyncParsableCommand {
             report("an answer into which a picture and a long prompt come")
             result.interruption = try await benchmark.interrupt(loaded)
         }
+        if draft {
+            report("answers with and without guesses")
+            result.drafting = try await benchmark.draft(loaded)
+        }
         if let transcribe {
             for pieces in [1, 8] {
                 report("\(transcribe) s transcribed, \(pieces) pieces at once")
@@ -232,6 +239,12 @@ struct Bench: AsyncParsableCommand {
             ]
         }
         rows += result.parallel.map { ("tokens_per_second_of_\($0.sequences)", $0.tokensPerSecond) }
+        if let drafting = result.drafting {
+            rows += [
+                ("draft_copy_tokens_per_second", drafting.copy),
+                ("draft_copy_ratio", drafting.copyRatio), ("draft_other_ratio", drafting.otherRatio),
+            ]
+        }
         rows += result.transcriptions.map { ("transcription_seconds_of_\($0.parallelPieces)", $0.seconds) }
         return (["measure,value"] + rows.map { "\($0.0),\(String(format: "%.6g", $0.1))" }).joined(separator: "\n")
     }
@@ -283,6 +296,14 @@ struct Bench: AsyncParsableCommand {
                     + "\(number(1000 * gaps.longestSeconds, 0)) ms between two tokens at most | "
                     + "\(number(gaps.longestSeconds / gaps.medianSeconds)) × the median then, "
                     + "\(number(gaps.longestSeconds / gaps.quietMedianSeconds)) × that before |")
+        }
+        if let drafting = result.drafting {
+            lines.append(
+                "| 200 tokens of the prompt copied, --draft lookup | \(number(drafting.copy)) tokens/s, "
+                    + "\(number(drafting.tokensPerPass)) a pass | \(number(drafting.copyRatio, 2)) × that without |")
+            lines.append(
+                "| 200 tokens that mislead it | \(number(drafting.other)) tokens/s | "
+                    + "\(number(drafting.otherRatio, 2)) × that without |")
         }
         for transcription in result.transcriptions {
             let pieces =
