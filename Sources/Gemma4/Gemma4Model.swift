@@ -93,25 +93,45 @@ package struct Gemma4Model: Sendable {
         decoder(try inputs.map(decoderInput))
     }
 
-    /// The embeddings of several sequences, each read whole, in one pass over the weights: the mean over all positions of what an
+    /// Rows of a pass of an encoder: few enough for what a layer makes of them to stay in the cores' caches, many enough for the
+    /// weights to be read rarely.
+    private static let rowsPerPass = 512
+
+    /// The embeddings of several sequences, each read whole, many in a pass over the weights: the mean over all positions of what an
     /// encoder makes of them, not yet of unit length. (The projection is linear: that of the mean is the mean of those.)
     ///
     /// Source: transformers, `modeling_embedding_gemma2.py`, `EmbeddingGemma2TextModel`; sentence-transformers, `Pooling`.
     ///
-    /// - Parameter inputs: without caches; the wanted rows are all.
+    /// - Parameter inputs: at least one; a sequence of more rows than a pass has one of its own.
     /// - Returns: `[sequences, embeddingDim]`.
     /// - Throws: `ModelInputError`.
     package func embeddings(_ inputs: [(tokens: [Int], softTokens: Tensor?)]) throws -> Tensor {
+        var means: [Tensor] = []
+        var first = 0
+        while first < inputs.count {
+            var (end, rows) = (first + 1, inputs[first].tokens.count)
+            while end < inputs.count, rows + inputs[end].tokens.count <= Self.rowsPerPass {
+                rows += inputs[end].tokens.count
+                end += 1
+            }
+            means.append(try meansOfRows(inputs[first..<end]))
+            first = end
+        }
+        return logits(.concatenated(means))
+    }
+
+    /// The means over the rows of each of some sequences, read in one pass: `[sequences, hiddenSize]`.
+    private func meansOfRows(_ inputs: ArraySlice<(tokens: [Int], softTokens: Tensor?)>) throws -> Tensor {
         let hidden = try self(
             inputs.map {
                 Input(tokens: $0.tokens, softTokens: $0.softTokens, wantedRows: Array($0.tokens.indices), cache: nil)
             })
-        var means = Tensor(zeros: [inputs.count, hidden.columns], on: device)
         let counts = inputs.map(\.tokens.count)
+        var means = Tensor(zeros: [counts.count, hidden.columns], on: device)
         means.addRows(
             at: counts.enumerated().flatMap { Array(repeating: $0, count: $1) }, hidden,
             weights: counts.flatMap { Array(repeating: 1 / Float($0), count: $0) })
-        return logits(means)
+        return means
     }
 
     /// The logits of rows after the final norm, soft-capped: `[rows, hiddenSize]` to `[rows, vocabSize]`.

@@ -24,8 +24,8 @@ public struct Embedder: Sendable {
     package let pipeline: Gemma4Pipeline
     private let prompts: EmbeddingPrompts
 
-    /// Tokens of a pass: enough for the weights to be read rarely, few enough for their activations to stay small.
-    package static let tokensPerPass = 4_096
+    /// Tokens that are prepared before they go through the model: some passes' worth.
+    package static let tokensPerBatch = 4_096
 
     /// Opens a directory as published on Hugging Face.
     ///
@@ -75,7 +75,7 @@ public struct Embedder: Sendable {
         var tokens = 0
         for input in inputs {
             let prompt = try await prompt(input, task: task)
-            if !batch.isEmpty, tokens + prompt.tokens.count > Self.tokensPerPass {
+            if !batch.isEmpty, tokens + prompt.tokens.count > Self.tokensPerBatch {
                 vectors += try await embed(batch, dimensions: dimensions)
                 (batch, tokens) = ([], 0)
             }
@@ -118,7 +118,7 @@ public struct Embedder: Sendable {
         }
     }
 
-    /// The vectors of some prompts in one pass.
+    /// The vectors of some prompts.
     ///
     /// - Throws: `PromptError`, `ModelInputError`, `CancellationError`.
     package func embed(_ prompts: [Prompt], dimensions: Int? = nil) async throws -> [[Float]] {

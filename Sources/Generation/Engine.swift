@@ -135,7 +135,7 @@ package actor Engine {
         try Task.checkCancellation()
     }
 
-    /// What an encoder makes of several prompts, in one pass between two steps.
+    /// What an encoder makes of several prompts, between two steps.
     ///
     /// - Parameter prompts: whose media have been encoded.
     /// - Returns: `[prompts, embeddingDim]`, not of unit length.

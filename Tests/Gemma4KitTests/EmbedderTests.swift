@@ -52,14 +52,14 @@ private func length(_ vector: [Float]) -> Double { vector.reduce(0) { $0 + Doubl
         expectClose(vector, try EmbeddingGoldens.embedding(golden.name), absolute: tolerance)
     }
 
-    /// Inputs of all media in one call, more than a pass takes, in their order.
+    /// Inputs of all media in one call, more than go together, in their order.
     @Test func manyInputsGoTogether() async throws {
         let embedder = try open()
         let cases = EmbeddingGoldens.all.cases.filter { $0.prompt == nil }
         let many = (0..<12).flatMap { _ in cases }
         let vectors = try await embedder.embed(try many.map { try $0.input })
         #expect(vectors.count == many.count)
-        #expect(many.reduce(0) { $0 + $1.tokens.count } > Embedder.tokensPerPass)
+        #expect(many.reduce(0) { $0 + $1.tokens.count } > Embedder.tokensPerBatch)
         for (golden, vector) in zip(many, vectors) {
             expectClose(vector, try EmbeddingGoldens.embedding(golden.name), absolute: tolerance)
         }

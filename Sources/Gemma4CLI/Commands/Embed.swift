@@ -142,7 +142,7 @@ struct Embed: AsyncParsableCommand {
         if let failure { throw ExitCode(failure.rawValue) }
     }
 
-    /// Embeds many inputs in a pass, in their order. One that fails is reported, and the others are done all the same.
+    /// Embeds inputs together, in their order. One that fails is reported, and the others are done all the same.
     ///
     /// - Returns: the status of the first failure.
     private func embed(
@@ -183,7 +183,7 @@ struct Embed: AsyncParsableCommand {
             do {
                 let prompt = try await prompt(item, embedder)
                 let tokens = batch.reduce(prompt.tokens.count) { $0 + $1.prompt.tokens.count }
-                if !batch.isEmpty, tokens > Embedder.tokensPerPass { try await finish() }
+                if !batch.isEmpty, tokens > Embedder.tokensPerBatch { try await finish() }
                 batch.append((index, prompt))
             } catch { try report(error, index) }
         }
