@@ -14,7 +14,7 @@ extension Tensor {
     ///   - visible: for each query, the positions it sees; never empty.
     /// - Returns: `[queries, H, d]`, as `self`.
     package func attending(to segments: [KeyValueSegment], visible: [Range<Int>]) -> Tensor {
-        attending([AttendedRows(rows: 0..<rows, segments: segments, visible: visible)])
+        attending([AttendedRows(rows: 0..<shape[0], segments: segments, visible: visible)])
     }
 
     /// The same for several sequences, whose rows follow each other.
