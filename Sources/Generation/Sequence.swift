@@ -19,10 +19,10 @@ struct Sequence: Sendable {
     /// - Parameters:
     ///   - maxTokens: the most tokens for which the context has room.
     ///   - stopTokens: ids that end the answer.
-    ///   - matcher: what the answer must obey, or the calls in it if `options` ask for no format.
+    ///   - grammars: what the answer and the calls in it must obey.
     init(
         _ prompt: Prompt, _ options: GenerationOptions, _ tokenizer: Tokenizer?, sampler: Sampler, maxTokens: Int,
-        stopTokens: Set<Int>, matcher: GrammarMatcher? = nil
+        stopTokens: Set<Int>, grammars: AnswerGrammars = .init()
     ) {
         (self.prompt, self.options, self.sampler, self.maxTokens) = (prompt, options, sampler, max(1, maxTokens))
         self.stopTokens = options.endsAtStopTokens ? stopTokens : []
@@ -31,15 +31,18 @@ struct Sequence: Sendable {
         }
         loops = options.loopGuard.map(LoopDetector.init)
         let special = tokenizer?.specialTokens
-        let thought = special?["<|channel>"].flatMap { start in special?["<channel|>"].map { (start, $0) } }
-        constraint =
-            options.constraint
-            ?? matcher.flatMap { matcher -> (any TokenConstraint)? in
-                guard options.format == nil else {
-                    return GrammarConstraint(matcher, prompt, stopTokens: stopTokens, thought: thought)
-                }
-                return special?["<|tool_call>"].map { ToolCallConstraint(matcher, callStart: $0) }
+        let markers = AnswerMarkers(
+            stopTokens: stopTokens,
+            thought: special?["<|channel>"].flatMap { start in special?["<channel|>"].map { (start, $0) } })
+        let calls = grammars.call.flatMap { matcher in
+            special?["<|tool_call>"].map {
+                ToolCallConstraint(
+                    matcher, prompt, markers, callStart: $0, mustCall: options.toolChoice.mustCall,
+                    allowsSeveral: options.parallelToolCalls)
             }
+        }
+        constraint =
+            options.constraint ?? grammars.format.map { GrammarConstraint($0, prompt, markers, calls: calls) } ?? calls
         self.tokenizer = tokenizer
     }
 
@@ -65,8 +68,8 @@ struct Sequence: Sendable {
     /// The tokens that must follow the last one: the model need not be asked for them one by one. None where log-probabilities
     /// of others are wanted at each place.
     var forcedRun: [Int] {
-        guard let constraint, let tokenizer, options.topLogprobs == 0 else { return [] }
-        return constraint.forced { tokenizer.encode($0) }
+        guard let tokenizer, options.topLogprobs == 0 else { return [] }
+        return constraint?.forced { tokenizer.encode($0) } ?? []
     }
 
     /// Takes the chosen token.

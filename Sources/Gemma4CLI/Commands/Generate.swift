@@ -102,6 +102,8 @@ struct Generate: AsyncParsableCommand {
         var defaults = SamplingOptions(pipeline.generationConfiguration)
         defaults.replace(with: conversation.request)
         var options = sampling.options(over: defaults, format: answerFormat, progress: progress)
+        options.toolChoice = conversation.request.toolChoice
+        options.parallelToolCalls = conversation.request.parallelToolCalls
         options.maxTokens = sampling.maxTokens ?? conversation.request.maxTokens ?? options.maxTokens
         let printer = AnswerPrinter(
             format: format, showsLogprobs: logprobs, showsThoughts: conversation.options.thinking,
