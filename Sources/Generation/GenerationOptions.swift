@@ -21,6 +21,8 @@ public struct GenerationOptions: Sendable {
     /// Whether a call that the model begins must be of a tool that exists, with arguments that obey its schema. Calls that
     /// have to come, and single ones, are held to it in any case.
     public var constrainsToolCalls = true
+    /// A thought is closed once it has so many tokens, and the answer goes on; nil: it may be as long as the answer.
+    public var thinkingBudget: Int?
     /// Called while the prompt is read: tokens read so far, tokens in all.
     public var onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)?
 

@@ -12,6 +12,7 @@ struct Sequence: Sendable {
     private var reader: AnswerReader?
     private var loops: LoopDetector?
     private var constraint: (any TokenConstraint)?
+    private var closing: ThoughtClosing?
     private let tokenizer: Tokenizer?
     private let maxTokens: Int
     private let stopTokens: Set<Int>
@@ -30,6 +31,8 @@ struct Sequence: Sendable {
             AnswerReader($0, opensThought: prompt.opensThought, stop: options.stop)
         }
         loops = options.loopGuard.map(LoopDetector.init)
+        closing = tokenizer.flatMap { ThoughtClosing($0, budget: options.thinkingBudget) }
+        closing?.begin(isInThought: prompt.opensThought)
         let special = tokenizer?.specialTokens
         let markers = AnswerMarkers(
             stopTokens: stopTokens,
@@ -55,6 +58,7 @@ struct Sequence: Sendable {
     /// - Returns: the next token; nil if nothing can be chosen.
     mutating func choose(likeliest: Int?, _ logits: () -> [Float]) -> Int? {
         if generated.count < options.forcedTokens.count { return options.forcedTokens[generated.count] }
+        if let token = closing?.tokens.first { return token }
         if isPlain { return likeliest }
         guard let constraint, var mask = constraint.allowed() else { return sampler.choose(logits()) }
         let logits = logits()
@@ -69,6 +73,7 @@ struct Sequence: Sendable {
     /// of others are wanted at each place.
     var forcedRun: [Int] {
         guard let tokenizer, options.topLogprobs == 0 else { return [] }
+        if let closing, !closing.tokens.isEmpty { return closing.tokens }
         return constraint?.forced { tokenizer.encode($0) } ?? []
     }
 
@@ -85,6 +90,7 @@ struct Sequence: Sendable {
         let isComplete = constraint?.isComplete ?? false
         let isLast = isStop || isComplete || generated.count >= maxTokens || repetition != nil
         let (kind, text, isStopped) = reader?.read(token, isLast: isLast) ?? (.answer, "", false)
+        closing?.accept(token, kind, isInThought: reader?.isInThought ?? false)
         let reason: FinishReason = isStop || isComplete || isStopped ? .stop : repetition != nil ? .repetition : .length
         let response = isLast || isStopped ? reader?.response : nil
         let finish = GeneratedToken.Finish(

@@ -83,3 +83,19 @@ func answersCallAsTheyMust(variant: String, seed: UInt64) async throws {
         await message(.required, .init())
             == "tool choice, required: expected tools to choose from, found no such tool. Declare tools in the prompt.")
 }
+
+/// The thought before a call that must come is free, up to its budget.
+@Test func aThoughtMayComeBeforeACall() async throws {
+    let pipeline = try open("E2B")
+    var thinking = prompt
+    thinking.thinking = true
+    let special = pipeline.tokenizer.specialTokens
+    var options = GenerationOptions(sampling: .init(temperature: 1, seed: 5), maxTokens: 80, loopGuard: nil)
+    options.toolChoice = .required
+    options.parallelToolCalls = false
+    options.forcedTokens = try [#require(special["<|channel>"])] + pipeline.tokenizer.encode("thought\n")
+    options.thinkingBudget = 7
+    let answer = try await pipeline.generate(messages, prompt: thinking, options: options).answer()
+    #expect(!answer.thoughts.isEmpty && answer.text.isEmpty)
+    #expect(answer.finish?.toolCalls.count == 1 && answer.finish?.reason == .stop)
+}

@@ -19,8 +19,7 @@ struct Chat: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Instruction that the whole conversation obeys.", valueName: "text"))
     var system: String?
 
-    @Option(help: ArgumentHelp("Let the model think before it answers.", valueName: "on|off"))
-    var thinking = OnOff.off
+    @OptionGroup var thinking: ThinkingArguments
 
     @OptionGroup var imageTokens: ImageTokensOption
 
@@ -30,9 +29,9 @@ struct Chat: AsyncParsableCommand {
         let answerFormat = try sampling.answerFormat.read()
         let pipeline = try model.open()
         let conversation = pipeline.conversation(
-            system: system, prompt: PromptOptions(thinking: thinking == .on, imageTokens: imageTokens.count))
+            system: system, prompt: PromptOptions(thinking: thinking.thinking == .on, imageTokens: imageTokens.count))
         let printer = AnswerPrinter(
-            format: .text, showsThoughts: thinking == .on, warnsOfLength: sampling.maxTokens == nil,
+            format: .text, showsThoughts: thinking.thinking == .on, warnsOfLength: sampling.maxTokens == nil,
             hasFormat: answerFormat != nil)
         var images: [ImageInput] = []
         var recordings: [AudioInput] = []
@@ -44,9 +43,10 @@ struct Chat: AsyncParsableCommand {
                 case .audio(let file): recordings.append(.file(URL(filePath: file)))
                 case .text(let text):
                     let progress = ProgressLine("prompt")
-                    let options = sampling.options(
+                    var options = sampling.options(
                         over: SamplingOptions(pipeline.generationConfiguration), format: answerFormat,
                         progress: progress)
+                    options.thinkingBudget = thinking.thinkingBudget
                     let answer = conversation.streamResponse(
                         to: text, images: images, audio: recordings, options: options)
                     (images, recordings) = ([], [])
