@@ -17,7 +17,7 @@ let package = Package(
         .executableTarget(
             name: "Gemma4CLI",
             dependencies: [
-                "Gemma4Kit", "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors", "JSONText",
+                "Gemma4Kit", "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors", "JSONText", "CEdit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -62,6 +62,9 @@ let package = Package(
         .systemLibrary(
             name: "CWebP", path: "Modulemaps/CWebP", pkgConfig: "libwebpdemux",
             providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+        .systemLibrary(
+            name: "CEdit", path: "Modulemaps/CEdit", pkgConfig: "libedit",
+            providers: [.apt(["libedit-dev"]), .brew(["libedit"])]),
 
         .target(name: "TestSupport", dependencies: ["Tensors", "Weights", "CSndFile"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),

@@ -16,6 +16,8 @@ struct AnswerPrinter {
     var showsLogprobs = false
     /// Thoughts go to standard error, on a terminal dimmed.
     var showsThoughts = false
+    /// Text is followed by the calls of tools, an object in a line each.
+    var showsToolCalls = true
     /// Says so if the answer is cut; not where the caller chose the length.
     var warnsOfLength = true
     /// The answer had to obey a format, which one that is cut does not.
@@ -59,10 +61,11 @@ struct AnswerPrinter {
         switch format {
         case .json: try output?.write(JSONValue.object(Self.members(answer, file: file) + extra).json + "\n")
         case .text:
-            for call in answer.finish?.toolCalls ?? [] {
+            for call in showsToolCalls ? answer.finish?.toolCalls ?? [] : [] {
                 try text.writeLine(Self.object(call).json)
             }
-            try text.end()
+            // Where an answer is nothing but calls that are shown elsewhere, no line is left empty.
+            if showsToolCalls || !answer.text.isEmpty || answer.finish?.toolCalls.isEmpty != false { try text.end() }
             if showsLogprobs { list(answer, pipeline.tokenizer) }
             warn(answer, label)
         }
