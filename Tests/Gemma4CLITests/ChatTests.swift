@@ -207,7 +207,7 @@ import Tokenization
 
     private func end(_ process: Process, _ terminal: Terminal) async throws {
         terminal.type("\u{4}")
-        for _ in 0..<1000 where process.isRunning { try await Task.sleep(for: .milliseconds(10)) }
+        for _ in 0..<60_000 where process.isRunning { try await Task.sleep(for: .milliseconds(10)) }
         if process.isRunning { process.terminate() }
         #expect(process.terminationStatus == 0 && process.terminationReason == .exit)
     }

@@ -43,11 +43,11 @@ final class Terminal {
         }
     }
 
-    /// Reads until a text has come since the last call.
+    /// Reads until a text has come since the last call. Beside all other tests a program may take minutes to start.
     ///
     /// - Returns: what has come since then.
     @discardableResult
-    func wait(for expected: String, seconds: Double = 60) async throws -> String {
+    func wait(for expected: String, seconds: Double = 600) async throws -> String {
         let deadline = ContinuousClock.now + .seconds(seconds)
         while ContinuousClock.now < deadline {
             read(milliseconds: 0)
