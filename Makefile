@@ -1,5 +1,5 @@
 # Each target is a thin name for a command that anyone may type.
-PACKAGES := libopenblas-dev libsndfile1-dev libmpg123-dev libsoxr-dev libpng-dev libjpeg-dev libwebp-dev pkg-config
+PACKAGES := libopenblas-dev libsndfile1-dev libmpg123-dev libsoxr-dev libpng-dev libjpeg-dev libwebp-dev libedit-dev pkg-config
 GEMMA4   := .build/release/gemma4
 TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)

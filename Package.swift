@@ -18,7 +18,7 @@ let package = Package(
             name: "Gemma4CLI",
             dependencies: [
                 "Gemma4Kit", "Conversion", "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors",
-                "JSONText",
+                "JSONText", "CEdit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -66,6 +66,9 @@ let package = Package(
         .systemLibrary(
             name: "CWebP", path: "Modulemaps/CWebP", pkgConfig: "libwebpdemux",
             providers: [.apt(["libwebp-dev"]), .brew(["webp"])]),
+        .systemLibrary(
+            name: "CEdit", path: "Modulemaps/CEdit", pkgConfig: "libedit",
+            providers: [.apt(["libedit-dev"]), .brew(["libedit"])]),
 
         .target(name: "TestSupport", dependencies: ["Tensors", "Weights", "CSndFile"], path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),

@@ -5,41 +5,48 @@ import Tokenization
 
 /// A conversation of several turns: a history, and a way to the engine, which keeps the keys and values of earlier turns.
 ///
+/// A conversation with tools runs what the model calls and goes on, until the model answers without a call, or has called in
+/// `toolRounds` answers: the next must do without.
+///
 /// Turns wait for each other. A turn that fails, is cancelled or is left before its end leaves the history as it was.
 public final class Conversation: Sendable {
     private let pipeline: Gemma4Pipeline
     private let promptOptions: PromptOptions
+    private let tools: [any Tool]
+    private let toolRounds: Int
     private let state: Mutex<State>
 
     private struct State: Sendable {
         var messages: [ChatMessage]
         var media: [PreparedMedium] = []
-        /// The ids of the last prompt and of its answer, as the model read and wrote them.
-        var tokens: [Int] = []
+        /// The last prompt, and the ids of its answer, as the model read and wrote them; `count` messages were said then.
+        var last: (prompt: Prompt, answer: [Int], count: Int)?
         /// The turn that was begun last.
         var lastTurn: Task<Void, Never>?
     }
 
-    init(_ pipeline: Gemma4Pipeline, _ messages: [ChatMessage], prompt options: PromptOptions) {
-        self.pipeline = pipeline
+    init(
+        _ pipeline: Gemma4Pipeline, _ messages: [ChatMessage], prompt options: PromptOptions, tools: [any Tool] = [],
+        toolRounds: Int = 0
+    ) {
+        (self.pipeline, self.tools, self.toolRounds) = (pipeline, tools, toolRounds)
         promptOptions = options
         state = Mutex(State(messages: messages))
     }
 
-    private init(_ pipeline: Gemma4Pipeline, _ options: PromptOptions, _ state: State) {
-        (self.pipeline, promptOptions) = (pipeline, options)
-        self.state = Mutex(state)
+    private init(_ other: Conversation, tools: [any Tool]) {
+        (pipeline, promptOptions, self.tools) = (other.pipeline, other.promptOptions, tools)
+        toolRounds = other.toolRounds
+        var copy = other.state.withLock { $0 }
+        copy.lastTurn = nil
+        state = Mutex(copy)
     }
 
     /// What was said so far.
     public var messages: [ChatMessage] { state.withLock { $0.messages } }
 
     /// A conversation with the same history, which goes on by itself. What both have said so far is in memory once.
-    public func fork() -> Conversation {
-        Conversation(
-            pipeline, promptOptions, state.withLock { State(messages: $0.messages, media: $0.media, tokens: $0.tokens) }
-        )
-    }
+    public func fork() -> Conversation { Conversation(self, tools: tools) }
 
     /// Forgets all but the first messages; by default all but an instruction at the beginning.
     public func reset(keeping count: Int? = nil) {
@@ -86,7 +93,10 @@ public final class Conversation: Sendable {
 
     /// Adds messages, for example the results of tools that were called, and answers them token by token.
     ///
-    /// - Parameter media: the pictures, recordings and films that these messages name, in order.
+    /// Results of tools that name no call belong to the calls in their order.
+    ///
+    /// - Parameter media: the pictures, recordings and films that these messages name, in order; none, if the messages refer
+    ///   to them and the prompt options have a resolver.
     public func streamResponse(
         to messages: [ChatMessage], media: [MediaInput] = [], options: GenerationOptions = .init()
     ) -> TokenStream {
@@ -94,6 +104,13 @@ public final class Conversation: Sendable {
         let earlier = state.withLock { state in
             defer { state.lastTurn = Task { for await _ in turn {} } }
             return state.lastTurn
+        }
+        guard tools.isEmpty else {
+            return TokenStream { [self] yield in
+                defer { end.finish() }
+                await earlier?.value
+                try await runTurn(messages, media, options, yield)
+            }
         }
         let said = Mutex<Turn?>(nil)
         return pipeline.engine.answer(options) { [self] result in
@@ -107,6 +124,41 @@ public final class Conversation: Sendable {
         }
     }
 
+    /// A turn with all the calls that it takes. Only its end changes the history.
+    private func runTurn(
+        _ messages: [ChatMessage], _ media: [MediaInput], _ options: GenerationOptions,
+        _ yield: @Sendable (GeneratedToken) -> Void
+    ) async throws {
+        let draft = Conversation(self, tools: [])
+        var (messages, media, options) = (messages, media, options)
+        for round in 0...max(0, toolRounds) {
+            if round > 0, options.toolChoice.mustCall { options.toolChoice = .auto }
+            if round == toolRounds { options.toolChoice = .none }
+            var answer = Answer()
+            var end: GeneratedToken?
+            for try await token in draft.streamResponse(to: messages, media: media, options: options) {
+                answer.append(token)
+                if token.finish == nil { yield(token) } else { end = token }
+            }
+            try Task.checkCancellation()
+            guard let last = end else { return }
+            let calls = answer.finish?.toolCalls ?? []
+            guard !calls.isEmpty, round < toolRounds else {
+                adopt(draft)
+                return yield(last)
+            }
+            yield(last.withoutFinish)
+            messages = try await tools.results(of: calls)
+            media = []
+        }
+    }
+
+    /// Takes over what was said in another conversation.
+    private func adopt(_ other: Conversation) {
+        let end = other.state.withLock { $0 }
+        state.withLock { ($0.messages, $0.media, $0.last) = (end.messages, end.media, end.last) }
+    }
+
     /// What a turn adds to the conversation once it is over.
     private struct Turn: Sendable {
         let messages: [ChatMessage]
@@ -114,27 +166,83 @@ public final class Conversation: Sendable {
         let prompt: Prompt
     }
 
+    /// The prompt that these messages would lead to.
+    ///
+    /// - Throws: as in `Gemma4Pipeline.prompt`.
+    package func prompt(adding messages: [ChatMessage]) async throws -> Prompt {
+        try await pipeline.preparation.run { [self] in try prepare(messages, []).prompt }
+    }
+
     private func prepare(_ messages: [ChatMessage], _ media: [MediaInput]) throws -> Turn {
         let before = state.withLock { $0 }
-        let said = before.messages + messages
+        let said = Self.paired(before.messages, messages)
         var prepared = before.media
         for medium in media { prepared.append(try pipeline.encoderInputs(medium, promptOptions)) }
         let prompt = try pipeline.prompt(said, media: nil, options: promptOptions, prepared: &prepared)
         return Turn(
-            messages: said, media: prepared,
-            prompt: prompt.keepingTokens(of: before.tokens, pipeline.tokenizer))
+            messages: said, media: prepared, prompt: try goingOn(prompt, before, messages, said, &prepared))
+    }
+
+    /// The prompt with the ids that the model has read and written already, so that they need not be read again.
+    private func goingOn(
+        _ prompt: Prompt, _ before: State, _ messages: [ChatMessage], _ said: [ChatMessage],
+        _ prepared: inout [PreparedMedium]
+    ) throws -> Prompt {
+        guard let last = before.last else { return prompt }
+        // After calls the model goes on in its open turn, whatever its spelling of them was.
+        if last.count == before.messages.count, !messages.isEmpty, messages.allSatisfy({ $0.role == .tool }),
+            pipeline.chatTemplate.generation > .release,
+            let callEnd = pipeline.tokenizer.specialTokens["<tool_call|>"],
+            let end = last.answer.lastIndex(of: callEnd),
+            last.answer[(end + 1)...].allSatisfy(pipeline.tokenizer.specialTokens.contains)
+        {
+            // Text before a call would be told behind the results.
+            var told = said
+            told[before.messages.count - 1].content = nil
+            let results = try pipeline.prompt(told, media: nil, options: promptOptions, prepared: &prepared)
+            if let start = results.tokens.lastIndex(of: callEnd) {
+                return results.replacingStart(
+                    upTo: start + 1, by: last.prompt, and: Array(last.answer[...end]))
+            }
+        }
+        return prompt.keepingTokens(of: last.prompt.tokens + last.answer, pipeline.tokenizer)
+    }
+
+    /// Where the results of tools name no call, they belong to the calls of the last message in their order.
+    package static func paired(_ before: [ChatMessage], _ new: [ChatMessage]) -> [ChatMessage] {
+        var said = before + new
+        guard let last = before.indices.last, before[last].toolCalls.allSatisfy({ $0.id == nil }) else { return said }
+        let results = said.indices[(last + 1)...].prefix { said[$0].role == .tool && said[$0].toolCallId == nil }
+        guard results.count <= before[last].toolCalls.count else { return said }
+        for (call, result) in results.enumerated() {
+            let id = "call_\(last)_\(call)"
+            said[last].toolCalls[call].id = id
+            said[result].toolCallId = id
+        }
+        return said
     }
 
     private func finish(_ turn: Turn, _ answer: Answer) {
         state.withLock { state in
             state.messages = turn.messages + [answer.message]
             state.media = turn.media
-            state.tokens = turn.prompt.tokens + answer.tokens
+            state.last = (turn.prompt, answer.tokens, state.messages.count)
         }
     }
 }
 
 extension Prompt {
+    /// The same prompt from `position` on, behind another one and its answer.
+    fileprivate func replacingStart(upTo position: Int, by prompt: Prompt, and answer: [Int]) -> Prompt {
+        let start = prompt.tokens + answer
+        let shift = start.count - position
+        let later = media.filter { $0.positions.lowerBound >= position }
+            .map { ($0.positions.lowerBound + shift..<$0.positions.upperBound + shift, $0.input) }
+        return Prompt(
+            text: text, tokens: start + tokens[position...], media: prompt.media + later, opensThought: opensThought,
+            allowsThought: allowsThought, tools: tools)
+    }
+
     /// The same text with the ids that an earlier turn read and wrote for it. The model may spell a text by other tokens than
     /// the tokenizer would: taken as they are, nothing has to be read again.
     func keepingTokens(of earlier: [Int], _ tokenizer: Tokenizer) -> Prompt {

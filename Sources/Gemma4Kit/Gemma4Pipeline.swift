@@ -137,11 +137,19 @@ public struct Gemma4Pipeline: Sendable {
 
     /// A conversation of several turns, of which each reads only what is new.
     ///
-    /// - Parameter messages: what was said before, for example by a conversation that was saved.
+    /// - Parameters:
+    ///   - messages: what was said before, for example by a conversation that was saved.
+    ///   - tools: what the model may call; they are declared beside those of `options`, which nothing runs.
+    ///   - toolRounds: how many answers of a turn may call; the next has to do without.
     public func conversation(
-        system: String? = nil, messages: [ChatMessage] = [], prompt options: PromptOptions = .init()
+        system: String? = nil, messages: [ChatMessage] = [], tools: [any Tool] = [], toolRounds: Int = 10,
+        prompt options: PromptOptions = .init()
     ) -> Conversation {
-        Conversation(self, (system.map { [ChatMessage(.system, $0)] } ?? []) + messages, prompt: options)
+        var options = options
+        options.tools += tools.map(\.declaration)
+        return Conversation(
+            self, (system.map { [ChatMessage(.system, $0)] } ?? []) + messages, prompt: options, tools: tools,
+            toolRounds: toolRounds)
     }
 
     // MARK: Soft tokens

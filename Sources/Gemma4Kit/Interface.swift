@@ -14,6 +14,7 @@ public typealias JSONValue = JSONText.JSONValue
 
 public typealias GenerationOptions = Generation.GenerationOptions
 public typealias AnswerFormat = Generation.AnswerFormat
+public typealias ToolChoice = Tokenization.ToolChoice
 public typealias SamplingOptions = Generation.SamplingOptions
 public typealias LoopGuard = Generation.LoopGuard
 public typealias Prompt = Generation.Prompt

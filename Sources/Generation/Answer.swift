@@ -15,6 +15,11 @@ public struct GeneratedToken: Sendable {
     /// On the last token.
     public let finish: Finish?
 
+    /// The same as one of several answers, of which another is the last.
+    package var withoutFinish: GeneratedToken {
+        GeneratedToken(id: id, logprob: logprob, topLogprobs: topLogprobs, kind: kind, text: text, finish: nil)
+    }
+
     public struct Finish: Sendable {
         public let reason: FinishReason
         /// The tokens of the answer that only repeat what stands before them, where that ended it.

@@ -38,6 +38,14 @@ public enum AnswerFormat: Sendable, Hashable {
     }
 }
 
+/// What one answer must obey.
+struct AnswerGrammars: Sendable {
+    /// The format of its text.
+    var format: GrammarMatcher?
+    /// One call of a tool.
+    var call: GrammarMatcher?
+}
+
 /// The grammars of an engine's answers, compiled once each, and the vocabulary as a tree, made when it is first needed.
 final class GrammarCache: Sendable {
     /// What a grammar is made of.
@@ -65,10 +73,43 @@ final class GrammarCache: Sendable {
         (self.tokenizer, self.notice) = (tokenizer, notice)
     }
 
+    /// What the answer to a prompt must obey.
+    ///
+    /// - Throws: `GrammarError`.
+    func grammars(_ options: GenerationOptions, _ prompt: Prompt) async throws -> AnswerGrammars {
+        let choice = options.toolChoice
+        let tools = try Self.tools(choice, prompt)
+        var grammars = AnswerGrammars()
+        if !choice.mustCall, let format = options.format { grammars.format = try await matcher(.format(format)) }
+        if !tools.isEmpty, options.constrainsToolCalls || choice.mustCall || !options.parallelToolCalls {
+            grammars.call = try await matcher(.tools(tools))
+        }
+        return grammars
+    }
+
+    /// The declarations of the tools that may be called.
+    private static func tools(_ choice: ToolChoice, _ prompt: Prompt) throws(GrammarError) -> [JSONValue] {
+        func name(_ tool: JSONValue) -> String? { tool["function"]?["name"]?.string }
+        let tools =
+            switch choice {
+            case .none: [JSONValue]()
+            case .auto, .required: prompt.tools
+            case .named(let wanted): prompt.tools.filter { name($0) == wanted }
+            }
+        guard tools.isEmpty, choice.mustCall else { return tools }
+        let names = prompt.tools.compactMap(name).joined(separator: ", ")
+        var wanted = "required"
+        if case .named(let name) = choice { wanted = name }
+        throw GrammarError(
+            .unsatisfiable, "tool choice", place: wanted,
+            expected: names.isEmpty ? "tools to choose from" : "one of the tools \(names)", found: "no such tool",
+            remedy: names.isEmpty ? "Declare tools in the prompt." : nil)
+    }
+
     /// Compiles a grammar on a thread where that may take its time.
     ///
     /// - Throws: `GrammarError`.
-    func matcher(_ source: Source) async throws -> GrammarMatcher {
+    private func matcher(_ source: Source) async throws -> GrammarMatcher {
         try await withCheckedThrowingContinuation { continuation in
             queue.async { continuation.resume(with: Result { try self.make(source) }) }
         }

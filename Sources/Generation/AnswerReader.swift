@@ -17,6 +17,9 @@ struct AnswerReader: Sendable {
     /// All of it, taken apart.
     var response: Response { parser.response }
 
+    /// Whether the next token would belong to a thought.
+    var isInThought: Bool { parser.isInThought }
+
     /// - Parameter isLast: whether the answer ends with this token: then what was held back is given out too.
     /// - Returns: the text that is complete with this token, and whether it came to a stop string, which it ends before.
     mutating func read(_ token: Int, isLast: Bool) -> (kind: ResponseParser.Kind, text: String, isStopped: Bool) {

@@ -75,11 +75,7 @@ package actor Engine {
         let preparation = Task {
             do {
                 let prompt = try await prepare()
-                if let format = options.format {
-                    work.matcher = try await self.grammars.matcher(.format(format))
-                } else if options.constrainsToolCalls, !prompt.tools.isEmpty {
-                    work.matcher = try await self.grammars.matcher(.tools(prompt.tools))
-                }
+                work.grammars = try await self.grammars.grammars(options, prompt)
                 self.perform { $0.add(work, prompt) }
             } catch {
                 self.perform { $0.end(work, .failure(error)) }
@@ -214,9 +210,9 @@ package actor Engine {
             work.sequence = Sequence(
                 prompt, options, tokenizer,
                 sampler: Sampler(
-                    options.sampling ?? defaults.sampling, prompt: prompt.tokens, suppressed: defaults.suppressed,
-                    media: defaults.media),
-                maxTokens: maxTokens, stopTokens: defaults.stopTokens, matcher: work.matcher)
+                    options.sampling ?? defaults.sampling, prompt: prompt.tokens,
+                    suppressed: defaults.suppressed.union(options.suppressed(tokenizer)), media: defaults.media),
+                maxTokens: maxTokens, stopTokens: defaults.stopTokens, grammars: work.grammars)
         }
         work.byteCount = model.cacheByteCount(positions: positions, chunkLength: planner.chunkLength)
         guard work.byteCount <= limits.memoryBytes else {

@@ -1,3 +1,5 @@
+import Tokenization
+
 /// How an answer is made.
 public struct GenerationOptions: Sendable {
     /// How tokens are chosen; nil: as the model's `generation_config.json` says.
@@ -10,10 +12,17 @@ public struct GenerationOptions: Sendable {
     public var topLogprobs: Int
     /// Ends an answer that repeats itself without end; nil lets it go on.
     public var loopGuard: LoopGuard?
-    /// What the answer must look like; nil leaves it free.
+    /// What the answer must look like; nil leaves it free. Where the prompt has tools, calls may come instead.
     public var format: AnswerFormat?
-    /// Whether a call that the model begins must be of a tool that exists, with arguments that obey its schema.
+    /// Whether the answer calls tools.
+    public var toolChoice = ToolChoice.auto
+    /// Whether an answer may call several tools at once; if not, it ends with its first call.
+    public var parallelToolCalls = true
+    /// Whether a call that the model begins must be of a tool that exists, with arguments that obey its schema. Calls that
+    /// have to come, and single ones, are held to it in any case.
     public var constrainsToolCalls = true
+    /// A thought is closed once it has so many tokens, and the answer goes on; nil: it may be as long as the answer.
+    public var thinkingBudget: Int?
     /// Where guesses of the next tokens come from, which are verified several in a pass; the answer is the same, to the bit.
     public var draft: Draft?
     /// Called while the prompt is read: tokens read so far, tokens in all.
@@ -46,5 +55,11 @@ public struct GenerationOptions: Sendable {
         self.loopGuard = loopGuard
         self.format = format
         self.onPrefill = onPrefill
+    }
+
+    /// Tokens that no answer may hold.
+    func suppressed(_ tokenizer: Tokenizer?) -> Set<Int> {
+        guard toolChoice == .none, let callStart = tokenizer?.specialTokens["<|tool_call>"] else { return [] }
+        return [callStart]
     }
 }

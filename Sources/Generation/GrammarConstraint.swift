@@ -1,62 +1,90 @@
 import Grammar
 
-/// Holds an answer to a grammar: a thought before it is free, and it ends where the grammar may end.
+/// Holds an answer to a grammar: a thought before it is free, and it ends where the grammar may end. Calls of tools may
+/// stand in its place.
 struct GrammarConstraint: TokenConstraint {
-    private enum Phase {
+    private enum Phase: Equatable {
         /// The answer begins, or a thought before it.
-        case opening
+        case opening(allowsThought: Bool)
         case thought
         case answer
+        /// Calls instead of an answer.
+        case calls
     }
 
     private var state: GrammarState
     private var phase: Phase
-    private let stopTokens: Set<Int>
-    private let thought: (start: Int, end: Int)?
+    private var calls: ToolCallConstraint?
+    private let markers: AnswerMarkers
     private let vocabularySize: Int
 
-    /// - Parameters:
-    ///   - stopTokens: ids that end the answer.
-    ///   - thought: ids of the markers around a thought.
-    init(_ matcher: GrammarMatcher, _ prompt: Prompt, stopTokens: Set<Int>, thought: (start: Int, end: Int)?) {
+    /// - Parameter calls: what holds the calls that may stand in place of the answer; nil: there can be none.
+    init(_ matcher: GrammarMatcher, _ prompt: Prompt, _ markers: AnswerMarkers, calls: ToolCallConstraint? = nil) {
         state = matcher.start
-        (self.stopTokens, self.thought) = (stopTokens, thought)
+        (self.markers, self.calls) = (markers, calls)
         vocabularySize = matcher.tree.vocabularySize
-        phase = prompt.opensThought ? .thought : prompt.allowsThought && thought != nil ? .opening : .answer
+        phase =
+            prompt.opensThought
+            ? .thought : .opening(allowsThought: prompt.allowsThought && markers.thought != nil)
     }
 
     var isFree: Bool { false }
 
     func allowed() -> TokenMask? {
-        if phase == .thought {
-            var mask = TokenMask(count: vocabularySize)
-            mask.insertAll(below: vocabularySize)
-            for token in stopTokens where token < vocabularySize { mask.remove(token) }
+        switch phase {
+        case .thought: return markers.allButStops(count: vocabularySize)
+        case .calls:
+            if let mask = calls?.allowed() { return mask }
+            var mask = markers.stops(count: vocabularySize)
+            if let calls { mask.insert(calls.callStart) }
+            return mask
+        case .opening, .answer:
+            var mask = state.mask
+            if state.isAccepting { mask.formUnion(markers.stops(count: vocabularySize)) }
+            if case .opening(let allowsThought) = phase {
+                if allowsThought, let thought = markers.thought { mask.insert(thought.start) }
+                if let calls { mask.insert(calls.callStart) }
+            }
             return mask
         }
-        var mask = state.mask
-        if state.isAccepting { for token in stopTokens where token < vocabularySize { mask.insert(token) } }
-        if phase == .opening, let thought { mask.insert(thought.start) }
-        return mask
     }
 
     func accepts(_ token: Int) -> Bool {
-        if phase == .thought || stopTokens.contains(token) || token == thought?.start { return true }
+        if phase == .thought || markers.stopTokens.contains(token) || token == markers.thought?.start { return true }
+        if phase == .calls { return calls?.accepts(token) ?? false }
+        if let calls, token == calls.callStart { return true }
         var next = state
         return next.advance(token: token)
     }
 
     mutating func accept(_ token: Int) {
         switch phase {
-        case .thought: if token == thought?.end { phase = .answer }
-        case .opening where token == thought?.start: phase = .thought
+        case .thought where token == markers.thought?.end: phase = .opening(allowsThought: false)
+        case .opening where token == markers.thought?.start: phase = .thought
+        case .opening where token == calls?.callStart, .thought where token == calls?.callStart:
+            phase = .calls
+            calls?.accept(token)
+        case .thought: break
+        case .calls: calls?.accept(token)
         case .opening, .answer:
             phase = .answer
-            if !stopTokens.contains(token) { _ = state.advance(token: token) }
+            if !markers.stopTokens.contains(token) { _ = state.advance(token: token) }
         }
     }
 
-    func forced(encode: (String) -> [Int]) -> [Int] { phase == .answer ? state.forcedTokens(encode: encode) : [] }
+    func forced(encode: (String) -> [Int]) -> [Int] {
+        switch phase {
+        case .opening(allowsThought: false) where calls == nil, .answer: state.forcedTokens(encode: encode)
+        case .calls: calls?.forced(encode: encode) ?? []
+        case .opening, .thought: []
+        }
+    }
 
-    var isComplete: Bool { phase == .answer && state.isFinal }
+    var isComplete: Bool {
+        switch phase {
+        case .opening(allowsThought: false) where calls == nil, .answer: state.isFinal
+        case .calls: calls?.isComplete ?? false
+        case .opening, .thought: false
+        }
+    }
 }

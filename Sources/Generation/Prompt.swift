@@ -39,6 +39,11 @@ public struct Prompt: Sendable {
         self.units = units
     }
 
+    /// How many positions pictures and frames take, or recordings.
+    package func softTokenCount(ofImages isImage: Bool) -> Int {
+        media.reduce(0) { $0 + ($1.input.isImage == isImage ? $1.positions.count : 0) }
+    }
+
     /// The same prompt with other ids from `position` on, none of them of a medium.
     package func replacingTokens(_ range: Range<Int>, with ids: [Int]) -> Prompt {
         let shift = ids.count - range.count

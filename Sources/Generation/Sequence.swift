@@ -12,6 +12,7 @@ struct Sequence: Sendable {
     private var reader: AnswerReader?
     private var loops: LoopDetector?
     private var constraint: (any TokenConstraint)?
+    private var closing: ThoughtClosing?
     private let tokenizer: Tokenizer?
     private let maxTokens: Int
     private let stopTokens: Set<Int>
@@ -19,10 +20,10 @@ struct Sequence: Sendable {
     /// - Parameters:
     ///   - maxTokens: the most tokens for which the context has room.
     ///   - stopTokens: ids that end the answer.
-    ///   - matcher: what the answer must obey, or the calls in it if `options` ask for no format.
+    ///   - grammars: what the answer and the calls in it must obey.
     init(
         _ prompt: Prompt, _ options: GenerationOptions, _ tokenizer: Tokenizer?, sampler: Sampler, maxTokens: Int,
-        stopTokens: Set<Int>, matcher: GrammarMatcher? = nil
+        stopTokens: Set<Int>, grammars: AnswerGrammars = .init()
     ) {
         (self.prompt, self.options, self.sampler, self.maxTokens) = (prompt, options, sampler, max(1, maxTokens))
         self.stopTokens = options.endsAtStopTokens ? stopTokens : []
@@ -30,16 +31,21 @@ struct Sequence: Sendable {
             AnswerReader($0, opensThought: prompt.opensThought, stop: options.stop)
         }
         loops = options.loopGuard.map(LoopDetector.init)
+        closing = tokenizer.flatMap { ThoughtClosing($0, budget: options.thinkingBudget) }
+        closing?.begin(isInThought: prompt.opensThought)
         let special = tokenizer?.specialTokens
-        let thought = special?["<|channel>"].flatMap { start in special?["<channel|>"].map { (start, $0) } }
-        constraint =
-            options.constraint
-            ?? matcher.flatMap { matcher -> (any TokenConstraint)? in
-                guard options.format == nil else {
-                    return GrammarConstraint(matcher, prompt, stopTokens: stopTokens, thought: thought)
-                }
-                return special?["<|tool_call>"].map { ToolCallConstraint(matcher, callStart: $0) }
+        let markers = AnswerMarkers(
+            stopTokens: stopTokens,
+            thought: special?["<|channel>"].flatMap { start in special?["<channel|>"].map { (start, $0) } })
+        let calls = grammars.call.flatMap { matcher in
+            special?["<|tool_call>"].map {
+                ToolCallConstraint(
+                    matcher, prompt, markers, callStart: $0, mustCall: options.toolChoice.mustCall,
+                    allowsSeveral: options.parallelToolCalls)
             }
+        }
+        constraint =
+            options.constraint ?? grammars.format.map { GrammarConstraint($0, prompt, markers, calls: calls) } ?? calls
         self.tokenizer = tokenizer
     }
 
@@ -55,6 +61,7 @@ struct Sequence: Sendable {
     /// - Returns: the next token; nil if nothing can be chosen.
     mutating func choose(likeliest: Int?, _ logits: () -> [Float]) -> Int? {
         if generated.count < options.forcedTokens.count { return options.forcedTokens[generated.count] }
+        if let token = closing?.tokens.first { return token }
         if isPlain { return likeliest }
         guard let constraint, var mask = constraint.allowed() else { return sampler.choose(logits()) }
         let logits = logits()
@@ -68,8 +75,9 @@ struct Sequence: Sendable {
     /// The tokens that must follow the last one: the model need not be asked for them one by one. None where log-probabilities
     /// of others are wanted at each place.
     var forcedRun: [Int] {
-        guard let constraint, let tokenizer, options.topLogprobs == 0 else { return [] }
-        return constraint.forced { tokenizer.encode($0) }
+        guard let tokenizer, options.topLogprobs == 0 else { return [] }
+        if let closing, !closing.tokens.isEmpty { return closing.tokens }
+        return constraint?.forced { tokenizer.encode($0) } ?? []
     }
 
     /// Takes the chosen token.
@@ -85,6 +93,7 @@ struct Sequence: Sendable {
         let isComplete = constraint?.isComplete ?? false
         let isLast = isStop || isComplete || generated.count >= maxTokens || repetition != nil
         let (kind, text, isStopped) = reader?.read(token, isLast: isLast) ?? (.answer, "", false)
+        closing?.accept(token, kind, isInThought: reader?.isInThought ?? false)
         let reason: FinishReason = isStop || isComplete || isStopped ? .stop : repetition != nil ? .repetition : .length
         let response = isLast || isStopped ? reader?.response : nil
         let finish = GeneratedToken.Finish(

@@ -28,7 +28,7 @@ final class Work: @unchecked Sendable {
     /// The chosen tokens that are not in the cache yet: the last one, and those before it that the model was not asked for.
     private(set) var nextTokens: [Int] = []
     /// What the answer must obey.
-    var matcher: GrammarMatcher?
+    var grammars = AnswerGrammars()
     private var lookup: PromptLookup?
     /// Guesses that the current pass verifies.
     private(set) var guesses: [Int] = []

@@ -45,10 +45,17 @@ private func request(_ json: String) throws(ChatError) -> ChatRequest { try Chat
         #expect(try request(#"[{"role": "user", "content": "a"}]"#) == ChatRequest(messages: [ChatMessage(.user, "a")]))
     }
 
-    @Test func toolsCanBeForbidden() throws {
-        let json =
-            #"{"messages": [], "tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "none"}"#
-        #expect(try request(json).tools.isEmpty)
+    /// The declarations stay in the prompt, whatever is chosen.
+    @Test(arguments: [
+        ("null", ToolChoice.auto), (#""auto""#, .auto), (#""none""#, .none), (#""required""#, .required),
+        (#"{"type": "function", "function": {"name": "g"}}"#, .named("g")),
+    ])
+    func toolsAreChosen(json: String, choice: ToolChoice) throws {
+        let tools = ["f", "g"].map { #"{"type": "function", "function": {"name": "\#($0)"}}"# }.joined(separator: ", ")
+        let read = try request(#"{"messages": [], "tools": [\#(tools)], "tool_choice": \#(json)}"#)
+        #expect(read.toolChoice == choice && read.tools.count == 2 && read.parallelToolCalls)
+        let single = try request(#"{"messages": [], "tools": [\#(tools)], "parallel_tool_calls": false}"#)
+        #expect(single.toolChoice == .auto && !single.parallelToolCalls)
     }
 
     /// In base64, as a `data:` URL, or as a path, which has a dot; beside text or parts, before them.
@@ -96,7 +103,23 @@ private func request(_ json: String) throws(ChatError) -> ChatRequest { try Chat
         (#"{"messages": [], "stop": ["a"]}"#, "stop: expected no such key, found an array of 1."),
         (
             #"{"messages": [], "tool_choice": "required"}"#,
-            #"tool_choice: expected "auto" or "none", found "required"."#
+            #"tool_choice: expected "auto" or "none" without tools, found "required". Declare functions in tools."#
+        ),
+        (
+            #"{"messages": [], "tools": [{"function": {"name": "f"}}], "tool_choice": {"type": "function", "function": {"name": "g"}}}"#,
+            #"tool_choice.function.name: expected the name of one of the tools, found "g". There are f."#
+        ),
+        (
+            #"{"messages": [], "tools": [{"function": {"name": "f"}}], "tool_choice": {"type": "custom", "custom": {"name": "g"}}}"#,
+            "tool_choice.custom: expected no such key"
+        ),
+        (
+            #"{"messages": [], "tool_choice": "any"}"#,
+            #"tool_choice: expected "auto", "none", "required" or {"type": "function", "function": {"name": "…"}}, found "any"."#
+        ),
+        (
+            #"{"messages": [], "parallel_tool_calls": 1}"#,
+            "parallel_tool_calls: expected true or false, found 1."
         ),
         (#"{"messages": [], "temperature": -1}"#, "temperature: expected a number from 0.0 to 1000000.0, found -1."),
         (#"{"messages": [], "max_tokens": 0}"#, "max_tokens: expected an integer of 1 or more, found 0."),

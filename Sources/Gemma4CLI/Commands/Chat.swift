@@ -8,8 +8,8 @@ struct Chat: AsyncParsableCommand {
         abstract: "Talk with the model, a line at a time.",
         usage: "gemma4 chat [<options>]",
         discussion: """
-            A line is what you say; the model remembers the conversation. A line "/image FILE" or "/audio FILE" adds a \
-            picture or recording to what you say next. Ctrl-D ends.
+            A line is what you say; the model remembers the conversation. /help lists the commands, /image FILE for \
+            example adds a picture. Ctrl-C stops an answer, Ctrl-D ends.
 
             Example: gemma4 chat --model gemma-4-E2B-it --system "Be brief."
             """)
@@ -19,39 +19,54 @@ struct Chat: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Instruction that the whole conversation obeys.", valueName: "text"))
     var system: String?
 
-    @Option(help: ArgumentHelp("Let the model think before it answers.", valueName: "on|off"))
-    var thinking = OnOff.off
+    @OptionGroup var thinking: ThinkingArguments
 
     @OptionGroup var imageTokens: ImageTokensOption
 
+    @Option(help: ArgumentHelp("Programs that the model may call: see the README.", valueName: "file"))
+    var tools: String?
+
+    @Flag(help: "Run them without asking.")
+    var yes = false
+
+    @Option(help: ArgumentHelp("Most tokens kept; default: the model's.", valueName: "n", visibility: .hidden))
+    var context: Int?
+
+    @Option(help: ArgumentHelp("When the context is full; default: stop.", valueName: "stop|drop-oldest"))
+    var contextOverflow = ContextOverflow.stop
+
     @OptionGroup var sampling: SamplingArguments
+
+    func validate() throws {
+        if let context, context < 64 { throw ValidationError("--context: expected 64 or more, found \(context)") }
+        guard !yes || tools != nil else { throw ValidationError("--yes needs --tools, whose programs it allows") }
+    }
 
     func run() async throws {
         let answerFormat = try sampling.answerFormat.read()
+        let tools = try tools.map(CommandTool.read) ?? []
         let pipeline = try model.open()
-        let conversation = pipeline.conversation(
-            system: system, prompt: PromptOptions(thinking: thinking == .on, imageTokens: imageTokens.count))
-        let printer = AnswerPrinter(
-            format: .text, showsThoughts: thinking == .on, warnsOfLength: sampling.maxTokens == nil,
-            hasFormat: answerFormat != nil)
-        var images: [ImageInput] = []
-        var recordings: [AudioInput] = []
-        while let line = Self.ask() {
+        let editor = LineEditor(historyFile: Self.historyFile, completing: ChatLine.completion)
+        let defaults = SamplingOptions(pipeline.generationConfiguration)
+        let longest = pipeline.model.configuration.textConfig.maxPositionEmbeddings
+        var session = ChatSession(
+            pipeline, system.map { [ChatMessage(.system, $0)] } ?? [],
+            prompt: PromptOptions(thinking: thinking.thinking == .on, imageTokens: imageTokens.count),
+            thinkingBudget: thinking.thinkingBudget,
+            .init(
+                tools: tools, overflow: contextOverflow, contextLimit: min(context ?? longest, longest),
+                generation: { [sampling] in sampling.options(over: defaults, format: answerFormat, progress: $0) },
+                printer: AnswerPrinter(
+                    format: .text, showsToolCalls: tools.isEmpty, warnsOfLength: sampling.maxTokens == nil,
+                    hasFormat: answerFormat != nil),
+                allows: yes ? { true } : editor.map(Self.permission),
+                stop: editor == nil ? nil : AnswerStop()))
+        if editor != nil { ByteSink.standardError.report("/help lists the commands") }
+        var draft: String?
+        while let line = Self.next(editor, beginningWith: draft) {
+            draft = nil
             do {
-                switch Line(line) {
-                case .nothing: continue
-                case .image(let file): images.append(.file(URL(filePath: file)))
-                case .audio(let file): recordings.append(.file(URL(filePath: file)))
-                case .text(let text):
-                    let progress = ProgressLine("prompt")
-                    let options = sampling.options(
-                        over: SamplingOptions(pipeline.generationConfiguration), format: answerFormat,
-                        progress: progress)
-                    let answer = conversation.streamResponse(
-                        to: text, images: images, audio: recordings, options: options)
-                    (images, recordings) = ([], [])
-                    try await printer.print(answer, of: pipeline, progress: progress)
-                }
+                guard try await obey(line, &session, draft: &draft, isEdited: editor != nil) else { return }
             } catch let error as CommandError where error.isAboutOutput {
                 throw error
             } catch {
@@ -63,34 +78,105 @@ struct Chat: AsyncParsableCommand {
     }
 
     /// The next line; a person is prompted for it. Nil at the end.
-    private static func ask() -> String? {
-        if isatty(STDIN_FILENO) == 1 { try? ByteSink.standardError.write("> ") }
-        return readLine()
+    ///
+    /// - Parameter draft: what it begins with.
+    private static func next(_ editor: LineEditor?, beginningWith draft: String?) -> String? {
+        guard let editor else {
+            if isatty(STDIN_FILENO) == 1 { try? ByteSink.standardError.write("> ") }
+            return readLine()
+        }
+        var input = editor.read(beginningWith: draft)
+        while input == .interrupted { input = editor.read() }
+        guard case .line(let line) = input else {
+            try? ByteSink.standardError.write("\n")
+            return nil
+        }
+        if !line.allSatisfy(\.isWhitespace) { editor.remember(line) }
+        return line
     }
 
-    /// What a line asks for.
-    private enum Line {
-        case nothing
-        case text(String)
-        case image(String)
-        case audio(String)
+    /// Asks whether a program may be run, until the answer is always.
+    private static func permission(_ editor: LineEditor) -> () -> Bool {
+        var isAlways = false
+        return {
+            if isAlways { return true }
+            guard case .line(let answer) = editor.read(prompt: "run it? y(es), n(o), a(lways): ") else { return false }
+            isAlways = ["a", "always"].contains(answer.lowercased())
+            return isAlways || ["y", "yes"].contains(answer.lowercased())
+        }
+    }
 
-        init(_ line: String) {
-            let line = line.trimmingCharacters(in: .whitespaces)
-            if line.isEmpty {
-                self = .nothing
-            } else if let file = Self.argument(of: "/image", line) {
-                self = .image(file)
-            } else if let file = Self.argument(of: "/audio", line) {
-                self = .audio(file)
-            } else {
-                self = .text(line)
+    private static var historyFile: String? {
+        let environment = ProcessInfo.processInfo.environment
+        let state =
+            environment["XDG_STATE_HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? NSHomeDirectory() + "/.local/state"
+        return "\(state)/gemma4/history"
+    }
+
+    /// - Parameters:
+    ///   - draft: what the next line begins with.
+    ///   - isEdited: whether lines are edited, so that a draft can be.
+    /// - Returns: whether the conversation goes on.
+    private func obey(
+        _ line: String, _ session: inout ChatSession, draft: inout String?, isEdited: Bool
+    ) async throws -> Bool {
+        func tell(_ text: String) { ByteSink.standardError.report(text) }
+        switch ChatLine(line) {
+        case .nothing: break
+        case .text(let text): try await session.say(text)
+        case .unknown(let name): tell("/\(name): no such command; /help lists them, //\(name) says it")
+        case .command(let command, let argument):
+            if command.takesFile, argument.isEmpty {
+                tell("/\(command.rawValue): expected a file, found none")
+                return true
+            }
+            let file = URL(filePath: argument.asFile).standardizedFileURL.path
+            switch command {
+            case .image: session.add(.image(file))
+            case .audio: session.add(.audio(file))
+            case .video: session.add(.video(file))
+            case .system:
+                if argument.isEmpty {
+                    tell(session.instruction ?? "no instruction")
+                } else {
+                    session.instruction = argument
+                }
+            case .thinking:
+                if !session.setThinking(argument) {
+                    tell(
+                        "/thinking: expected on, off or a number of tokens, found \(argument.isEmpty ? "nothing" : argument)"
+                    )
+                }
+            case .tools: tell(session.tools)
+            case .save:
+                // Nothing is lost if it cannot be written: not the end of the conversation.
+                do throws(CommandError) {
+                    try session.save(to: file)
+                    tell("\(argument): \(session.messages.count) messages")
+                } catch { tell("\(error)") }
+            case .load:
+                try session.load(file)
+                tell("\(argument): \(session.messages.count) messages")
+            case .undo: if session.undo() == nil { tell("nothing to undo") }
+            case .retry: if try await !session.retry() { tell("nothing to retry") }
+            case .edit:
+                guard let last = session.lastText else {
+                    tell("nothing to edit")
+                    break
+                }
+                if !argument.isEmpty {
+                    _ = try await session.retry(saying: argument)
+                } else if isEdited {
+                    draft = "/edit " + last
+                } else {
+                    tell("/edit: expected the new text, found none")
+                }
+            case .stats: tell(try await session.report())
+            case .clear: session.clear()
+            case .help: tell(ChatLine.help)
+            case .exit: return false
             }
         }
-
-        private static func argument(of command: String, _ line: String) -> String? {
-            guard line.hasPrefix(command + " ") else { return nil }
-            return line.dropFirst(command.count).trimmingCharacters(in: .whitespaces)
-        }
+        return true
     }
 }

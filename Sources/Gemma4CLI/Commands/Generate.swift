@@ -45,8 +45,7 @@ struct Generate: AsyncParsableCommand {
         help: ArgumentHelp("Go on with the last message; default: an assistant's."))
     var continueFinalMessage: Bool?
 
-    @Option(help: ArgumentHelp("Think before answering.", valueName: "on|off"))
-    var thinking: OnOff?
+    @OptionGroup var thinking: ThinkingArguments
 
     @OptionGroup var imageTokens: ImageTokensOption
 
@@ -102,6 +101,9 @@ struct Generate: AsyncParsableCommand {
         var defaults = SamplingOptions(pipeline.generationConfiguration)
         defaults.replace(with: conversation.request)
         var options = sampling.options(over: defaults, format: answerFormat, progress: progress)
+        options.thinkingBudget = thinking.thinkingBudget
+        options.toolChoice = conversation.request.toolChoice
+        options.parallelToolCalls = conversation.request.parallelToolCalls
         options.maxTokens = sampling.maxTokens ?? conversation.request.maxTokens ?? options.maxTokens
         let printer = AnswerPrinter(
             format: format, showsLogprobs: logprobs, showsThoughts: conversation.options.thinking,
@@ -113,12 +115,13 @@ struct Generate: AsyncParsableCommand {
     /// - Returns: `media` is nil where the messages refer to files.
     private func readConversation() throws -> (request: ChatRequest, media: [MediaInput]?, options: PromptOptions) {
         var options = PromptOptions(
-            thinking: thinking == .on, imageTokens: imageTokens.count, continueFinalMessage: continueFinalMessage)
+            thinking: thinking.thinking == .on, imageTokens: imageTokens.count,
+            continueFinalMessage: continueFinalMessage)
         if let messages {
             let file = try MessagesFile(messages)
             options.resolver = .files(in: file.directory)
             options.tools = file.request.tools
-            options.thinking = thinking.map { $0 == .on } ?? file.request.thinking ?? false
+            options.thinking = thinking.thinking.map { $0 == .on } ?? file.request.thinking ?? false
             options.continueFinalMessage = continueFinalMessage ?? file.request.continueFinalMessage
             return (file.request, nil, options)
         }

@@ -16,10 +16,10 @@ struct SamplingArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Keep the likeliest tokens that sum up to p.", valueName: "p"))
     var topP: Float?
 
-    @Option(help: ArgumentHelp("Keep tokens of at least p times the best one's.", valueName: "p"))
+    @Option(help: ArgumentHelp("Keep tokens of at least p times the best one's.", valueName: "p", visibility: .hidden))
     var minP: Float?
 
-    @Option(help: ArgumentHelp("Above 1 avoids tokens used before.", valueName: "r"))
+    @Option(help: ArgumentHelp("Above 1 avoids tokens used before.", valueName: "r", visibility: .hidden))
     var repetitionPenalty: Float?
 
     @Option(help: ArgumentHelp("Above 0 avoids tokens of the answer.", valueName: "x", visibility: .hidden))

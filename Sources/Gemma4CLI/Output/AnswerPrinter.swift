@@ -14,8 +14,10 @@ struct AnswerPrinter {
     var extra: [JSONValue.Member] = []
     /// Lists the log-probability of every token on standard error after a text.
     var showsLogprobs = false
-    /// Thoughts go to standard error, dimmed, where a person sees them.
+    /// Thoughts go to standard error, on a terminal dimmed.
     var showsThoughts = false
+    /// Text is followed by the calls of tools, an object in a line each.
+    var showsToolCalls = true
     /// Says so if the answer is cut; not where the caller chose the length.
     var warnsOfLength = true
     /// The answer had to obey a format, which one that is cut does not.
@@ -36,7 +38,7 @@ struct AnswerPrinter {
         let label = isLabelled ? file.map { "\($0.displayed): " } ?? "" : ""
         var answer = Answer()
         var text = TextLine(label: label, output: output)
-        var thoughts = DimmedText(isShown: showsThoughts && errors.erasesLines, errors)
+        var thoughts = DimmedText(isShown: showsThoughts && format == .text, errors)
         for try await token in stream {
             answer.append(token)
             if !streamsToTerminal { progress.show(written: answer.tokens.count) }
@@ -59,8 +61,11 @@ struct AnswerPrinter {
         switch format {
         case .json: try output?.write(JSONValue.object(Self.members(answer, file: file) + extra).json + "\n")
         case .text:
-            for call in answer.finish?.toolCalls ?? [] { try text.writeLine(Self.object(call).json) }
-            try text.end()
+            for call in showsToolCalls ? answer.finish?.toolCalls ?? [] : [] {
+                try text.writeLine(Self.object(call).json)
+            }
+            // Where an answer is nothing but calls that are shown elsewhere, no line is left empty.
+            if showsToolCalls || !answer.text.isEmpty || answer.finish?.toolCalls.isEmpty != false { try text.end() }
             if showsLogprobs { list(answer, pipeline.tokenizer) }
             warn(answer, label)
         }
@@ -160,17 +165,19 @@ private struct DimmedText {
     let isShown: Bool
     private let errors: ByteSink
     private var isOpen = false
+    private var endsLine = false
 
     init(isShown: Bool, _ errors: ByteSink) { (self.isShown, self.errors) = (isShown, errors) }
 
     mutating func write(_ text: String) {
         guard isShown else { return }
         isOpen = true
-        try? errors.write("\u{1b}[2m\(text)\u{1b}[0m")
+        endsLine = text.hasSuffix("\n")
+        try? errors.write(errors.erasesLines ? "\u{1b}[2m\(text)\u{1b}[0m" : text)
     }
 
     mutating func end() {
-        if isOpen { try? errors.write("\n") }
+        if isOpen, !endsLine { try? errors.write("\n") }
         isOpen = false
     }
 }

@@ -17,6 +17,14 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case emptyFolder([String], leftOut: String?)
         case invalidMessages(ChatError)
         case notJSON(JSONValue.SyntaxError)
+        /// A file of tools that holds something else.
+        case invalidTools(place: String, expected: String, found: String)
+        /// Arguments of a tool to which no call can be held; with the whole message.
+        case invalidToolSchema(String)
+        /// A file that a conversation would be written over.
+        case notAConversation
+        /// So many tokens would be needed.
+        case contextFull(needed: Int, limit: Int)
         /// An output that is also read, by this path.
         case overwritesInput(String)
         /// An output that exists and is a picture, a recording or a film.
@@ -50,6 +58,13 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case .notUTF8: "\(name): expected text in UTF-8, found other bytes"
         case .invalidMessages(let error): "\(name), \(error)"
         case .notJSON(let error): "\(name), \(error)"
+        case .invalidTools(let place, let expected, let found):
+            "\(name), \(place): expected \(expected), found \(found)"
+        case .invalidToolSchema(let message): message
+        case .notAConversation:
+            "\(name): expected a conversation to write over, found something else; give another name"
+        case .contextFull(let needed, let limit):
+            "\(name): expected at most \(limit) tokens with room for an answer, found \(needed); /clear or /undo, or start with --context-overflow drop-oldest"
         case .overwritesInput(let input):
             "\(name): would be written over, but it is \(input == file ? "read" : "the input \(input.displayed)"); give -o another name"
         case .overwritesMedium(let format):

@@ -10,6 +10,8 @@ package struct ChatRequest: Sendable, Equatable {
     package var messages: [ChatMessage]
     /// `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}` each.
     package var tools: [JSONValue] = []
+    package var toolChoice = ToolChoice.auto
+    package var parallelToolCalls = true
     package var temperature, topP, minP, repetitionPenalty: Double?
     package var topK, maxTokens, seed: Int?
     package var thinking: Bool?
@@ -51,6 +53,7 @@ package struct ChatRequest: Sendable, Equatable {
         ])
         for tool in try reader.array("tools") { tools.append(tool.value ?? .null) }
         try readToolChoice(reader["tool_choice"])
+        parallelToolCalls = try reader.flag("parallel_tool_calls") ?? true
         try readSampling(reader, maxTokens: ["max_tokens", "max_completion_tokens"], penalty: "repetition_penalty")
         let options = reader["options"]
         if options.value != nil, options.value != .null {
@@ -95,13 +98,34 @@ package struct ChatRequest: Sendable, Equatable {
     }
 
     private mutating func readToolChoice(_ choice: KeyReader) throws(ChatError) {
+        let names = tools.compactMap { $0["function"]?["name"]?.string }
         switch choice.value {
-        case nil, .null?, .string("auto")?: break
-        case .string("none")?: tools = []
+        case nil, .null?, .string("auto")?: return
+        case .string("none")?: toolChoice = .none
+        case .string("required")?:
+            guard !tools.isEmpty else {
+                throw choice.error(
+                    .invalidValue, expected: #""auto" or "none" without tools"#, remedy: "Declare functions in tools.")
+            }
+            toolChoice = .required
+        case .object?:
+            try choice.refuseOthers(["type", "function"])
+            guard try choice.requiredString("type") == "function" else {
+                throw choice.error(.invalidValue, "type", expected: #""function""#)
+            }
+            try choice["function"].refuseOthers(["name"])
+            let name = try choice["function"].requiredString("name")
+            guard names.contains(name) else {
+                throw choice["function"].error(
+                    .invalidValue, "name", expected: "the name of one of the tools",
+                    remedy: names.isEmpty
+                        ? "Declare functions in tools." : "There are \(names.joined(separator: ", ")).")
+            }
+            toolChoice = .named(name)
         default:
             throw choice.error(
-                .invalidValue, expected: #""auto" or "none""#,
-                remedy: "No call can be forced; say in the prompt which function to call.")
+                .invalidValue,
+                expected: #""auto", "none", "required" or {"type": "function", "function": {"name": "…"}}"#)
         }
     }
 

@@ -50,6 +50,9 @@ package struct ResponseParser: Sendable {
         return parser.response
     }
 
+    /// Whether the next token would belong to a thought, unless it ends it.
+    package var isInThought: Bool { state == .thought }
+
     package mutating func append(_ id: Int) -> Kind {
         if state == .ended { return .control }
         if ends.contains(id) {

@@ -111,3 +111,40 @@ func memoryAndThreads(checkpoint: URL) throws {
     let small = try Gemma4Pipeline(contentsOf: checkpoint, precision: precision)
     print(quiet.stopTokens, small.stopTokens)
 }
+
+struct Weather: Tool {
+    struct Arguments: Codable, Sendable {
+        var city: String
+        var days: Int?
+    }
+
+    let name = "get_weather"
+    let description = "The weather of the next days."
+
+    var parameters: [ToolParameter] {
+        ToolParameter("city", .string, "Name of the city")
+        ToolParameter("days", .integer(in: 1...14), "How many days", isOptional: true)
+    }
+
+    func call(_ arguments: Arguments) async throws -> [String] {
+        Array(repeating: "sunny in \(arguments.city)", count: arguments.days ?? 1)
+    }
+}
+
+func toolsOfYours(pipeline: Gemma4Pipeline) async throws {
+    let conversation = pipeline.conversation(tools: [Weather()], toolRounds: 5)
+    let answer = try await conversation.respond(to: "Do I need an umbrella in Rome?")
+    print(answer.text)
+
+    var options = GenerationOptions(maxTokens: 300)
+    options.toolChoice = .named("get_weather")
+    options.parallelToolCalls = false
+    options.thinkingBudget = 200
+    let forced = try await conversation.respond(to: "And in Oslo?", options: options)
+    print(forced.text)
+
+    let manual = pipeline.conversation(prompt: PromptOptions(tools: [Weather().declaration]))
+    let calls = try await manual.respond(to: "Rome?").finish?.toolCalls ?? []
+    let results = calls.map { ChatMessage(.tool, "no weather today in \($0.arguments["city"]?.string ?? "")") }
+    if !results.isEmpty { print(try await manual.respond(to: results).text) }
+}

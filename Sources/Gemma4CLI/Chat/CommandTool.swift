@@ -1,0 +1,133 @@
+import Foundation
+import Gemma4Kit
+import JSONText
+
+/// A tool that is a program of this machine: OpenAI's declaration of a function beside `command`, a list of the program and
+/// its arguments. No shell reads them.
+///
+/// `{name}` in an argument stands for the value that the model gives; an argument that is nothing but the name of a value that
+/// was not given is left out. All values are also on the program's standard input, as one JSON object. What it writes to
+/// standard output is the result.
+struct CommandTool: Sendable {
+    let name: String
+    /// As the prompt declares it.
+    let declaration: JSONValue
+    private let command: [String]
+    private let timeout: Double
+
+    /// - Throws: `CommandError` naming the place of what cannot be read.
+    static func read(_ file: String) throws(CommandError) -> [CommandTool] {
+        let value: JSONValue
+        let bytes = try MessagesFile.read(URL(filePath: file), file)
+        do throws(JSONValue.SyntaxError) { value = try JSONValue(parsing: Array(bytes)) } catch {
+            throw CommandError(.notJSON(error), file)
+        }
+        guard case .array(let entries) = value["tools"] ?? value, !entries.isEmpty else {
+            throw CommandError(
+                .invalidTools(place: "the file", expected: "a list of tools", found: value.summary), file)
+        }
+        var tools: [CommandTool] = []
+        for (index, entry) in entries.enumerated() {
+            let tool = try CommandTool(entry, "[\(index)]", file)
+            guard !tools.contains(where: { $0.name == tool.name }) else {
+                throw CommandError(
+                    .invalidTools(
+                        place: "[\(index)].function.name", expected: "another name than every earlier tool",
+                        found: "\"\(tool.name)\""), file)
+            }
+            tools.append(tool)
+        }
+        return tools
+    }
+
+    private init(_ entry: JSONValue, _ place: String, _ file: String) throws(CommandError) {
+        func error(_ key: String, _ expected: String, _ found: JSONValue?) -> CommandError {
+            CommandError(
+                .invalidTools(place: place + key, expected: expected, found: found?.summary ?? "nothing"), file)
+        }
+        guard case .object(let members) = entry else { throw error("", "an object", entry) }
+        for member in members where !["type", "function", "command", "timeout"].contains(member.key) {
+            throw error(".\(member.key)", "no such key", member.value)
+        }
+        guard let name = entry["function"]?["name"]?.string, !name.isEmpty else {
+            throw error(".function.name", "a name", entry["function"]?["name"])
+        }
+        guard case .array(let words)? = entry["command"], !words.isEmpty else {
+            throw error(".command", #"a list of a program and its arguments, ["date", "+%F"]"#, entry["command"])
+        }
+        var command: [String] = []
+        for (index, word) in words.enumerated() {
+            guard let text = word.string, index > 0 || !text.isEmpty, !text.utf8.contains(0) else {
+                throw error(".command[\(index)]", "a string", word)
+            }
+            command.append(text)
+        }
+        switch entry["timeout"] {
+        case nil: timeout = 30
+        case .integer(let seconds)? where (1...86_400).contains(seconds): timeout = Double(seconds)
+        case let other: throw error(".timeout", "seconds, 1 to 86400", other)
+        }
+        (self.name, self.command) = (name, command)
+        declaration = ["type": "function", "function": entry["function"]!]
+        // Checked before a model is opened.
+        do {
+            try AnswerFormat.schema(entry["function"]?["parameters"] ?? ["type": "object"])
+                .check(named: "\(file), \(place).function.parameters")
+        } catch let problem {
+            throw CommandError(.invalidToolSchema("\(problem)"), file)
+        }
+    }
+
+    /// The program and its arguments as the file has them.
+    var usage: String { command.joined(separator: " ") }
+
+    /// The program and its arguments for a call.
+    func words(_ arguments: JSONValue) -> [String] {
+        command.enumerated().compactMap { index, word in
+            if index > 0, word.hasPrefix("{"), word.hasSuffix("}"),
+                isParameter(String(word.dropFirst().dropLast())), arguments[String(word.dropFirst().dropLast())] == nil
+            {
+                return nil
+            }
+            return filled(word, arguments)
+        }
+    }
+
+    private func isParameter(_ name: String) -> Bool {
+        declaration["function"]?["parameters"]?["properties"]?[name] != nil
+    }
+
+    /// Each placeholder is looked at once: what a value holds is never one.
+    private func filled(_ word: String, _ arguments: JSONValue) -> String {
+        var text = ""
+        var rest = word[...]
+        while let open = rest.firstIndex(of: "{"), let close = rest[open...].firstIndex(of: "}") {
+            let name = String(rest[rest.index(after: open)..<close])
+            guard isParameter(name) else {
+                text += rest[...open]
+                rest = rest[rest.index(after: open)...]
+                continue
+            }
+            text += rest[..<open]
+            if let value = arguments[name] { text += value.string ?? value.json }
+            rest = rest[rest.index(after: close)...]
+        }
+        return text + rest
+    }
+
+    /// Runs the program.
+    ///
+    /// - Returns: what the model is told.
+    func run(_ arguments: JSONValue, stopping stop: ProgramRun.Stop) async -> String {
+        let words = words(arguments)
+        guard !words.contains(where: { $0.utf8.contains(0) }) else { return "error: an argument holds a zero byte" }
+        let input = (arguments == .null ? .object([]) : arguments).json + "\n"
+        let timeout = timeout
+        return await withCheckedContinuation { continuation in
+            DispatchQueue.global().async {
+                continuation.resume(
+                    returning: ProgramRun.result(of: words, input: Array(input.utf8), seconds: timeout, stop: stop))
+            }
+        }
+    }
+}

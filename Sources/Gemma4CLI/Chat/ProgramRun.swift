@@ -1,0 +1,167 @@
+import Foundation
+import Synchronization
+
+/// One run of a program: its output as text, bounded in time and length.
+enum ProgramRun {
+    /// Most bytes of standard output that are handed on, and of standard error.
+    static let outputLimit = 32 << 10
+    static let errorLimit = 2 << 10
+
+    /// Ends runs from another thread.
+    final class Stop: Sendable {
+        private let state = Mutex(false)
+        var isSet: Bool { state.withLock { $0 } }
+        func set() { state.withLock { $0 = true } }
+    }
+
+    /// - Parameters:
+    ///   - words: the program, looked for on the `PATH`, and its arguments.
+    ///   - input: its standard input.
+    /// - Returns: what it wrote, or what went wrong. Blocks until then.
+    static func result(of words: [String], input: [UInt8], seconds: Double, stop: Stop) -> String {
+        var pipes: [(read: Int32, write: Int32)] = []
+        while pipes.count < 3, let pipe = pipe() { pipes.append(pipe) }
+        guard pipes.count == 3 else {
+            let reason = String(cString: strerror(errno))
+            for pipe in pipes { [pipe.read, pipe.write].forEach { close($0) } }
+            return "error: \(words[0]) cannot be started: \(reason)"
+        }
+        let (child, code) = spawn(words, input: pipes[0].read, output: pipes[1].write, error: pipes[2].write)
+        [pipes[0].read, pipes[1].write, pipes[2].write].forEach { close($0) }
+        defer { [pipes[1].read, pipes[2].read].forEach { close($0) } }
+        guard code == 0 else {
+            close(pipes[0].write)
+            return "error: \(words[0]) cannot be started: \(String(cString: strerror(code)))"
+        }
+        feed(input, pipes[0].write)
+
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        var output = Captured(pipes[1].read, limit: outputLimit)
+        var errors = Captured(pipes[2].read, limit: errorLimit)
+        var status: Int32 = 0
+        var hasEnded = false
+        var end: String?
+        while true {
+            output.read()
+            errors.read()
+            if hasEnded || output.isEnd && errors.isEnd && waitpid(child, &status, WNOHANG) == child { break }
+            if waitpid(child, &status, WNOHANG) == child {
+                // What it left behind may hold the pipes open for ever: what is in them now is all.
+                hasEnded = true
+                continue
+            }
+            if stop.isSet { end = "error: stopped by the user" }
+            if ContinuousClock.now > deadline { end = "error: no end after \(Int(seconds)) s" }
+            if end != nil {
+                kill(-child, SIGKILL)
+                while waitpid(child, &status, 0) < 0, errno == EINTR {}
+                break
+            }
+            var states = [output, errors].filter { !$0.isEnd }
+                .map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+            _ = poll(&states, nfds_t(states.count), 20)
+        }
+        kill(-child, SIGKILL)  // what it has left behind
+        if let end { return end }
+        let text = output.text
+        guard status != 0 else { return text }
+        let reason = status & 0x7F == 0 ? "code \(status >> 8 & 0xFF)" : "signal \(status & 0x7F)"
+        return
+            "error: \(words[0]) ended with \(reason)\n\([errors.text, text].filter { !$0.isEmpty }.joined(separator: "\n"))"
+    }
+
+    /// Closed in programs that are started. Nil with `errno` set if there are too many open files.
+    private static func pipe() -> (read: Int32, write: Int32)? {
+        var ends: [Int32] = [0, 0]
+        guard Foundation.pipe(&ends) == 0 else { return nil }
+        ends.forEach { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    /// What is read of a pipe without waiting.
+    private struct Captured {
+        let descriptor: Int32
+        private let limit: Int
+        private var bytes: [UInt8] = []
+        private var isCut = false
+        private(set) var isEnd = false
+
+        init(_ descriptor: Int32, limit: Int) {
+            (self.descriptor, self.limit) = (descriptor, limit)
+            _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+        }
+
+        mutating func read() {
+            var buffer = [UInt8](repeating: 0, count: 1 << 14)
+            // A program that writes without end must not keep us from looking at the clock.
+            for _ in 0..<16 {
+                let count = Foundation.read(descriptor, &buffer, buffer.count)
+                if count == 0 { isEnd = true }
+                if count < 0, errno != EAGAIN, errno != EINTR { isEnd = true }
+                guard count > 0 else { return }
+                let room = limit - bytes.count
+                bytes += buffer[..<min(count, room)]
+                isCut = isCut || count > room
+            }
+        }
+
+        var text: String {
+            let text = String(decoding: bytes, as: UTF8.self)
+            let end = text.lastIndex { !$0.isNewline }.map(text.index(after:)) ?? text.startIndex
+            return text[..<end] + (isCut ? "\n[cut after \(limit) bytes]" : "")
+        }
+    }
+
+    /// Writes what the program may or may not read, on a thread of its own, and closes the pipe. `SIGPIPE` would end us.
+    private static func feed(_ input: [UInt8], _ descriptor: Int32) {
+        Thread.detachNewThread {
+            var signals = sigset_t()
+            sigemptyset(&signals)
+            sigaddset(&signals, SIGPIPE)
+            pthread_sigmask(SIG_BLOCK, &signals, nil)
+            var written = 0
+            while written < input.count {
+                let count = input[written...].withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+                guard count > 0 || errno == EINTR else { break }
+                written += max(0, count)
+            }
+            close(descriptor)
+        }
+    }
+
+    /// In a process group of its own, so that Ctrl-C is ours alone, and all of it can be ended.
+    private static func spawn(_ words: [String], input: Int32, output: Int32, error: Int32) -> (pid_t, Int32) {
+        #if canImport(Darwin)
+            var actions: posix_spawn_file_actions_t?
+            var attributes: posix_spawnattr_t?
+        #else
+            var actions = posix_spawn_file_actions_t()
+            var attributes = posix_spawnattr_t()
+        #endif
+        posix_spawn_file_actions_init(&actions)
+        posix_spawnattr_init(&attributes)
+        defer {
+            posix_spawn_file_actions_destroy(&actions)
+            posix_spawnattr_destroy(&attributes)
+        }
+        posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO)
+        // What we ignore it would ignore too.
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] { sigaddset(&signals, number) }
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setpgroup(&attributes, 0)
+        posix_spawnattr_setflags(
+            &attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP))
+        var pointers = words.map { strdup($0) } + [nil]
+        defer { pointers.forEach { free($0) } }
+        var child: pid_t = 0
+        let code = posix_spawnp(&child, words[0], &actions, &attributes, &pointers, environ)
+        return (child, code)
+    }
+}

@@ -1,0 +1,17 @@
+import ArgumentParser
+import Gemma4Kit
+
+/// Whether the model thinks before it answers, and for how long.
+struct ThinkingArguments: ParsableArguments {
+    @Option(help: ArgumentHelp("Think before answering; default: off.", valueName: "on|off"))
+    var thinking: OnOff?
+
+    @Option(help: ArgumentHelp("Close a thought after so many tokens.", valueName: "n"))
+    var thinkingBudget: Int?
+
+    func validate() throws {
+        if let thinkingBudget, thinkingBudget < 0 {
+            throw ValidationError("--thinking-budget: expected 0 or more, found \(thinkingBudget)")
+        }
+    }
+}

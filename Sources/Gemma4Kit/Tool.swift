@@ -1,0 +1,174 @@
+import Foundation
+import JSONText
+import Tokenization
+
+/// A function that the model may call, its arguments of a type of your own.
+///
+/// Give tools to `Gemma4Pipeline.conversation`: whenever the model calls one, the conversation runs it, hands the result
+/// back and lets the model go on.
+public protocol Tool: Sendable {
+    /// What the model gives: an object with the members that `parameters` lists.
+    associatedtype Arguments: Codable & Sendable
+    /// What the model is told: a string as it is, anything else as JSON.
+    associatedtype Output: Encodable & Sendable
+
+    /// What the model calls it by.
+    var name: String { get }
+    /// What it is good for: the model decides by this whether to call it.
+    var description: String { get }
+    /// The members of `Arguments`. What the model writes for them obeys, token by token.
+    @ToolParameterBuilder var parameters: [ToolParameter] { get }
+
+    /// Runs it. Calls of one answer run at the same time.
+    ///
+    /// - Throws: anything; the model is told of it in the place of a result. Only `CancellationError` ends the turn.
+    func call(_ arguments: Arguments) async throws -> Output
+}
+
+/// One argument of a tool.
+public struct ToolParameter: Sendable {
+    let name: String
+    let schema: JSONValue
+    let isRequired: Bool
+
+    /// - Parameters:
+    ///   - name: the key under which `Arguments` decode it.
+    ///   - description: what it means, for the model.
+    ///   - isOptional: whether it may be left out.
+    public init(_ name: String, _ type: ToolValueType, _ description: String = "", isOptional: Bool = false) {
+        self.name = name
+        isRequired = !isOptional
+        var members = [JSONValue.Member]()
+        if case .object(let keywords) = type.schema { members = keywords }
+        if !description.isEmpty { members.insert(.init("description", .string(description)), at: 0) }
+        schema = .object(members)
+    }
+
+    /// The schema of an object with these members.
+    static func object(_ parameters: [ToolParameter]) -> JSONValue {
+        var members: [JSONValue.Member] = [.init("type", "object")]
+        members.append(.init("properties", .object(parameters.map { .init($0.name, $0.schema) })))
+        // An object that declares no members could have any.
+        if parameters.isEmpty { members.append(.init("additionalProperties", false)) }
+        let required = parameters.filter(\.isRequired)
+        if !required.isEmpty { members.append(.init("required", .array(required.map { .string($0.name) }))) }
+        return .object(members)
+    }
+}
+
+/// What an argument of a tool may be.
+public struct ToolValueType: Sendable {
+    let schema: JSONValue
+
+    /// A type by its JSON Schema (2020-12).
+    public init(schema: JSONValue) { self.schema = schema }
+
+    public static let string = ToolValueType(schema: ["type": "string"])
+    public static let boolean = ToolValueType(schema: ["type": "boolean"])
+    public static let integer = ToolValueType(schema: ["type": "integer"])
+    public static let number = ToolValueType(schema: ["type": "number"])
+
+    /// One of some texts, such as the raw values of an enumeration.
+    public static func string(oneOf texts: [String]) -> ToolValueType {
+        ToolValueType(schema: ["type": "string", "enum": .array(texts.map(JSONValue.string))])
+    }
+
+    public static func integer(in range: ClosedRange<Int>) -> ToolValueType {
+        ToolValueType(
+            schema: [
+                "type": "integer", "minimum": .integer(range.lowerBound), "maximum": .integer(range.upperBound),
+            ])
+    }
+
+    public static func number(in range: ClosedRange<Double>) -> ToolValueType {
+        ToolValueType(
+            schema: ["type": "number", "minimum": .number(range.lowerBound), "maximum": .number(range.upperBound)])
+    }
+
+    public static func array(of element: ToolValueType) -> ToolValueType {
+        ToolValueType(schema: ["type": "array", "items": element.schema])
+    }
+
+    public static func object(@ToolParameterBuilder _ members: () -> [ToolParameter]) -> ToolValueType {
+        ToolValueType(schema: ToolParameter.object(members()))
+    }
+}
+
+/// Lists parameters one below the other.
+@resultBuilder
+public enum ToolParameterBuilder {
+    public static func buildExpression(_ parameter: ToolParameter) -> [ToolParameter] { [parameter] }
+    public static func buildBlock(_ parts: [ToolParameter]...) -> [ToolParameter] { parts.flatMap(\.self) }
+    public static func buildOptional(_ part: [ToolParameter]?) -> [ToolParameter] { part ?? [] }
+    public static func buildEither(first part: [ToolParameter]) -> [ToolParameter] { part }
+    public static func buildEither(second part: [ToolParameter]) -> [ToolParameter] { part }
+    public static func buildArray(_ parts: [[ToolParameter]]) -> [ToolParameter] { parts.flatMap(\.self) }
+}
+
+extension Tool {
+    /// As the prompt declares it: OpenAI's form.
+    public var declaration: JSONValue {
+        [
+            "type": "function",
+            "function": [
+                "name": .string(name), "description": .string(description),
+                "parameters": ToolParameter.object(parameters),
+            ],
+        ]
+    }
+
+    /// Runs it with arguments as the model wrote them.
+    ///
+    /// - Returns: the result as the content of a message, or what went wrong.
+    /// - Throws: `CancellationError` alone.
+    func result(of arguments: JSONValue) async throws -> ChatMessage.Content {
+        do {
+            let arguments = try JSONDecoder().decode(
+                Arguments.self, from: Data((arguments == .null ? .object([]) : arguments).json.utf8))
+            return try content(try await call(arguments))
+        } catch let error as CancellationError {
+            throw error
+        } catch {
+            return .text("error: \(error)")
+        }
+    }
+
+    private func content(_ output: Output) throws -> ChatMessage.Content {
+        if let text = output as? String { return .text(text) }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let value = try JSONValue(parsing: Array(encoder.encode(output)))
+        return switch value {
+        case .string(let text): .text(text)
+        case .array, .object: .text(value.json)
+        default: .value(value)
+        }
+    }
+}
+
+extension [any Tool] {
+    /// Runs the calls of an answer, all at the same time.
+    ///
+    /// - Returns: a message for each call, in their order.
+    /// - Throws: `CancellationError` alone.
+    func results(of calls: [ChatMessage.ToolCall]) async throws -> [ChatMessage] {
+        try await withThrowingTaskGroup(of: (Int, ChatMessage).self) { group in
+            for (index, call) in calls.enumerated() {
+                group.addTask {
+                    var message = ChatMessage(.tool)
+                    (message.toolCallId, message.name) = (call.id, call.name)
+                    if let tool = first(where: { $0.name == call.name }) {
+                        message.content = try await tool.result(of: call.arguments)
+                    } else {
+                        let names = map(\.name).joined(separator: ", ")
+                        message.content = .text("error: no tool \(call.name); there are: \(names)")
+                    }
+                    return (index, message)
+                }
+            }
+            var messages: [(Int, ChatMessage)] = []
+            for try await message in group { messages.append(message) }
+            return messages.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+}
