@@ -120,13 +120,16 @@ struct PrecisionOptions: ParsableArguments {
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
 
     /// - Throws: `ValidationError` if weights cannot be rounded to the type: made-up ones alone can be of it.
-    func open(_ source: ModelSource, threads: Int?, limits: EngineLimits? = nil) throws -> Gemma4Pipeline {
+    func open(
+        _ source: ModelSource, threads: Int?, limits: EngineLimits? = nil, logger: Logger = Logger(label: "gemma4")
+    ) throws -> Gemma4Pipeline {
         if let quant, !BlockQuantizer.types.contains(quant) {
             throw ValidationError(
                 "--quant: \(quant.argument) needs to know how much each weight matters, and is read from GGUF files only; "
                     + "expected \(ElementType.list(BlockQuantizer.types))")
         }
-        return try Gemma4Pipeline(source, threadCount: threads, precision: precision, limits: limits)
+        return try Gemma4Pipeline(
+            source, threadCount: threads, precision: precision, limits: limits, logger: logger)
     }
 
     var precision: Precision {

@@ -35,9 +35,10 @@ enum ExitStatus: Int32 {
         switch code {
         case .modelNotGiven, .overwritesInput, .overwritesMedium: self = .usage
         case .noModel, .unreadable, .emptyFolder: self = .noInput
-        case .notUTF8, .invalidMessages, .notJSON, .noModelFile, .notResults: self = .badData
+        case .notPEM, .notUTF8, .invalidMessages, .notJSON, .noModelFile, .notResults: self = .badData
         case .cannotCreate: self = .cannotCreate
         case .cannotWrite: self = .inputOutput
+        case .cannotListen: self = .unavailable
         }
     }
 }
