@@ -409,11 +409,16 @@ func aClientThatLeavesEndsItsAnswer(stream: Bool) async throws {
 /// A client that waits for its first token hears from time to time that it is not forgotten; an error then comes as an event.
 @Test func aLongWaitIsNotSilent() async throws {
     let served = try Served(limits: .init(runningSequences: 1)) { $0.pulse = .milliseconds(20) }
-    var options = GenerationOptions(sampling: .init(temperature: 1, seed: 1), maxTokens: 300, loopGuard: nil)
+    var options = GenerationOptions(sampling: .init(temperature: 1, seed: 1), maxTokens: 400, loopGuard: nil)
     options.endsAtStopTokens = false
     let busy = served.pipeline.generate([ChatMessage(.user, "two")], options: options)
-    async let other = busy.answer()
-    while await served.pipeline.statistics.running == 0 { await Task.yield() }
+    while await served.pipeline.statistics.running == 0 { try await Task.sleep(for: .milliseconds(1)) }
+    // Until somebody reads it, it keeps its place.
+    async let other: Answer = {
+        while await served.pipeline.statistics.waiting == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        try await Task.sleep(for: .milliseconds(200))
+        return try await busy.answer()
+    }()
     let response = try await served.post(path, ask("one", [("stream", true)]))
     #expect(response.text.hasPrefix(": waiting\n\n: waiting\n\n") && response.events.last?.data == "[DONE]")
     let whole = try await served.post(path, ask("one")).json

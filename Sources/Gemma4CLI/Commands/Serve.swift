@@ -12,7 +12,7 @@ struct Serve: AsyncParsableCommand {
         discussion: """
             What clients ask at the same time is answered at the same time. Ctrl-C answers what was begun, and ends.
             Example: gemma4 serve --model gemma-4-E2B-it
-              curl 127.0.0.1:8080/v1/chat/completions -d '{"messages": [{"role": "user", "content": "Hello!"}]}'
+              curl 127.0.0.1:8080/v1/audio/transcriptions -F file=@talk.mp3
             """)
 
     @OptionGroup var model: ModelOptions
