@@ -136,7 +136,7 @@ private let thinkingAndCalling = [
     var writer = MessageWriter("tiny", served.pipeline.tokenizer, Prompt(tokens: [1]), [], served.pipeline.stopTokens)
     let events = try await writing(served, thinkingAndCalling, &writer)
     let message = writer.object
-    #expect(message["content"]?.values.map { $0["type"] } == ["thinking", "text", "tool_use"])
+    try #require(message["content"]?.values.map { $0["type"] } == ["thinking", "text", "tool_use"])
     #expect(message["content"]?[0]?["thinking"]?.string?.contains("hm") == true)
     #expect(message["content"]?[1]?["text"] == "yes")
     #expect(message["content"]?[2]?["name"] == "lamp" && message["content"]?[2]?["input"] == ["level": 3])
@@ -259,7 +259,7 @@ private let thinkingAndCalling = [
     var writer = ResponseWriter("tiny", served.pipeline.tokenizer, RequestFields(value: [:]))
     let events = try await writing(served, thinkingAndCalling, &writer)
     let output = writer.object["output"]?.values ?? []
-    #expect(output.map { $0["type"] } == ["reasoning", "message", "function_call"])
+    try #require(output.map { $0["type"] } == ["reasoning", "message", "function_call"])
     #expect(output[1]["content"]?[0]?["text"] == "yes" && writer.object["status"] == "completed")
     let arguments = try JSONValue(parsing: output[2]["arguments"]!.string!)
     #expect(output[2]["name"] == "lamp" && arguments == ["level": 3])
