@@ -5,7 +5,7 @@ TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test test-tsan docs goldens bench model-given bench-peers agree-peers media-corpora demo demo-eval format clean
+.PHONY: help deps build test test-tsan docs goldens bench model-given bench-peers agree-peers test-clients media-corpora demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +51,15 @@ bench-peers: model-given build $(PEERS)/installed    ## time llama.cpp and us in
 agree-peers: model-given build $(PEERS)/installed    ## compare llama.cpp's log-probabilities and answers with ours: make agree-peers MODEL=file.gguf
 	$(PEERS)/bin/python Tests/Peers/agree.py $(MODEL) --program $(GEMMA4)
 
+CLIENTS := .build-clients
+$(CLIENTS)/installed: Tests/Clients/requirements.txt
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet -r $<
+	touch $@
+
+test-clients: build $(CLIENTS)/installed    ## ask serve what openai's and anthropic's Python packages ask (needs curl)
+	$(CLIENTS)/bin/python Tests/Clients/clients.py --program $(GEMMA4)
+
 CORPORA := .build-corpora
 $(CORPORA)/installed: Tests/Corpora/requirements.txt
 	python3 -m venv $(CORPORA)/venv
@@ -74,4 +83,4 @@ format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test .build-tsan .build-peers .build-corpora Tests/Consumer/.build
+	rm -rf .build .build-test .build-tsan .build-peers .build-clients .build-corpora Tests/Consumer/.build

@@ -7,20 +7,41 @@ let package = Package(
     products: [
         .executable(name: "gemma4", targets: ["Gemma4CLI"]),
         .library(name: "Gemma4Kit", targets: ["Gemma4Kit"]),
+        .library(name: "Gemma4Server", targets: ["Gemma4Server"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.5.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.16.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
         .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.4.0"),
     ],
     targets: [
         .executableTarget(
             name: "Gemma4CLI",
             dependencies: [
-                "Gemma4Kit", "Conversion", "Generation", "Gemma4", "Tokenization", "Media", "Weights", "Tensors",
-                "JSONText", "CEdit",
+                "Gemma4Server", "Gemma4Kit", "Conversion", "Generation", "Gemma4", "Tokenization", "Media", "Weights",
+                "Tensors", "JSONText", "CEdit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
+            ]),
+        .target(
+            name: "Gemma4Server",
+            dependencies: [
+                "Gemma4Kit", "Generation", "Gemma4", "Tokenization", "Media", "JSONText",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ],
+            resources: [
+                .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
             ]),
         .target(
             name: "Gemma4Kit",
@@ -82,6 +103,12 @@ let package = Package(
         .testTarget(name: "TranscriptionTests", dependencies: ["Transcription", "TestSupport"]),
         .testTarget(name: "ConversionTests", dependencies: ["Conversion", "TestSupport"]),
         .testTarget(name: "Gemma4KitTests", dependencies: ["Gemma4Kit", "TestSupport"]),
+        .testTarget(
+            name: "Gemma4ServerTests",
+            dependencies: [
+                "Gemma4Server", "TestSupport", .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "HummingbirdTLS", package: "hummingbird"),
+            ]),
         .testTarget(name: "Gemma4CLITests", dependencies: ["Gemma4CLI", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,5 +1,4 @@
 import Gemma4
-import Grammar
 import Tensors
 
 /// One request on its way through the engine.

@@ -33,9 +33,18 @@ import Testing
         return examples
     }()
 
+    /// A server is started at a port that is free, and ended once it listens.
+    private static func startAndEnd(_ command: String) -> String {
+        """
+        \(command) --port 0 2>messages & server=$!
+        until grep 'listens at' messages; do kill -0 $server || break; sleep 0.05; done
+        cat messages >&2; kill $server; wait $server
+        """
+    }
+
     @Test func thereAreExamplesOfEveryKind() {
         #expect(Self.examples.contains { !$0.output.isEmpty })
-        for part in ["gemma4 transcribe --model", "gemma4 caption --model", "| gemma4", "--resume"] {
+        for part in ["gemma4 transcribe --model", "gemma4 caption --model", "| gemma4", "--resume", "gemma4 serve"] {
             #expect(Self.examples.contains { $0.command.contains(part) }, "\(part)")
         }
     }
@@ -62,7 +71,7 @@ import Testing
         try directory.write(Array("#!/bin/sh\nexec cat speech.raw\n".utf8), to: "bin/arecord")
         try manager.setAttributes([.posixPermissions: 0o755], ofItemAtPath: "\(directory.path)/bin/arecord")
 
-        var program = Program("-c", command)
+        var program = Program("-c", command.hasPrefix("gemma4 serve") ? Self.startAndEnd(command) : command)
         program.executable = URL(filePath: "/bin/sh")
         program.directory = directory.path
         let path = ProcessInfo.processInfo.environment["PATH"] ?? ""

@@ -123,8 +123,10 @@ struct PrecisionOptions: ParsableArguments {
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
 
     /// - Throws: `ValidationError` if weights cannot be rounded to the type: made-up ones alone can be of it.
-    func open(_ source: ModelSource, threads: Int?, limits: EngineLimits? = nil) throws -> Gemma4Pipeline {
-        try Gemma4Pipeline(source, threadCount: threads, precision: checked(), limits: limits)
+    func open(
+        _ source: ModelSource, threads: Int?, limits: EngineLimits? = nil, logger: Logger = Logger(label: "gemma4")
+    ) throws -> Gemma4Pipeline {
+        try Gemma4Pipeline(source, threadCount: threads, precision: checked(), limits: limits, logger: logger)
     }
 
     /// - Throws: `ValidationError` if weights cannot be rounded to the type.

@@ -35,6 +35,10 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case cannotCreate(reason: String)
         /// A full disk, say.
         case cannotWrite(reason: String)
+        /// A certificate or a key that is none.
+        case notPEM(expected: String)
+        /// A port that another program has, say; `file` is the address.
+        case cannotListen(reason: String)
     }
 
     let code: Code
@@ -73,6 +77,8 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
             "\(name): expected lines that this command wrote before, found something else; give -o another name"
         case .cannotCreate(let reason): "\(name): cannot be created: \(reason)"
         case .cannotWrite(let reason): "\(name): cannot be written: \(reason)"
+        case .notPEM(let expected): "\(name): expected \(expected), found none"
+        case .cannotListen(let reason): "\(name): cannot listen: \(reason); see --host, --port and --unix-socket"
         }
     }
 

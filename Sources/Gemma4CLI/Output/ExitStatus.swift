@@ -35,11 +35,13 @@ enum ExitStatus: Int32 {
         switch code {
         case .modelNotGiven, .overwritesInput, .overwritesMedium: self = .usage
         case .noModel, .unreadable, .emptyFolder: self = .noInput
-        case .notUTF8, .invalidMessages, .notJSON, .noModelFile, .notResults, .invalidTools, .invalidToolSchema,
+        case .notPEM, .notUTF8, .invalidMessages, .notJSON, .noModelFile, .notResults, .invalidTools,
+            .invalidToolSchema,
             .notAConversation, .contextFull:
             self = .badData
         case .cannotCreate: self = .cannotCreate
         case .cannotWrite: self = .inputOutput
+        case .cannotListen: self = .unavailable
         }
     }
 }

@@ -1,0 +1,163 @@
+import Foundation
+import Gemma4Kit
+import Hummingbird
+import HummingbirdCore
+import HummingbirdTLS
+import Logging
+import NIOCore
+import ServiceLifecycle
+import Synchronization
+import UnixSignals
+
+/// Answers HTTP as OpenAI's clients speak it, from one pipeline: what all clients ask for at the same time is batched by its
+/// engine.
+///
+/// `application` makes a whole server; `addRoutes` puts the same into the router of another.
+public struct ModelServer: Sendable {
+    let pipeline: Gemma4Pipeline
+    let options: ServerOptions
+    let admission: Admission
+    let files: FileStore
+    let metrics: PrometheusMetrics
+    let logger: Logger
+
+    /// - Parameter metrics: what `/metrics` shows beside the engine's own numbers.
+    public init(
+        _ pipeline: Gemma4Pipeline, options: ServerOptions, metrics: PrometheusMetrics = .init(),
+        logger: Logger = Logger(label: "gemma4.server")
+    ) {
+        (self.pipeline, self.options, self.metrics, self.logger) = (pipeline, options, metrics, logger)
+        admission = Admission(places: options.answers)
+        files = FileStore(limit: options.storedBytes)
+    }
+
+    /// Listens until the process gets SIGTERM or SIGINT, then answers what was begun, and returns.
+    ///
+    /// - Parameters:
+    ///   - grace: how long answers may take to their end after the signal; then they are cut.
+    ///   - onListening: called with the place once it listens.
+    /// - Throws: `ListenError`, `CertificateError`.
+    public func run(
+        at place: ListeningPlace = .init(), grace: Duration = .seconds(30),
+        onListening: @escaping @Sendable (String) -> Void = { _ in }
+    ) async throws {
+        try place.prepare()
+        defer { place.clear() }
+        let isListening = Atomic(false)
+        let application = try application(address: place.address) { channel in
+            isListening.store(true, ordering: .releasing)
+            onListening(place.description(port: channel.localAddress?.port))
+        }
+        let services: [any Service] =
+            [application] + (options.keys.map { [KeyReloads(keys: $0, logger: logger)] } ?? [])
+        var configuration = ServiceGroupConfiguration(
+            services: services, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger)
+        configuration.maximumGracefulShutdownDuration = grace
+        do {
+            try await ServiceGroup(configuration: configuration).run()
+        } catch  where !isListening.load(ordering: .acquiring) {
+            throw ListenError(place: "\(place)", reason: Self.reason(error))
+        }
+    }
+
+    private static func reason(_ error: any Error) -> String {
+        (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+    }
+
+    /// The server as a service of a group: its graceful end answers what was begun.
+    ///
+    /// - Parameters:
+    ///   - address: by default port 8080 of this machine alone.
+    ///   - onServerRunning: called once it listens.
+    /// - Throws: `CertificateError`.
+    public func application(
+        address: BindAddress = .hostname(), onServerRunning: @escaping @Sendable (any Channel) async -> Void = { _ in }
+    ) throws -> some ApplicationProtocol {
+        let router = Router(context: ServerContext.self)
+        router.add(middleware: MeasureRequests(metrics: metrics, logger: logger))
+        if !options.origins.isEmpty { router.add(middleware: AllowOrigins(origins: options.origins)) }
+        router.add(middleware: WireErrors(logger: logger))
+        if let keys = options.keys { router.add(middleware: RequireKey(keys: keys)) }
+        addRoutes(to: router)
+        let plain = HTTPServerBuilder.http1(
+            configuration: .init(additionalChannelHandlers: [HangUp()], idleTimeout: .seconds(75)))
+        return Application(
+            router: router,
+            server: try options.certificate.map { try .tls(plain, tlsConfiguration: $0.configuration) } ?? plain,
+            configuration: .init(address: address, serverName: "gemma4"), onServerRunning: onServerRunning,
+            logger: logger)
+    }
+
+    /// Adds every route. Errors become OpenAI's objects if `WireErrors` is among the router's middleware.
+    public func addRoutes(to router: some RouterMethods<ServerContext>) {
+        Page.addRoutes(to: router)
+        router.get("/health") { _, _ in Response(json: ["status": "ok"]) }
+        router.get("/ready") { _, _ in
+            let isReady = admission.hasRoom
+            return Response(
+                json: ["status": isReady ? "ready" : "busy"], status: isReady ? .ok : .serviceUnavailable)
+        }
+        router.get("/metrics", use: showMetrics)
+        router.get("/v1/models") { _, _ in
+            Response(json: ["object": "list", "data": [modelObject]])
+        }
+        router.get("/v1/models/**") { _, context in
+            guard context.parameters.getCatchAll().joined(separator: "/") == options.modelName else {
+                throw WireError(
+                    .notFound, "there is no such model; this server has \(options.modelName)", parameter: "model",
+                    code: "model_not_found")
+            }
+            return Response(json: modelObject)
+        }
+        router.post("/v1/chat/completions", use: chatCompletions)
+        router.post("/v1/completions", use: completions)
+        addFileRoutes(to: router)
+        router.post("/v1/responses", use: responses)
+        router.post("/v1/messages", use: messages)
+        router.post("/v1/messages/count_tokens", use: countTokens)
+        router.post("/v1/audio/transcriptions") { request, context in
+            try await transcription(request, context, translates: false)
+        }
+        router.post("/v1/audio/translations") { request, context in
+            try await transcription(request, context, translates: true)
+        }
+    }
+
+    private var modelObject: JSONValue {
+        ["id": .string(options.modelName), "object": "model", "created": 0, "owned_by": "google"]
+    }
+
+    /// The whole body as JSON.
+    ///
+    /// - Throws: `WireError` if it is none, or too large.
+    func json(_ request: Request) async throws -> JSONValue {
+        let body: ByteBuffer
+        do {
+            body = try await request.body.collect(upTo: options.bodyBytes)
+        } catch is NIOTooManyBytesError {
+            throw WireError.tooLarge(options.bodyBytes)
+        }
+        do {
+            let value = try JSONValue(parsing: Array(buffer: body))
+            guard case .object = value else {
+                throw WireError(.badRequest, "the body: expected an object, found \(value.summary)")
+            }
+            return value
+        } catch let error as JSONValue.SyntaxError {
+            throw WireError(.badRequest, "the body is no JSON: \(error)")
+        }
+    }
+}
+
+/// What the routes know of a request: its connection too.
+public struct ServerContext: RequestContext {
+    public var coreContext: CoreRequestContextStorage
+    let channel: any Channel
+    /// The digest of the key that the client has shown; nil where there are no keys.
+    var client: String?
+
+    public init(source: ApplicationRequestContextSource) {
+        coreContext = .init(source: source)
+        channel = source.channel
+    }
+}

@@ -1,0 +1,109 @@
+import Foundation
+import Gemma4Kit
+import Hummingbird
+
+/// `/v1/files`: media that are named by their id in the requests that follow.
+///
+/// Source: https://platform.openai.com/docs/api-reference/files.
+extension ModelServer {
+    func addFileRoutes(to router: some RouterMethods<ServerContext>) {
+        router.post("/v1/files") { request, context in
+            let form = try await MultipartForm(request, limit: options.uploadBytes)
+            guard let file = form.files.first(where: { $0.name == "file" })?.file else {
+                throw WireError(
+                    .badRequest, "file: expected a picture, a recording or a film, found none", parameter: "file")
+            }
+            let stored = try files.add(file, purpose: form.value("purpose") ?? "user_data", client: context.client)
+            return Response(json: stored.object)
+        }
+        router.get("/v1/files") { _, context in
+            let objects = files.all(of: context.client).map(\.object)
+            return Response(json: ["object": "list", "data": .array(objects), "has_more": false])
+        }
+        router.get("/v1/files/{id}") { _, context in
+            Response(json: try files.find(context.parameters.require("id"), of: context.client).object)
+        }
+        router.get("/v1/files/{id}/content") { _, context in
+            let stored = try files.find(context.parameters.require("id"), of: context.client)
+            let handle = try FileHandle(forReadingFrom: stored.file.url)
+            return Response(
+                status: .ok, headers: [.contentType: "application/octet-stream"],
+                body: ResponseBody(contentLength: stored.byteCount) { writer in
+                    defer { withExtendedLifetime(stored) {} }
+                    while let bytes = try handle.read(upToCount: 1 << 16), !bytes.isEmpty {
+                        try await writer.write(ByteBuffer(bytes: bytes))
+                    }
+                    try await writer.finish(nil)
+                })
+        }
+        router.delete("/v1/files/{id}") { _, context in
+            let id = try context.parameters.require("id")
+            try files.remove(id, of: context.client)
+            return Response(json: ["id": .string(id), "object": "file", "deleted": true])
+        }
+    }
+
+    /// Opens what messages name by the id of a file of this client. Nothing else is opened.
+    func resolver(_ context: ServerContext) -> MediaResolver {
+        MediaResolver { [files, client = context.client] medium, reference in
+            guard reference.hasPrefix("file-") else {
+                throw WireError(
+                    .badRequest,
+                    "\(reference.prefix(80)): expected a data: URL or the id of a file; other addresses are not fetched",
+                    code: "unsupported_address")
+            }
+            let stored = try files.find(reference, of: client)
+            guard stored.medium == medium else {
+                throw WireError(
+                    .badRequest, "\(reference): expected \(medium.rawValue), found \(stored.medium.rawValue)")
+            }
+            return switch medium {
+            case .image: .image(.file(stored.file.url))
+            case .audio: .audio(.file(stored.file.url))
+            case .video: .video(.file(stored.file.url))
+            }
+        }
+    }
+
+    /// Messages whose parts of the type `file` have become pictures, recordings and films.
+    func namingMedia(_ messages: JSONValue, _ context: ServerContext) throws(WireError) -> JSONValue {
+        try messages.mapElements { message throws(WireError) in
+            try message.mapMember("content") { content throws(WireError) in
+                try content.mapElements { part throws(WireError) in
+                    guard part["type"] == "file", let file = part["file"] else { return part }
+                    guard let id = file["file_id"]?.string else {
+                        throw WireError(
+                            .badRequest,
+                            "messages: a part of the type file: expected the file_id of a file sent before",
+                            parameter: "messages")
+                    }
+                    let kind = try files.find(id, of: context.client).medium.rawValue
+                    return .object([.init("type", .string(kind)), .init(kind, .string(id))])
+                }
+            }
+        }
+    }
+}
+
+extension JSONValue {
+    /// Anything but an array stays.
+    fileprivate func mapElements(
+        _ change: (JSONValue) throws(WireError) -> JSONValue
+    ) throws(WireError) -> JSONValue {
+        guard case .array(let values) = self else { return self }
+        var changed: [JSONValue] = []
+        for value in values { changed.append(try change(value)) }
+        return .array(changed)
+    }
+
+    fileprivate func mapMember(
+        _ key: String, _ change: (JSONValue) throws(WireError) -> JSONValue
+    ) throws(WireError) -> JSONValue {
+        guard case .object(let members) = self else { return self }
+        var changed: [Member] = []
+        for member in members {
+            changed.append(member.key == key ? .init(key, try change(member.value)) : member)
+        }
+        return .object(changed)
+    }
+}

@@ -1,0 +1,33 @@
+/// What a server tells of itself, and what it takes.
+public struct ServerOptions: Sendable {
+    /// What `/v1/models` and every answer call the model. Requests may name any: there is one.
+    public var modelName: String
+    /// Most bytes of a request in JSON, its pictures and sound in base64 included.
+    public var bodyBytes = 64 << 20
+    /// Most bytes of a form with a recording, which goes to disk.
+    public var uploadBytes = 2 << 30
+    /// Most bytes of the files that clients leave for later requests.
+    public var storedBytes = 4 << 30
+    /// Longest recording that is transcribed, in seconds; nil: any.
+    public var recordingSeconds: Double?
+    /// Most tokens of one answer; nil: as many as the context holds.
+    public var maxTokens: Int?
+    /// Tokens of an answer whose request does not say how many.
+    public var defaultMaxTokens = 4096
+    /// Answers that are written or wait at once; a request beyond them is refused with status 429. The engine's limits say how
+    /// many of them are written.
+    public var answers = 80
+    /// While an answer that is streamed has not begun, its client hears so often that it is still waited for.
+    public var pulse = Duration.seconds(10)
+    /// Whether the model thinks before it answers where a request does not say.
+    public var thinking = false
+
+    /// Whose clients alone are answered; nil answers everybody.
+    public var keys: APIKeys?
+    /// Web pages whose scripts may ask, such as `https://example.com`; `*`: all.
+    public var origins: [String] = []
+    /// Speaks TLS.
+    public var certificate: ServerCertificate?
+
+    public init(modelName: String) { self.modelName = modelName }
+}

@@ -1,0 +1,33 @@
+import Foundation
+import HummingbirdTLS
+
+/// What a server proves itself with: a chain of certificates and the key of the first, in PEM.
+public struct ServerCertificate: Sendable {
+    private let chain, key: URL
+
+    public init(chain: URL, key: URL) { (self.chain, self.key) = (chain, key) }
+
+    /// - Throws: `CertificateError`.
+    var configuration: TLSConfiguration {
+        get throws {
+            let certificates: [NIOSSLCertificate]
+            do { certificates = try NIOSSLCertificate.fromPEMFile(chain.path) } catch {
+                throw CertificateError(file: chain.path, expected: "certificates in PEM")
+            }
+            do {
+                return .makeServerConfiguration(
+                    certificateChain: certificates.map { .certificate($0) },
+                    privateKey: .privateKey(try NIOSSLPrivateKey(file: key.path, format: .pem)))
+            } catch {
+                throw CertificateError(file: key.path, expected: "a private key in PEM without a password")
+            }
+        }
+    }
+}
+
+/// Why a certificate cannot be used.
+public struct CertificateError: Error, CustomStringConvertible {
+    public let file, expected: String
+
+    public var description: String { "\(file): expected \(expected), found none" }
+}

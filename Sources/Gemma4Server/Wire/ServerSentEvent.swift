@@ -1,0 +1,209 @@
+import Gemma4Kit
+import Generation
+import Hummingbird
+import NIOCore
+
+/// One event of a stream, https://html.spec.whatwg.org/multipage/server-sent-events.html.
+struct ServerSentEvent: Sendable {
+    var name: String?
+    /// In one line.
+    var data: String
+
+    init(_ data: JSONValue, name: String? = nil) { (self.data, self.name) = (data.json, name) }
+
+    init(text: String) { data = text }
+
+    static let done = ServerSentEvent(text: "[DONE]")
+
+    /// A remark that keeps connections open while a prompt waits or is read.
+    static let pulse = ByteBuffer(string: ": waiting\n\n")
+
+    func append(to buffer: inout ByteBuffer) {
+        if let name { buffer.writeString("event: \(name)\n") }
+        buffer.writeString("data: \(data)\n\n")
+    }
+}
+
+/// Makes what one interface shows of the answers to a request, token by token.
+protocol AnswerWriter: Sendable {
+    /// Before the first token.
+    mutating func begin() -> [ServerSentEvent]
+    /// - Parameter choice: which of the answers it belongs to, from 0.
+    mutating func write(_ token: GeneratedToken, of choice: Int) -> [ServerSentEvent]
+    /// After the last token of the last answer.
+    mutating func end() -> [ServerSentEvent]
+    func failure(_ error: WireError) -> [ServerSentEvent]
+    /// The whole, where nothing is streamed.
+    var object: JSONValue { get }
+}
+
+/// The tokens of one or several answers with the number of their answer. For one loop, as `ResultStream`.
+struct NumberedTokens: AsyncSequence, Sendable {
+    private enum Source: Sendable {
+        case one(TokenStream)
+        case several(ResultStream<(choice: Int, token: GeneratedToken)>)
+    }
+
+    private let source: Source
+
+    init(_ streams: [TokenStream]) {
+        guard streams.count > 1 else {
+            source = .one(streams[0])
+            return
+        }
+        source = .several(
+            ResultStream { yield in
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for (choice, stream) in streams.enumerated() {
+                        group.addTask { for try await token in stream { yield((choice, token)) } }
+                    }
+                    try await group.waitForAll()
+                }
+            })
+    }
+
+    enum Iterator: AsyncIteratorProtocol {
+        case one(TokenStream.Iterator)
+        case several(ResultStream<(choice: Int, token: GeneratedToken)>.Iterator)
+
+        mutating func next() async throws -> (choice: Int, token: GeneratedToken)? {
+            switch self {
+            case .one(var iterator):
+                let token = try await iterator.next()
+                self = .one(iterator)
+                return token.map { (0, $0) }
+            case .several(var iterator):
+                let element = try await iterator.next()
+                self = .several(iterator)
+                return element
+            }
+        }
+    }
+
+    func makeAsyncIterator() -> Iterator {
+        switch source {
+        case .one(let stream): .one(stream.makeAsyncIterator())
+        case .several(let stream): .several(stream.makeAsyncIterator())
+        }
+    }
+}
+
+/// Waits for the first element of a sequence, a while at a time. For one reader.
+final class FirstResult<Base: AsyncSequence & Sendable>: Sendable where Base.Element: Sendable {
+    private let results: AsyncThrowingStream<Base.Element?, any Error>
+    private let tasks: [Task<Void, Never>]
+
+    /// - Parameter interval: `next` gives nil each time that it has passed.
+    init(of base: Base, every interval: Duration) {
+        let (results, continuation) = AsyncThrowingStream.makeStream(of: Base.Element?.self)
+        self.results = results
+        let reader = Task {
+            do {
+                var iterator = base.makeAsyncIterator()
+                guard let first = try await iterator.next() else { throw CancellationError() }
+                continuation.yield(first)
+                continuation.finish()
+            } catch {
+                continuation.finish(throwing: error)
+            }
+        }
+        let ticker = Task {
+            while (try? await Task.sleep(for: interval)) != nil { continuation.yield(nil) }
+        }
+        tasks = [reader, ticker]
+    }
+
+    deinit { for task in tasks { task.cancel() } }
+
+    /// The first element; nil if there is none yet.
+    ///
+    /// - Throws: what the sequence throws; `CancellationError`.
+    func next() async throws -> Base.Element? {
+        var iterator = results.makeAsyncIterator()
+        guard let element = try await iterator.next() else { throw CancellationError() }
+        if element != nil { tasks[1].cancel() }
+        return element
+    }
+}
+
+extension ModelServer {
+    /// Answers a request, streamed or whole. The status is an error's if there is one before the first token.
+    func answer(
+        _ asked: AnswerRequest, _ context: ServerContext, _ makeWriter: (Prompt) -> any AnswerWriter
+    ) async throws -> Response {
+        let places = try admission.enter(asked.count)
+        var options = asked.prompt
+        options.resolver = resolver(context)
+        let prompt = try await HangUp.watching(context.channel) { [pipeline, options] in
+            try await pipeline.prompt(asked.messages, options: options)
+        }
+        let streams = pipeline.generate(prompt, count: asked.count, options: asked.generation)
+        return try await answer(streams, asked, places, context, makeWriter(prompt))
+    }
+
+    /// Sends what the streams bring, as the writer shows it.
+    func answer(
+        _ streams: [TokenStream], _ asked: AnswerRequest, _ places: Admission.Places, _ context: ServerContext,
+        _ writer: any AnswerWriter
+    ) async throws -> Response {
+        let tokens = NumberedTokens(streams)
+        guard asked.isStreamed else {
+            let object = try await HangUp.watching(context.channel) {
+                var writer = writer
+                for try await (choice, token) in tokens { _ = writer.write(token, of: choice) }
+                try Task.checkCancellation()
+                return writer.object
+            }
+            places.leave()
+            return Response(json: object)
+        }
+        let hangUp = await HangUp.of(context.channel)
+        let first = FirstResult(of: tokens, every: options.pulse)
+        // An error that comes soon enough has a status of its own.
+        let early = try await HangUp.watching(context.channel) { try await first.next() }
+        return Response(
+            eventStream: ResponseBody { [logger] output in
+                defer { places.leave() }
+                var writer = writer
+                do {
+                    var arrived = early
+                    while arrived == nil {
+                        if hangUp?.isGone == true { throw CancellationError() }
+                        try await output.write(ServerSentEvent.pulse)
+                        arrived = try await first.next()
+                    }
+                    try await output.write(writer.begin() + writer.write(arrived!.token, of: arrived!.choice))
+                    for try await (choice, token) in tokens {
+                        if hangUp?.isGone == true { throw CancellationError() }
+                        try await output.write(writer.write(token, of: choice))
+                    }
+                    try Task.checkCancellation()
+                    try await output.write(writer.end())
+                } catch  where !(error is CancellationError) {
+                    try await output.write(writer.failure(.visible(error, logger)))
+                }
+                try await output.finish(nil)
+            })
+    }
+}
+
+extension ResponseBodyWriter {
+    mutating func write(_ events: [ServerSentEvent]) async throws {
+        guard !events.isEmpty else { return }
+        var buffer = ByteBuffer()
+        for event in events { event.append(to: &buffer) }
+        try await write(buffer)
+    }
+}
+
+extension Response {
+    init(eventStream body: ResponseBody) {
+        // The last one is for nginx, which would hold events back.
+        self.init(
+            status: .ok,
+            headers: [
+                .contentType: "text/event-stream", .cacheControl: "no-cache",
+                .init("X-Accel-Buffering")!: "no",
+            ], body: body)
+    }
+}

@@ -1,0 +1,145 @@
+import Gemma4
+import Gemma4Kit
+import Generation
+import Hummingbird
+import Logging
+import NIOCore
+import Tokenization
+
+/// What a client is told when a request cannot be answered.
+struct WireError: Error, Equatable {
+    var status: HTTPResponse.Status
+    var message: String
+    /// The member of the request.
+    var parameter: String?
+    var code: String?
+    var retryAfterSeconds: Int?
+
+    init(
+        _ status: HTTPResponse.Status, _ message: String, parameter: String? = nil, code: String? = nil
+    ) {
+        (self.status, self.message, self.parameter, self.code) = (status, message, parameter, code)
+    }
+
+    static func busy(retryAfter seconds: Double) -> WireError {
+        let wait = Int(min(max(seconds.rounded(.up), 1), 60))
+        var error = WireError(
+            .tooManyRequests, "as many answers are asked for as this server takes; try again in \(wait) s",
+            code: "rate_limit_exceeded")
+        error.retryAfterSeconds = wait
+        return error
+    }
+
+    static func tooLarge(_ limit: Int) -> WireError {
+        WireError(.contentTooLarge, "the body: expected at most \(limit) bytes, found more", code: "request_too_large")
+    }
+
+    /// What a client may know of an error: no path, and nothing of the server's inside. Nil where it is the server's fault.
+    init?(_ error: any Error) {
+        switch error {
+        case let error as WireError: self = error
+        case let error as ChatError:
+            let place = error.message.map { "messages[\($0)]" + (error.key.isEmpty ? "" : ".\(error.key)") }
+            self.init(.badRequest, "\(error)", parameter: place ?? error.key)
+        case let error as EngineError:
+            switch error.code {
+            case .busy: self = .busy(retryAfter: 1)
+            case .memory:
+                self.init(
+                    .contentTooLarge, "prompt and answer take more memory than this server gives to one; shorten them",
+                    code: "context_length_exceeded")
+            }
+        case let error as ModelInputError:
+            switch error.code {
+            case .notFinite: return nil
+            case .contextLength: self.init(.badRequest, "\(error)", code: "context_length_exceeded")
+            case .noTower(let kind): self.init(.badRequest, "this model takes no \(kind)", code: "unsupported_medium")
+            default: self.init(.badRequest, "\(error)")
+            }
+        case let error as HTTPError:
+            self.init(error.status, error.body ?? error.status.reasonPhrase.lowercased())
+        case is NIOTooManyBytesError: self.init(.contentTooLarge, "the body is too large", code: "request_too_large")
+        case let error as any DiagnosedError:
+            switch error.diagnosis.kind {
+            case .damagedModel, .cannotCreate: return nil
+            case .noInput: self.init(.badRequest, "\(error)")
+            default: self.init(.init(code: error.diagnosis.kind.httpStatus), "\(error)")
+            }
+        default: return nil
+        }
+    }
+
+    static let internalError = WireError(
+        .internalServerError, "something went wrong in the server; its log says what", code: "internal_error")
+
+    /// OpenAI's word for the kind.
+    var type: String {
+        switch status.code {
+        case 401: "authentication_error"
+        case 403: "permission_error"
+        case 429: "rate_limit_error"
+        case 500...: "server_error"
+        default: "invalid_request_error"
+        }
+    }
+
+    var object: JSONValue {
+        [
+            "error": [
+                "message": .string(message), "type": .string(type), "param": parameter.map(JSONValue.string) ?? nil,
+                "code": code.map(JSONValue.string) ?? nil,
+            ]
+        ]
+    }
+
+    /// - Parameter path: of the request; Anthropic's interface has errors of its own form.
+    func response(_ path: String) -> Response {
+        var response = Response(json: path.hasPrefix("/v1/messages") ? anthropicObject : object, status: status)
+        if let retryAfterSeconds { response.headers[.retryAfter] = String(retryAfterSeconds) }
+        return response
+    }
+}
+
+/// Turns what routes throw into OpenAI's error objects, and tells the log of what is the server's fault.
+public struct WireErrors: RouterMiddleware {
+    public typealias Context = ServerContext
+
+    let logger: Logger
+
+    public init(logger: Logger) { self.logger = logger }
+
+    public func handle(
+        _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
+    ) async throws -> Response {
+        do {
+            return try await next(request, context)
+        } catch let error as HTTPError where error.status == .notFound {
+            return WireError(
+                .notFound, "there is no \(request.method.rawValue) \(request.uri.path) here", code: "unknown_url"
+            ).response(request.uri.path)
+        } catch {
+            return WireError.visible(error, logger).response(request.uri.path)
+        }
+    }
+}
+
+extension WireError {
+    /// What the client is told; the log is told the rest.
+    static func visible(_ error: any Error, _ logger: Logger) -> WireError {
+        if let known = WireError(error) { return known }
+        if error is CancellationError {
+            // As nginx has it; nobody reads it but the log.
+            return WireError(.init(code: 499, reasonPhrase: "Client Closed Request"), "the client has gone")
+        }
+        logger.error("\(error)")
+        return .internalError
+    }
+}
+
+extension Response {
+    init(json: JSONValue, status: HTTPResponse.Status = .ok) {
+        self.init(
+            status: status, headers: [.contentType: "application/json"],
+            body: .init(byteBuffer: ByteBuffer(string: json.json)))
+    }
+}

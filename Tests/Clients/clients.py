@@ -1,0 +1,244 @@
+"""Asks a server what programs ask that were written for OpenAI's and Anthropic's: with their own Python packages and curl.
+
+    python clients.py --program gemma4 [--model Models/Demo]
+
+Answers are compared with what the program says to the same questions without a server. Needs requirements.txt and curl.
+"""
+
+import argparse
+import base64
+import concurrent.futures
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+
+import anthropic
+import openai
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "Models/Demo/samples"
+SOUND, OTHER_SOUND, PICTURE = SAMPLES / "clean-002.wav", SAMPLES / "clean-001.wav", SAMPLES / "picture-002.png"
+DESCRIBE = "Describe this image."
+
+
+class Server:
+    """`gemma4 serve` at a free port, ended as an operator would end it."""
+
+    def __init__(self, program: str, model: str, *arguments: str):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.log = tempfile.TemporaryFile("w+")
+        call = [program, "serve", "--model", model, "--port", str(self.port), *arguments]
+        self.process = subprocess.Popen(call, stderr=self.log)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(self.url("/ready"), timeout=1)
+                return
+            except OSError:
+                assert self.process.poll() is None and time.monotonic() < deadline, "the server did not start"
+                time.sleep(0.05)
+
+    def url(self, path: str = "") -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def end(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=30) == 0, "the server did not end gracefully"
+
+
+def run(program: str, model: str, *arguments: str) -> str:
+    call = [program, arguments[0], "--model", model, *arguments[1:]]
+    return subprocess.run(call, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+
+
+def data_url(file: pathlib.Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
+
+
+def chat(client: openai.OpenAI, caption: str, spoken: str) -> None:
+    question = [{"type": "image_url", "image_url": {"url": data_url(PICTURE)}}, {"type": "text", "text": DESCRIBE}]
+    messages = [{"role": "user", "content": question}]
+    whole = client.chat.completions.create(model="any", messages=messages, temperature=0)
+    assert whole.choices[0].message.content == caption, whole
+    assert whole.choices[0].finish_reason == "stop" and whole.usage.prompt_tokens > 50
+    stream = client.chat.completions.create(
+        model="any", messages=messages, temperature=0, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == caption
+    assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
+    assert chunks[-1].usage.prompt_tokens_details.cached_tokens > 0
+    sound = {"data": base64.b64encode(SOUND.read_bytes()).decode(), "format": "wav"}
+    instruction = "Transcribe the following speech segment in its original language. Follow these specific instructions for formatting the answer:\n* Only output the transcription, with no newlines.\n* When transcribing numbers, write the digits, i.e. write 1.7 and not one point seven, and write 3 instead of three."
+    question = [{"type": "text", "text": instruction}, {"type": "input_audio", "input_audio": sound}]
+    heard = client.chat.completions.create(
+        model="any", messages=[{"role": "user", "content": question}], temperature=0, logprobs=True, top_logprobs=2
+    )
+    assert heard.choices[0].message.content == spoken, heard
+    content = heard.choices[0].logprobs.content
+    assert b"".join(bytes(entry.bytes) for entry in content).decode() == spoken
+    assert all(len(entry.top_logprobs) == 2 and entry.logprob <= 0 for entry in content)
+    several = client.chat.completions.create(model="any", messages=messages, n=3, seed=1, temperature=1)
+    assert [choice.index for choice in several.choices] == [0, 1, 2]
+    schema = {"type": "object", "properties": {"shape": {"enum": ["star", "ring"]}}, "required": ["shape"], "additionalProperties": False}
+    held = client.chat.completions.create(
+        model="any", messages=messages, max_tokens=60,
+        response_format={"type": "json_schema", "json_schema": {"name": "shape", "schema": schema, "strict": True}},
+    )
+    assert json.loads(held.choices[0].message.content)["shape"] in ["star", "ring"]
+    for bad, parameter in [({"modalities": ["audio"]}, "modalities"), ({"temperature": -1}, "temperature")]:
+        try:
+            client.chat.completions.create(model="any", messages=messages, **bad)
+            raise AssertionError(f"{bad} was taken")
+        except openai.BadRequestError as error:
+            assert error.param == parameter and parameter in error.message, error
+
+
+def other_endpoints(client: openai.OpenAI, caption: str) -> None:
+    (model,) = client.models.list().data
+    assert client.models.retrieve(model.id).id == model.id
+    completion = client.completions.create(model="any", prompt="go", max_tokens=5, temperature=0)
+    pieces = client.completions.create(model="any", prompt="go", max_tokens=5, temperature=0, stream=True)
+    assert "".join(piece.choices[0].text for piece in pieces) == completion.choices[0].text
+    file = client.files.create(file=PICTURE, purpose="vision")
+    assert client.files.retrieve(file.id).bytes == PICTURE.stat().st_size
+    assert client.files.content(file.id).read() == PICTURE.read_bytes()
+    assert file.id in [other.id for other in client.files.list()]
+    question = [{"type": "input_image", "file_id": file.id, "detail": "auto"}, {"type": "input_text", "text": DESCRIBE}]
+    response = client.responses.create(model="any", input=[{"role": "user", "content": question}], temperature=0)
+    assert response.output_text == caption and response.status == "completed", response
+    with client.responses.stream(model="any", input=[{"role": "user", "content": question}], temperature=0) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        assert "".join(deltas) == caption and stream.get_final_response().output_text == caption
+    assert client.files.delete(file.id).deleted
+
+
+def transcriptions(client: openai.OpenAI, program: str, model: str) -> None:
+    for sound in [SOUND, OTHER_SOUND]:
+        expected = {name: run(program, model, "transcribe", "--format", name, str(sound)) for name in ["srt", "vtt", "json"]}
+        text = json.loads(expected["json"])["text"]
+        with sound.open("rb") as file:
+            assert client.audio.transcriptions.create(model="whisper-1", file=file).text == text
+        for name in ["srt", "vtt"]:
+            answer = client.audio.transcriptions.create(model="whisper-1", file=sound, response_format=name)
+            assert answer == expected[name], answer
+        verbose = client.audio.transcriptions.create(
+            model="whisper-1", file=sound, response_format="verbose_json", timestamp_granularities=["segment"]
+        )
+        segments = json.loads(expected["json"])["segments"]
+        assert [(s.start, s.text) for s in verbose.segments] == [(s["start"], s["text"]) for s in segments]
+        events = list(client.audio.transcriptions.create(model="whisper-1", file=sound, stream=True))
+        assert "".join(e.delta for e in events if e.type == "transcript.text.delta") == text
+        assert events[-1].type == "transcript.text.done" and events[-1].text == text
+        assert client.audio.translations.create(model="whisper-1", file=sound).text is not None
+    try:
+        client.audio.transcriptions.create(model="whisper-1", file=("talk.wav", b"no sound"))
+        raise AssertionError("a text was transcribed")
+    except openai.BadRequestError as error:
+        assert "talk.wav" in error.message and "/" not in error.message, error.message
+
+
+def messages(client: anthropic.Anthropic, caption: str) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": base64.b64encode(PICTURE.read_bytes()).decode()}
+    question = [{"role": "user", "content": [{"type": "image", "source": source}, {"type": "text", "text": DESCRIBE}]}]
+    whole = client.messages.create(model="any", max_tokens=100, messages=question, extra_body={"temperature": 0})
+    assert whole.content[0].text == caption and whole.stop_reason == "end_turn", whole
+    with client.messages.stream(model="any", max_tokens=100, messages=question, extra_body={"temperature": 0}) as stream:
+        assert "".join(stream.text_stream) == caption
+        final = stream.get_final_message()
+    assert final.content[0].text == caption and final.usage.output_tokens == whole.usage.output_tokens
+    counted = client.messages.count_tokens(model="any", messages=question).input_tokens
+    assert counted == final.usage.input_tokens + final.usage.cache_read_input_tokens
+    try:
+        client.messages.create(model="any", max_tokens=5, messages=question, tool_choice={"type": "any"})
+        raise AssertionError("a call was forced")
+    except anthropic.BadRequestError as error:
+        assert "tool_choice" in error.message, error
+
+
+def curl(server: Server, caption: str) -> None:
+    body = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": data_url(PICTURE)}}, {"type": "text", "text": DESCRIBE}]}], "temperature": 0}
+    call = ["curl", "--silent", "--show-error", "--fail-with-body", server.url("/v1/chat/completions"), "--data", "@-"]
+    answer = subprocess.run(call, input=json.dumps(body), check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert json.loads(answer)["choices"][0]["message"]["content"] == caption
+    form = ["curl", "--silent", server.url("/v1/audio/transcriptions"), "-F", f"file=@{SOUND}", "-F", "response_format=text"]
+    assert subprocess.run(form, check=True, stdout=subprocess.PIPE, text=True).stdout == "set the clock 4\n"
+
+
+def many_at_once(server: Server, client: openai.OpenAI) -> None:
+    """200 requests of mixed lengths, some of whose clients leave: each gets what it gets alone."""
+
+    def ask(index: int) -> str | None:
+        question = [{"role": "user", "content": f"go {index % 20}"}]
+        options = dict(model="any", messages=question, temperature=0, max_tokens=3 + index % 20 * 2)
+        if index % 10 == 7:
+            with client.chat.completions.create(**options, stream=True) as stream:
+                next(iter(stream))
+            return None
+        if index % 3 == 0:
+            chunks = client.chat.completions.create(**options, stream=True)
+            return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+        return client.chat.completions.create(**options).choices[0].message.content
+
+    alone = {}
+    for index in range(60):
+        alone.setdefault(index % 20, None)
+        if alone[index % 20] is None:
+            alone[index % 20] = ask(index)
+    with concurrent.futures.ThreadPoolExecutor(200) as pool:
+        answers = list(pool.map(ask, range(200)))
+    for index, answer in enumerate(answers):
+        assert answer in (None, alone[index % 20]), (index, answer, alone[index % 20])
+    deadline = time.monotonic() + 10
+    while "gemma4_places_taken 0\n" not in urllib.request.urlopen(server.url("/metrics")).read().decode():
+        assert time.monotonic() < deadline, "a place was not given back"
+        time.sleep(0.1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--program", default=".build/release/gemma4")
+    parser.add_argument("--model", default=str(ROOT / "Models/Demo"))
+    given = parser.parse_args()
+    program = os.path.abspath(given.program)
+    caption = run(program, given.model, "caption", str(PICTURE)).strip().split(": ", 1)[-1]
+    spoken = run(program, given.model, "transcribe", str(SOUND)).strip().split(": ", 1)[-1]
+    with tempfile.NamedTemporaryFile("w") as keys:
+        keys.write("# of the test\nsecret\n")
+        keys.flush()
+        server = Server(program, given.model, "--api-key-file", keys.name, "--queue", "400")
+        try:
+            opener = urllib.request.build_opener()
+            opener.addheaders = [("Authorization", "Bearer secret")]
+            urllib.request.install_opener(opener)
+            client = openai.OpenAI(base_url=server.url("/v1"), api_key="secret", max_retries=0)
+            try:
+                openai.OpenAI(base_url=server.url("/v1"), api_key="other", max_retries=0).models.list()
+                raise AssertionError("any key was taken")
+            except openai.AuthenticationError:
+                pass
+            chat(client, caption, spoken)
+            other_endpoints(client, caption)
+            transcriptions(client, program, given.model)
+            messages(anthropic.Anthropic(base_url=server.url(), api_key="secret", max_retries=0), caption)
+            many_at_once(server, client)
+        finally:
+            server.end()
+    server = Server(program, given.model)
+    try:
+        curl(server, caption)
+    finally:
+        server.end()
+    print("openai, anthropic and curl get what they ask for")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+import Foundation
+import HTTPTypes
+import Hummingbird
+import HummingbirdTLS
+import HummingbirdTesting
+import JSONText
+import Logging
+import Metrics
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Gemma4Kit
+@testable import Gemma4Server
+@testable import Generation
+
+@Test func keysLetIn() async throws {
+    let directory = try TemporaryDirectory()
+    let file = URL(filePath: try directory.write(Array("# ours\n  first \n\nsecond\n".utf8), to: "keys"))
+    let keys = try APIKeys(contentsOf: file)
+    let served = try Served { $0.keys = keys }
+    func status(_ headers: HTTPFields, _ uri: String = "/v1/models") async throws -> Int {
+        try await served.test { try await $0.execute(uri: uri, method: .get, headers: headers).status.code }
+    }
+    let apiKey = HTTPField.Name("x-api-key")!
+    #expect(try await status([:]) == 401)
+    #expect(try await status([:], "/health") == 200)
+    #expect(try await status([:], "/metrics") == 401)
+    #expect(try await status([.authorization: "Bearer first"]) == 200)
+    #expect(try await status([apiKey: "second"]) == 200)
+    #expect(try await status([.authorization: "Bearer firs"]) == 401)
+    #expect(try await status([.authorization: "Bearer # ours"]) == 401)
+    #expect(try await status([.authorization: "Basic first"]) == 401)
+    let refused = try await served.test { try await $0.execute(uri: "/v1/models", method: .get) }
+    #expect(try refused.json["error"]?["type"] == "authentication_error")
+    try Data("third\n".utf8).write(to: file)
+    #expect(try keys.reload() == 1)
+    #expect(try await status([.authorization: "Bearer first"]) == 401)
+    #expect(try await status([.authorization: "Bearer third"]) == 200)
+    try Data("\n# nothing\n".utf8).write(to: file)
+    #expect(throws: APIKeyError.self) { try keys.reload() }
+    #expect(try await status([.authorization: "Bearer third"]) == 200)
+}
+
+@Test func originsAreRefusedUnlessNamed() async throws {
+    let headers: HTTPFields = [.origin: "https://a.example", .accessControlRequestMethod: "POST"]
+    let closed = try Served()
+    try await closed.test { client in
+        let response = try await client.execute(uri: "/v1/models", method: .get, headers: headers)
+        #expect(response.headers[.accessControlAllowOrigin] == nil)
+    }
+    let open = try Served { $0.origins = ["https://a.example"] }
+    try await open.test { client in
+        let asked = try await client.execute(uri: "/v1/chat/completions", method: .options, headers: headers)
+        #expect(asked.status == .noContent && asked.headers[.accessControlAllowOrigin] == "https://a.example")
+        let got = try await client.execute(uri: "/v1/models", method: .get, headers: headers)
+        #expect(got.headers[.accessControlAllowOrigin] == "https://a.example" && got.headers[.vary] == "Origin")
+        let other = try await client.execute(uri: "/v1/models", method: .get, headers: [.origin: "https://b.example"])
+        #expect(other.headers[.accessControlAllowOrigin] == nil)
+    }
+}
+
+@Test func metricsAreCounted() async throws {
+    let served = try Served()
+    let body: JSONValue = ["messages": [["role": "user", "content": "one"]], "max_tokens": 5, "temperature": 0]
+    let text = try await served.test { client in
+        for _ in 0..<2 { _ = try await client.post("/v1/chat/completions", body) }
+        _ = try await client.execute(uri: "/v1/secret/of/somebody", method: .get)
+        return try await client.execute(uri: "/metrics", method: .get).text
+    }
+    let lines = Set(text.split(separator: "\n").map(String.init))
+    let labels = #"{method="POST",path="/v1/chat/completions",status="200"}"#
+    #expect(lines.contains("http_requests_total\(labels) 2"), "\(text)")
+    #expect(lines.contains(#"http_request_duration_seconds_count{path="/v1/chat/completions"} 2"#))
+    #expect(lines.contains(#"http_request_duration_seconds_bucket{path="/v1/chat/completions",le="+Inf"} 2"#))
+    #expect(lines.contains("gemma4_generated_tokens_total 10") && lines.contains("gemma4_answers_running 0"))
+    #expect(lines.contains("# TYPE http_requests_total counter") && !text.contains("secret"))
+    #expect(text.components(separatedBy: "# TYPE http_requests_total ").count == 2)
+}
+
+/// Every kind of metric of swift-metrics as Prometheus' text.
+@Test func metricsHaveTheTextOfPrometheus() {
+    let metrics = PrometheusMetrics()
+    Counter(label: "a.count", dimensions: [("who", "x\"y\\z\n")], factory: metrics).increment(by: 3)
+    Counter(label: "a.count", dimensions: [("who", "b")], factory: metrics).increment()
+    Gauge(label: "level", factory: metrics).record(1.5)
+    Meter(label: "meter", factory: metrics).set(4)
+    Metrics.Timer(label: "wait", factory: metrics).recordNanoseconds(300_000_000)
+    #expect(
+        metrics.text.hasPrefix(
+            """
+            # TYPE a_count counter
+            a_count{who="b"} 1
+            a_count{who="x\\"y\\\\z\\n"} 3
+            # TYPE level gauge
+            level 1.5
+            # TYPE meter gauge
+            meter 4
+            # TYPE wait histogram
+            wait_bucket{le="0.005"} 0
+
+            """))
+    #expect(metrics.text.contains("wait_bucket{le=\"0.25\"} 0\nwait_bucket{le=\"0.5\"} 1\n"))
+    #expect(metrics.text.hasSuffix("wait_bucket{le=\"+Inf\"} 1\nwait_sum 0.3\nwait_count 1\n"))
+}
+
+/// One line of JSON for each request, with nothing of what was said in it.
+@Test func requestsAreLoggedAsJSON() async throws {
+    let lines = Mutex<[String]>([])
+    let logger = Logger(label: "test") { JSONLog(label: $0) { line in lines.withLock { $0.append(line) } } }
+    let served = try Served(logger: logger)
+    let body: JSONValue = ["messages": [["role": "user", "content": "geheimnis"]], "max_tokens": 5]
+    let response = try await served.post("/v1/chat/completions", body)
+    let text = lines.withLock { $0.joined() }
+    let entries = try text.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
+    let entry = try #require(entries.first { $0["message"] == "POST /v1/chat/completions" })
+    #expect(entry["status"] == 200 && entry["level"] == "info" && entry["logger"] == "test")
+    #expect(entry["request"] == .string(try #require(response.headers[.init("X-Request-Id")!])))
+    #expect(entry["seconds"]!.double! > 0 && !text.contains("geheimnis"))
+    let time = try #require(entry["time"]?.string)
+    #expect(time.wholeMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/) != nil)
+}
+
+/// Made by `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 36500 -subj /CN=localhost
+/// -addext subjectAltName=DNS:localhost`.
+private let certificate = """
+    -----BEGIN CERTIFICATE-----
+    MIIBljCCATugAwIBAgIUL5KdrfoW5YyDuExcrmKBysvUdvYwCgYIKoZIzj0EAwIw
+    FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEzMDE0MDcyN1oYDzIxMjYxMTA2
+    MTQwNzI3WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+    PQMBBwNCAASvMCB0VoKAqysO0Wqj5orP0f5NN1unzrIQPRpiPqBbteCC3Fw55Jm8
+    dbxJuhPT22+7oKbNC9qD/aCogTuPT46Lo2kwZzAdBgNVHQ4EFgQUM0aQcd8IrCIZ
+    h/LYU8SDEu2TsH0wHwYDVR0jBBgwFoAUM0aQcd8IrCIZh/LYU8SDEu2TsH0wDwYD
+    VR0TAQH/BAUwAwEB/zAUBgNVHREEDTALgglsb2NhbGhvc3QwCgYIKoZIzj0EAwID
+    SQAwRgIhANfdTAsNmrDHUEtFWeF5/3uRzcbGP2yyuDnqgcKAxZ5xAiEArXZJTdlM
+    cvoHQqGE3cvArKtqhbICJ33so9rudeh+sUg=
+    -----END CERTIFICATE-----
+    """
+private let certificateKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgZT6/AQ3Rwz0vnIDz
+    fk1M5VRPMQBJiBqa1N45jbuCrCqhRANCAASvMCB0VoKAqysO0Wqj5orP0f5NN1un
+    zrIQPRpiPqBbteCC3Fw55Jm8dbxJuhPT22+7oKbNC9qD/aCogTuPT46L
+    -----END PRIVATE KEY-----
+    """
+
+@Test func certificatesFromFilesAreSpokenWith() async throws {
+    let directory = try TemporaryDirectory()
+    let chain = URL(filePath: try directory.write(Array(certificate.utf8), to: "chain.pem"))
+    let key = URL(filePath: try directory.write(Array(certificateKey.utf8), to: "key.pem"))
+    let served = try Served { $0.certificate = ServerCertificate(chain: chain, key: key) }
+    try await served.test(.live) { client in
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(chain.path))
+        let own = TestClient(
+            host: "127.0.0.1", port: client.port!,
+            configuration: .init(tlsConfiguration: configuration, serverName: "localhost"))
+        own.connect()
+        let response = try await own.get("/health")
+        #expect(response.status == .ok)
+        try await own.shutdown()
+    }
+    let wrong = try Served { $0.certificate = ServerCertificate(chain: chain, key: chain) }
+    #expect(throws: CertificateError.self) { try wrong.server.application() }
+}
