@@ -4,6 +4,8 @@ GEMMA4   := .build/release/gemma4
 TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
+SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
+
 .DEFAULT_GOAL := help
 .PHONY: help deps build test test-tsan docs goldens bench model-given bench-peers agree-peers test-clients media-corpora demo demo-eval format clean
 
@@ -19,8 +21,10 @@ deps:    ## install the Debian packages that are missing
 build:    ## build the program: .build/release/gemma4
 	swift build -c release --product gemma4
 
+# The server's tests have a process of their own: in one with all others, timers stopped once, and the tests with them.
 test:    ## run every test, in release mode, and a package that links the library
-	swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
+	$(SWIFT_TEST) --skip Gemma4ServerTests
+	$(SWIFT_TEST) --skip-build --filter Gemma4ServerTests
 	swift build --package-path Tests/Consumer
 	Tests/Consumer/.build/debug/consumer $(TINY)/checkpoint Tests/Goldens/attachments/wide.png Tests/Goldens/attachments/chirp.wav
 
@@ -69,7 +73,7 @@ $(CORPORA)/installed: Tests/Corpora/requirements.txt
 
 media-corpora: build $(CORPORA)/installed    ## compare other projects' pictures and sound with Pillow, soundfile, ffmpeg (needs apt-get, ffmpeg, heif-convert)
 	$(CORPORA)/venv/bin/python Tests/Corpora/pictures.py $(CORPORA)
-	GEMMA4_CORPORA=$(abspath $(CORPORA)) swift test -c release -Xswiftc -enable-testing --scratch-path .build-test --filter CorporaTests
+	GEMMA4_CORPORA=$(abspath $(CORPORA)) $(SWIFT_TEST) --filter CorporaTests
 	GEMMA4_MODEL=Models/Demo $(CORPORA)/venv/bin/python Tests/Corpora/sound.py --program $(GEMMA4) --work $(CORPORA)
 
 demo: build    ## transcribe and caption the demo model's samples

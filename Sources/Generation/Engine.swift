@@ -408,6 +408,7 @@ package actor Engine {
                 let taken = work.nextTokens[before...]
                 let equal = zip(work.guesses.dropFirst(right), taken).prefix { $0 == $1 }.count
                 right += equal
+                work.sequence!.statistics.acceptedTokens += equal
                 guard outcome == .goesOn, equal == taken.count else { break }
                 token = chosen(work, rows[index] + right)
             }

@@ -170,7 +170,6 @@ final class Work: @unchecked Sendable {
         let kept = cache!.truncate(to: cache!.length - guesses.count + count)
         precondition(kept, "Work: more guesses than a cache can take back")
         nextTokens.removeFirst(count)
-        sequence!.statistics.acceptedTokens += count
         guesses = []
     }
 

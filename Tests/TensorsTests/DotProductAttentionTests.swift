@@ -170,7 +170,7 @@ import Testing
         return Tensor(some, [queries.count, test.heads.queries, test.size], on: device)
             .attending(
                 (sequences ?? [0..<queries.count]).map { rows in
-                    AttendedRows(rows: rows, segments: segments, visible: Array(test.visible[queries][rows]))
+                    AttendedRows(rows: rows, segments: segments, visible: Array(Array(test.visible[queries])[rows]))
                 }, sharedCount: sharedCount
             ).toArray()
     }
