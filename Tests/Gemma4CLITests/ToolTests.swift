@@ -198,7 +198,7 @@ func threadsKeepToTheAffinityMask() async throws {
     for (command, status) in [("generate --max-tokens 2 --model", 0), ("bench --threads 8 --model", 71)] {
         var program = Program(
             "-c",
-            "ulimit -v 900000; exec timeout 300 '\(Program.executable.path)' \(command) \(Goldens.checkpoint("E2B")) hello"
+            "ulimit -v 700000; exec timeout 120 '\(Program.executable.path)' \(command) \(Goldens.checkpoint("E2B")) hello"
         )
         program.executable = URL(filePath: "/bin/sh")
         if status != 0 { program.arguments[1].removeLast(" hello".count) }
