@@ -431,7 +431,7 @@ static void quantize(quantized_block *out, const float *x, size_t count) {
         UNROLL for (size_t i = 0; i < 32; i += LANES) {
             vf v = load(x + c + i, LANES);
             largest = __builtin_elementwise_max(largest, __builtin_elementwise_abs(v));
-            zero += v * 0.0f;  // NaN if any number is none, or infinite
+            zero += v * 0.0f;  // NaN if any x is NaN or infinite
         }
         float peak = __builtin_reduce_max(largest), none = __builtin_reduce_or((vi)(zero != zero)) ? NAN : 0;
         if (peak < QUANTIZED_LEAST) peak = 0;

@@ -7,7 +7,7 @@ struct TowerWork {
 
     private var textSize: Int { configuration.textConfig.hiddenSize }
 
-    /// One picture of so many patches.
+    /// - Returns: operations for one picture of `patches` patches that becomes `softTokens` soft tokens.
     func picture(patches: Int, softTokens: Int) -> Int {
         if let vision = configuration.unifiedVisionConfig {
             return 2 * patches * vision.mmEmbedDim * (vision.patchValues + textSize)
@@ -21,7 +21,8 @@ struct TowerWork {
         return 2 * (vision.numHiddenLayers * layer + ends)
     }
 
-    /// One recording of so many log-mel frames, or frames of samples.
+    /// - Parameter melFrames: frames of the log-mel spectrogram; without a tower, frames of samples.
+    /// - Returns: operations for one recording.
     func sound(frames melFrames: Int) -> Int {
         if let audio = configuration.unifiedAudioConfig { return 2 * melFrames * audio.audioEmbedDim * textSize }
         guard let audio = configuration.audioConfig else { return 0 }

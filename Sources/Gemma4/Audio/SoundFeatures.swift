@@ -1,4 +1,4 @@
-/// Samples to the rows of numbers that a model reads of sound: log-mel frames for a sound encoder, or, where there is none,
+/// Samples to the input features of a model, `[frames, features]`: log-mel frames for a sound encoder, or, where there is none,
 /// the samples themselves.
 ///
 /// Source of the latter: transformers, `feature_extraction_gemma4_unified.py`.

@@ -1,4 +1,5 @@
 import Foundation
+import Media
 import Synchronization
 
 /// One run of a program: its output as text, bounded in time and length.
@@ -20,14 +21,18 @@ enum ProgramRun {
     /// - Returns: what it wrote, or what went wrong. Blocks until then.
     static func result(of words: [String], input: [UInt8], seconds: Double, stop: Stop) -> String {
         var pipes: [(read: Int32, write: Int32)] = []
-        while pipes.count < 3, let pipe = pipe() { pipes.append(pipe) }
+        ProgramStart.lock.lock()
+        while pipes.count < 3, let pipe = ProgramStart.pipe() { pipes.append(pipe) }
         guard pipes.count == 3 else {
             let reason = String(cString: strerror(errno))
+            ProgramStart.lock.unlock()
             for pipe in pipes { [pipe.read, pipe.write].forEach { close($0) } }
             return "error: \(words[0]) cannot be started: \(reason)"
         }
-        let (child, code) = spawn(words, input: pipes[0].read, output: pipes[1].write, error: pipes[2].write)
+        let (child, code) = ProgramStart.spawn(
+            words, input: pipes[0].read, output: pipes[1].write, error: pipes[2].write)
         [pipes[0].read, pipes[1].write, pipes[2].write].forEach { close($0) }
+        ProgramStart.lock.unlock()
         defer { [pipes[1].read, pipes[2].read].forEach { close($0) } }
         guard code == 0 else {
             close(pipes[0].write)
@@ -68,14 +73,6 @@ enum ProgramRun {
         let reason = status & 0x7F == 0 ? "code \(status >> 8 & 0xFF)" : "signal \(status & 0x7F)"
         return
             "error: \(words[0]) ended with \(reason)\n\([errors.text, text].filter { !$0.isEmpty }.joined(separator: "\n"))"
-    }
-
-    /// Closed in programs that are started. Nil with `errno` set if there are too many open files.
-    private static func pipe() -> (read: Int32, write: Int32)? {
-        var ends: [Int32] = [0, 0]
-        guard Foundation.pipe(&ends) == 0 else { return nil }
-        ends.forEach { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
-        return (ends[0], ends[1])
     }
 
     /// What is read of a pipe without waiting.
@@ -127,41 +124,5 @@ enum ProgramRun {
             }
             close(descriptor)
         }
-    }
-
-    /// In a process group of its own, so that Ctrl-C is ours alone, and all of it can be ended.
-    private static func spawn(_ words: [String], input: Int32, output: Int32, error: Int32) -> (pid_t, Int32) {
-        #if canImport(Darwin)
-            var actions: posix_spawn_file_actions_t?
-            var attributes: posix_spawnattr_t?
-        #else
-            var actions = posix_spawn_file_actions_t()
-            var attributes = posix_spawnattr_t()
-        #endif
-        posix_spawn_file_actions_init(&actions)
-        posix_spawnattr_init(&attributes)
-        defer {
-            posix_spawn_file_actions_destroy(&actions)
-            posix_spawnattr_destroy(&attributes)
-        }
-        posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
-        posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
-        posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO)
-        // What we ignore it would ignore too.
-        var signals = sigset_t()
-        sigemptyset(&signals)
-        for number in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] { sigaddset(&signals, number) }
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        var none = sigset_t()
-        sigemptyset(&none)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setpgroup(&attributes, 0)
-        posix_spawnattr_setflags(
-            &attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP))
-        var pointers = words.map { strdup($0) } + [nil]
-        defer { pointers.forEach { free($0) } }
-        var child: pid_t = 0
-        let code = posix_spawnp(&child, words[0], &actions, &attributes, &pointers, environ)
-        return (child, code)
     }
 }

@@ -33,8 +33,6 @@ struct ExternalProgram: Sendable {
     static func argument(_ file: URL) -> String { "file:\(file.path)" }
 
     /// A run that is under way. A class, since reading moves on; it ends with its last reference.
-    ///
-    /// Started by `posix_spawn`: Foundation's `Process` needs dozens of file descriptors, and traps where there are too few.
     final class Run {
         private let child: pid_t
         private let output: FileHandle
@@ -55,16 +53,16 @@ struct ExternalProgram: Sendable {
                     found: String(cString: strerror(code)),
                     remedy: code == EMFILE ? "allow more open files: ulimit -n 256" : "install it again")
             }
-            Self.starting.lock()
-            defer { Self.starting.unlock() }
-            guard let standardOutput = Self.pipe() else { throw failure(errno) }
-            guard let standardError = Self.pipe() else {
+            ProgramStart.lock.lock()
+            defer { ProgramStart.lock.unlock() }
+            guard let standardOutput = ProgramStart.pipe() else { throw failure(errno) }
+            guard let standardError = ProgramStart.pipe() else {
                 let code = errno
                 [standardOutput.read, standardOutput.write].forEach { close($0) }
                 throw failure(code)
             }
-            let spawned = Self.spawn(
-                executable.path, arguments, input: input?.fileDescriptor, output: standardOutput.write,
+            let spawned = ProgramStart.spawn(
+                [executable.path] + arguments, input: input?.fileDescriptor, output: standardOutput.write,
                 error: standardError.write)
             [standardOutput.write, standardError.write].forEach { close($0) }
             output = FileHandle(fileDescriptor: standardOutput.read, closeOnDealloc: true)
@@ -81,55 +79,6 @@ struct ExternalProgram: Sendable {
             kill(child, SIGKILL)
             var ignored: Int32 = 0
             waitpid(child, &ignored, 0)
-        }
-
-        /// From making pipes to marking them: a program that another thread starts meanwhile would inherit their ends, and
-        /// hold them open.
-        private static let starting = NSLock()
-
-        private static func pipe() -> (read: Int32, write: Int32)? {
-            var ends: [Int32] = [0, 0]
-            guard Foundation.pipe(&ends) == 0 else { return nil }
-            ends.forEach { _ = fcntl($0, F_SETFD, FD_CLOEXEC) }
-            return (ends[0], ends[1])
-        }
-
-        /// In a process group of its own, so that Ctrl-C is ours alone.
-        private static func spawn(_ path: String, _ arguments: [String], input: Int32?, output: Int32, error: Int32)
-            -> (child: pid_t, code: Int32)
-        {
-            #if canImport(Darwin)
-                var actions: posix_spawn_file_actions_t?
-                var attributes: posix_spawnattr_t?
-            #else
-                var actions = posix_spawn_file_actions_t()
-                var attributes = posix_spawnattr_t()
-            #endif
-            posix_spawn_file_actions_init(&actions)
-            posix_spawnattr_init(&attributes)
-            defer {
-                posix_spawn_file_actions_destroy(&actions)
-                posix_spawnattr_destroy(&attributes)
-            }
-            if let input {
-                posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO)
-            } else {
-                posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-            }
-            posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
-            posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO)
-            // What we ignore it would ignore too.
-            var signals = sigset_t()
-            sigemptyset(&signals)
-            for number in [SIGINT, SIGTERM, SIGPIPE] { sigaddset(&signals, number) }
-            posix_spawnattr_setsigdefault(&attributes, &signals)
-            posix_spawnattr_setpgroup(&attributes, 0)
-            posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
-            var words = ([path] + arguments).map { strdup($0) } + [nil]
-            defer { words.forEach { free($0) } }
-            var child: pid_t = 0
-            let code = posix_spawn(&child, path, &actions, &attributes, &words, environ)
-            return (child, code)
         }
 
         /// Waits for its end.
