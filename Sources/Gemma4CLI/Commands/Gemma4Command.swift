@@ -22,6 +22,7 @@ struct Gemma4Command: AsyncParsableCommand {
         ])
 
     static func main() async {
+        spareAddressSpace()
         takeSignals()
         LoggingSystem.bootstrap { _ in StandardErrorLog() }
         do {
@@ -35,6 +36,21 @@ struct Gemma4Command: AsyncParsableCommand {
         } catch {
             end(error)
         }
+    }
+
+    /// Where the address space is limited (`ulimit -v`), all threads allocate from one heap. glibc reserves 64 MiB for each
+    /// heap, of which each thread gets its own; where that leaves no room for a thread's stack, libdispatch waits for ever.
+    private static func spareAddressSpace() {
+        #if canImport(Glibc)
+            var limit = rlimit()
+            guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < rlim_t.max else {
+                return
+            }
+            typealias Function = @convention(c) (CInt, CInt) -> CInt
+            guard let mallopt = dlsym(nil, "mallopt") else { return }
+            let arenaLimit: CInt = -8  // M_ARENA_MAX of malloc.h, which Swift's Glibc does not import
+            _ = unsafeBitCast(mallopt, to: Function.self)(arenaLimit, 1)
+        #endif
     }
 
     /// A recording named `-dash.wav`, as `*.wav` may give, would be read as the options d, a, s and h, and show the help.

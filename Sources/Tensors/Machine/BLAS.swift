@@ -42,11 +42,11 @@ enum BLAS {
     ///
     /// - Throws: `BLASMemoryError`, with nothing taken.
     static func prepare(callers count: Int) throws(BLASMemoryError) {
-        _ = BLASCore.current
         let count = min(count, callerLimit)
         let isMissing = prepared.withLock { prepared in
             guard count > prepared else { return false }
             guard canMap((count - prepared) * bufferBytes) else { return true }
+            _ = BLASCore.current
             touchBuffers(count)
             prepared = count
             return false
