@@ -303,31 +303,33 @@ package actor Engine {
         let plan = planner.plan(
             isDecoding: !decoding.isEmpty, prompts: prompts, hasEncoderJob: !encoders.isEmpty,
             costs: costs.estimate(rows: decoding.count))
-        encode(portions: plan.portions, isDecoding: !decoding.isEmpty)
+        if plan.encoderSeconds > 0 { encode(seconds: plan.encoderSeconds, isDecoding: !decoding.isEmpty) }
         pass(decoding, plan.slices)
         totals.steps += 1
         totals.busySeconds += start.duration(to: clock.now).inSeconds
         wake()
     }
 
-    private func encode(portions: Int, isDecoding: Bool) {
+    /// Runs portions of towers, at least one, until the next, if it takes as long as the last, would go beyond `limit`.
+    private func encode(seconds limit: Double, isDecoding: Bool) {
         let clock = ContinuousClock()
+        let start = clock.now
         // Small enough that a running answer does not wait for a layer of a large picture, which takes seconds.
         let rows = isDecoding && limits.stepBound < 100 ? 256 : 2048
-        for _ in 0..<portions {
+        var last = 0.0
+        repeat {
             guard let input = encoders.current else { return }
             let owners = running.filter { $0.wants(input) }
             do {
                 var finished: EncoderInput?
-                let seconds = try clock.measure { finished = try encoders.advance(model, rows: rows) }.inSeconds
-                costs.portion(seconds, isSmall: isDecoding)
-                owners.first?.sequence?.statistics.encodeSeconds += seconds
+                last = try clock.measure { finished = try encoders.advance(model, rows: rows) }.inSeconds
+                owners.first?.sequence?.statistics.encodeSeconds += last
                 guard finished != nil else { continue }
                 for work in owners where work.isEncoded { end(work, .success(())) }
             } catch {
                 for work in owners { end(work, .failure(error)) }
             }
-        }
+        } while start.duration(to: clock.now).inSeconds + last <= limit
     }
 
     /// One pass over the weights: the next tokens of `decoding`, and slices of prompts.

@@ -7,11 +7,9 @@ struct PassPlanner {
     var bound = 3.0
     /// Most tokens of prompts in one step.
     var chunkLength = 512
-    /// Portions of towers in one step at most, however much time there is: what is asked meanwhile is heard of between steps.
-    private static let mostPortions = 64
-
-    /// Seconds of tower work in a step that nobody waits for.
-    var idlePortionSeconds = 0.25
+    /// Seconds of tower work in one step at most, and in one that nobody waits for: what is asked meanwhile is heard of
+    /// between steps.
+    var encoderSeconds = 0.25
 
     /// A prompt that is not yet read, and could be read further now.
     struct Prompt: Equatable {
@@ -35,14 +33,12 @@ struct PassPlanner {
         var decodeSeconds: Double
         /// Seconds that one token of a prompt adds to a step.
         var promptTokenSeconds: Double
-        /// Seconds of one portion of a tower.
-        var portionSeconds: Double
     }
 
     struct Plan: Equatable {
         var slices: [Slice] = []
-        /// Portions of the tower job that is first in line.
-        var portions = 0
+        /// Seconds for the media that wait for their towers; at least one portion of the first in line is run.
+        var encoderSeconds = 0.0
     }
 
     /// - Parameters:
@@ -55,11 +51,9 @@ struct PassPlanner {
         if isDecoding {
             let spare = (bound - 1) * costs.decodeSeconds / (hasEncoderJob && !prompts.isEmpty ? 2 : 1)
             tokens = Int(min(Double(chunkLength), spare / costs.promptTokenSeconds))
-            if hasEncoderJob {
-                plan.portions = max(1, Int(min(Double(Self.mostPortions), spare / costs.portionSeconds)))
-            }
+            if hasEncoderJob { plan.encoderSeconds = min(spare, encoderSeconds) }
         } else if hasEncoderJob {
-            plan.portions = max(1, Int(idlePortionSeconds / costs.portionSeconds))
+            plan.encoderSeconds = encoderSeconds
         }
         for prompt in prompts {
             // The first in line always moves on, even by a stretch that is longer than there is time for.

@@ -3,7 +3,6 @@ struct StepCosts {
     /// Seconds of a step that only decodes, by the number of rows.
     private var decode: [Int: Double] = [:]
     private var promptToken: Double?
-    private var portions: [Bool: Double] = [:]
 
     /// - Parameter decoding: rows of running answers; 0 if only prompts were read.
     mutating func pass(_ seconds: Double, decoding: Int, promptTokens: Int) {
@@ -15,18 +14,11 @@ struct StepCosts {
         }
     }
 
-    /// - Parameter isSmall: whether the portion was kept small for answers that wait.
-    mutating func portion(_ seconds: Double, isSmall: Bool) {
-        portions[isSmall] = Self.mean(portions[isSmall], seconds)
-    }
-
     /// - Parameter rows: of the running answers.
     func estimate(rows: Int) -> PassPlanner.Costs {
         let decode = decodeSeconds(rows)
-        // Before anything was measured: a prompt's token takes about a tenth of a step, a portion all of one.
-        return PassPlanner.Costs(
-            decodeSeconds: decode, promptTokenSeconds: promptToken ?? decode / 10,
-            portionSeconds: portions[rows > 0] ?? decode)
+        // Before anything was measured: a prompt's token takes about a tenth of a step.
+        return PassPlanner.Costs(decodeSeconds: decode, promptTokenSeconds: promptToken ?? decode / 10)
     }
 
     /// Of the nearest number of rows that was measured.

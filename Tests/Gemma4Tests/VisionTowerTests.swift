@@ -23,7 +23,7 @@ private let pictures = ["wide", "tall", "noise"]
         let angles = AxialAngles(tower.vision.configuration, grid, on: tower.device)
 
         var expected = try goldens("\(trace).vision.embedded")
-        tower.expectClose(tower.vision.patchEmbedder(patches, grid), expected)
+        tower.expectClose(tower.vision.patchEmbedder(patches, 0..<grid.count, of: grid), expected)
         for (index, layer) in tower.vision.layers.enumerated() {
             let input = tower.tensor(expected)
             expected = try goldens("\(trace).vision.layer.\(index)")

@@ -3,16 +3,16 @@ import Testing
 
 @testable import Generation
 
-private let costs = PassPlanner.Costs(decodeSeconds: 0.06, promptTokenSeconds: 0.004, portionSeconds: 0.03)
+private let costs = PassPlanner.Costs(decodeSeconds: 0.06, promptTokenSeconds: 0.004)
 
 private func prompt(_ id: Int, _ count: Int) -> PassPlanner.Prompt { .init(id: id, cuts: [1...count]) }
 
 @Test func aRunningAnswerWaitsNoLongerThanTheBound() {
     let planner = PassPlanner()
     let plan = planner.plan(isDecoding: true, prompts: [prompt(1, 4096)], hasEncoderJob: false, costs: costs)
-    #expect(plan == .init(slices: [.init(id: 1, count: 30)], portions: 0))  // 2 · 0.06 / 0.004
+    #expect(plan == .init(slices: [.init(id: 1, count: 30)]))  // 2 · 0.06 / 0.004
     let both = planner.plan(isDecoding: true, prompts: [prompt(1, 4096)], hasEncoderJob: true, costs: costs)
-    #expect(both == .init(slices: [.init(id: 1, count: 15)], portions: 2))
+    #expect(both == .init(slices: [.init(id: 1, count: 15)], encoderSeconds: 0.06))
 }
 
 @Test func promptsComeInTheOrderOfTheirArrival() {
@@ -42,8 +42,8 @@ private func prompt(_ id: Int, _ count: Int) -> PassPlanner.Prompt { .init(id: i
     let plan = PassPlanner().plan(
         isDecoding: false, prompts: [prompt(1, 300), prompt(2, 4096)], hasEncoderJob: false, costs: costs)
     #expect(plan.slices == [.init(id: 1, count: 300), .init(id: 2, count: 212)])
-    let portions = PassPlanner().plan(isDecoding: false, prompts: [], hasEncoderJob: true, costs: costs).portions
-    #expect(portions == 8)  // a quarter of a second
+    let towers = PassPlanner().plan(isDecoding: false, prompts: [], hasEncoderJob: true, costs: costs)
+    #expect(towers == .init(encoderSeconds: 0.25))
 }
 
 /// Whatever waits, every plan respects the bound or takes the least there is, and every prompt is read in the end.
@@ -53,8 +53,7 @@ private func prompt(_ id: Int, _ count: Int) -> PassPlanner.Prompt { .init(id: i
         let planner = PassPlanner(bound: Double.random(in: 1.1...4, using: &random))
         let costs = PassPlanner.Costs(
             decodeSeconds: .random(in: 0.001...0.5, using: &random),
-            promptTokenSeconds: .random(in: 0.0001...0.02, using: &random),
-            portionSeconds: .random(in: 0.001...1, using: &random))
+            promptTokenSeconds: .random(in: 0.0001...0.02, using: &random))
         var left = (0..<Int.random(in: 1...6, using: &random)).map { _ in Int.random(in: 1...2000, using: &random) }
         var steps = 0
         while left.contains(where: { $0 > 0 }) {

@@ -18,10 +18,12 @@ struct PatchEmbedder: Sendable {
         minusOne = Tensor(Array(repeating: -1, count: patchValues), [patchValues], on: weights.device)
     }
 
-    /// - Parameter patches: `[grid.count, patchSize² · 3]`, in 0...1; row, column, colour of a pixel, colour fastest.
-    /// - Returns: `[grid.count, hiddenSize]`.
-    func callAsFunction(_ patches: Tensor, _ grid: PatchGrid) -> Tensor {
-        let place = positions[0].gathered(grid.xs) + positions[1].gathered(grid.ys)
+    /// - Parameters:
+    ///   - patches: `[rows.count, patchSize² · 3]`, in 0...1; row, column, colour of a pixel, colour fastest.
+    ///   - rows: which patches of the grid these are.
+    /// - Returns: `[rows.count, hiddenSize]`.
+    func callAsFunction(_ patches: Tensor, _ rows: Range<Int>, of grid: PatchGrid) -> Tensor {
+        let place = positions[0].gathered(Array(grid.xs[rows])) + positions[1].gathered(Array(grid.ys[rows]))
         return inputProjection((patches * 2).adding(row: minusOne)) + place
     }
 }

@@ -52,9 +52,9 @@ struct VisionTower: Sendable {
             throw ModelInputError(.imageSide(patches: longest, limit: configuration.positionEmbeddingSize))
         }
         let angles = AxialAngles(configuration, grid, on: device)
-        let start = EncoderJob.Stage.whole { patches in
+        let start = EncoderJob.Stage.eachRow { patches, rows in
             precondition(patches.rows == grid.count, "VisionTower: \(patches.shape) for \(grid)")
-            return patchEmbedder(patches, grid)
+            return patchEmbedder(patches[rows], rows, of: grid)
         }
         let layers = layers.map { layer in
             EncoderJob.Stage.byRows(keyValues: { layer.keyValues($0, angles) }) { hidden, rows, keyValues in
