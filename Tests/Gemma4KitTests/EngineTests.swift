@@ -277,11 +277,16 @@ func guessesMakeTheSameAnswerInFewerSteps(variant: String) async throws {
         return Int(fields[1])! * 4096
     }
     try await talk(100)
-    let before = try resident()
-    try await talk(500)
+    // Other tests of this process take memory at the same time: of three tries one must show no growth. A leak of one cache
+    // in each conversation would be 100 MB.
+    var growth = Int.max
+    for _ in 0..<3 where growth >= 60 << 20 {
+        let before = try resident()
+        try await talk(500)
+        growth = try resident() - before
+    }
     let statistics = await pipeline.statistics
     #expect(statistics.running == 0 && statistics.waiting == 0 && statistics.admittedBytes == 0)
     #expect(statistics.keptBytes <= 16 << 20)
-    // Other tests of this process run at the same time; a leak of one cache in each conversation would be 100 MB.
-    #expect(try resident() - before < 60 << 20)
+    #expect(growth < 60 << 20)
 }

@@ -62,13 +62,13 @@ private let pictures = ["wide", "tall", "noise"]
                 portions += 1
             }
             let layers = tower.vision.layers.count
-            // Patch embedder, pooler, and of each layer its keys and values and portions of at least 64 rows.
+            // Of the patch embedder portions of at least 64 rows, of each layer its keys and values and such portions; the pooler.
             var (left, cuts) = (grid.count, 0)
             while left > 0 {
                 left -= left < rows + 64 ? left : max(rows, 64)
                 cuts += 1
             }
-            #expect(portions == 2 + layers * (1 + cuts))
+            #expect(portions == 1 + cuts + layers * (1 + cuts))
             expectClose(result!.toArray(), whole, absolute: 1e-5 * whole.reduce(1) { max($0, abs($1)) })
         }
     }
