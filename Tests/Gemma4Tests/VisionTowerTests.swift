@@ -62,7 +62,7 @@ private let pictures = ["wide", "tall", "noise"]
                 portions += 1
             }
             let layers = tower.vision.layers.count
-            // Of the patch embedder portions of at least 64 rows, of each layer its keys and values and such portions; the pooler.
+            // Portions of at least 64 rows of the patch embedder and of each layer, a layer's keys and values, the pooler.
             var (left, cuts) = (grid.count, 0)
             while left > 0 {
                 left -= left < rows + 64 ? left : max(rows, 64)
