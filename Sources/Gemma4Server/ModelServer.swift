@@ -9,12 +9,14 @@ import ServiceLifecycle
 import Synchronization
 import UnixSignals
 
-/// Answers HTTP as OpenAI's clients speak it, from one pipeline: what all clients ask for at the same time is batched by its
+/// Answers HTTP as OpenAI's clients speak it, from one model: what all clients ask for at the same time is batched by its
 /// engine.
 ///
 /// `application` makes a whole server; `addRoutes` puts the same into the router of another.
 public struct ModelServer: Sendable {
     let pipeline: Gemma4Pipeline
+    /// Of a model that makes embeddings and writes nothing.
+    let embedder: Embedder?
     let options: ServerOptions
     let admission: Admission
     let files: FileStore
@@ -26,7 +28,25 @@ public struct ModelServer: Sendable {
         _ pipeline: Gemma4Pipeline, options: ServerOptions, metrics: PrometheusMetrics = .init(),
         logger: Logger = Logger(label: "gemma4.server")
     ) {
-        (self.pipeline, self.options, self.metrics, self.logger) = (pipeline, options, metrics, logger)
+        self.init(pipeline, nil, options, metrics, logger)
+    }
+
+    /// A server of embeddings alone.
+    ///
+    /// - Parameter metrics: what `/metrics` shows beside the engine's own numbers.
+    public init(
+        _ embedder: Embedder, options: ServerOptions, metrics: PrometheusMetrics = .init(),
+        logger: Logger = Logger(label: "gemma4.server")
+    ) {
+        self.init(embedder.pipeline, embedder, options, metrics, logger)
+    }
+
+    private init(
+        _ pipeline: Gemma4Pipeline, _ embedder: Embedder?, _ options: ServerOptions, _ metrics: PrometheusMetrics,
+        _ logger: Logger
+    ) {
+        (self.pipeline, self.embedder, self.options) = (pipeline, embedder, options)
+        (self.metrics, self.logger) = (metrics, logger)
         admission = Admission(places: options.answers)
         files = FileStore(limit: options.storedBytes)
     }
@@ -90,7 +110,6 @@ public struct ModelServer: Sendable {
 
     /// Adds every route. Errors become OpenAI's objects if `WireErrors` is among the router's middleware.
     public func addRoutes(to router: some RouterMethods<ServerContext>) {
-        Page.addRoutes(to: router)
         router.get("/health") { _, _ in Response(json: ["status": "ok"]) }
         router.get("/ready") { _, _ in
             let isReady = admission.hasRoom
@@ -109,17 +128,34 @@ public struct ModelServer: Sendable {
             }
             return Response(json: modelObject)
         }
-        router.post("/v1/chat/completions", use: chatCompletions)
-        router.post("/v1/completions", use: completions)
         addFileRoutes(to: router)
-        router.post("/v1/responses", use: responses)
-        router.post("/v1/messages", use: messages)
-        router.post("/v1/messages/count_tokens", use: countTokens)
-        router.post("/v1/audio/transcriptions") { request, context in
-            try await transcription(request, context, translates: false)
+        if let embedder {
+            router.post("/v1/embeddings") { try await embeddings(embedder, $0, $1) }
+            for (path, _) in writingRoutes {
+                refuse(path, router, "makes embeddings and writes nothing; ask /v1/embeddings")
+            }
+        } else {
+            Page.addRoutes(to: router)
+            for (path, answer) in writingRoutes { router.post(path, use: answer) }
+            refuse("/v1/embeddings", router, "writes and makes no embeddings; serve EmbeddingGemma 2 for those")
         }
-        router.post("/v1/audio/translations") { request, context in
-            try await transcription(request, context, translates: true)
+    }
+
+    private typealias Answering = @Sendable (Request, ServerContext) async throws -> Response
+
+    /// What needs a model that writes.
+    private var writingRoutes: [(path: RouterPath, answer: Answering)] {
+        [
+            ("/v1/chat/completions", chatCompletions), ("/v1/completions", completions), ("/v1/responses", responses),
+            ("/v1/messages", messages), ("/v1/messages/count_tokens", countTokens),
+            ("/v1/audio/transcriptions", { try await transcription($0, $1, translates: false) }),
+            ("/v1/audio/translations", { try await transcription($0, $1, translates: true) }),
+        ]
+    }
+
+    private func refuse(_ path: RouterPath, _ router: some RouterMethods<ServerContext>, _ reason: String) {
+        router.post(path) { [name = options.modelName] _, _ -> Response in
+            throw WireError(.badRequest, "\(name) \(reason)", parameter: "model", code: "unsupported_model")
         }
     }
 

@@ -137,12 +137,17 @@ package actor Engine {
     /// - Returns: `[prompts, embeddingDim]`, not of unit length.
     /// - Throws: `ModelInputError`; if a result is NaN or infinite the reason, looked for in the weights.
     package func embeddings(_ prompts: [Prompt]) throws -> Tensor {
+        let clock = ContinuousClock()
+        let start = clock.now
         let embeddings = try model.embeddings(
             prompts.map { prompt in
                 let soft = prompt.media.map { $0.input.softTokens! }
                 return (prompt.tokens, soft.isEmpty ? nil : .concatenated(soft))
             })
         guard embeddings.toArray().allSatisfy(\.isFinite) else { throw defaults.notFinite() }
+        totals.steps += 1
+        totals.busySeconds += start.duration(to: clock.now).inSeconds
+        totals.promptTokens += prompts.reduce(0) { $0 + $1.tokens.count }
         return embeddings
     }
 

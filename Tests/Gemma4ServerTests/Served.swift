@@ -25,6 +25,14 @@ struct Served {
         server = ModelServer(pipeline, options: options, logger: logger)
     }
 
+    /// A server of the tiny model that makes embeddings.
+    init(embedder: Embedder, change: (inout ServerOptions) -> Void = { _ in }) {
+        pipeline = embedder.pipeline
+        var options = ServerOptions(modelName: "tiny")
+        change(&options)
+        server = ModelServer(embedder, options: options, logger: Logger(label: "test"))
+    }
+
     func test<Value>(
         _ setup: TestingSetup = .router, _ body: @Sendable (any TestClientProtocol) async throws -> Value
     ) async throws -> Value {

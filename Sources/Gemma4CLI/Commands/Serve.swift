@@ -92,8 +92,15 @@ struct Serve: AsyncParsableCommand {
             runningSequences: parallel,
             // A recording has several pieces in line; the server counts it as one answer.
             waitingSequences: max(4096, options.answers * 8))
-        let pipeline = try model.precision.open(source, threads: model.threads, limits: limits, logger: logger)
-        let server = ModelServer(pipeline, options: options, logger: logger)
+        let server =
+            try source.configuration().isEncoder
+            ? ModelServer(
+                try Embedder(
+                    source, threadCount: model.threads, precision: model.precision.checked(), logger: logger),
+                options: options, logger: logger)
+            : ModelServer(
+                try model.precision.open(source, threads: model.threads, limits: limits, logger: logger),
+                options: options, logger: logger)
         let place = unixSocket.map { ListeningPlace(unixSocket: $0) } ?? ListeningPlace(host: host, port: port)
         do {
             try await server.run(at: place, grace: .seconds(grace)) { place in
