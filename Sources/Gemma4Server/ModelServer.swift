@@ -47,7 +47,7 @@ public struct ModelServer: Sendable {
     ) {
         (self.pipeline, self.embedder, self.options) = (pipeline, embedder, options)
         (self.metrics, self.logger) = (metrics, logger)
-        admission = Admission(places: options.answers)
+        admission = Admission(places: options.answers, perClient: options.answersPerKey)
         files = FileStore(limit: options.storedBytes)
     }
 
@@ -189,8 +189,8 @@ public struct ModelServer: Sendable {
 public struct ServerContext: RequestContext {
     public var coreContext: CoreRequestContextStorage
     let channel: any Channel
-    /// The digest of the key that the client has shown; nil where there are no keys.
-    var client: String?
+    /// Nil where there are no keys.
+    var client: Client?
 
     public init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)

@@ -14,9 +14,11 @@ public struct ServerOptions: Sendable {
     public var maxTokens: Int?
     /// Tokens of an answer whose request does not say how many.
     public var defaultMaxTokens = 4096
-    /// Answers that are written or wait at once; a request beyond them is refused with status 429. The engine's limits say how
-    /// many of them are written.
+    /// Answers that are written or wait at once; a request beyond them is refused with status 429. Batch keys may
+    /// take three quarters of them. The engine's limits say how many are written.
     public var answers = 80
+    /// Of them, most of one key; nil: all.
+    public var answersPerKey: Int?
     /// While an answer that is streamed has not begun, its client hears so often that it is still waited for.
     public var pulse = Duration.seconds(10)
     /// Whether the model thinks before it answers where a request does not say.

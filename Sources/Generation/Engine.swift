@@ -174,7 +174,7 @@ package actor Engine {
         work.begin(prompt, id: arrivals)
         do {
             try admissible(work)
-            waiting.append(work)
+            waiting.insert(work, at: PassPlanner.place(of: work.priority, in: waiting.map(\.priority)))
             admit()
             guard waiting.count <= limits.waitingSequences else {
                 throw EngineError(.busy(waiting: waiting.count - 1))
@@ -227,8 +227,8 @@ package actor Engine {
 
     private var admittedBytes: Int { running.reduce(0) { $0 + $1.byteCount } }
 
-    /// Lets sequences in, first come first served, as far as memory goes. One whose prompt begins like one that is being
-    /// read waits until it can share that; it holds up nobody.
+    /// Lets sequences in, of each priority first come first served, as far as memory goes. One whose prompt begins like one
+    /// that is being read waits until it can share that; it holds up nobody.
     private func admit() {
         var index = 0
         while index < waiting.count, running.count < limits.runningSequences {
@@ -254,10 +254,13 @@ package actor Engine {
                 work.start(.init(common: 0, cache: nil), model.makeCache)
             }
             waiting.remove(at: index)
-            running.append(work)
+            // Prompts are read in this order.
+            running.insert(work, at: PassPlanner.place(of: work.priority, in: running.map(\.priority)))
             totals.cachedTokens += work.read
             prefixes.shrink(to: limits.memoryBytes - admittedBytes)
-            for (positions, input) in work.prompt.media where positions.upperBound > work.read { encoders.add(input) }
+            for (positions, input) in work.prompt.media where positions.upperBound > work.read {
+                encoders.add(input, work.priority)
+            }
         }
     }
 

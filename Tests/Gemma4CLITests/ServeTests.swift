@@ -140,6 +140,7 @@ import Testing
             "missing.pem: expected certificates in PEM", 65
         ),
         (["--api-key-file", "missing"], "missing: cannot be read", 66),
+        (["--per-key", "0"], "--per-key: expected 1 to", 64),
     ])
     func refusesArguments(arguments: [String], message: String, status: Int32) async throws {
         var program = Program("serve", "--model", Goldens.checkpoint("E2B"))

@@ -32,6 +32,9 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Answers that may wait; more get status 429.", valueName: "n"))
     var queue = 64
 
+    @Option(help: ArgumentHelp("Of all these, most of one key; default: all.", valueName: "n"))
+    var perKey: Int?
+
     @Option(help: ArgumentHelp("Most tokens of an answer; default: the context.", valueName: "n"))
     var maxTokens: Int?
 
@@ -47,7 +50,7 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Longest recording in seconds; default: any.", valueName: "n"))
     var maxSeconds: Int?
 
-    @Option(help: ArgumentHelp("Keys of clients, one a line; SIGHUP reads them anew.", valueName: "file"))
+    @Option(help: ArgumentHelp("Keys of clients, one a line, batch behind those that can wait.", valueName: "file"))
     var apiKeyFile: String?
 
     @Option(help: ArgumentHelp("Speak TLS: chain of certificates, in PEM.", valueName: "file"))
@@ -71,7 +74,8 @@ struct Serve: AsyncParsableCommand {
     func validate() throws {
         guard (0...65535).contains(port) else { throw ValidationError("--port: expected 0 to 65535, found \(port)") }
         for (name, value, range) in [
-            ("parallel", parallel, 1...1024), ("queue", queue, 0...100_000), ("max-tokens", maxTokens ?? 1, 1...(.max)),
+            ("parallel", parallel, 1...1024), ("queue", queue, 0...100_000), ("per-key", perKey ?? 1, 1...(.max)),
+            ("max-tokens", maxTokens ?? 1, 1...(.max)),
             ("max-body", maxBody, 1...100_000), ("max-upload", maxUpload, 1...1_000_000),
             ("max-seconds", maxSeconds ?? 1, 1...(.max)), ("grace", grace, 0...86_400),
         ] where !range.contains(value) {
@@ -117,6 +121,7 @@ struct Serve: AsyncParsableCommand {
     private func serverOptions(_ modelName: String) throws -> ServerOptions {
         var options = ServerOptions(modelName: modelName)
         options.answers = parallel + queue
+        options.answersPerKey = perKey
         options.maxTokens = maxTokens
         options.thinking = thinking == .on
         options.bodyBytes = maxBody << 20

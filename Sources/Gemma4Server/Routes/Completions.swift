@@ -19,8 +19,9 @@ extension ModelServer {
         }
         let logprobs = try fields.integer("logprobs", in: 0...20)
         asked.generation.topLogprobs = logprobs ?? 0
+        asked.generation.yield(to: context.client)
         let prompts = try Self.prompts(fields, pipeline)
-        let places = try admission.enter(asked.count * prompts.count)
+        let places = try admission.enter(asked.count * prompts.count, of: context.client)
         let streams = prompts.flatMap { pipeline.generate($0, count: asked.count, options: asked.generation) }
         let style = CompletionWriter.Style(
             model: options.modelName, perPrompt: asked.count, showsLogprobs: logprobs != nil,

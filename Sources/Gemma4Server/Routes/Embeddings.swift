@@ -10,7 +10,7 @@ extension ModelServer {
     func embeddings(_ embedder: Embedder, _ request: Request, _ context: ServerContext) async throws -> Response {
         let fields = RequestFields(value: try await json(request))
         let asked = try EmbeddingRequest(fields, embedder)
-        let places = try admission.enter(1)
+        let places = try admission.enter(1, of: context.client)
         let resolver = resolver(context)
         let (vectors, tokens) = try await HangUp.watching(context.channel) {
             try await embedder.countedEmbeddings(

@@ -13,18 +13,18 @@ extension ModelServer {
                 throw WireError(
                     .badRequest, "file: expected a picture, a recording or a film, found none", parameter: "file")
             }
-            let stored = try files.add(file, purpose: form.value("purpose") ?? "user_data", client: context.client)
+            let stored = try files.add(file, purpose: form.value("purpose") ?? "user_data", client: context.client?.id)
             return Response(json: stored.object)
         }
         router.get("/v1/files") { _, context in
-            let objects = files.all(of: context.client).map(\.object)
+            let objects = files.all(of: context.client?.id).map(\.object)
             return Response(json: ["object": "list", "data": .array(objects), "has_more": false])
         }
         router.get("/v1/files/{id}") { _, context in
-            Response(json: try files.find(context.parameters.require("id"), of: context.client).object)
+            Response(json: try files.find(context.parameters.require("id"), of: context.client?.id).object)
         }
         router.get("/v1/files/{id}/content") { _, context in
-            let stored = try files.find(context.parameters.require("id"), of: context.client)
+            let stored = try files.find(context.parameters.require("id"), of: context.client?.id)
             let handle = try FileHandle(forReadingFrom: stored.file.url)
             return Response(
                 status: .ok, headers: [.contentType: "application/octet-stream"],
@@ -38,14 +38,14 @@ extension ModelServer {
         }
         router.delete("/v1/files/{id}") { _, context in
             let id = try context.parameters.require("id")
-            try files.remove(id, of: context.client)
+            try files.remove(id, of: context.client?.id)
             return Response(json: ["id": .string(id), "object": "file", "deleted": true])
         }
     }
 
     /// Opens what messages name by the id of a file of this client. Nothing else is opened.
     func resolver(_ context: ServerContext) -> MediaResolver {
-        MediaResolver { [files, client = context.client] medium, reference in
+        MediaResolver { [files, client = context.client?.id] medium, reference in
             guard reference.hasPrefix("file-") else {
                 throw WireError(
                     .badRequest,
@@ -77,7 +77,7 @@ extension ModelServer {
                             "messages: a part of the type file: expected the file_id of a file sent before",
                             parameter: "messages")
                     }
-                    let kind = try files.find(id, of: context.client).medium.rawValue
+                    let kind = try files.find(id, of: context.client?.id).medium.rawValue
                     return .object([.init("type", .string(kind)), .init(kind, .string(id))])
                 }
             }

@@ -22,7 +22,7 @@ extension ModelServer {
         var fields = RequestFields(value: try await json(request))
         if fields["max_tokens"] == nil { fields["max_tokens"] = 1 }
         let asked = try AnswerRequest(messages: fields, options, sampling: .greedy)
-        let places = try admission.enter(1)
+        let places = try admission.enter(1, of: context.client)
         defer { places.leave() }
         var options = asked.prompt
         options.resolver = resolver(context)

@@ -131,13 +131,15 @@ extension ModelServer {
     func answer(
         _ asked: AnswerRequest, _ context: ServerContext, _ makeWriter: (Prompt) -> any AnswerWriter
     ) async throws -> Response {
-        let places = try admission.enter(asked.count)
-        var options = asked.prompt
-        options.resolver = resolver(context)
-        let prompt = try await HangUp.watching(context.channel) { [pipeline, options] in
-            try await pipeline.prompt(asked.messages, options: options)
+        let places = try admission.enter(asked.count, of: context.client)
+        var promptOptions = asked.prompt
+        promptOptions.resolver = resolver(context)
+        let prompt = try await HangUp.watching(context.channel) { [pipeline, promptOptions] in
+            try await pipeline.prompt(asked.messages, options: promptOptions)
         }
-        let streams = pipeline.generate(prompt, count: asked.count, options: asked.generation)
+        var options = asked.generation
+        options.yield(to: context.client)
+        let streams = pipeline.generate(prompt, count: asked.count, options: options)
         return try await answer(streams, asked, places, context, makeWriter(prompt))
     }
 
