@@ -95,12 +95,17 @@ public struct ModelServer: Sendable {
     ) throws -> some ApplicationProtocol {
         let router = Router(context: ServerContext.self)
         router.add(middleware: MeasureRequests(metrics: metrics, logger: logger))
-        if !options.origins.isEmpty { router.add(middleware: AllowOrigins(origins: options.origins)) }
+        if !options.origins.isEmpty { router.add(middleware: AllowOrigins(options: options)) }
         router.add(middleware: WireErrors(logger: logger))
         if let keys = options.keys { router.add(middleware: RequireKey(keys: keys)) }
         addRoutes(to: router)
-        let plain = HTTPServerBuilder.http1(
-            configuration: .init(additionalChannelHandlers: [HangUp()], idleTimeout: .seconds(75)))
+        let plain = HTTPServerBuilder { responder in
+            UpgradableChannel(
+                http: HTTP1Channel(
+                    responder: responder,
+                    configuration: .init(additionalChannelHandlers: [HangUp()], idleTimeout: .seconds(75))),
+                server: self)
+        }
         return Application(
             router: router,
             server: try options.certificate.map { try .tls(plain, tlsConfiguration: $0.configuration) } ?? plain,
@@ -108,7 +113,8 @@ public struct ModelServer: Sendable {
             logger: logger)
     }
 
-    /// Adds every route. Errors become OpenAI's objects if `WireErrors` is among the router's middleware.
+    /// Adds every route but the socket of `/v1/realtime`, which needs the server of `application`. Errors become OpenAI's
+    /// objects if `WireErrors` is among the router's middleware.
     public func addRoutes(to router: some RouterMethods<ServerContext>) {
         router.get("/health") { _, _ in Response(json: ["status": "ok"]) }
         router.get("/ready") { _, _ in
@@ -127,6 +133,10 @@ public struct ModelServer: Sendable {
                     code: "model_not_found")
             }
             return Response(json: modelObject)
+        }
+        router.get(RouterPath(RealtimeRequest.path)) { request, _ -> Response in
+            _ = try RealtimeRequest(request.head, self)
+            throw WireError(.upgradeRequired, "expected a WebSocket", code: "upgrade_required")
         }
         addFileRoutes(to: router)
         if let embedder {

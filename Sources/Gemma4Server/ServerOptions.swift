@@ -21,6 +21,12 @@ public struct ServerOptions: Sendable {
     public var answersPerKey: Int?
     /// While an answer that is streamed has not begun, its client hears so often that it is still waited for.
     public var pulse = Duration.seconds(10)
+    /// Of `/v1/realtime`: most bytes of a message, sound in base64 included.
+    public var realtimeMessageBytes = 16 << 20
+    /// Most seconds of sound whose end the client has not said yet.
+    public var realtimeBufferSeconds = 600
+    /// A socket at which nothing arrives for so long is closed.
+    public var realtimeIdle = Duration.seconds(300)
     /// Whether the model thinks before it answers where a request does not say.
     public var thinking = false
 
