@@ -1,3 +1,5 @@
+import Foundation
+
 /// What a server tells of itself, and what it takes.
 public struct ServerOptions: Sendable {
     /// What `/v1/models` and every answer call the model. Requests may name any: there is one.
@@ -8,6 +10,12 @@ public struct ServerOptions: Sendable {
     public var uploadBytes = 2 << 30
     /// Most bytes of the files that clients leave for later requests.
     public var storedBytes = 4 << 30
+    /// Whose media are fetched where messages name them by an `http:` or `https:` address; others are refused.
+    public var mediaHosts: [MediaHost] = []
+    /// Most media that are fetched for one request, most bytes of each, and most seconds for each.
+    public var fetchedMedia = 16, fetchedBytes = 64 << 20, fetchSeconds = 30
+    /// The folder below which messages may name media by `file:` URLs; nil: nowhere.
+    public var mediaRoot: URL?
     /// Longest recording that is transcribed, in seconds; nil: any.
     public var recordingSeconds: Double?
     /// Most tokens of one answer; nil: as many as the context holds.

@@ -141,6 +141,8 @@ import Testing
         ),
         (["--api-key-file", "missing"], "missing: cannot be read", 66),
         (["--per-key", "0"], "--per-key: expected 1 to", 64),
+        (["--allow-url", "http://a.example/"], "--allow-url: expected a host such as example.com", 64),
+        (["--media-root", "missing"], "missing: expected a folder", 66),
     ])
     func refusesArguments(arguments: [String], message: String, status: Int32) async throws {
         var program = Program("serve", "--model", Goldens.checkpoint("E2B"))

@@ -62,6 +62,14 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Web page whose scripts may ask; may be repeated.", valueName: "url"))
     var allowOrigin: [String] = []
 
+    @Option(
+        name: .customLong("allow-url"),
+        help: ArgumentHelp("Host of media that messages may name; may be repeated.", valueName: "host"))
+    var allowURL: [String] = []
+
+    @Option(help: ArgumentHelp("Folder of media that messages may name by file: URLs.", valueName: "folder"))
+    var mediaRoot: String?
+
     @Option(help: ArgumentHelp("Name of the model; default: its file's.", valueName: "name"))
     var modelName: String?
 
@@ -83,6 +91,9 @@ struct Serve: AsyncParsableCommand {
         }
         guard (tlsCertificate == nil) == (tlsKey == nil) else {
             throw ValidationError("--tls-certificate and --tls-key belong together")
+        }
+        if let host = allowURL.first(where: { MediaHost($0) == nil }) {
+            throw ValidationError("--allow-url: expected a host such as example.com or example.com:8443, found \(host)")
         }
     }
 
@@ -128,6 +139,14 @@ struct Serve: AsyncParsableCommand {
         options.uploadBytes = maxUpload << 20
         options.recordingSeconds = maxSeconds.map(Double.init)
         options.origins = allowOrigin
+        options.mediaHosts = allowURL.compactMap { MediaHost($0) }
+        options.mediaRoot = try mediaRoot.map { path in
+            var isDirectory: ObjCBool = false
+            guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue else {
+                throw CommandError(.unreadable(reason: "expected a folder"), path)
+            }
+            return URL(filePath: path)
+        }
         if let tlsCertificate, let tlsKey {
             options.certificate = ServerCertificate(chain: URL(filePath: tlsCertificate), key: URL(filePath: tlsKey))
         }

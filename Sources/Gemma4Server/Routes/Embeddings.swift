@@ -11,9 +11,9 @@ extension ModelServer {
         let fields = RequestFields(value: try await json(request))
         let asked = try EmbeddingRequest(fields, embedder)
         let places = try admission.enter(1, of: context.client)
-        let resolver = resolver(context)
         let (vectors, tokens) = try await HangUp.watching(context.channel) {
-            try await embedder.countedEmbeddings(
+            let resolver = try await resolver(for: asked.references, context)
+            return try await embedder.countedEmbeddings(
                 try asked.inputs.map { try $0.input(resolver) }, task: asked.task, dimensions: asked.dimensions)
         }
         places.leave()
@@ -66,6 +66,7 @@ private struct EmbeddingRequest: Sendable {
     private static let mostInputs = 2048
 
     let inputs: [Input]
+    var references: [String] { inputs.compactMap { if case .medium(_, let reference) = $0 { reference } else { nil } } }
     var encoding = Encoding.float
     let dimensions: Int?
     let task: String?

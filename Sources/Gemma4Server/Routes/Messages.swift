@@ -24,9 +24,7 @@ extension ModelServer {
         let asked = try AnswerRequest(messages: fields, options, sampling: .greedy)
         let places = try admission.enter(1, of: context.client)
         defer { places.leave() }
-        var options = asked.prompt
-        options.resolver = resolver(context)
-        let prompt = try await pipeline.prompt(asked.messages, options: options)
+        let prompt = try await prompt(asked, context)
         return Response(json: ["input_tokens": .integer(prompt.tokens.count)])
     }
 }

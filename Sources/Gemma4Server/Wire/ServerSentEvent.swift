@@ -132,15 +132,20 @@ extension ModelServer {
         _ asked: AnswerRequest, _ context: ServerContext, _ makeWriter: (Prompt) -> any AnswerWriter
     ) async throws -> Response {
         let places = try admission.enter(asked.count, of: context.client)
-        var promptOptions = asked.prompt
-        promptOptions.resolver = resolver(context)
-        let prompt = try await HangUp.watching(context.channel) { [pipeline, promptOptions] in
-            try await pipeline.prompt(asked.messages, options: promptOptions)
-        }
+        let prompt = try await prompt(asked, context)
         var options = asked.generation
         options.yield(to: context.client)
         let streams = pipeline.generate(prompt, count: asked.count, options: options)
         return try await answer(streams, asked, places, context, makeWriter(prompt))
+    }
+
+    /// The prompt of a request, whose media are fetched where that is allowed.
+    func prompt(_ asked: AnswerRequest, _ context: ServerContext) async throws -> Prompt {
+        try await HangUp.watching(context.channel) {
+            var options = asked.prompt
+            options.resolver = try await resolver(for: asked.messages.references, context)
+            return try await pipeline.prompt(asked.messages, options: options)
+        }
     }
 
     /// Sends what the streams bring, as the writer shows it.
