@@ -7,6 +7,7 @@ import Logging
 import NIOCore
 import ServiceLifecycle
 import Synchronization
+import Tracing
 import UnixSignals
 
 /// Answers HTTP as OpenAI's clients speak it, from one model: what all clients ask for at the same time is batched by its
@@ -21,32 +22,37 @@ public struct ModelServer: Sendable {
     let admission: Admission
     let files: FileStore
     let metrics: PrometheusMetrics
+    let tracer: any Tracer
     let logger: Logger
 
-    /// - Parameter metrics: what `/metrics` shows beside the engine's own numbers.
+    /// - Parameters:
+    ///   - metrics: what `/metrics` shows beside the engine's own numbers.
+    ///   - tracer: gets a span of each request; by default the one that the process has been given, if any.
     public init(
         _ pipeline: Gemma4Pipeline, options: ServerOptions, metrics: PrometheusMetrics = .init(),
-        logger: Logger = Logger(label: "gemma4.server")
+        tracer: any Tracer = InstrumentationSystem.tracer, logger: Logger = Logger(label: "gemma4.server")
     ) {
-        self.init(pipeline, nil, options, metrics, logger)
+        self.init(pipeline, nil, options, metrics, tracer, logger)
     }
 
     /// A server of embeddings alone.
     ///
-    /// - Parameter metrics: what `/metrics` shows beside the engine's own numbers.
+    /// - Parameters:
+    ///   - metrics: what `/metrics` shows beside the engine's own numbers.
+    ///   - tracer: gets a span of each request; by default the one that the process has been given, if any.
     public init(
         _ embedder: Embedder, options: ServerOptions, metrics: PrometheusMetrics = .init(),
-        logger: Logger = Logger(label: "gemma4.server")
+        tracer: any Tracer = InstrumentationSystem.tracer, logger: Logger = Logger(label: "gemma4.server")
     ) {
-        self.init(embedder.pipeline, embedder, options, metrics, logger)
+        self.init(embedder.pipeline, embedder, options, metrics, tracer, logger)
     }
 
     private init(
         _ pipeline: Gemma4Pipeline, _ embedder: Embedder?, _ options: ServerOptions, _ metrics: PrometheusMetrics,
-        _ logger: Logger
+        _ tracer: any Tracer, _ logger: Logger
     ) {
         (self.pipeline, self.embedder, self.options) = (pipeline, embedder, options)
-        (self.metrics, self.logger) = (metrics, logger)
+        (self.metrics, self.tracer, self.logger) = (metrics, tracer, logger)
         admission = Admission(places: options.answers, perClient: options.answersPerKey)
         files = FileStore(limit: options.storedBytes)
     }
@@ -94,7 +100,7 @@ public struct ModelServer: Sendable {
         address: BindAddress = .hostname(), onServerRunning: @escaping @Sendable (any Channel) async -> Void = { _ in }
     ) throws -> some ApplicationProtocol {
         let router = Router(context: ServerContext.self)
-        router.add(middleware: MeasureRequests(metrics: metrics, logger: logger))
+        router.add(middleware: MeasureRequests(metrics: metrics, tracer: tracer, logger: logger))
         if !options.origins.isEmpty { router.add(middleware: AllowOrigins(options: options)) }
         router.add(middleware: WireErrors(logger: logger))
         if let keys = options.keys { router.add(middleware: RequireKey(keys: keys)) }
@@ -201,6 +207,8 @@ public struct ServerContext: RequestContext {
     let channel: any Channel
     /// Nil where there are no keys.
     var client: Client?
+    /// Of the trace that this request belongs to.
+    var span: (any Span)?
 
     public init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)

@@ -3,12 +3,14 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdTLS
 import HummingbirdTesting
+import InMemoryTracing
 import JSONText
 import Logging
 import Metrics
 import Synchronization
 import TestSupport
 import Testing
+import Tracing
 
 @testable import Gemma4Kit
 @testable import Gemma4Server
@@ -167,6 +169,37 @@ import Testing
             """))
     #expect(metrics.text.contains("wait_bucket{le=\"0.25\"} 0\nwait_bucket{le=\"0.5\"} 1\n"))
     #expect(metrics.text.hasSuffix("wait_bucket{le=\"+Inf\"} 1\nwait_sum 0.3\nwait_count 1\n"))
+}
+
+/// One span for each request, within the trace of its client, with what it took.
+@Test(arguments: [false, true])
+func requestsHaveSpans(stream: Bool) async throws {
+    let tracer = InMemoryTracer()
+    let served = try Served(tracer: tracer)
+    let body: JSONValue = [
+        "messages": [["role": "user", "content": "geheimnis"]], "max_tokens": 5, "temperature": 0,
+        "ignore_eos": true, "n": 2, "stream": .boolean(stream),
+    ]
+    let headers: HTTPFields = [
+        .init(InMemoryTracer.traceIDKey)!: "theirs", .init(InMemoryTracer.spanIDKey)!: "their-span",
+    ]
+    let response = try await served.post("/v1/chat/completions", body, headers: headers)
+    _ = try await served.test { try await $0.execute(uri: "/v1/secret", method: .get) }
+    let spans = tracer.finishedSpans
+    #expect(spans.map(\.operationName) == ["POST /v1/chat/completions", "GET NotFound"])
+    #expect(spans.allSatisfy { $0.kind == .server } && tracer.activeSpans.isEmpty)
+    #expect(spans[0].traceID == "theirs" && spans[0].parentSpanID == "their-span")
+    let attributes = spans[0].attributes
+    func value(_ name: String) -> SpanAttribute? { attributes.get(name) }
+    #expect(value("http.response.status_code") == .int64(200))
+    #expect(value("http.route") == .string("/v1/chat/completions"))
+    #expect(value("gemma4.request_id") == .string(try #require(response.headers[.init("X-Request-Id")!])))
+    #expect(value("gen_ai.request.model") == .string("tiny") && value("gen_ai.usage.output_tokens") == .int64(10))
+    #expect(value("gen_ai.response.finish_reasons") == .stringArray(["length", "length"]))
+    let prompt = try await served.pipeline.prompt([ChatMessage(.user, "geheimnis")])
+    #expect(value("gen_ai.usage.input_tokens") == .int64(Int64(prompt.tokens.count)))
+    #expect(spans[1].attributes.get("http.response.status_code") == .int64(404))
+    #expect(!"\(attributes)".contains("geheimnis"))
 }
 
 /// One line of JSON for each request, with nothing of what was said in it.
