@@ -7,6 +7,8 @@ import Tokenization
 /// What an embedding is made of.
 public enum EmbeddingInput: Sendable {
     case text(String)
+    /// Ids of tokens as the model reads them: nothing is put before or after them, and none stands for a medium.
+    case tokens([Int])
     case image(ImageInput)
     /// A recording; one of more than 30 s is heard in pieces, cut at pauses.
     case audio(AudioInput)
@@ -69,20 +71,30 @@ public struct Embedder: Sendable {
     /// - Throws: `PromptError`, `MediaError`, `ImageProcessorError`, `ModelInputError`, `CancellationError`.
     public func embed(_ inputs: [EmbeddingInput], task: String? = nil, dimensions: Int? = nil) async throws -> [[Float]]
     {
+        try await countedEmbeddings(inputs, task: task, dimensions: dimensions).vectors
+    }
+
+    /// The same, with the number of tokens that the model has read.
+    ///
+    /// - Throws: as `embed`.
+    package func countedEmbeddings(
+        _ inputs: [EmbeddingInput], task: String? = nil, dimensions: Int? = nil
+    ) async throws -> (vectors: [[Float]], tokenCount: Int) {
         _ = (try prompts(task), try length(dimensions))
         var vectors: [[Float]] = []
         var batch: [Prompt] = []
-        var tokens = 0
+        var (batchTokens, tokenCount) = (0, 0)
         for input in inputs {
             let prompt = try await prompt(input, task: task)
-            if !batch.isEmpty, tokens + prompt.tokens.count > Self.tokensPerBatch {
+            if !batch.isEmpty, batchTokens + prompt.tokens.count > Self.tokensPerBatch {
                 vectors += try await embed(batch, dimensions: dimensions)
-                (batch, tokens) = ([], 0)
+                (batch, batchTokens) = ([], 0)
             }
             batch.append(prompt)
-            tokens += prompt.tokens.count
+            batchTokens += prompt.tokens.count
+            tokenCount += prompt.tokens.count
         }
-        return vectors + (try await embed(batch, dimensions: dimensions))
+        return (vectors + (try await embed(batch, dimensions: dimensions)), tokenCount)
     }
 
     /// The vector of one text.
@@ -100,18 +112,22 @@ public struct Embedder: Sendable {
     package func prompt(_ input: EmbeddingInput, task: String? = nil) async throws -> Prompt {
         let instruction = try prompts(task)
         return try await pipeline.preparation.run { [pipeline] in
-            func prepared(_ input: MediaInput) throws -> (RenderedPrompt.Piece, [PreparedMedium]) {
-                let medium = try pipeline.encoderInputs(input, .init())
-                return (.medium(medium.medium, reference: nil), [medium])
+            func framed(_ piece: RenderedPrompt.Piece, _ media: [PreparedMedium] = []) throws -> Prompt {
+                try pipeline.expand(RenderedPrompt([.control("<bos>"), piece, .control("<eos>")]), media)
             }
-            let (piece, media): (RenderedPrompt.Piece, [PreparedMedium]) =
+            func framed(_ input: MediaInput) throws -> Prompt {
+                let medium = try pipeline.encoderInputs(input, .init())
+                return try framed(.medium(medium.medium, reference: nil), [medium])
+            }
+            let prompt =
                 switch input {
-                case .text(let text): (.text(instruction + text), [])
-                case .image(let image): try prepared(.image(image))
-                case .audio(let audio): try prepared(.audio(audio))
-                case .video(let video): try prepared(.video(video))
+                case .text(let text): try framed(.text(instruction + text))
+                case .tokens(let ids): Prompt(tokens: ids)
+                case .image(let image): try framed(MediaInput.image(image))
+                case .audio(let audio): try framed(MediaInput.audio(audio))
+                case .video(let video): try framed(MediaInput.video(video))
                 }
-            let prompt = try pipeline.expand(RenderedPrompt([.control("<bos>"), piece, .control("<eos>")]), media)
+            guard !prompt.tokens.isEmpty else { throw ModelInputError(.emptyPrompt) }
             try pipeline.model.check(
                 prompt.tokens, at: 0, softTokenCount: prompt.media.reduce(0) { $0 + $1.input.softTokenCount })
             return prompt

@@ -165,11 +165,17 @@ extension Gemma4Pipeline {
         return id
     }
 
-    /// The medium that a message refers to: a path, a `file:` or a `data:` URL.
     private func input(_ medium: Medium, _ reference: String?, index: Int, _ options: PromptOptions) throws
         -> MediaInput
     {
         guard let reference else { throw PromptError(.mediaCount(named: index + 1, given: index)) }
+        return try Self.input(medium, reference, options.resolver)
+    }
+
+    /// The medium that a `data:` URL holds, or that the resolver finds.
+    ///
+    /// - Throws: `PromptError` if it is neither; what the resolver throws.
+    package static func input(_ medium: Medium, _ reference: String, _ resolver: MediaResolver?) throws -> MediaInput {
         if reference.hasPrefix("data:") {
             guard let comma = reference.firstIndex(of: ","), reference[..<comma].hasSuffix(";base64"),
                 let bytes = Data(
@@ -181,7 +187,7 @@ extension Gemma4Pipeline {
             case .video: throw PromptError(.reference(String(reference.prefix(40))))
             }
         }
-        guard let resolver = options.resolver else { throw PromptError(.reference(reference)) }
+        guard let resolver else { throw PromptError(.reference(reference)) }
         return try resolver(medium, reference)
     }
 

@@ -21,19 +21,32 @@ extension Gemma4Pipeline {
         }
     }
 
-    /// What the model says of a piece of sound.
+    /// Writes down one turn of speech, whose pieces come while it goes on.
     ///
-    /// - Parameter samples: mono, at 16 kHz, at most 30 s.
+    /// - Parameter write: given the text as it grows: what is new of it.
+    package func turnTranscriber(
+        _ options: TranscriptionOptions, write: @escaping @Sendable (String) async throws -> Void
+    ) -> TurnTranscriber {
+        TurnTranscriber(options, tokens(about:instruction:options:), write: write)
+    }
+
     private func answer(
         about samples: [Float], instruction: String, options: GenerationOptions
     ) async throws -> Answer {
+        try await tokens(about: samples, instruction: instruction, options: options).answer()
+    }
+
+    /// What the model says of a piece of sound.
+    ///
+    /// - Parameter samples: mono, at 16 kHz, at most 30 s.
+    private func tokens(about samples: [Float], instruction: String, options: GenerationOptions) -> TokenStream {
         let message = ChatMessage(.user, parts: [.text(instruction), .audio()])
-        return try await engine.answer(options) {
+        return engine.answer(options) {
             try await preparation.run {
                 var media = [PreparedMedium(medium: .audio, pieces: [try encoderInput(samples)])]
                 return try prompt([message], media: nil, options: .init(), prepared: &media)
             }
-        }.answer()
+        }
     }
 
     /// Translates a text that fits the context.

@@ -7,27 +7,53 @@ import Logging
 import NIOCore
 import ServiceLifecycle
 import Synchronization
+import Tracing
 import UnixSignals
 
-/// Answers HTTP as OpenAI's clients speak it, from one pipeline: what all clients ask for at the same time is batched by its
+/// Answers HTTP as OpenAI's clients speak it, from one model: what all clients ask for at the same time is batched by its
 /// engine.
 ///
 /// `application` makes a whole server; `addRoutes` puts the same into the router of another.
 public struct ModelServer: Sendable {
     let pipeline: Gemma4Pipeline
+    /// Of a model that makes embeddings and writes nothing.
+    let embedder: Embedder?
     let options: ServerOptions
     let admission: Admission
     let files: FileStore
     let metrics: PrometheusMetrics
+    let tracer: any Tracer
     let logger: Logger
 
-    /// - Parameter metrics: what `/metrics` shows beside the engine's own numbers.
+    /// - Parameters:
+    ///   - metrics: what `/metrics` shows beside the engine's own numbers.
+    ///   - tracer: gets a span of each request; by default the one that the process has been given, if any.
     public init(
         _ pipeline: Gemma4Pipeline, options: ServerOptions, metrics: PrometheusMetrics = .init(),
-        logger: Logger = Logger(label: "gemma4.server")
+        tracer: any Tracer = InstrumentationSystem.tracer, logger: Logger = Logger(label: "gemma4.server")
     ) {
-        (self.pipeline, self.options, self.metrics, self.logger) = (pipeline, options, metrics, logger)
-        admission = Admission(places: options.answers)
+        self.init(pipeline, nil, options, metrics, tracer, logger)
+    }
+
+    /// A server of embeddings alone.
+    ///
+    /// - Parameters:
+    ///   - metrics: what `/metrics` shows beside the engine's own numbers.
+    ///   - tracer: gets a span of each request; by default the one that the process has been given, if any.
+    public init(
+        _ embedder: Embedder, options: ServerOptions, metrics: PrometheusMetrics = .init(),
+        tracer: any Tracer = InstrumentationSystem.tracer, logger: Logger = Logger(label: "gemma4.server")
+    ) {
+        self.init(embedder.pipeline, embedder, options, metrics, tracer, logger)
+    }
+
+    private init(
+        _ pipeline: Gemma4Pipeline, _ embedder: Embedder?, _ options: ServerOptions, _ metrics: PrometheusMetrics,
+        _ tracer: any Tracer, _ logger: Logger
+    ) {
+        (self.pipeline, self.embedder, self.options) = (pipeline, embedder, options)
+        (self.metrics, self.tracer, self.logger) = (metrics, tracer, logger)
+        admission = Admission(places: options.answers, perClient: options.answersPerKey)
         files = FileStore(limit: options.storedBytes)
     }
 
@@ -74,13 +100,18 @@ public struct ModelServer: Sendable {
         address: BindAddress = .hostname(), onServerRunning: @escaping @Sendable (any Channel) async -> Void = { _ in }
     ) throws -> some ApplicationProtocol {
         let router = Router(context: ServerContext.self)
-        router.add(middleware: MeasureRequests(metrics: metrics, logger: logger))
-        if !options.origins.isEmpty { router.add(middleware: AllowOrigins(origins: options.origins)) }
+        router.add(middleware: MeasureRequests(metrics: metrics, tracer: tracer, logger: logger))
+        if !options.origins.isEmpty { router.add(middleware: AllowOrigins(options: options)) }
         router.add(middleware: WireErrors(logger: logger))
         if let keys = options.keys { router.add(middleware: RequireKey(keys: keys)) }
         addRoutes(to: router)
-        let plain = HTTPServerBuilder.http1(
-            configuration: .init(additionalChannelHandlers: [HangUp()], idleTimeout: .seconds(75)))
+        let plain = HTTPServerBuilder { responder in
+            UpgradableChannel(
+                http: HTTP1Channel(
+                    responder: responder,
+                    configuration: .init(additionalChannelHandlers: [HangUp()], idleTimeout: .seconds(75))),
+                server: self)
+        }
         return Application(
             router: router,
             server: try options.certificate.map { try .tls(plain, tlsConfiguration: $0.configuration) } ?? plain,
@@ -88,9 +119,9 @@ public struct ModelServer: Sendable {
             logger: logger)
     }
 
-    /// Adds every route. Errors become OpenAI's objects if `WireErrors` is among the router's middleware.
+    /// Adds every route but the socket of `/v1/realtime`, which needs the server of `application`. Errors become OpenAI's
+    /// objects if `WireErrors` is among the router's middleware.
     public func addRoutes(to router: some RouterMethods<ServerContext>) {
-        Page.addRoutes(to: router)
         router.get("/health") { _, _ in Response(json: ["status": "ok"]) }
         router.get("/ready") { _, _ in
             let isReady = admission.hasRoom
@@ -109,17 +140,38 @@ public struct ModelServer: Sendable {
             }
             return Response(json: modelObject)
         }
-        router.post("/v1/chat/completions", use: chatCompletions)
-        router.post("/v1/completions", use: completions)
-        addFileRoutes(to: router)
-        router.post("/v1/responses", use: responses)
-        router.post("/v1/messages", use: messages)
-        router.post("/v1/messages/count_tokens", use: countTokens)
-        router.post("/v1/audio/transcriptions") { request, context in
-            try await transcription(request, context, translates: false)
+        router.get(RouterPath(RealtimeRequest.path)) { request, _ -> Response in
+            _ = try RealtimeRequest(request.head, self)
+            throw WireError(.upgradeRequired, "expected a WebSocket", code: "upgrade_required")
         }
-        router.post("/v1/audio/translations") { request, context in
-            try await transcription(request, context, translates: true)
+        addFileRoutes(to: router)
+        if let embedder {
+            router.post("/v1/embeddings") { try await embeddings(embedder, $0, $1) }
+            for (path, _) in writingRoutes {
+                refuse(path, router, "makes embeddings and writes nothing; ask /v1/embeddings")
+            }
+        } else {
+            Page.addRoutes(to: router)
+            for (path, answer) in writingRoutes { router.post(path, use: answer) }
+            refuse("/v1/embeddings", router, "writes and makes no embeddings; serve EmbeddingGemma 2 for those")
+        }
+    }
+
+    private typealias Answering = @Sendable (Request, ServerContext) async throws -> Response
+
+    /// What needs a model that writes.
+    private var writingRoutes: [(path: RouterPath, answer: Answering)] {
+        [
+            ("/v1/chat/completions", chatCompletions), ("/v1/completions", completions), ("/v1/responses", responses),
+            ("/v1/messages", messages), ("/v1/messages/count_tokens", countTokens),
+            ("/v1/audio/transcriptions", { try await transcription($0, $1, translates: false) }),
+            ("/v1/audio/translations", { try await transcription($0, $1, translates: true) }),
+        ]
+    }
+
+    private func refuse(_ path: RouterPath, _ router: some RouterMethods<ServerContext>, _ reason: String) {
+        router.post(path) { [name = options.modelName] _, _ -> Response in
+            throw WireError(.badRequest, "\(name) \(reason)", parameter: "model", code: "unsupported_model")
         }
     }
 
@@ -153,8 +205,10 @@ public struct ModelServer: Sendable {
 public struct ServerContext: RequestContext {
     public var coreContext: CoreRequestContextStorage
     let channel: any Channel
-    /// The digest of the key that the client has shown; nil where there are no keys.
-    var client: String?
+    /// Nil where there are no keys.
+    var client: Client?
+    /// Of the trace that this request belongs to.
+    var span: (any Span)?
 
     public init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)

@@ -1,3 +1,5 @@
+import Foundation
+
 /// What a server tells of itself, and what it takes.
 public struct ServerOptions: Sendable {
     /// What `/v1/models` and every answer call the model. Requests may name any: there is one.
@@ -8,17 +10,31 @@ public struct ServerOptions: Sendable {
     public var uploadBytes = 2 << 30
     /// Most bytes of the files that clients leave for later requests.
     public var storedBytes = 4 << 30
+    /// Whose media are fetched where messages name them by an `http:` or `https:` address; others are refused.
+    public var mediaHosts: [MediaHost] = []
+    /// Most media that are fetched for one request, most bytes of each, and most seconds for each.
+    public var fetchedMedia = 16, fetchedBytes = 64 << 20, fetchSeconds = 30
+    /// The folder below which messages may name media by `file:` URLs; nil: nowhere.
+    public var mediaRoot: URL?
     /// Longest recording that is transcribed, in seconds; nil: any.
     public var recordingSeconds: Double?
     /// Most tokens of one answer; nil: as many as the context holds.
     public var maxTokens: Int?
     /// Tokens of an answer whose request does not say how many.
     public var defaultMaxTokens = 4096
-    /// Answers that are written or wait at once; a request beyond them is refused with status 429. The engine's limits say how
-    /// many of them are written.
+    /// Answers that are written or wait at once; a request beyond them is refused with status 429. Batch keys may
+    /// take three quarters of them. The engine's limits say how many are written.
     public var answers = 80
+    /// Of them, most of one key; nil: all.
+    public var answersPerKey: Int?
     /// While an answer that is streamed has not begun, its client hears so often that it is still waited for.
     public var pulse = Duration.seconds(10)
+    /// Of `/v1/realtime`: most bytes of a message, sound in base64 included.
+    public var realtimeMessageBytes = 16 << 20
+    /// Most seconds of sound whose end the client has not said yet.
+    public var realtimeBufferSeconds = 600
+    /// A socket at which nothing arrives for so long is closed.
+    public var realtimeIdle = Duration.seconds(300)
     /// Whether the model thinks before it answers where a request does not say.
     public var thinking = false
 

@@ -1,11 +1,11 @@
 import Gemma4
 import Tensors
 
-/// The media that wait for their towers, first come first served, and the soft tokens of those that were there lately.
+/// The media that wait for their towers, of each priority first come first served, and the soft tokens of those that were there lately.
 struct EncoderJobs {
     /// Most bytes of soft tokens that are kept for media that come again.
     private let byteLimit: Int
-    private var queue: [(input: EncoderInput, job: EncoderJob?)] = []
+    private var queue: [(input: EncoderInput, priority: GenerationOptions.Priority, job: EncoderJob?)] = []
     private var kept: [ContentHash: (softTokens: Tensor, lastUse: Int)] = [:]
     private var clock = 0
     private(set) var hits = 0
@@ -17,7 +17,7 @@ struct EncoderJobs {
     var byteCount: Int { kept.values.reduce(0) { $0 + $1.softTokens.shape.count * 4 } }
 
     /// Puts a medium in line, unless its soft tokens are there or on their way.
-    mutating func add(_ input: EncoderInput) {
+    mutating func add(_ input: EncoderInput, _ priority: GenerationOptions.Priority = .interactive) {
         clock += 1
         guard input.softTokens == nil else { return }
         if let found = kept[input.hash] {
@@ -26,7 +26,7 @@ struct EncoderJobs {
             return input.finish(found.softTokens)
         }
         if queue.contains(where: { $0.input === input }) { return }
-        queue.append((input, nil))
+        queue.insert((input, priority, nil), at: PassPlanner.place(of: priority, in: queue.map(\.priority)))
     }
 
     /// Takes media out of the line that nobody waits for any more.

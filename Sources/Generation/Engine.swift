@@ -137,12 +137,17 @@ package actor Engine {
     /// - Returns: `[prompts, embeddingDim]`, not of unit length.
     /// - Throws: `ModelInputError`; if a result is NaN or infinite the reason, looked for in the weights.
     package func embeddings(_ prompts: [Prompt]) throws -> Tensor {
+        let clock = ContinuousClock()
+        let start = clock.now
         let embeddings = try model.embeddings(
             prompts.map { prompt in
                 let soft = prompt.media.map { $0.input.softTokens! }
                 return (prompt.tokens, soft.isEmpty ? nil : .concatenated(soft))
             })
         guard embeddings.toArray().allSatisfy(\.isFinite) else { throw defaults.notFinite() }
+        totals.steps += 1
+        totals.busySeconds += start.duration(to: clock.now).inSeconds
+        totals.promptTokens += prompts.reduce(0) { $0 + $1.tokens.count }
         return embeddings
     }
 
@@ -169,7 +174,7 @@ package actor Engine {
         work.begin(prompt, id: arrivals)
         do {
             try admissible(work)
-            waiting.append(work)
+            waiting.insert(work, at: PassPlanner.place(of: work.priority, in: waiting.map(\.priority)))
             admit()
             guard waiting.count <= limits.waitingSequences else {
                 throw EngineError(.busy(waiting: waiting.count - 1))
@@ -222,8 +227,8 @@ package actor Engine {
 
     private var admittedBytes: Int { running.reduce(0) { $0 + $1.byteCount } }
 
-    /// Lets sequences in, first come first served, as far as memory goes. One whose prompt begins like one that is being
-    /// read waits until it can share that; it holds up nobody.
+    /// Lets sequences in, of each priority first come first served, as far as memory goes. One whose prompt begins like one
+    /// that is being read waits until it can share that; it holds up nobody.
     private func admit() {
         var index = 0
         while index < waiting.count, running.count < limits.runningSequences {
@@ -249,10 +254,13 @@ package actor Engine {
                 work.start(.init(common: 0, cache: nil), model.makeCache)
             }
             waiting.remove(at: index)
-            running.append(work)
+            // Prompts are read in this order.
+            running.insert(work, at: PassPlanner.place(of: work.priority, in: running.map(\.priority)))
             totals.cachedTokens += work.read
             prefixes.shrink(to: limits.memoryBytes - admittedBytes)
-            for (positions, input) in work.prompt.media where positions.upperBound > work.read { encoders.add(input) }
+            for (positions, input) in work.prompt.media where positions.upperBound > work.read {
+                encoders.add(input, work.priority)
+            }
         }
     }
 

@@ -25,6 +25,8 @@ public struct GenerationOptions: Sendable {
     public var thinkingBudget: Int?
     /// Where guesses of the next tokens come from, which are verified several in a pass; the answer is the same, to the bit.
     public var draft: Draft?
+    /// Who goes first where several wait.
+    public var priority = Priority.interactive
     /// Called while the prompt is read: tokens read so far, tokens in all.
     public var onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)?
 
@@ -36,6 +38,13 @@ public struct GenerationOptions: Sendable {
     package var endsAtStopTokens = true
     /// Whether keys and values are kept for a later prompt that begins in the same way.
     package var keepsCache = true
+
+    /// How urgent an answer is: one that somebody waits for is begun, and its prompt read, before one of a batch.
+    public enum Priority: Int, Sendable, Comparable {
+        case batch, interactive
+
+        public static func < (one: Priority, other: Priority) -> Bool { one.rawValue < other.rawValue }
+    }
 
     /// What proposes tokens.
     public enum Draft: String, Sendable, CaseIterable {

@@ -1,7 +1,7 @@
 /// Decides what the next step of the engine does. A pure function: it knows no clock, no model and no cache.
 ///
 /// Every running answer gets its next token in each step, unless its reader is behind. Prompts and towers share what
-/// time is left up to the bound, each in the order of arrival.
+/// time is left up to the bound, each in the order of priority and arrival.
 struct PassPlanner {
     /// The longest step, as a multiple of the time that the running answers alone would take.
     var bound = 3.0
@@ -41,9 +41,14 @@ struct PassPlanner {
         var encoderSeconds = 0.0
     }
 
+    /// Where a newcomer stands in a line: behind all that are as urgent, before all that are less so.
+    static func place(
+        of priority: GenerationOptions.Priority, in line: [GenerationOptions.Priority]
+    ) -> Int { line.firstIndex { $0 < priority } ?? line.count }
+
     /// - Parameters:
     ///   - isDecoding: whether any answer takes its next token in this step.
-    ///   - prompts: in order of arrival.
+    ///   - prompts: in the order of their line.
     ///   - hasEncoderJob: whether a medium is to be encoded.
     func plan(isDecoding: Bool, prompts: [Prompt], hasEncoderJob: Bool, costs: Costs) -> Plan {
         var plan = Plan()

@@ -60,6 +60,9 @@ final class Work: @unchecked Sendable {
 
     var wantsEveryRow: Bool { if case .logits = goal { true } else { false } }
     var keepsCache: Bool { if case .answer(let options, _, _) = goal { options.keepsCache } else { false } }
+    var priority: GenerationOptions.Priority {
+        if case .answer(let options, _, _) = goal { options.priority } else { .interactive }
+    }
     var topLogprobs: Int { sequence?.options.topLogprobs ?? 0 }
     var isRead: Bool { read == prompt.tokens.count }
     var isReaderBehind: Bool { if case .answer(_, let channel, _) = goal { channel.isFull } else { false } }

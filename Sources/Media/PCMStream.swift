@@ -61,6 +61,32 @@ public final class PCMStream: Sendable {
     }
 }
 
+/// Raw samples without a header of one channel, which somebody hands over in blocks: they become samples at 16 kHz.
+package final class PCMBlocks {
+    private let format: PCMStream.Format
+    private var stream: ChannelStream
+    /// The first bytes of a sample whose last are in the next block.
+    private var rest: [UInt8] = []
+
+    /// - Parameter name: what errors call the sound.
+    /// - Throws: `MediaError` if there is no memory.
+    package init(_ format: PCMStream.Format, sampleRate: Int, name: String) throws(MediaError) {
+        self.format = format
+        stream = try ChannelStream(name, sampleRate: sampleRate, channels: 1, output: .mix)
+    }
+
+    /// - Returns: what is known of the sound at 16 kHz; the filter holds a little back.
+    /// - Throws: `MediaError` where a sample is not finite.
+    package func append(_ bytes: [UInt8]) throws(MediaError) -> [Float] {
+        let bytes = rest + bytes
+        rest = Array(bytes.suffix(bytes.count % format.bytesPerSample))
+        return try stream.append(format.samples(bytes.dropLast(rest.count)))[0]
+    }
+
+    /// What the filter held back. Nothing can be appended afterwards.
+    package func finish() -> [Float] { stream.finish()[0] }
+}
+
 extension PCMStream.Format {
     /// Whole samples, in [-1, 1).
     func samples(_ bytes: some ContiguousBytes) -> [Float] {

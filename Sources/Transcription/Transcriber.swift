@@ -266,7 +266,7 @@ package actor Transcriber {
 extension SpeechInstruction {
     /// Asks what is said in a piece. Where speech was detected and the model writes nothing, it is asked once more, with half
     /// a second of silence before the piece: what it hears at all can depend on where a recording is cut.
-    fileprivate func answer(
+    func answer(
         about piece: SpeechPiece, _ model: SpeechModel, _ options: GenerationOptions
     ) async throws -> Answer {
         var options = options

@@ -15,8 +15,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
+import wave
 
 import anthropic
 import openai
@@ -25,6 +27,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "Models/Demo/samples"
 SOUND, OTHER_SOUND, PICTURE = SAMPLES / "clean-002.wav", SAMPLES / "clean-001.wav", SAMPLES / "picture-002.png"
 DESCRIBE = "Describe this image."
+EMBEDDER, ATTACHMENTS = ROOT / "Tests/Goldens/embedder/checkpoint", ROOT / "Tests/Goldens/attachments"
 
 
 class Server:
@@ -173,6 +176,77 @@ def curl(server: Server, caption: str) -> None:
     assert subprocess.run(form, check=True, stdout=subprocess.PIPE, text=True).stdout == "set the clock 4\n"
 
 
+def embeddings(program: str) -> None:
+    """By a server of an embedding model, which says of itself that it does not write."""
+    server = Server(program, str(EMBEDDER))
+    try:
+        client = openai.OpenAI(base_url=server.url("/v1"), api_key="none", max_retries=0)
+        texts = ["one two three", "what is this?"]
+        lines = run(program, str(EMBEDDER), "embed", "--task", "query", "--text", texts[0], "--text", texts[1])
+        expected = [json.loads(line)["embedding"] for line in lines.splitlines()]
+        answer = client.embeddings.create(model="any", input=texts, extra_body={"task": "query"})  # asks for base64 itself
+        plain = client.embeddings.create(model="any", input=texts, encoding_format="float", extra_body={"task": "query"})
+        for given in [answer, plain]:
+            for entry, vector in zip(given.data, expected, strict=True):
+                assert max(abs(a - b) for a, b in zip(entry.embedding, vector, strict=True)) < 1e-7
+        assert answer.usage.prompt_tokens == answer.usage.total_tokens > 0
+        picture = ATTACHMENTS / "wide.png"
+        seen = client.embeddings.create(model="any", input=[data_url(picture)], dimensions=256).data[0].embedding
+        line = run(program, str(EMBEDDER), "embed", "--dimensions", "256", str(picture))
+        assert max(abs(a - b) for a, b in zip(seen, json.loads(line)["embedding"], strict=True)) < 1e-7
+        try:
+            client.chat.completions.create(model="any", messages=[{"role": "user", "content": "a"}])
+            raise AssertionError("an embedding model wrote")
+        except openai.BadRequestError as error:
+            assert "/v1/embeddings" in error.message, error
+    finally:
+        server.end()
+
+
+def realtime(client: openai.OpenAI, program: str, model: str) -> None:
+    """Sound that comes in pieces of 100 ms: each turn is found, written down while it is heard, and then once more whole."""
+    with wave.open(str(SOUND)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
+        sound = file.readframes(file.getnframes())
+    silence = bytes(32_000 * 2)
+    said = json.loads(run(program, model, "transcribe", "--format", "json", str(SOUND)))["text"]
+    with client.realtime.connect(extra_query={"intent": "transcription"}) as connection:
+        assert connection.recv().type == "session.created"
+        spoken = {"format": {"type": "audio/pcm", "rate": 16_000}, "turn_detection": {"type": "server_vad"}}
+        connection.session.update(session={"type": "transcription", "audio": {"input": spoken}})
+        assert connection.recv().session.audio.input.format.rate == 16_000
+        stream = silence + sound + silence + sound + silence
+
+        def speak() -> None:
+            for start in range(0, len(stream), 3200):
+                chunk = base64.b64encode(stream[start : start + 3200]).decode()
+                connection.input_audio_buffer.append(audio=chunk)
+
+        speaker = threading.Thread(target=speak)
+        speaker.start()
+        written, done, started = {}, [], []
+        while len(done) < 2:
+            event = connection.recv()
+            match event.type:
+                case "input_audio_buffer.speech_started":
+                    started.append(event.audio_start_ms)
+                case "conversation.item.input_audio_transcription.delta":
+                    written[event.item_id] = written.get(event.item_id, "") + event.delta
+                case "conversation.item.input_audio_transcription.completed":
+                    done.append(event.transcript)
+                    assert written[event.item_id] == event.transcript
+                case "error":
+                    raise AssertionError(event)
+        speaker.join()
+        assert done == [said, said], (done, said)
+        length = len(sound) / 32
+        assert 1900 < started[0] < 2400 and abs(started[1] - started[0] - length - 2000) < 60, started
+        connection.input_audio_buffer.commit()
+        while (event := connection.recv()).type != "error":
+            pass
+        assert event.error.code == "input_audio_buffer_commit_empty", event
+
+
 def many_at_once(server: Server, client: openai.OpenAI) -> None:
     """200 requests of mixed lengths, some of whose clients leave: each gets what it gets alone."""
 
@@ -228,6 +302,7 @@ def main() -> None:
             chat(client, caption, spoken)
             other_endpoints(client, caption)
             transcriptions(client, program, given.model)
+            realtime(client, program, given.model)
             messages(anthropic.Anthropic(base_url=server.url(), api_key="secret", max_retries=0), caption)
             many_at_once(server, client)
         finally:
@@ -237,6 +312,7 @@ def main() -> None:
         curl(server, caption)
     finally:
         server.end()
+    embeddings(program)
     print("openai, anthropic and curl get what they ask for")
 
 

@@ -11,9 +11,11 @@ import Testing
         var socket: String { "\(directory.path)/socket" }
         var messages: String { (try? String(contentsOfFile: "\(directory.path)/messages", encoding: .utf8)) ?? "" }
 
-        init(_ arguments: String..., in directory: TemporaryDirectory) async throws {
+        init(
+            _ arguments: String..., model: String = Goldens.checkpoint("E2B"), in directory: TemporaryDirectory
+        ) async throws {
             self.directory = directory
-            var program = Program("serve", "--model", Goldens.checkpoint("E2B"))
+            var program = Program("serve", "--model", model)
             program.arguments += ["--unix-socket", "\(directory.path)/socket"] + arguments
             process = program.process()
             let messages = try directory.write([], to: "messages")
@@ -79,6 +81,19 @@ import Testing
         }
     }
 
+    /// A model that makes embeddings is served as one that writes.
+    @Test func servesEmbeddings() async throws {
+        let directory = try TemporaryDirectory()
+        let server = try await Running(model: EmbeddingGoldens.checkpoint, in: directory)
+        let body = #"{"input": ["one", "two"], "dimensions": 128}"#
+        let connection = try server.connect(
+            "POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
+        )
+        let answer = String(decoding: try connection.readToEnd() ?? Data(), as: UTF8.self)
+        #expect(answer.contains("200 OK") && answer.components(separatedBy: #""embedding":["#).count == 3)
+        #expect(try await server.end() == 0)
+    }
+
     /// SIGHUP changes keys and ends nothing.
     @Test func keysAreReadAnew() async throws {
         let directory = try TemporaryDirectory()
@@ -125,6 +140,9 @@ import Testing
             "missing.pem: expected certificates in PEM", 65
         ),
         (["--api-key-file", "missing"], "missing: cannot be read", 66),
+        (["--per-key", "0"], "--per-key: expected 1 to", 64),
+        (["--allow-url", "http://a.example/"], "--allow-url: expected a host such as example.com", 64),
+        (["--media-root", "missing"], "missing: expected a folder", 66),
     ])
     func refusesArguments(arguments: [String], message: String, status: Int32) async throws {
         var program = Program("serve", "--model", Goldens.checkpoint("E2B"))

@@ -51,6 +51,12 @@ private final class Counter: Sendable {
     func increment() { value.withLock { $0 += 1 } }
 }
 
+private final class Names: Sendable {
+    private let names = Mutex<[String]>([])
+    var all: [String] { names.withLock { $0 } }
+    func append(_ name: String) { names.withLock { $0.append(name) } }
+}
+
 private func open(_ variant: String, _ limits: EngineLimits = .init()) throws -> Gemma4Pipeline {
     try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint(variant)), threadCount: 2, limits: limits)
 }
@@ -289,4 +295,35 @@ func guessesMakeTheSameAnswerInFewerSteps(variant: String) async throws {
     #expect(statistics.running == 0 && statistics.waiting == 0 && statistics.admittedBytes == 0)
     #expect(statistics.keptBytes <= 16 << 20)
     #expect(growth < 60 << 20)
+}
+
+/// An answer that somebody waits for is begun before those of a batch that came earlier; within a priority the first is first.
+@Test func urgentAnswersAreBegunFirst() async throws {
+    let pipeline = try open("E2B", .init(runningSequences: 1))
+    func options(_ count: Int, _ priority: GenerationOptions.Priority) -> GenerationOptions {
+        var options = GenerationOptions(sampling: .init(temperature: 1, seed: 1), maxTokens: count, loopGuard: nil)
+        options.endsAtStopTokens = false
+        options.priority = priority
+        return options
+    }
+    let busy = pipeline.generate([ChatMessage(.user, "zero")], options: options(300, .batch))
+    var iterator = busy.makeAsyncIterator()
+    _ = try await iterator.next()
+    let order = Names()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        let asked = [
+            ("batch 1", GenerationOptions.Priority.batch), ("first", .interactive), ("batch 2", .batch),
+            ("second", .interactive),
+        ]
+        for (index, (name, priority)) in asked.enumerated() {
+            group.addTask {
+                _ = try await pipeline.generate([ChatMessage(.user, name)], options: options(2, priority)).answer()
+                order.append(name)
+            }
+            while await pipeline.statistics.waiting <= index { try await Task.sleep(for: .milliseconds(1)) }
+        }
+        while try await iterator.next() != nil {}
+        try await group.waitForAll()
+    }
+    #expect(order.all == ["first", "second", "batch 1", "batch 2"])
 }

@@ -87,6 +87,33 @@ private func ask(_ text: String, _ more: [(String, JSONValue)] = []) -> JSONValu
     #expect(object["usage"]?["prompt_tokens"] == .integer(expected.finish!.promptTokens.count))
 }
 
+/// A request says how large its pictures are seen.
+@Test func picturesHaveBudgets() async throws {
+    let served = try Served()
+    let file = Goldens.folder.appending(path: "attachments/noise.png")
+    let image = "data:image/png;base64," + (try Data(contentsOf: file)).base64EncodedString()
+    let content: JSONValue = [["type": "image_url", "image_url": ["url": .string(image)]]]
+    func tokens(_ budget: Int) async throws -> TestResponse {
+        try await served.post(
+            path,
+            ask(
+                "",
+                [
+                    ("messages", [["role": "user", "content": content]]),
+                    ("mm_processor_kwargs", ["max_soft_tokens": .integer(budget)]), ("max_tokens", 1),
+                ]))
+    }
+    for budget in [70, 560] {
+        let options = PromptOptions(imageTokens: budget)
+        let prompt = try await served.pipeline.prompt(
+            [ChatMessage(.user, parts: [.image()])], media: [.image(.file(file))], options: options)
+        #expect(try await tokens(budget).json["usage"]?["prompt_tokens"] == .integer(prompt.tokens.count))
+    }
+    let refused = try await tokens(100)
+    #expect(refused.status == .badRequest)
+    #expect(try refused.json["error"]?["param"] == "mm_processor_kwargs.max_soft_tokens")
+}
+
 @Test func logprobsComeWithTheirTokens() async throws {
     let served = try Served()
     let response = try await served.post(path, ask("one", [("logprobs", true), ("top_logprobs", 3)]))

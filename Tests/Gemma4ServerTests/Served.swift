@@ -4,6 +4,7 @@ import HummingbirdTesting
 import JSONText
 import Logging
 import TestSupport
+import Tracing
 
 @testable import Gemma4Kit
 @testable import Gemma4Server
@@ -16,13 +17,22 @@ struct Served {
 
     init(
         _ variant: String = "E2B", limits: EngineLimits = .init(), logger: Logger = Logger(label: "test"),
+        tracer: any Tracer = InstrumentationSystem.tracer,
         change: (inout ServerOptions) -> Void = { _ in }
     ) throws {
         pipeline = try Gemma4Pipeline(
             contentsOf: URL(filePath: Goldens.checkpoint(variant)), threadCount: 2, limits: limits)
         var options = ServerOptions(modelName: "tiny")
         change(&options)
-        server = ModelServer(pipeline, options: options, logger: logger)
+        server = ModelServer(pipeline, options: options, tracer: tracer, logger: logger)
+    }
+
+    /// A server of the tiny model that makes embeddings.
+    init(embedder: Embedder, change: (inout ServerOptions) -> Void = { _ in }) {
+        pipeline = embedder.pipeline
+        var options = ServerOptions(modelName: "tiny")
+        change(&options)
+        server = ModelServer(embedder, options: options, logger: Logger(label: "test"))
     }
 
     func test<Value>(

@@ -3,12 +3,14 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdTLS
 import HummingbirdTesting
+import InMemoryTracing
 import JSONText
 import Logging
 import Metrics
 import Synchronization
 import TestSupport
 import Testing
+import Tracing
 
 @testable import Gemma4Kit
 @testable import Gemma4Server
@@ -40,6 +42,71 @@ import Testing
     try Data("\n# nothing\n".utf8).write(to: file)
     #expect(throws: APIKeyError.self) { try keys.reload() }
     #expect(try await status([.authorization: "Bearer third"]) == 200)
+}
+
+/// A key that can wait says so in its line; anything else there is a mistake.
+@Test func keysHavePriorities() throws {
+    let directory = try TemporaryDirectory()
+    let file = URL(filePath: try directory.write(Array("people\n jobs   batch \n".utf8), to: "keys"))
+    let keys = try APIKeys(contentsOf: file)
+    #expect(try keys.client([.authorization: "Bearer people"]).priority == .interactive)
+    #expect(try keys.client([.authorization: "Bearer jobs"]).priority == .batch)
+    #expect(throws: WireError.self) { try keys.client([.authorization: "Bearer batch"]) }
+    try Data("people\n\njobs later\n".utf8).write(to: file)
+    let error = #expect(throws: APIKeyError.self) { try keys.reload() }
+    #expect(error?.description == "\(file.path): line 3: expected a key, and batch or nothing behind it")
+    #expect(try keys.client([.authorization: "Bearer jobs"]).priority == .batch)
+}
+
+/// One key has its share, batch keys leave a quarter, and what is given back is there again.
+@Test func placesAreShared() throws {
+    let admission = Admission(places: 8, perClient: 3)
+    let (one, other) = (Client(id: "a", priority: .interactive), Client(id: "b", priority: .interactive))
+    let (batch, more) = (Client(id: "c", priority: .batch), Client(id: "d", priority: .batch))
+    func refusal(_ count: Int, _ client: Client?) -> WireError? {
+        do throws(WireError) {
+            _ = try admission.enter(count, of: client)
+            return nil
+        } catch { return error }
+    }
+    let first = try admission.enter(2, of: one)
+    #expect(refusal(2, one)?.status == .tooManyRequests)
+    #expect(refusal(2, one)?.message.contains("as one key may have; try again in") == true)
+    #expect(refusal(1, one) == nil && refusal(4, one)?.status == .badRequest)
+    first.leave()
+    let (held, held2) = (try admission.enter(3, of: batch), try admission.enter(3, of: more))
+    #expect(admission.taken == 6)
+    #expect(refusal(1, Client(id: "e", priority: .batch))?.message.contains("as batch keys may have") == true)
+    #expect(refusal(2, other) == nil && refusal(2, nil) == nil && refusal(3, nil)?.status == .tooManyRequests)
+    held.leave()
+    held2.leave()
+    #expect(admission.taken == 0 && refusal(3, batch) == nil)
+}
+
+/// One key's requests beyond its share are refused over HTTP, those of others are not; a request can yield of itself.
+@Test func oneKeyDoesNotTakeAll() async throws {
+    let directory = try TemporaryDirectory()
+    let file = URL(filePath: try directory.write(Array("one\nother batch\n".utf8), to: "keys"))
+    let keys = try APIKeys(contentsOf: file)
+    let served = try Served {
+        $0.keys = keys
+        $0.answersPerKey = 1
+    }
+    let body: JSONValue = ["messages": [["role": "user", "content": "a"]], "max_tokens": 2]
+    func status(_ key: String) async throws -> Int {
+        try await served.post("/v1/chat/completions", body, headers: [.authorization: "Bearer \(key)"]).status.code
+    }
+    let places = try served.server.admission.enter(1, of: try keys.client([.authorization: "Bearer one"]))
+    #expect(try await status("one") == 429)
+    #expect(try await status("other") == 200)
+    places.leave()
+    #expect(try await status("one") == 200)
+    func priority(_ tier: JSONValue) throws -> GenerationOptions.Priority {
+        let fields = RequestFields(
+            value: ["messages": [["role": "user", "content": "a"]], "service_tier": tier])
+        return try AnswerRequest(chat: fields, served.server.options, sampling: .greedy).generation.priority
+    }
+    #expect(try priority("flex") == .batch && priority("auto") == .interactive)
 }
 
 @Test func originsAreRefusedUnlessNamed() async throws {
@@ -102,6 +169,37 @@ import Testing
             """))
     #expect(metrics.text.contains("wait_bucket{le=\"0.25\"} 0\nwait_bucket{le=\"0.5\"} 1\n"))
     #expect(metrics.text.hasSuffix("wait_bucket{le=\"+Inf\"} 1\nwait_sum 0.3\nwait_count 1\n"))
+}
+
+/// One span for each request, within the trace of its client, with what it took.
+@Test(arguments: [false, true])
+func requestsHaveSpans(stream: Bool) async throws {
+    let tracer = InMemoryTracer()
+    let served = try Served(tracer: tracer)
+    let body: JSONValue = [
+        "messages": [["role": "user", "content": "geheimnis"]], "max_tokens": 5, "temperature": 0,
+        "ignore_eos": true, "n": 2, "stream": .boolean(stream),
+    ]
+    let headers: HTTPFields = [
+        .init(InMemoryTracer.traceIDKey)!: "theirs", .init(InMemoryTracer.spanIDKey)!: "their-span",
+    ]
+    let response = try await served.post("/v1/chat/completions", body, headers: headers)
+    _ = try await served.test { try await $0.execute(uri: "/v1/secret", method: .get) }
+    let spans = tracer.finishedSpans
+    #expect(spans.map(\.operationName) == ["POST /v1/chat/completions", "GET NotFound"])
+    #expect(spans.allSatisfy { $0.kind == .server } && tracer.activeSpans.isEmpty)
+    #expect(spans[0].traceID == "theirs" && spans[0].parentSpanID == "their-span")
+    let attributes = spans[0].attributes
+    func value(_ name: String) -> SpanAttribute? { attributes.get(name) }
+    #expect(value("http.response.status_code") == .int64(200))
+    #expect(value("http.route") == .string("/v1/chat/completions"))
+    #expect(value("gemma4.request_id") == .string(try #require(response.headers[.init("X-Request-Id")!])))
+    #expect(value("gen_ai.request.model") == .string("tiny") && value("gen_ai.usage.output_tokens") == .int64(10))
+    #expect(value("gen_ai.response.finish_reasons") == .stringArray(["length", "length"]))
+    let prompt = try await served.pipeline.prompt([ChatMessage(.user, "geheimnis")])
+    #expect(value("gen_ai.usage.input_tokens") == .int64(Int64(prompt.tokens.count)))
+    #expect(spans[1].attributes.get("http.response.status_code") == .int64(404))
+    #expect(!"\(attributes)".contains("geheimnis"))
 }
 
 /// One line of JSON for each request, with nothing of what was said in it.

@@ -74,3 +74,15 @@ private func prompt(_ id: Int, _ count: Int) -> PassPlanner.Prompt { .init(id: i
         #expect(left.allSatisfy { $0 == 0 })
     }
 }
+
+@Test(arguments: [
+    (GenerationOptions.Priority.interactive, [GenerationOptions.Priority](), 0),
+    (.interactive, [.batch, .batch], 0), (.interactive, [.interactive, .batch], 1),
+    (.batch, [.interactive, .batch], 2),
+    (.batch, [.interactive], 1), (.interactive, [.interactive, .interactive], 2),
+])
+func theUrgentStandBeforeTheOthers(
+    priority: GenerationOptions.Priority, line: [GenerationOptions.Priority], place: Int
+) {
+    #expect(PassPlanner.place(of: priority, in: line) == place)
+}

@@ -32,6 +32,9 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Answers that may wait; more get status 429.", valueName: "n"))
     var queue = 64
 
+    @Option(help: ArgumentHelp("Of all these, most of one key; default: all.", valueName: "n"))
+    var perKey: Int?
+
     @Option(help: ArgumentHelp("Most tokens of an answer; default: the context.", valueName: "n"))
     var maxTokens: Int?
 
@@ -47,7 +50,7 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Longest recording in seconds; default: any.", valueName: "n"))
     var maxSeconds: Int?
 
-    @Option(help: ArgumentHelp("Keys of clients, one a line; SIGHUP reads them anew.", valueName: "file"))
+    @Option(help: ArgumentHelp("Keys of clients, one a line, batch behind those that can wait.", valueName: "file"))
     var apiKeyFile: String?
 
     @Option(help: ArgumentHelp("Speak TLS: chain of certificates, in PEM.", valueName: "file"))
@@ -58,6 +61,14 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Web page whose scripts may ask; may be repeated.", valueName: "url"))
     var allowOrigin: [String] = []
+
+    @Option(
+        name: .customLong("allow-url"),
+        help: ArgumentHelp("Host of media that messages may name; may be repeated.", valueName: "host"))
+    var allowURL: [String] = []
+
+    @Option(help: ArgumentHelp("Folder of media that messages may name by file: URLs.", valueName: "folder"))
+    var mediaRoot: String?
 
     @Option(help: ArgumentHelp("Name of the model; default: its file's.", valueName: "name"))
     var modelName: String?
@@ -71,7 +82,8 @@ struct Serve: AsyncParsableCommand {
     func validate() throws {
         guard (0...65535).contains(port) else { throw ValidationError("--port: expected 0 to 65535, found \(port)") }
         for (name, value, range) in [
-            ("parallel", parallel, 1...1024), ("queue", queue, 0...100_000), ("max-tokens", maxTokens ?? 1, 1...(.max)),
+            ("parallel", parallel, 1...1024), ("queue", queue, 0...100_000), ("per-key", perKey ?? 1, 1...(.max)),
+            ("max-tokens", maxTokens ?? 1, 1...(.max)),
             ("max-body", maxBody, 1...100_000), ("max-upload", maxUpload, 1...1_000_000),
             ("max-seconds", maxSeconds ?? 1, 1...(.max)), ("grace", grace, 0...86_400),
         ] where !range.contains(value) {
@@ -79,6 +91,9 @@ struct Serve: AsyncParsableCommand {
         }
         guard (tlsCertificate == nil) == (tlsKey == nil) else {
             throw ValidationError("--tls-certificate and --tls-key belong together")
+        }
+        if let host = allowURL.first(where: { MediaHost($0) == nil }) {
+            throw ValidationError("--allow-url: expected a host such as example.com or example.com:8443, found \(host)")
         }
     }
 
@@ -92,8 +107,15 @@ struct Serve: AsyncParsableCommand {
             runningSequences: parallel,
             // A recording has several pieces in line; the server counts it as one answer.
             waitingSequences: max(4096, options.answers * 8))
-        let pipeline = try model.precision.open(source, threads: model.threads, limits: limits, logger: logger)
-        let server = ModelServer(pipeline, options: options, logger: logger)
+        let server =
+            try source.configuration().isEncoder
+            ? ModelServer(
+                try Embedder(
+                    source, threadCount: model.threads, precision: model.precision.checked(), logger: logger),
+                options: options, logger: logger)
+            : ModelServer(
+                try model.precision.open(source, threads: model.threads, limits: limits, logger: logger),
+                options: options, logger: logger)
         let place = unixSocket.map { ListeningPlace(unixSocket: $0) } ?? ListeningPlace(host: host, port: port)
         do {
             try await server.run(at: place, grace: .seconds(grace)) { place in
@@ -110,12 +132,21 @@ struct Serve: AsyncParsableCommand {
     private func serverOptions(_ modelName: String) throws -> ServerOptions {
         var options = ServerOptions(modelName: modelName)
         options.answers = parallel + queue
+        options.answersPerKey = perKey
         options.maxTokens = maxTokens
         options.thinking = thinking == .on
         options.bodyBytes = maxBody << 20
         options.uploadBytes = maxUpload << 20
         options.recordingSeconds = maxSeconds.map(Double.init)
         options.origins = allowOrigin
+        options.mediaHosts = allowURL.compactMap { MediaHost($0) }
+        options.mediaRoot = try mediaRoot.map { path in
+            var isDirectory: ObjCBool = false
+            guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue else {
+                throw CommandError(.unreadable(reason: "expected a folder"), path)
+            }
+            return URL(filePath: path)
+        }
         if let tlsCertificate, let tlsKey {
             options.certificate = ServerCertificate(chain: URL(filePath: tlsCertificate), key: URL(filePath: tlsKey))
         }

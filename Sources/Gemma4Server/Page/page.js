@@ -28,12 +28,22 @@ async function* events(answer) {
   }
 }
 
-/** The pieces of an answer of the model, thoughts apart. */
-async function* reply(body, signal) {
-  const answer = await ask("v1/chat/completions", { method: "POST", body: JSON.stringify({ ...body, stream: true }), signal });
+/** The pieces of an answer of the model, thoughts apart; what it took goes to `speed`. */
+async function* reply(body, speed, signal) {
+  speed.textContent = "";
+  const request = { ...body, stream: true, stream_options: { include_usage: true } };
+  const answer = await ask("v1/chat/completions", { method: "POST", body: JSON.stringify(request), signal });
+  let first, last;
   for await (const chunk of events(answer)) {
+    if (chunk.usage) {
+      const { prompt_tokens: read, completion_tokens: written } = chunk.usage;
+      const rate = written > 1 ? `, ${((written - 1) * 1000 / (last - first)).toFixed(1)} a second` : "";
+      speed.textContent = `${read} tokens read, ${written} written${rate}`;
+    }
     const delta = chunk.choices[0]?.delta ?? {};
-    yield { text: delta.content ?? "", thought: delta.reasoning_content ?? "" };
+    const piece = { text: delta.content ?? "", thought: delta.reasoning_content ?? "" };
+    if (piece.text || piece.thought) { last = performance.now(); first ??= last; }
+    yield piece;
   }
 }
 
@@ -156,13 +166,22 @@ function wave(blocks, rate) {
 
 // Picture
 
+const budgets = [70, 140, 280, 560, 1120];
+const showBudget = () => {
+  at("budget").textContent = `up to ${budgets[at("detail").value]} tokens`;
+  at("detail").setAttribute("aria-valuetext", at("budget").textContent);
+};
+at("detail").addEventListener("input", showBudget);
+showBudget();
+
 let picture;
 async function describe() {
   at("caption").replaceChildren();
   at("describe").disabled = true;
   try {
     const content = [{ type: "image_url", image_url: { url: picture } }, { type: "text", text: at("question").value }];
-    for await (const { text } of reply({ messages: [{ role: "user", content }], temperature: 0 })) at("caption").append(text);
+    const body = { messages: [{ role: "user", content }], temperature: 0, mm_processor_kwargs: { max_soft_tokens: budgets[at("detail").value] } };
+    for await (const { text } of reply(body, at("shown").querySelector(".speed"))) at("caption").append(text);
   } catch (error) { fail(at("caption"), error); }
   at("describe").disabled = false;
 }
@@ -189,13 +208,14 @@ at("say").addEventListener("submit", async (event) => {
   const thought = element("pre");
   const folded = element("details", { hidden: true }, element("summary", { textContent: "Thoughts" }), thought);
   const said = element("span");
-  const turn = element("div", { className: "turn" }, folded, said);
+  const speed = element("p", { className: "speed" });
+  const turn = element("div", { className: "turn" }, folded, said, speed);
   at("chat").append(turn);
   abort = new AbortController();
   at("stop").hidden = false;
   try {
     const body = { messages: history, chat_template_kwargs: { enable_thinking: at("thinking").checked } };
-    for await (const part of reply(body, abort.signal)) {
+    for await (const part of reply(body, speed, abort.signal)) {
       said.append(part.text);
       thought.append(part.thought);
       folded.hidden = !thought.textContent;

@@ -1,4 +1,5 @@
 import Foundation
+import Gemma4
 import Gemma4Kit
 import Generation
 import Hummingbird
@@ -7,7 +8,8 @@ import Tokenization
 extension ModelServer {
     /// `POST /v1/chat/completions`.
     ///
-    /// Source: https://platform.openai.com/docs/api-reference/chat; `reasoning_content` as DeepSeek and vLLM have it.
+    /// Source: https://platform.openai.com/docs/api-reference/chat; `reasoning_content` and
+    /// `mm_processor_kwargs` as vLLM has them.
     @Sendable func chatCompletions(_ request: Request, context: ServerContext) async throws -> Response {
         var fields = RequestFields(value: try await json(request))
         if let conversation = fields["messages"] {
@@ -36,6 +38,14 @@ extension AnswerRequest {
         try readEffort(fields, "reasoning_effort", options)
         if let template = try fields.object("chat_template_kwargs") {
             prompt.thinking = try template.flag("enable_thinking") ?? prompt.thinking
+        }
+        if let processor = try fields.object("mm_processor_kwargs") {
+            let budgets = ProcessorConfiguration.softTokenBudgets
+            prompt.imageTokens = try processor.integer("max_soft_tokens", in: 1...(.max))
+            guard prompt.imageTokens.map(budgets.contains) ?? true else {
+                throw processor.error(
+                    "max_soft_tokens", "one of \(budgets.map(String.init).joined(separator: ", "))")
+            }
         }
         prompt.continueFinalMessage = try fields.flag("continue_final_message")
         if let count = try fields.integer("top_logprobs", in: 0...20), count > 0 {

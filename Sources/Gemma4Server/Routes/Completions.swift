@@ -19,8 +19,9 @@ extension ModelServer {
         }
         let logprobs = try fields.integer("logprobs", in: 0...20)
         asked.generation.topLogprobs = logprobs ?? 0
+        asked.generation.yield(to: context.client)
         let prompts = try Self.prompts(fields, pipeline)
-        let places = try admission.enter(asked.count * prompts.count)
+        let places = try admission.enter(asked.count * prompts.count, of: context.client)
         let streams = prompts.flatMap { pipeline.generate($0, count: asked.count, options: asked.generation) }
         let style = CompletionWriter.Style(
             model: options.modelName, perPrompt: asked.count, showsLogprobs: logprobs != nil,
@@ -31,21 +32,17 @@ extension ModelServer {
 
     /// A text, ids, or several of either.
     private static func prompts(_ fields: RequestFields, _ pipeline: Gemma4Pipeline) throws -> [Prompt] {
-        func ids(_ values: [JSONValue]) -> [Int]? {
-            let ids = values.compactMap { value -> Int? in if case .integer(let id) = value { id } else { nil } }
-            return ids.isEmpty || ids.count < values.count ? nil : ids
-        }
         func prompt(_ value: JSONValue) throws -> Prompt {
-            switch value {
-            case .string(let text): return try pipeline.prompt(text: text)
-            case .array(let values):
-                if let ids = ids(values) { return Prompt(tokens: ids) }
-                fallthrough
-            default: throw fields.error("prompt", "a text, ids of tokens, or an array of either")
+            if let ids = value.tokenIds { return Prompt(tokens: ids) }
+            guard let text = value.string else {
+                throw fields.error("prompt", "a text, ids of tokens, or an array of either")
             }
+            return try pipeline.prompt(text: text)
         }
         guard let value = fields["prompt"] else { throw fields.error("prompt", "a text") }
-        guard case .array(let values) = value, ids(values) == nil, !values.isEmpty else { return [try prompt(value)] }
+        guard case .array(let values) = value, value.tokenIds == nil, !values.isEmpty else {
+            return [try prompt(value)]
+        }
         return try values.map(prompt)
     }
 }

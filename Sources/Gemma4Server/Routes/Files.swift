@@ -13,18 +13,18 @@ extension ModelServer {
                 throw WireError(
                     .badRequest, "file: expected a picture, a recording or a film, found none", parameter: "file")
             }
-            let stored = try files.add(file, purpose: form.value("purpose") ?? "user_data", client: context.client)
+            let stored = try files.add(file, purpose: form.value("purpose") ?? "user_data", client: context.client?.id)
             return Response(json: stored.object)
         }
         router.get("/v1/files") { _, context in
-            let objects = files.all(of: context.client).map(\.object)
+            let objects = files.all(of: context.client?.id).map(\.object)
             return Response(json: ["object": "list", "data": .array(objects), "has_more": false])
         }
         router.get("/v1/files/{id}") { _, context in
-            Response(json: try files.find(context.parameters.require("id"), of: context.client).object)
+            Response(json: try files.find(context.parameters.require("id"), of: context.client?.id).object)
         }
         router.get("/v1/files/{id}/content") { _, context in
-            let stored = try files.find(context.parameters.require("id"), of: context.client)
+            let stored = try files.find(context.parameters.require("id"), of: context.client?.id)
             let handle = try FileHandle(forReadingFrom: stored.file.url)
             return Response(
                 status: .ok, headers: [.contentType: "application/octet-stream"],
@@ -38,14 +38,35 @@ extension ModelServer {
         }
         router.delete("/v1/files/{id}") { _, context in
             let id = try context.parameters.require("id")
-            try files.remove(id, of: context.client)
+            try files.remove(id, of: context.client?.id)
             return Response(json: ["id": .string(id), "object": "file", "deleted": true])
         }
     }
 
-    /// Opens what messages name by the id of a file of this client. Nothing else is opened.
-    func resolver(_ context: ServerContext) -> MediaResolver {
-        MediaResolver { [files, client = context.client] medium, reference in
+    /// Opens what a request names: a file of this client by its id, an address of a host that media may come from, or a
+    /// `file:` URL below the folder of media. Nothing else is opened.
+    ///
+    /// - Parameter references: of the request; those that are addresses are fetched.
+    /// - Throws: `WireError` if one cannot be fetched.
+    func resolver(for references: [String], _ context: ServerContext) async throws -> MediaResolver {
+        let fetcher = MediaFetcher(
+            hosts: options.mediaHosts, limit: options.fetchedBytes, seconds: options.fetchSeconds)
+        let addresses = Set(references.filter { $0.hasPrefix("http://") || $0.hasPrefix("https://") })
+        guard options.mediaHosts.isEmpty || addresses.count <= options.fetchedMedia else {
+            throw WireError(
+                .badRequest, "expected at most \(options.fetchedMedia) addresses, found \(addresses.count)",
+                code: "too_many_addresses")
+        }
+        var fetched: [String: UploadedFile] = [:]
+        for address in addresses where !options.mediaHosts.isEmpty {
+            fetched[address] = try await fetcher.fetch(address)
+        }
+        return MediaResolver {
+            [fetched, files, root = options.mediaRoot, client = context.client?.id] medium, reference in
+            if let file = fetched[reference] { return try .init(medium, file.url, named: reference) }
+            if reference.hasPrefix("file:"), let root {
+                return try .init(medium, try Self.file(reference, below: root), named: reference)
+            }
             guard reference.hasPrefix("file-") else {
                 throw WireError(
                     .badRequest,
@@ -57,12 +78,29 @@ extension ModelServer {
                 throw WireError(
                     .badRequest, "\(reference): expected \(medium.rawValue), found \(stored.medium.rawValue)")
             }
-            return switch medium {
-            case .image: .image(.file(stored.file.url))
-            case .audio: .audio(.file(stored.file.url))
-            case .video: .video(.file(stored.file.url))
-            }
+            return try .init(medium, stored.file.url, named: stored.file.name)
         }
+    }
+
+    /// The file that a `file:` URL means, links followed.
+    ///
+    /// - Throws: `WireError` if it is not below the folder, or no file; what is elsewhere is told from what is missing by nobody.
+    private static func file(_ reference: String, below root: URL) throws(WireError) -> URL {
+        func real(_ path: String) -> String? {
+            guard let resolved = realpath(path, nil) else { return nil }
+            defer { free(resolved) }
+            return String(cString: resolved)
+        }
+        var status = stat()
+        guard let url = URL(string: reference), url.isFileURL, ["", "localhost"].contains(url.host() ?? ""),
+            let folder = real(root.path), let file = real(url.path), file.hasPrefix(folder == "/" ? "/" : folder + "/"),
+            stat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+        else {
+            throw WireError(
+                .badRequest, "\(reference.prefix(200)): expected a file below the folder of media",
+                code: "unsupported_address")
+        }
+        return URL(filePath: file)
     }
 
     /// Messages whose parts of the type `file` have become pictures, recordings and films.
@@ -77,10 +115,31 @@ extension ModelServer {
                             "messages: a part of the type file: expected the file_id of a file sent before",
                             parameter: "messages")
                     }
-                    let kind = try files.find(id, of: context.client).medium.rawValue
+                    let kind = try files.find(id, of: context.client?.id).medium.rawValue
                     return .object([.init("type", .string(kind)), .init(kind, .string(id))])
                 }
             }
+        }
+    }
+}
+
+extension MediaInput {
+    /// A file that errors call by the client's name for it, not by its path.
+    fileprivate init(_ medium: Medium, _ file: URL, named name: String) throws {
+        switch medium {
+        case .image: self = .image(.bytes(try Data(contentsOf: file, options: .alwaysMapped), name: name))
+        case .audio: self = .audio(.bytes(try Data(contentsOf: file, options: .alwaysMapped), name: name))
+        case .video: self = .video(.file(file))
+        }
+    }
+}
+
+extension [ChatMessage] {
+    /// The paths, addresses and `data:` URLs of their media.
+    var references: [String] {
+        flatMap { message -> [String] in
+            guard case .parts(let parts)? = message.content else { return [] }
+            return parts.compactMap { if case .medium(_, let reference) = $0.kind { reference } else { nil } }
         }
     }
 }

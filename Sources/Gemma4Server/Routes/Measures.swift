@@ -1,21 +1,39 @@
 import Foundation
 import Gemma4Kit
+import HTTPTypes
 import Hummingbird
+import Instrumentation
 import Logging
 import Metrics
+import Tracing
 
-/// Counts and times every request, names it, and logs its end.
+/// Counts and times every request, names it, gives it a span, and logs its end.
 struct MeasureRequests: RouterMiddleware {
     typealias Context = ServerContext
 
     let metrics: PrometheusMetrics
+    let tracer: any Tracer
     let logger: Logger
 
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
         let start = ContinuousClock.now
-        var response = try await next(request, context)
+        var origin = InstrumentationContext.current ?? .topLevel
+        tracer.extract(request.headers, into: &origin, using: HeaderValues())
+        let span = tracer.startSpan(request.method.rawValue, context: origin, ofKind: .server)
+        var context = context
+        context.span = span
+        var response: Response
+        do {
+            response = try await InstrumentationContext.$current.withValue(span.context) {
+                try await next(request, context)
+            }
+        } catch {
+            span.recordError(error)
+            span.end()
+            throw error
+        }
         let id = "req_\(WireID.random)"
         response.headers[.init("X-Request-Id")!] = id
         let status = Int(response.status.code)
@@ -38,6 +56,15 @@ struct MeasureRequests: RouterMiddleware {
                     "seconds": .stringConvertible((seconds * 1e4).rounded() / 1e4),
                     "request": .string(id), "whole": .string("\(isWhole)"),
                 ])
+            span.operationName = "\(request.method.rawValue) \(path)"
+            span.updateAttributes { attributes in
+                attributes["http.request.method"] = request.method.rawValue
+                attributes["http.route"] = path
+                attributes["http.response.status_code"] = status
+                attributes["gemma4.request_id"] = id
+            }
+            if status >= 500 || !isWhole { span.setStatus(SpanStatus(code: .error)) }
+            span.end()
         }
         let body = response.body
         response.body = ResponseBody(contentLength: body.contentLength) { writer in
@@ -50,6 +77,36 @@ struct MeasureRequests: RouterMiddleware {
             }
         }
         return response
+    }
+}
+
+/// Where the trace of a request began, if its client says.
+private struct HeaderValues: Extractor {
+    func extract(key: String, from headers: HTTPFields) -> String? { HTTPField.Name(key).flatMap { headers[$0] } }
+}
+
+/// What the answers to one request have used, for its span.
+struct AnswerUsage: Sendable {
+    private var tokens = 0
+    private var finishes: [GeneratedToken.Finish] = []
+
+    mutating func append(_ token: GeneratedToken) {
+        tokens += 1
+        if let finish = token.finish { finishes.append(finish) }
+    }
+
+    /// In the words of OpenTelemetry's conventions for generative models, and our own where those have none.
+    func tell(_ span: (any Span)?, model: String) {
+        guard let span, span.isRecording, let first = finishes.first else { return }
+        span.updateAttributes { attributes in
+            attributes["gen_ai.request.model"] = model
+            attributes["gen_ai.response.finish_reasons"] = finishes.map(\.reason.rawValue)
+            attributes["gen_ai.usage.input_tokens"] = first.promptTokens.count
+            attributes["gen_ai.usage.output_tokens"] = tokens
+            attributes["gemma4.cached_tokens"] = first.statistics.cachedTokens
+            attributes["gemma4.prefill_seconds"] = first.statistics.prefillSeconds
+            attributes["gemma4.decode_seconds"] = finishes.map(\.statistics.decodeSeconds).max()
+        }
     }
 }
 

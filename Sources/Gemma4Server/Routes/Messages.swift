@@ -22,11 +22,9 @@ extension ModelServer {
         var fields = RequestFields(value: try await json(request))
         if fields["max_tokens"] == nil { fields["max_tokens"] = 1 }
         let asked = try AnswerRequest(messages: fields, options, sampling: .greedy)
-        let places = try admission.enter(1)
+        let places = try admission.enter(1, of: context.client)
         defer { places.leave() }
-        var options = asked.prompt
-        options.resolver = resolver(context)
-        let prompt = try await pipeline.prompt(asked.messages, options: options)
+        let prompt = try await prompt(asked, context)
         return Response(json: ["input_tokens": .integer(prompt.tokens.count)])
     }
 }

@@ -7,9 +7,10 @@ extension ModelServer {
     ///
     /// Source: https://platform.openai.com/docs/api-reference/audio.
     func transcription(_ request: Request, _ context: ServerContext, translates: Bool) async throws -> Response {
-        let places = try admission.enter(1)
+        let places = try admission.enter(1, of: context.client)
         let form = try await MultipartForm(request, limit: options.uploadBytes)
-        let asked = try TranscriptionRequest(form, translates: translates)
+        var asked = try TranscriptionRequest(form, translates: translates)
+        asked.options.generation.yield(to: context.client)
         do {
             return try await transcription(asked, places, context)
         } catch let error as WireError {

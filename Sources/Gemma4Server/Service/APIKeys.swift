@@ -1,13 +1,23 @@
 import Foundation
+import Gemma4Kit
+import HTTPTypes
 import Hummingbird
 import Synchronization
 import Tokenization
 
-/// The keys that clients may show, from a file with one in each line; a line that begins with `#` is a remark.
+/// Who asks, known by its key.
+struct Client: Sendable, Equatable {
+    /// The digest of the key.
+    let id: String
+    let priority: GenerationOptions.Priority
+}
+
+/// The keys that clients may show, from a file with one in each line; a line that begins with `#` is a remark. Where `batch`
+/// stands behind a key, its requests wait for those of others.
 public final class APIKeys: Sendable {
     private let file: URL
-    /// SHA-256, so that all that are compared have one length.
-    private let digests = Mutex<[String]>([])
+    /// By SHA-256, so that all that are compared have one length.
+    private let clients = Mutex<[Client]>([])
 
     /// - Throws: `APIKeyError` if the file cannot be read, or holds no key.
     public init(contentsOf file: URL) throws(APIKeyError) {
@@ -23,27 +33,56 @@ public final class APIKeys: Sendable {
         guard let text = try? String(contentsOf: file, encoding: .utf8) else {
             throw APIKeyError(file: file.path, reason: "cannot be read as text in UTF-8")
         }
-        let keys = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }
-            .filter { !$0.isEmpty && !$0.hasPrefix("#") }
-        guard !keys.isEmpty else {
+        var read: [Client] = []
+        for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
+            let words = line.split(whereSeparator: \.isWhitespace)
+            guard let key = words.first, !key.hasPrefix("#") else { continue }
+            guard words.count == 1 || words.dropFirst() == ["batch"] else {
+                throw APIKeyError(
+                    file: file.path, reason: "line \(number + 1): expected a key, and batch or nothing behind it")
+            }
+            read.append(Client(id: Self.digest(String(key)), priority: words.count == 1 ? .interactive : .batch))
+        }
+        guard !read.isEmpty else {
             throw APIKeyError(file: file.path, reason: "expected a key in each line, found none")
         }
-        digests.withLock { $0 = keys.map(Self.digest) }
-        return keys.count
+        clients.withLock { [read] in $0 = read }
+        return read.count
     }
 
     /// Takes as long whichever key is given, and wherever it differs.
-    func accept(_ key: String) -> Bool {
+    private func client(_ key: String) -> Client? {
         let given = Self.digest(key)
-        var isKnown: UInt8 = 0
-        for digest in digests.withLock({ $0 }) {
-            let difference = zip(digest.utf8, given.utf8).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) }
-            isKnown |= difference == 0 ? 1 : 0
+        return clients.withLock { $0 }.reduce(nil) { found, client in
+            let difference = zip(client.id.utf8, given.utf8).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) }
+            return difference == 0 ? client : found
         }
-        return isKnown == 1
     }
 
-    static func digest(_ key: String) -> String { SHA256.hex(Array(key.utf8)) }
+    /// Whose key a request shows: `Authorization: Bearer …`; `x-api-key: …` as Anthropic's clients do; or,
+    /// where a browser opens a socket and can set no header, the protocol `openai-insecure-api-key.…`.
+    ///
+    /// - Throws: `WireError` if it shows none, or one that is none of these.
+    func client(_ headers: HTTPFields) throws(WireError) -> Client {
+        let bearer = headers[.authorization].flatMap { header -> String? in
+            let parts = header.split(separator: " ", maxSplits: 1)
+            return parts.count == 2 && parts[0].lowercased() == "bearer" ? String(parts[1]) : nil
+        }
+        let prefix = "openai-insecure-api-key."
+        let offered = headers[.secWebSocketProtocol]?.split(separator: ",")
+            .map { $0.trimmingCharacters(in: .whitespaces) }.first { $0.hasPrefix(prefix) }
+        guard let key = bearer ?? headers[.init("x-api-key")!] ?? offered.map({ String($0.dropFirst(prefix.count)) })
+        else {
+            throw WireError(
+                .unauthorized, "this server wants a key: Authorization: Bearer …", code: "missing_api_key")
+        }
+        guard let client = client(key) else {
+            throw WireError(.unauthorized, "the key is none of this server's", code: "invalid_api_key")
+        }
+        return client
+    }
+
+    private static func digest(_ key: String) -> String { SHA256.hex(Array(key.utf8)) }
 }
 
 /// Why there are no keys.
@@ -53,8 +92,7 @@ public struct APIKeyError: Error, CustomStringConvertible {
     public var description: String { "\(file): \(reason)" }
 }
 
-/// Lets in who shows a key: `Authorization: Bearer …`, or `x-api-key: …` as Anthropic's clients do. Whether the server lives
-/// may be asked without.
+/// Lets in who shows a key. Whether the server lives may be asked without.
 struct RequireKey: RouterMiddleware {
     typealias Context = ServerContext
 
@@ -65,19 +103,8 @@ struct RequireKey: RouterMiddleware {
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
         guard !Self.open.contains(request.uri.path) else { return try await next(request, context) }
-        let bearer = request.headers[.authorization].flatMap { header -> String? in
-            let parts = header.split(separator: " ", maxSplits: 1)
-            return parts.count == 2 && parts[0].lowercased() == "bearer" ? String(parts[1]) : nil
-        }
-        guard let key = bearer ?? request.headers[.init("x-api-key")!] else {
-            throw WireError(
-                .unauthorized, "this server wants a key: Authorization: Bearer …", code: "missing_api_key")
-        }
-        guard keys.accept(key) else {
-            throw WireError(.unauthorized, "the key is none of this server's", code: "invalid_api_key")
-        }
         var context = context
-        context.client = APIKeys.digest(key)
+        context.client = try keys.client(request.headers)
         return try await next(request, context)
     }
 }

@@ -1,27 +1,51 @@
+import Gemma4Kit
 import Synchronization
 
-/// Counts the answers that are written or wait, and refuses those beyond a limit.
+/// Counts the answers that are written or wait, of all clients and of each, and refuses those beyond a limit. Batch clients
+/// leave a quarter of the places to others.
 final class Admission: Sendable {
-    private let limit: Int
-    private let state = Mutex((taken: 0, meanSeconds: 1.0))
+    private let limit, batchLimit: Int
+    private let clientLimit: Int
+    private let state = Mutex(State())
 
-    init(places: Int) { limit = places }
+    private struct State {
+        var taken = 0
+        var takenByBatch = 0
+        /// By the clients' ids; who takes none is not there.
+        var takenByClient: [String: Int] = [:]
+        var meanSeconds = 1.0
+
+        mutating func change(_ client: Client?, by count: Int) {
+            taken += count
+            guard let client else { return }
+            if client.priority == .batch { takenByBatch += count }
+            let own = takenByClient[client.id, default: 0] + count
+            takenByClient[client.id] = own == 0 ? nil : own
+        }
+    }
+
+    init(places: Int, perClient: Int? = nil) {
+        (limit, batchLimit, clientLimit) = (places, max(1, places - places / 4), min(perClient ?? places, places))
+    }
 
     /// Answers that one request wants.
     final class Places: Sendable {
         private let admission: Admission
+        private let client: Client?
         private let count: Int
         private let start = ContinuousClock.now
         private let isOver = Atomic(false)
 
-        fileprivate init(_ admission: Admission, _ count: Int) { (self.admission, self.count) = (admission, count) }
+        fileprivate init(_ admission: Admission, _ client: Client?, _ count: Int) {
+            (self.admission, self.client, self.count) = (admission, client, count)
+        }
 
         /// Gives them back. What is forgotten gives them back too.
         func leave() {
             guard !isOver.exchange(true, ordering: .acquiringAndReleasing) else { return }
             let seconds = (ContinuousClock.now - start) / .seconds(1)
             admission.state.withLock { state in
-                state.taken -= count
+                state.change(client, by: -count)
                 state.meanSeconds = 0.75 * state.meanSeconds + 0.25 * seconds
             }
         }
@@ -33,16 +57,30 @@ final class Admission: Sendable {
     var taken: Int { state.withLock { $0.taken } }
 
     /// - Throws: `WireError` with status 429 if there are not so many places left; 400 if there are never so many.
-    func enter(_ count: Int) throws(WireError) -> Places {
-        guard count <= limit else {
-            throw WireError(.badRequest, "\(count) answers: this server gives at most \(limit) at once", parameter: "n")
+    func enter(_ count: Int, of client: Client? = nil) throws(WireError) -> Places {
+        let most = client == nil ? limit : client!.priority == .batch ? min(batchLimit, clientLimit) : clientLimit
+        guard count <= most else {
+            throw WireError(.badRequest, "\(count) answers: this server gives at most \(most) at once", parameter: "n")
         }
-        let wait: Double? = state.withLock { state in
-            guard state.taken + count <= limit else { return state.meanSeconds }
-            state.taken += count
+        let refusal: WireError? = state.withLock { state in
+            if let client {
+                guard state.takenByClient[client.id, default: 0] + count <= clientLimit else {
+                    return .busy("as one key may have", retryAfter: state.meanSeconds)
+                }
+                guard client.priority != .batch || state.takenByBatch + count <= batchLimit else {
+                    return .busy("as batch keys may have", retryAfter: state.meanSeconds)
+                }
+            }
+            guard state.taken + count <= limit else { return .busy(retryAfter: state.meanSeconds) }
+            state.change(client, by: count)
             return nil
         }
-        if let wait { throw .busy(retryAfter: wait) }
-        return Places(self, count)
+        if let refusal { throw refusal }
+        return Places(self, client, count)
     }
+}
+
+extension GenerationOptions {
+    /// An answer is as urgent as its client is, or less where the request says so.
+    mutating func yield(to client: Client?) { priority = min(priority, client?.priority ?? .interactive) }
 }

@@ -4,12 +4,12 @@ import Hummingbird
 struct AllowOrigins: RouterMiddleware {
     typealias Context = ServerContext
 
-    let origins: [String]
+    let options: ServerOptions
 
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
-        guard let origin = request.headers[.origin], origins.contains(origin) || origins.contains("*") else {
+        guard let origin = request.headers[.origin], options.allows(origin) else {
             return try await next(request, context)
         }
         var response: Response
@@ -29,4 +29,8 @@ struct AllowOrigins: RouterMiddleware {
         response.headers[.vary] = "Origin"
         return response
     }
+}
+
+extension ServerOptions {
+    func allows(_ origin: String) -> Bool { origins.contains(origin) || origins.contains("*") }
 }

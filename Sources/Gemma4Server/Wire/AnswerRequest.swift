@@ -36,6 +36,7 @@ struct AnswerRequest: Sendable {
         for name in names { generation.maxTokens = try fields.integer(name, in: 1...limit) ?? generation.maxTokens }
         count = try fields.integer("n", in: 1...128) ?? 1
         isStreamed = try fields.flag("stream") ?? false
+        if try fields.string("service_tier") == "flex" { generation.priority = .batch }
         if try fields.flag("ignore_eos") == true { generation.endsAtStopTokens = false }
     }
 

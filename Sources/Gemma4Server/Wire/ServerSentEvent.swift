@@ -131,14 +131,21 @@ extension ModelServer {
     func answer(
         _ asked: AnswerRequest, _ context: ServerContext, _ makeWriter: (Prompt) -> any AnswerWriter
     ) async throws -> Response {
-        let places = try admission.enter(asked.count)
-        var options = asked.prompt
-        options.resolver = resolver(context)
-        let prompt = try await HangUp.watching(context.channel) { [pipeline, options] in
-            try await pipeline.prompt(asked.messages, options: options)
-        }
-        let streams = pipeline.generate(prompt, count: asked.count, options: asked.generation)
+        let places = try admission.enter(asked.count, of: context.client)
+        let prompt = try await prompt(asked, context)
+        var options = asked.generation
+        options.yield(to: context.client)
+        let streams = pipeline.generate(prompt, count: asked.count, options: options)
         return try await answer(streams, asked, places, context, makeWriter(prompt))
+    }
+
+    /// The prompt of a request, whose media are fetched where that is allowed.
+    func prompt(_ asked: AnswerRequest, _ context: ServerContext) async throws -> Prompt {
+        try await HangUp.watching(context.channel) {
+            var options = asked.prompt
+            options.resolver = try await resolver(for: asked.messages.references, context)
+            return try await pipeline.prompt(asked.messages, options: options)
+        }
     }
 
     /// Sends what the streams bring, as the writer shows it.
@@ -148,13 +155,17 @@ extension ModelServer {
     ) async throws -> Response {
         let tokens = NumberedTokens(streams)
         guard asked.isStreamed else {
-            let object = try await HangUp.watching(context.channel) {
-                var writer = writer
-                for try await (choice, token) in tokens { _ = writer.write(token, of: choice) }
+            let (object, usage) = try await HangUp.watching(context.channel) {
+                var (writer, usage) = (writer, AnswerUsage())
+                for try await (choice, token) in tokens {
+                    usage.append(token)
+                    _ = writer.write(token, of: choice)
+                }
                 try Task.checkCancellation()
-                return writer.object
+                return (writer.object, usage)
             }
             places.leave()
+            usage.tell(context.span, model: options.modelName)
             return Response(json: object)
         }
         let hangUp = await HangUp.of(context.channel)
@@ -162,9 +173,12 @@ extension ModelServer {
         // An error that comes soon enough has a status of its own.
         let early = try await HangUp.watching(context.channel) { try await first.next() }
         return Response(
-            eventStream: ResponseBody { [logger] output in
-                defer { places.leave() }
-                var writer = writer
+            eventStream: ResponseBody { [logger, span = context.span, model = options.modelName] output in
+                var (writer, usage) = (writer, AnswerUsage())
+                defer {
+                    places.leave()
+                    usage.tell(span, model: model)
+                }
                 do {
                     var arrived = early
                     while arrived == nil {
@@ -172,8 +186,10 @@ extension ModelServer {
                         try await output.write(ServerSentEvent.pulse)
                         arrived = try await first.next()
                     }
+                    usage.append(arrived!.token)
                     try await output.write(writer.begin() + writer.write(arrived!.token, of: arrived!.choice))
                     for try await (choice, token) in tokens {
+                        usage.append(token)
                         if hangUp?.isGone == true { throw CancellationError() }
                         try await output.write(writer.write(token, of: choice))
                     }

@@ -21,10 +21,11 @@ struct WireError: Error, Equatable {
         (self.status, self.message, self.parameter, self.code) = (status, message, parameter, code)
     }
 
-    static func busy(retryAfter seconds: Double) -> WireError {
+    /// - Parameter limit: what there is no more of.
+    static func busy(_ limit: String = "as this server takes", retryAfter seconds: Double) -> WireError {
         let wait = Int(min(max(seconds.rounded(.up), 1), 60))
         var error = WireError(
-            .tooManyRequests, "as many answers are asked for as this server takes; try again in \(wait) s",
+            .tooManyRequests, "as many answers are asked for \(limit); try again in \(wait) s",
             code: "rate_limit_exceeded")
         error.retryAfterSeconds = wait
         return error

@@ -104,6 +104,9 @@ package struct SpeechSegmenter: Sendable {
         options.detectsSpeech ? decisions : [Bool](repeating: true, count: decisions.count)
     }
 
+    /// The first sample of speech of the piece that is being made; nil while nobody speaks.
+    package var speechStart: Int? { stretches.first.map { $0.lowerBound * Self.frame } }
+
     private var mayBeOnePiece: Bool { options.keepsShortRecordings && samplesSeen <= maxSamples }
 
     /// - Parameter pieces: what it would be cut into.
