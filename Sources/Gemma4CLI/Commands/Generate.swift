@@ -3,6 +3,7 @@ import Foundation
 import Gemma4Kit
 import Generation
 import JSONText
+import Synchronization
 import Tokenization
 
 struct Generate: AsyncParsableCommand {
@@ -58,6 +59,8 @@ struct Generate: AsyncParsableCommand {
     @Flag(help: "Print the prompt as the model reads it, and end.")
     var printPrompt = false
 
+    @OptionGroup var promptCache: PromptCacheOption
+
     @OptionGroup var sampling: SamplingArguments
 
     func validate() throws {
@@ -87,6 +90,7 @@ struct Generate: AsyncParsableCommand {
             let text = try pipeline.renderedText(conversation.request.messages, options: conversation.options)
             return try ByteSink.standardOutput.write(text)
         }
+        let cache = printPrompt ? nil : try await promptCache.open(pipeline)
         let progress = ProgressLine("prompt")
         progress.begin()
         let made = try await pipeline.prompt(
@@ -109,7 +113,21 @@ struct Generate: AsyncParsableCommand {
             format: format, showsLogprobs: logprobs, showsThoughts: conversation.options.thinking,
             warnsOfLength: sampling.maxTokens == nil && conversation.request.maxTokens == nil,
             hasFormat: answerFormat != nil)
-        try await printer.print(pipeline.generate(made, options: options), of: pipeline, progress: progress)
+        // Written while the answer is.
+        let saving = Mutex<Task<Void, any Error>?>(nil)
+        if let cache, let onPrefill = options.onPrefill {
+            options.onPrefill = { read, total in
+                onPrefill(read, total)
+                guard read == total, cache.lacks(tokensRead: total) else { return }
+                saving.withLock { $0 = Task { try await cache.save(made) } }
+            }
+        }
+        let printed = await Task { [options] in
+            try await printer.print(pipeline.generate(made, options: options), of: pipeline, progress: progress)
+        }.result
+        let saved = await saving.withLock { $0 }?.result
+        _ = try printed.get()
+        try saved?.get()
     }
 
     /// - Returns: `media` is nil where the messages refer to files.
