@@ -52,7 +52,7 @@ struct Chat: AsyncParsableCommand {
 
     func run() async throws {
         let answerFormat = try sampling.answerFormat.read()
-        let tools = try tools.map(CommandTool.read) ?? []
+        let tools = try tools.map { try CommandTool.read($0) } ?? []
         let pipeline = try model.open()
         let editor = LineEditor(historyFile: Self.historyFile, completing: ChatLine.completion)
         let defaults = SamplingOptions(pipeline.generationConfiguration)

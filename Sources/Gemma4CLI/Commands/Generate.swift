@@ -41,6 +41,9 @@ struct Generate: AsyncParsableCommand {
             valueName: "file"))
     var messages: String?
 
+    @Option(help: ArgumentHelp("Functions that the answer may call, as of OpenAI.", valueName: "file"))
+    var tools: String?
+
     @Flag(
         inversion: .prefixedNo,
         help: ArgumentHelp("Go on with the last message; default: an assistant's."))
@@ -108,6 +111,7 @@ struct Generate: AsyncParsableCommand {
         options.thinkingBudget = thinking.thinkingBudget
         options.toolChoice = conversation.request.toolChoice
         options.parallelToolCalls = conversation.request.parallelToolCalls
+        if sampling.stop.isEmpty { options.stop = conversation.request.stop }
         options.maxTokens = sampling.maxTokens ?? conversation.request.maxTokens ?? options.maxTokens
         let printer = AnswerPrinter(
             format: format, showsLogprobs: logprobs, showsThoughts: conversation.options.thinking,
@@ -135,10 +139,11 @@ struct Generate: AsyncParsableCommand {
         var options = PromptOptions(
             thinking: thinking.thinking == .on, imageTokens: imageTokens.count,
             continueFinalMessage: continueFinalMessage)
+        options.tools = try tools.map { try CommandTool.read($0, areRun: false).map(\.declaration) } ?? []
         if let messages {
             let file = try MessagesFile(messages)
             options.resolver = .files(in: file.directory)
-            options.tools = file.request.tools
+            options.tools += file.request.tools
             options.thinking = thinking.thinking.map { $0 == .on } ?? file.request.thinking ?? false
             options.continueFinalMessage = continueFinalMessage ?? file.request.continueFinalMessage
             return (file.request, nil, options)
@@ -167,6 +172,8 @@ extension SamplingOptions {
         topP = request.topP.map { Float($0) } ?? topP
         minP = request.minP.map { Float($0) } ?? minP
         repetitionPenalty = request.repetitionPenalty.map { Float($0) } ?? repetitionPenalty
+        presencePenalty = request.presencePenalty.map { Float($0) } ?? presencePenalty
+        frequencyPenalty = request.frequencyPenalty.map { Float($0) } ?? frequencyPenalty
         seed = request.seed.map { UInt64($0) } ?? seed
     }
 }
