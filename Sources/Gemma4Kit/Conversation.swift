@@ -1,3 +1,4 @@
+import Foundation
 import Gemma4
 import Generation
 import Synchronization
@@ -19,7 +20,9 @@ public final class Conversation: Sendable {
     private struct State: Sendable {
         var messages: [ChatMessage]
         var media: [PreparedMedium] = []
-        /// The last prompt, and the ids of its answer, as the model read and wrote them; `count` messages were said then.
+        /// The ids that stand for what was said, as the model has read and written them.
+        var tokens: [Int] = []
+        /// The last prompt, and the ids of its answer; `count` messages were said then.
         var last: (prompt: Prompt, answer: [Int], count: Int)?
         /// The turn that was begun last.
         var lastTurn: Task<Void, Never>?
@@ -27,11 +30,11 @@ public final class Conversation: Sendable {
 
     init(
         _ pipeline: Gemma4Pipeline, _ messages: [ChatMessage], prompt options: PromptOptions, tools: [any Tool] = [],
-        toolRounds: Int = 0
+        toolRounds: Int = 0, media: [PreparedMedium] = [], tokens: [Int] = []
     ) {
         (self.pipeline, self.tools, self.toolRounds) = (pipeline, tools, toolRounds)
         promptOptions = options
-        state = Mutex(State(messages: messages))
+        state = Mutex(State(messages: messages, media: media, tokens: tokens))
     }
 
     private init(_ other: Conversation, tools: [any Tool]) {
@@ -55,6 +58,34 @@ public final class Conversation: Sendable {
             state.messages = Array(state.messages.prefix(kept))
             let media = state.messages.reduce(0) { $0 + $1.mediaCount }
             state.media = Array(state.media.prefix(media))
+        }
+    }
+
+    /// Writes what was said so far, with its keys and values, for `Gemma4Pipeline.conversation(contentsOf:)`. Pictures, films and
+    /// recordings are not in the file. What was read of them is: they are opened again only if a later turn goes back behind
+    /// them, where the messages say they are.
+    ///
+    /// The file appears when it is complete; it replaces nothing but such files.
+    ///
+    /// - Throws: an error with a diagnosis if it cannot be written.
+    public func save(to url: URL) async throws {
+        try PromptCacheFile.checkReplaceable(url.path, byConversation: true)
+        let (prompt, said) = try await pipeline.preparation.run { [self] in
+            let now = state.withLock { $0 }
+            var (prepared, options) = (now.media, promptOptions)
+            options.addGenerationPrompt = false
+            let prompt =
+                now.messages.isEmpty
+                ? Prompt(tokens: [])
+                : try pipeline.prompt(now.messages, media: nil, options: options, prepared: &prepared)
+            return (
+                prompt.keepingTokens(of: now.tokens, pipeline.tokenizer),
+                PromptCacheFile.Conversation(now.messages, prepared)
+            )
+        }
+        let states = await pipeline.engine.states(of: prompt.units)
+        try await pipeline.preparation.run { [self] in
+            try PromptCacheFile(prompt, states, conversation: said).write(to: url.path, of: pipeline.identity)
         }
     }
 
@@ -156,7 +187,9 @@ public final class Conversation: Sendable {
     /// Takes over what was said in another conversation.
     private func adopt(_ other: Conversation) {
         let end = other.state.withLock { $0 }
-        state.withLock { ($0.messages, $0.media, $0.last) = (end.messages, end.media, end.last) }
+        state.withLock {
+            ($0.messages, $0.media, $0.tokens, $0.last) = (end.messages, end.media, end.tokens, end.last)
+        }
     }
 
     /// What a turn adds to the conversation once it is over.
@@ -165,6 +198,9 @@ public final class Conversation: Sendable {
         let media: [PreparedMedium]
         let prompt: Prompt
     }
+
+    /// The prompt of the last answer; nil before the first.
+    package var lastPrompt: Prompt? { state.withLock { $0.last?.prompt } }
 
     /// The prompt that these messages would lead to.
     ///
@@ -188,9 +224,9 @@ public final class Conversation: Sendable {
         _ prompt: Prompt, _ before: State, _ messages: [ChatMessage], _ said: [ChatMessage],
         _ prepared: inout [PreparedMedium]
     ) throws -> Prompt {
-        guard let last = before.last else { return prompt }
         // After calls the model goes on in its open turn, whatever its spelling of them was.
-        if last.count == before.messages.count, !messages.isEmpty, messages.allSatisfy({ $0.role == .tool }),
+        if let last = before.last, last.count == before.messages.count, !messages.isEmpty,
+            messages.allSatisfy({ $0.role == .tool }),
             pipeline.chatTemplate.generation > .release,
             let callEnd = pipeline.tokenizer.specialTokens["<tool_call|>"],
             let end = last.answer.lastIndex(of: callEnd),
@@ -205,7 +241,7 @@ public final class Conversation: Sendable {
                     upTo: start + 1, by: last.prompt, and: Array(last.answer[...end]))
             }
         }
-        return prompt.keepingTokens(of: last.prompt.tokens + last.answer, pipeline.tokenizer)
+        return prompt.keepingTokens(of: before.tokens, pipeline.tokenizer)
     }
 
     /// Where the results of tools name no call, they belong to the calls of the last message in their order.
@@ -226,6 +262,7 @@ public final class Conversation: Sendable {
         state.withLock { state in
             state.messages = turn.messages + [answer.message]
             state.media = turn.media
+            state.tokens = turn.prompt.tokens + answer.tokens
             state.last = (turn.prompt, answer.tokens, state.messages.count)
         }
     }

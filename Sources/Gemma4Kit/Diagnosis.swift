@@ -155,6 +155,25 @@ extension EngineError: DiagnosedError {
     }
 }
 
+extension EncoderInputError: DiagnosedError {
+    package var diagnosis: Diagnosis { Diagnosis(.badInput) }
+}
+
+extension PromptCacheError: DiagnosedError {
+    package var diagnosis: Diagnosis {
+        let kind: Diagnosis.Kind =
+            switch code {
+            case .notReadable: .noInput
+            case .notACache, .version, .damaged, .otherModel, .otherKeyValueType, .conversation, .noConversation:
+                .badInput
+            case .notWritable: .cannotCreate
+            case .nothingKept: .resources
+            }
+        let place = place.map { "\(file), \($0)" } ?? file
+        return Diagnosis(kind, place: place, expected: expected, found: found, remedy: remedy)
+    }
+}
+
 extension BLASMemoryError: DiagnosedError {
     package var diagnosis: Diagnosis { Diagnosis(.resources) }
 }

@@ -20,6 +20,8 @@ public struct Gemma4Pipeline: Sendable {
     package let generationConfiguration: GenerationConfiguration
     package let processorConfiguration: ProcessorConfiguration
     let soundFeatures: SoundFeatures
+    let checkpoint: Checkpoint
+    let precision: Precision
     let logger: Logger
     package let engine: Engine
     /// Makes the prompts of requests, which decodes and resizes media.
@@ -56,6 +58,7 @@ public struct Gemma4Pipeline: Sendable {
         let configuration = try source.configuration()
         try source.check(configuration, isEncoder: isEncoder)
         let checkpoint = try source.checkpoint(TensorTable(configuration))
+        (self.checkpoint, self.precision) = (checkpoint, precision)
         let types = precision.roundedTypes(configuration)
         try precision.check(checkpoint, configuration)
         let weights = WeightScope(checkpoint, on: Device(threadCount: threadCount)) { types[$0] }

@@ -102,6 +102,13 @@ extension Gemma4Pipeline {
             addGenerationPrompt: options.addGenerationPrompt, continueFinalMessage: options.continues(messages))
     }
 
+    /// The media that messages name, in order.
+    func renderedMedia(
+        _ messages: [ChatMessage], _ options: PromptOptions
+    ) throws -> [(medium: Medium, reference: String?)] {
+        try rendered(messages, options).media.map { ($0.medium, $0.reference) }
+    }
+
     /// Makes a prompt: renders the conversation, decodes its media, expands the placeholders. Media go through their towers
     /// when the prompt is read.
     ///
@@ -165,7 +172,7 @@ extension Gemma4Pipeline {
         return id
     }
 
-    private func input(_ medium: Medium, _ reference: String?, index: Int, _ options: PromptOptions) throws
+    func input(_ medium: Medium, _ reference: String?, index: Int, _ options: PromptOptions) throws
         -> MediaInput
     {
         guard let reference else { throw PromptError(.mediaCount(named: index + 1, given: index)) }

@@ -65,20 +65,22 @@ extension Gemma4Pipeline {
     ///
     /// - Parameter imageTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
     public func caption(
-        _ image: ImageInput, instruction: String = captionInstruction, imageTokens: Int? = nil,
+        _ image: ImageInput, instruction: String = captionInstruction, imageTokens: Int? = nil, thinking: Bool = false,
         options: GenerationOptions = .init(sampling: .greedy)
     ) -> TokenStream {
         let message = ChatMessage(.user, parts: [.image(), .text(instruction)])
         return generate(
-            [message], media: [.image(image)], prompt: PromptOptions(imageTokens: imageTokens), options: options)
+            [message], media: [.image(image)], prompt: PromptOptions(thinking: thinking, imageTokens: imageTokens),
+            options: options)
     }
 
     /// Describes a film. (The label is there because `.file` would fit either input.)
     public func caption(
-        video: VideoInput, instruction: String = videoInstruction,
+        video: VideoInput, instruction: String = videoInstruction, thinking: Bool = false,
         options: GenerationOptions = .init(sampling: .greedy)
     ) -> TokenStream {
         let message = ChatMessage(.user, parts: [.video(), .text(instruction)])
-        return generate([message], media: [.video(video)], options: options)
+        return generate(
+            [message], media: [.video(video)], prompt: PromptOptions(thinking: thinking), options: options)
     }
 }

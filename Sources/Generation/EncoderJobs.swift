@@ -47,7 +47,7 @@ struct EncoderJobs {
             return input
         }
         do {
-            var job = try queue[0].job ?? model.encoderJob(input.content!)
+            var job = try queue[0].job ?? model.encoderJob(input.content()!)
             queue[0].job = nil  // so that the job's tensors have one owner
             guard let softTokens = job.advance(rows: rows) else {
                 queue[0].job = job

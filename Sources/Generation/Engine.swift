@@ -14,7 +14,7 @@ package actor Engine {
     private nonisolated let executor = EngineExecutor()
     private nonisolated let grammars: GrammarCache
     private let defaults: AnswerDefaults
-    private let limits: EngineLimits
+    private nonisolated let limits: EngineLimits
     private let planner: PassPlanner
 
     private var waiting: [Work] = []
@@ -150,6 +150,24 @@ package actor Engine {
         totals.promptTokens += prompts.reduce(0) { $0 + $1.tokens.count }
         return embeddings
     }
+
+    /// What is kept of a prompt, or of a prompt and its answer, after they have been read: at most two states, shortest first.
+    package func states(of units: [PromptUnit]) -> [CacheSnapshot] { prefixes.states(of: units).map(\.snapshot) }
+
+    /// Keeps states of an earlier process, as if this one had read those beginnings.
+    ///
+    /// - Parameter states: of caches of this model, each of the first of `units`.
+    package func keep(_ states: [CacheSnapshot], of units: [PromptUnit]) {
+        for state in states {
+            let cache = model.makeCache()
+            cache.restore(state)
+            prefixes.insert(Array(units[..<state.length]), cache)
+        }
+        prefixes.shrink(to: limits.memoryBytes - admittedBytes)
+    }
+
+    /// Bytes of keys and values that it may take.
+    package nonisolated var memoryBytes: Int { limits.memoryBytes }
 
     package var statistics: EngineStatistics {
         var statistics = totals

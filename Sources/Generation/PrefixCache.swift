@@ -56,6 +56,26 @@ struct PrefixCache {
         return Match(common: common, cache: fork)
     }
 
+    /// The caches from which prompts that begin with `units` can go on, shortest first: that of the longest beginning, and the
+    /// longest of those to which it cannot be cut back.
+    func states(of units: [PromptUnit]) -> [KVCache] {
+        func longest(within limit: Int) -> KVCache? {
+            var (length, found) = (0, KVCache?.none)
+            for entry in entries {
+                let equal = min(units.commonPrefixCount(entry.units), limit)
+                guard equal > length, equal == entry.cache.length || equal >= entry.cache.shortestTruncation else {
+                    continue
+                }
+                (length, found) = (equal, entry.cache)
+            }
+            let fork = found?.fork()
+            _ = fork?.truncate(to: length)
+            return fork
+        }
+        guard let last = longest(within: units.count) else { return [] }
+        return [longest(within: last.shortestTruncation - 1), last].compactMap(\.self)
+    }
+
     /// Keeps a cache. Entries that it makes superfluous, since it can be cut back to each of them, are dropped.
     ///
     /// - Parameter units: as many as `cache` holds positions.

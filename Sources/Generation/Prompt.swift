@@ -30,13 +30,7 @@ public struct Prompt: Sendable {
     ) {
         (self.text, self.tokens, self.media) = (text, tokens, media)
         (self.opensThought, self.allowsThought, self.tools) = (opensThought, allowsThought, tools)
-        var units = tokens.map(PromptUnit.token)
-        for (positions, input) in media {
-            for position in positions {
-                units[position] = .softToken(input.hash, index: position - positions.lowerBound)
-            }
-        }
-        self.units = units
+        units = [PromptUnit](tokens, media: media.map { ($0.positions, $0.input.hash) })
     }
 
     /// How many positions pictures and frames take, or recordings.

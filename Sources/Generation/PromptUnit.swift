@@ -1,3 +1,5 @@
+import Tokenization
+
 /// What one position of a sequence is. Two sequences whose first units are equal have the same keys and values there.
 ///
 /// Token ids alone would not do: a picture is so many times the same placeholder id, whatever it shows.
@@ -7,26 +9,47 @@ package enum PromptUnit: Hashable, Sendable {
     case softToken(ContentHash, index: Int)
 }
 
-/// The content of a medium as its tower reads it, in 128 bits.
-///
-/// SipHash with a key of this process: nobody outside can make two contents collide, and by chance two of 2³² media do
-/// with a probability of 2⁻⁶⁵. It means nothing to another process.
+/// The content of a medium as its tower reads it, by SHA-256: the same in every process, and nobody can make two contents
+/// that have the same.
 package struct ContentHash: Hashable, Sendable {
-    private let high, low: Int
+    private let words: SIMD8<UInt32>
 
     /// - Parameters:
     ///   - kind: tells contents of equal numbers apart, for example a picture from a recording.
     ///   - values: all that the tower is given.
     package init(kind: String, dimensions: [Int], _ values: [Float]) {
-        func hash(_ salt: Int) -> Int {
-            var hasher = Hasher()
-            hasher.combine(salt)
-            hasher.combine(kind)
-            hasher.combine(dimensions)
-            values.withUnsafeBytes { hasher.combine(bytes: $0) }
-            return hasher.finalize()
+        var hash = SHA256()
+        hash.update("\(kind) \(dimensions.map(String.init).joined(separator: " "))\n".utf8)
+        values.withUnsafeBytes { hash.update($0) }
+        words = SIMD8(hash.digest())
+    }
+
+    /// - Parameter hex: as `hex` gives it; nil if it is anything else.
+    package init?(hex: String) {
+        let digits = Array(hex.utf8)
+        guard digits.count == 64, digits.allSatisfy({ 48...57 ~= $0 || 97...102 ~= $0 }) else { return nil }
+        words = SIMD8(
+            stride(from: 0, to: 64, by: 8).map {
+                UInt32(String(decoding: digits[$0..<$0 + 8], as: UTF8.self), radix: 16)!
+            })
+    }
+
+    /// 64 hexadecimal digits.
+    package var hex: String {
+        words.indices.map { place in
+            let digits = String(words[place], radix: 16)
+            return String(repeating: "0", count: 8 - digits.count) + digits
+        }.joined()
+    }
+}
+
+extension [PromptUnit] {
+    /// - Parameter media: the positions of their soft tokens, among those of `tokens`.
+    package init(_ tokens: [Int], media: [(positions: Range<Int>, hash: ContentHash)]) {
+        self = tokens.map(PromptUnit.token)
+        for (positions, hash) in media {
+            for position in positions { self[position] = .softToken(hash, index: position - positions.lowerBound) }
         }
-        (high, low) = (hash(0), hash(1))
     }
 }
 

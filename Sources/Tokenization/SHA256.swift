@@ -3,6 +3,7 @@
 /// Source: FIPS 180-4, 6.2.
 package struct SHA256 {
     private var state = SHA256.start
+    /// Fewer than 64 bytes that wait for the rest of their block.
     private var block: [UInt8] = []
     private var byteCount: UInt64 = 0
 
@@ -16,52 +17,76 @@ package struct SHA256 {
     }
 
     package mutating func update(_ bytes: some Collection<UInt8>) {
-        for byte in bytes {
-            block.append(byte)
-            if block.count == 64 { compress() }
-        }
+        let isContiguous: Void? = bytes.withContiguousStorageIfAvailable { update(UnsafeRawBufferPointer($0)) }
+        if isContiguous == nil { Array(bytes).withUnsafeBytes { update($0) } }
+    }
+
+    package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         byteCount += UInt64(bytes.count)
+        var rest = bytes[...]
+        if !block.isEmpty {
+            let missing = rest.prefix(64 - block.count)
+            block += missing
+            rest = rest.dropFirst(missing.count)
+            guard block.count == 64 else { return }
+            let whole = block
+            block = []
+            whole.withUnsafeBytes { compress($0) }
+        }
+        let whole = rest.prefix(rest.count / 64 * 64)
+        compress(UnsafeRawBufferPointer(rebasing: whole))
+        block += rest.dropFirst(whole.count)
     }
 
     /// - Returns: 64 hexadecimal digits. Nothing can be added after it.
     package consuming func hex() -> String {
-        let bitCount = byteCount * 8
-        block.append(0x80)
-        while block.count != 56 {
-            if block.count == 64 { compress() } else { block.append(0) }
-        }
-        block += (0..<8).reversed().map { UInt8(truncatingIfNeeded: bitCount >> (8 * $0)) }
-        compress()
-        return state.map { word in
+        digest().map { word in
             let digits = String(word, radix: 16)
             return String(repeating: "0", count: 8 - digits.count) + digits
         }.joined()
     }
 
-    private mutating func compress() {
-        var words = (0..<16).map { place in
-            block[4 * place..<4 * place + 4].reduce(0 as UInt32) { $0 << 8 | UInt32($1) }
+    /// - Returns: eight words, the first one the most significant. Nothing can be added after it.
+    package consuming func digest() -> [UInt32] {
+        let bitCount = byteCount * 8
+        let padding = (byteCount % 64 < 56 ? 56 : 120) - Int(byteCount % 64)
+        update([0x80] + Array(repeating: 0, count: padding - 1))
+        update((0..<8).reversed().map { UInt8(truncatingIfNeeded: bitCount >> (8 * $0)) })
+        return state
+    }
+
+    /// Takes in whole blocks of 64 bytes.
+    private mutating func compress(_ blocks: UnsafeRawBufferPointer) {
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { words in
+            SHA256.steps.withUnsafeBufferPointer { steps in
+                for start in stride(from: 0, to: blocks.count, by: 64) {
+                    for place in 0..<16 {
+                        let word = blocks.loadUnaligned(fromByteOffset: start + 4 * place, as: UInt32.self)
+                        words[place] = UInt32(bigEndian: word)
+                    }
+                    for place in 16..<64 {
+                        let (early, late) = (words[place - 15], words[place - 2])
+                        words[place] =
+                            words[place - 16] &+ words[place - 7]
+                            &+ (Self.rotated(early, 7) ^ Self.rotated(early, 18) ^ early >> 3)
+                            &+ (Self.rotated(late, 17) ^ Self.rotated(late, 19) ^ late >> 10)
+                    }
+                    var (a, b, c, d) = (state[0], state[1], state[2], state[3])
+                    var (e, f, g, h) = (state[4], state[5], state[6], state[7])
+                    for place in 0..<64 {
+                        let first =
+                            h &+ (Self.rotated(e, 6) ^ Self.rotated(e, 11) ^ Self.rotated(e, 25)) &+ (e & f ^ ~e & g)
+                            &+ steps[place] &+ words[place]
+                        let second =
+                            (Self.rotated(a, 2) ^ Self.rotated(a, 13) ^ Self.rotated(a, 22))
+                            &+ (a & b ^ a & c ^ b & c)
+                        (h, g, f, e) = (g, f, e, d &+ first)
+                        (d, c, b, a) = (c, b, a, first &+ second)
+                    }
+                    for (place, word) in [a, b, c, d, e, f, g, h].enumerated() { state[place] &+= word }
+                }
+            }
         }
-        block.removeAll(keepingCapacity: true)
-        for place in 16..<64 {
-            let (early, late) = (words[place - 15], words[place - 2])
-            words.append(
-                words[place - 16] &+ words[place - 7]
-                    &+ (Self.rotated(early, 7) ^ Self.rotated(early, 18) ^ early >> 3)
-                    &+ (Self.rotated(late, 17) ^ Self.rotated(late, 19) ^ late >> 10))
-        }
-        var (a, b, c, d) = (state[0], state[1], state[2], state[3])
-        var (e, f, g, h) = (state[4], state[5], state[6], state[7])
-        for place in 0..<64 {
-            let first =
-                h &+ (Self.rotated(e, 6) ^ Self.rotated(e, 11) ^ Self.rotated(e, 25)) &+ (e & f ^ ~e & g)
-                &+ Self.steps[place] &+ words[place]
-            let second =
-                (Self.rotated(a, 2) ^ Self.rotated(a, 13) ^ Self.rotated(a, 22)) &+ (a & b ^ a & c ^ b & c)
-            (h, g, f, e) = (g, f, e, d &+ first)
-            (d, c, b, a) = (c, b, a, first &+ second)
-        }
-        for (place, word) in [a, b, c, d, e, f, g, h].enumerated() { state[place] &+= word }
     }
 
     private static func rotated(_ word: UInt32, _ places: UInt32) -> UInt32 {

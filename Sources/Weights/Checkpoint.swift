@@ -170,6 +170,31 @@ package struct Checkpoint: WeightSource {
         return try withExtendedLifetime(entry.file) { try body(entry.bytes) }
     }
 
+    /// What tells these weights from others at the cost of a few pages for each tensor: names, types and shapes, and of the
+    /// bytes all of a small tensor, of others some at four places.
+    package var samples: [UInt8] {
+        let sampleByteCount = 64
+        var samples: [UInt8] = []
+        for (name, entry) in entries.sorted(by: { $0.key < $1.key }) {
+            samples += Array("\n\(name) \(entry.elementType) \(entry.storedShape)\n".utf8)
+            let parts =
+                [(entry.file, entry.range)] + (entry.secondHalves.map { [($0.file, $0.range)] } ?? [])
+                + (entry.groupScales.map { [($0.file, $0.range)] } ?? [])
+            for (file, range) in parts {
+                let bytes = UnsafeRawBufferPointer(rebasing: file.bytes[range])
+                guard bytes.count > 64 * sampleByteCount else {
+                    samples += bytes
+                    continue
+                }
+                for place in 0..<4 {
+                    let start = (2 * place + 1) * (bytes.count / 8)
+                    samples += bytes[start..<start + sampleByteCount]
+                }
+            }
+        }
+        return samples
+    }
+
     package func advise(_ access: MappedFile.Access, _ name: String) {
         guard let entry = entries[name] else { return }
         entry.file.advise(access, entry.range)

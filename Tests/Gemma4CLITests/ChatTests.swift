@@ -95,7 +95,7 @@ import Tokenization
         #expect(try String(contentsOfFile: "\(directory.path)/notes.txt", encoding: .utf8) == "notes\n")
         let messages = refused.messages.split(separator: "\n")
         try #require(messages.count == 4 && refused.status == 0)
-        #expect(messages[0].contains("expected a conversation to write over, found something else"))
+        #expect(messages[0].contains("expected a prompt cache or a saved conversation, found 6 bytes"))
         #expect(messages[1].contains("notes.txt, line 1, column 1: expected"))
         #expect(messages[2].contains("nowhere.json: cannot be read: no such file"))
         #expect(messages[3] == "gemma4: /save: expected a file, found none")

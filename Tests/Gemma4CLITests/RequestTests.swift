@@ -37,6 +37,23 @@ private func generate(_ json: String, _ arguments: String...) async throws -> Pr
             "{\(message)}", "--temperature", "1.5", "--seed", "7", "--top-k", "40", "--max-tokens", "6"
         ).decoded()
         #expect(first.tokens == flags.tokens && first.tokens.count <= 6)
+        let penalized =
+            #"{\#(message), "temperature": 0, "max_tokens": 12, "presence_penalty": 2, "frequency_penalty": 2}"#
+        let third: AnswerObject = try await generate(penalized, "--no-loop-guard").decoded()
+        let unpenalized: AnswerObject = try await generate(
+            "{\(message)}", "--temperature", "0", "--max-tokens", "12", "--no-loop-guard"
+        ).decoded()
+        let asFlags: AnswerObject = try await generate(
+            "{\(message)}", "--temperature", "0", "--max-tokens", "12", "--presence-penalty", "2",
+            "--frequency-penalty", "2", "--no-loop-guard"
+        ).decoded()
+        #expect(third.tokens == asFlags.tokens && third.tokens != unpenalized.tokens)
+        let middle = String(unpenalized.text.dropFirst(unpenalized.text.count / 2).prefix(2))
+        let quoted = String(decoding: try JSONEncoder().encode([middle]), as: UTF8.self)
+        let stop = #"{\#(message), "temperature": 0, "max_tokens": 12, "stop": \#(quoted)}"#
+        let stopped: AnswerObject = try await generate(stop, "--no-loop-guard").decoded()
+        #expect(unpenalized.text.hasPrefix(stopped.text) && !stopped.text.contains(middle))
+        #expect(stopped.tokens.count < unpenalized.tokens.count && stopped.finishReason == "stop")
         let greedy: AnswerObject = try await generate(request, "--temperature", "0", "--max-tokens", "3").decoded()
         let plain: AnswerObject = try await generate("{\(message)}", "--temperature", "0", "--max-tokens", "3")
             .decoded()

@@ -124,34 +124,33 @@ func aCacheTakesWhatIsForetold(positions: Int) throws {
     #expect(pages.values.reduce(0, +) == found)
 }
 
-/// Written as bytes and read again, a cache goes on as before; bytes that were cut or are another cache's are refused.
+/// A snapshot goes on as its cache does, whatever is written to either afterwards; pages of another cache are not accepted.
 @Test(arguments: [ElementType.float16, .float32], [0, 30, 900])
-func aCacheIsWrittenAndReadAgain(type: ElementType, length: Int) throws {
+func aCacheIsRestoredFromASnapshot(type: ElementType, length: Int) throws {
     let writer = try Writer()
     let cache = KVCache(writer.plans, elementType: type)
     writer.write(0..<length, seed: 1, to: cache)
-    let bytes = CacheSnapshot.bytes(of: cache)
+    let snapshot = cache.snapshot
     let restored = KVCache(writer.plans, elementType: type)
-    #expect(CacheSnapshot.restore(bytes, into: restored, on: writer.device))
+    restored.restore(snapshot)
     #expect(restored.length == length)
-    writer.write(length..<length + 20, seed: 3, to: cache)
+    writer.write(length..<length + 20, seed: 2, to: cache)
     writer.write(length..<length + 20, seed: 3, to: restored)
-    #expect(writer.results(restored) == writer.results(cache))
+    let fresh = KVCache(writer.plans, elementType: type)
+    writer.write(0..<length, seed: 1, to: fresh)
+    writer.write(length..<length + 20, seed: 3, to: fresh)
+    #expect(writer.results(restored) == writer.results(fresh))
+    #expect(writer.results(restored) != writer.results(cache))
 
-    func isRefused(_ bytes: Data, _ type: ElementType) -> Bool {
-        let cache = KVCache(writer.plans, elementType: type)
-        return !CacheSnapshot.restore(bytes, into: cache, on: writer.device) && cache.length == 0
-    }
-    for cut in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 50)) {
-        #expect(isRefused(bytes.prefix(cut), type))
-    }
-    #expect(isRefused(bytes + [0], type))
-    if length > 0 { #expect(isRefused(bytes, type == .float16 ? .float32 : .float16)) }
-    var wrong = bytes
-    for byte in 0..<min(bytes.count, 200) where byte != 8 {
-        wrong[byte] ^= 0x40
-        // Whatever a damaged header says, it is refused or describes another cache of these pages: nothing traps.
-        _ = isRefused(wrong, type)
-        wrong[byte] ^= 0x40
+    let pages = snapshot.layers.map { (first: $0.first, count: $0.pages.count) }
+    let empty = KVCache(writer.plans, elementType: type)
+    #expect(empty.accepts(pages, length: length) && !empty.accepts(pages, length: length + 600))
+    #expect(!empty.accepts(pages.dropLast(), length: length))
+    for layer in pages.indices {
+        for (first, count) in [(0, 1), (pages[layer].count + 1, 0)] {
+            var other = pages
+            other[layer] = (other[layer].first + first, other[layer].count + count)
+            #expect(!empty.accepts(other, length: length))
+        }
     }
 }

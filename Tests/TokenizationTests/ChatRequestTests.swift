@@ -14,12 +14,13 @@ private func request(_ json: String) throws(ChatError) -> ChatRequest { try Chat
             {"model": "gemma", "stream": true, "user": "u", "n": 1, "messages": [{"role": "user", "content": "weather?"}],
              "tools": [{"type": "function", "function": {"name": "w", "parameters": {"type": "object"}}}],
              "tool_choice": "auto", "temperature": 0, "top_p": 0.5, "max_completion_tokens": 7, "seed": 3,
-             "frequency_penalty": 0.0, "response_format": {"type": "text"},
+             "frequency_penalty": 0.25, "presence_penalty": -1, "stop": "x", "response_format": {"type": "text"},
              "chat_template_kwargs": {"enable_thinking": true}}
             """)
         #expect(read.messages == [ChatMessage(.user, "weather?")])
         #expect(read.tools.count == 1 && read.tools[0]["function"]?["name"] == "w")
         #expect(read.temperature == 0 && read.topP == 0.5 && read.maxTokens == 7 && read.seed == 3)
+        #expect(read.frequencyPenalty == 0.25 && read.presencePenalty == -1 && read.stop == ["x"])
         #expect(read.thinking == true && read.continueFinalMessage == nil && read.topK == nil)
     }
 
@@ -27,13 +28,13 @@ private func request(_ json: String) throws(ChatError) -> ChatRequest { try Chat
         let read = try request(
             """
             {"model": "gemma4", "stream": false, "think": false, "keep_alive": "5m", "tools": null,
-             "options": {"temperature": 0.5, "num_predict": 9, "top_k": 4, "repeat_penalty": 1.1},
+             "options": {"temperature": 0.5, "num_predict": 9, "top_k": 4, "repeat_penalty": 1.1, "stop": ["x", "y"]},
              "messages": [{"role": "user", "content": "what?", "images": ["QUJD"]},
               {"role": "assistant", "content": "", "thinking": "hm", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]},
               {"role": "tool", "tool_name": "f", "content": "2"}]}
             """)
         #expect(read.temperature == 0.5 && read.maxTokens == 9 && read.topK == 4 && read.repetitionPenalty == 1.1)
-        #expect(read.thinking == false && read.tools.isEmpty)
+        #expect(read.thinking == false && read.tools.isEmpty && read.stop == ["x", "y"])
         #expect(
             read.messages[0]
                 == ChatMessage(.user, parts: [.image("data:;base64,QUJD"), .text("what?")]))
@@ -100,7 +101,8 @@ private func request(_ json: String) throws(ChatError) -> ChatRequest { try Chat
             #"{"messages": [], "logit_bias": {"5": 1}}"#,
             "logit_bias: expected no such key, found an object. It is not read; leave it out."
         ),
-        (#"{"messages": [], "stop": ["a"]}"#, "stop: expected no such key, found an array of 1."),
+        (#"{"messages": [], "stop": ["a", ""]}"#, #"stop[1]: expected a text that is not empty, found ""."#),
+        (#"{"messages": [], "stop": 3}"#, "stop: expected an array, found 3."),
         (
             #"{"messages": [], "tool_choice": "required"}"#,
             #"tool_choice: expected "auto" or "none" without tools, found "required". Declare functions in tools."#
@@ -125,8 +127,8 @@ private func request(_ json: String) throws(ChatError) -> ChatRequest { try Chat
         (#"{"messages": [], "max_tokens": 0}"#, "max_tokens: expected an integer of 1 or more, found 0."),
         (#"{"messages": [], "n": 2}"#, "n: expected 1, the only value that is supported, found 2."),
         (
-            #"{"messages": [], "presence_penalty": 0.5}"#,
-            "presence_penalty: expected 0, the only value that is supported"
+            #"{"messages": [], "presence_penalty": 2.5}"#,
+            "presence_penalty: expected a number from -2.0 to 2.0, found 2.5"
         ),
         (
             #"{"messages": [], "response_format": {"type": "xml"}}"#,

@@ -74,32 +74,42 @@ package final class KVCache {
         for page in layers.lazy.compactMap({ $0?.pages }).joined() { pages[page.identity] = page.byteCount }
     }
 
-    // MARK: Bytes
+    // MARK: Snapshots
 
-    /// The pages of each layer that owns some, in order, and the index of the first of each.
-    var pages: [(first: Int, pages: [KeyValuePage])] {
-        layers.compactMap { $0.map { ($0.firstPage, $0.pages) } }
+    package var snapshot: CacheSnapshot {
+        CacheSnapshot(
+            length: length,
+            layers: layers.compactMap { $0.map { CacheSnapshot.Layer(first: $0.firstPage, pages: $0.pages) } })
     }
 
-    /// Whether pages of a snapshot would be those of this cache with `length` positions.
-    func accepts(_ pages: [(first: Int, count: Int, bytes: Int)], length: Int) -> Bool {
+    /// Bytes of a page of each layer that owns some, in order.
+    package var pageByteCounts: [Int] { layers.compactMap { $0?.pageByteCount } }
+
+    /// A page of zeros of a layer.
+    ///
+    /// - Parameter owner: its index among the layers that own keys and values.
+    package func makePage(owner: Int, on device: Device) -> KeyValuePage {
+        layers.lazy.compactMap(\.self).dropFirst(owner).first!.makePage(on: device)
+    }
+
+    /// Whether the content of this cache could be `length` positions in so many pages of each layer that owns some.
+    package func accepts(_ pages: [(first: Int, count: Int)], length: Int) -> Bool {
         let owners = layers.compactMap(\.self)
         return owners.count == pages.count && zip(owners, pages).allSatisfy { $0.accepts($1, length: length) }
     }
 
-    /// Takes the content of a snapshot, whose pages are handed over layer by layer.
-    func restore(
-        length: Int, _ pageCounts: [(first: Int, count: Int)], on device: Device,
-        read: (inout KeyValuePage) throws -> Void
-    )
-        rethrows
-    {
-        var counts = pageCounts.makeIterator()
-        for index in layers.indices {
-            guard layers[index] != nil, let (first, count) = counts.next() else { continue }
-            try layers[index]!.restore(first: first, count: count, end: length, on: device, read: read)
+    /// Takes the content of a snapshot of a cache of the same model and type.
+    ///
+    /// - Precondition: it accepts the snapshot's pages.
+    package func restore(_ snapshot: CacheSnapshot) {
+        precondition(
+            accepts(snapshot.layers.map { ($0.first, $0.pages.count) }, length: snapshot.length),
+            "KVCache: a snapshot of \(snapshot.length) positions of another cache")
+        var restored = snapshot.layers.makeIterator()
+        for index in layers.indices where layers[index] != nil {
+            layers[index]!.restore(restored.next()!, end: snapshot.length)
         }
-        self.length = length
+        length = snapshot.length
     }
 }
 
@@ -125,7 +135,7 @@ private struct LayerCache {
     func byteCount(positions: Int, chunkLength: Int) -> Int {
         let kept = window.map { $0 - 1 + KVCache.undoablePositions + chunkLength + pageLength } ?? positions
         let pageCount = (min(kept, positions) + pageLength - 1) / pageLength
-        return pageCount * KeyValuePage.byteCount(length: pageLength, heads: heads, size: size, elementType)
+        return pageCount * pageByteCount
     }
 
     mutating func write(_ keys: Tensor, _ values: Tensor, at position: Int) {
@@ -142,7 +152,9 @@ private struct LayerCache {
         end = position + count
     }
 
-    private func makePage(on device: Device) -> KeyValuePage {
+    var pageByteCount: Int { KeyValuePage.byteCount(length: pageLength, heads: heads, size: size, elementType) }
+
+    func makePage(on device: Device) -> KeyValuePage {
         KeyValuePage(length: pageLength, heads: heads, size: size, elementType, steps: steps, on: device)
     }
 
@@ -171,24 +183,13 @@ private struct LayerCache {
         pages.removeLast(max(0, pages.count - needed))
     }
 
-    func accepts(_ pages: (first: Int, count: Int, bytes: Int), length: Int) -> Bool {
+    func accepts(_ pages: (first: Int, count: Int), length: Int) -> Bool {
         let end = length / pageLength + (length % pageLength == 0 ? 0 : 1)
         let seen = window.map { max(0, length - $0 + 1) } ?? 0
-        guard pages.first <= end, pages.count == end - pages.first, pages.first <= seen / pageLength else {
-            return false
-        }
-        return pages.count == 0
-            || pages.bytes == KeyValuePage.byteCount(length: pageLength, heads: heads, size: size, elementType)
+        return 0...end ~= pages.first && pages.count == end - pages.first && pages.first <= seen / pageLength
     }
 
-    mutating func restore(
-        first: Int, count: Int, end: Int, on device: Device, read: (inout KeyValuePage) throws -> Void
-    ) rethrows {
-        (pages, firstPage, self.end) = ([], first, end)
-        for _ in 0..<count {
-            var page = makePage(on: device)
-            try read(&page)
-            pages.append(page)
-        }
+    mutating func restore(_ layer: CacheSnapshot.Layer, end: Int) {
+        (pages, firstPage, self.end) = (layer.pages, layer.first, end)
     }
 }

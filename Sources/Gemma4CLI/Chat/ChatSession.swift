@@ -20,6 +20,8 @@ struct ChatSession {
         var overflow = ContextOverflow.stop
         /// Most tokens of the context.
         var contextLimit: Int
+        /// Where the first prompt is kept.
+        var promptCache: PromptCache?
         /// The options of one answer, whose prompt is shown by the line.
         var generation: (ProgressLine) -> GenerationOptions
         var printer: AnswerPrinter
@@ -33,7 +35,7 @@ struct ChatSession {
     private static let rounds = 10
 
     let pipeline: Gemma4Pipeline
-    private let options: Options
+    private var options: Options
     private var promptOptions: PromptOptions
     private var thinkingBudget: Int?
     private(set) var conversation: Conversation
@@ -119,11 +121,22 @@ struct ChatSession {
         if isStopped, case .failure = await task.result { return (written.withLock { $0 }, true) }
         let answer = try await task.value
         statistics = answer.finish?.statistics
+        try await keepPrompt()
         used = (answer.finish?.promptTokens.count ?? 0) + answer.tokens.count
         if answer.finish?.reason == .length, answer.tokens.count < longest {
             ByteSink.standardError.report("the context is full: the answer ends here; /clear and /undo make room")
         }
         return (answer, false)
+    }
+
+    /// Writes the prompt cache for the first prompt, which later conversations may begin with.
+    private mutating func keepPrompt() async throws {
+        guard let cache = options.promptCache, let prompt = conversation.lastPrompt else { return }
+        options.promptCache = nil
+        guard cache.lacks(tokensRead: statistics?.promptTokens ?? 0) else { return }
+        do { try await cache.save(prompt) } catch let error as any DiagnosedError {
+            ByteSink.standardError.report("\(error)")
+        }
     }
 
     /// What Ctrl-C has cut off stays, if it is text: the model sees what the reader has seen.
@@ -306,8 +319,13 @@ struct ChatSession {
             : options.tools.map { "\($0.name): \($0.usage)" }.joined(separator: "\n")
     }
 
-    /// - Throws: `CommandError`.
-    func save(to file: String) throws(CommandError) {
+    /// Writes the conversation: with keys and values, or its messages alone where the name ends in `.json`.
+    ///
+    /// - Throws: `CommandError`; an error with a diagnosis.
+    func save(to file: String) async throws {
+        guard Self.isJSON(file) else {
+            return try await PromptCache.savingDraft(of: file) { try await conversation.save(to: URL(filePath: file)) }
+        }
         if let old = try? Data(contentsOf: URL(filePath: file)), !old.isEmpty,
             (try? ChatMessage.parse(json: old)) == nil
         {
@@ -317,16 +335,23 @@ struct ChatSession {
         try OutputFile(file).replace(with: Array("[\(lines)]\n".utf8))
     }
 
-    /// - Throws: `CommandError`.
-    mutating func load(_ file: String) throws(CommandError) {
-        let bytes = try MessagesFile.read(URL(filePath: file), file)
-        let messages: [ChatMessage]
-        do throws(ChatError) { messages = try ChatMessage.parse(json: bytes) } catch {
-            throw CommandError(.invalidMessages(error), file)
+    /// Goes on with a conversation of either kind.
+    ///
+    /// - Throws: `CommandError`; an error with a diagnosis.
+    mutating func load(_ file: String) async throws {
+        if PromptCacheFile.begins(file) {
+            conversation = try await pipeline.conversation(contentsOf: URL(filePath: file), prompt: promptOptions)
+            used = nil
+        } else {
+            let bytes = try MessagesFile.read(URL(filePath: file), file)
+            do throws(ChatError) { restart(try ChatMessage.parse(json: bytes)) } catch {
+                throw CommandError(.invalidMessages(error), file)
+            }
         }
-        restart(messages)
         (seen, heard) = ([], [])
     }
+
+    private static func isJSON(_ file: String) -> Bool { file.lowercased().hasSuffix(".json") }
 }
 
 extension ChatMessage {

@@ -15,8 +15,9 @@ struct CommandTool: Sendable {
     private let command: [String]
     private let timeout: Double
 
+    /// - Parameter areRun: whether each must have a `command`; without one it can be declared alone.
     /// - Throws: `CommandError` naming the place of what cannot be read.
-    static func read(_ file: String) throws(CommandError) -> [CommandTool] {
+    static func read(_ file: String, areRun: Bool = true) throws(CommandError) -> [CommandTool] {
         let value: JSONValue
         let bytes = try MessagesFile.read(URL(filePath: file), file)
         do throws(JSONValue.SyntaxError) { value = try JSONValue(parsing: Array(bytes)) } catch {
@@ -28,7 +29,7 @@ struct CommandTool: Sendable {
         }
         var tools: [CommandTool] = []
         for (index, entry) in entries.enumerated() {
-            let tool = try CommandTool(entry, "[\(index)]", file)
+            let tool = try CommandTool(entry, "[\(index)]", file, isRun: areRun)
             guard !tools.contains(where: { $0.name == tool.name }) else {
                 throw CommandError(
                     .invalidTools(
@@ -40,7 +41,7 @@ struct CommandTool: Sendable {
         return tools
     }
 
-    private init(_ entry: JSONValue, _ place: String, _ file: String) throws(CommandError) {
+    private init(_ entry: JSONValue, _ place: String, _ file: String, isRun: Bool) throws(CommandError) {
         func error(_ key: String, _ expected: String, _ found: JSONValue?) -> CommandError {
             CommandError(
                 .invalidTools(place: place + key, expected: expected, found: found?.summary ?? "nothing"), file)
@@ -52,7 +53,7 @@ struct CommandTool: Sendable {
         guard let name = entry["function"]?["name"]?.string, !name.isEmpty else {
             throw error(".function.name", "a name", entry["function"]?["name"])
         }
-        guard case .array(let words)? = entry["command"], !words.isEmpty else {
+        guard case .array(let words) = entry["command"] ?? (isRun ? .null : []), !words.isEmpty || !isRun else {
             throw error(".command", #"a list of a program and its arguments, ["date", "+%F"]"#, entry["command"])
         }
         var command: [String] = []

@@ -49,6 +49,7 @@ struct Caption: AsyncParsableCommand {
     var explain = false
 
     @OptionGroup var parallel: ParallelOption
+    @OptionGroup var thinking: ThinkingArguments
     @OptionGroup var sampling: SamplingArguments
 
     func validate() throws {
@@ -80,7 +81,8 @@ struct Caption: AsyncParsableCommand {
         try await FileAnswers.each(inputs.map(\.name), parallel: parallel.count, sharesOutput: !sidecar) {
             index, progress, turn in
             var printer = AnswerPrinter(
-                format: format, warnsOfLength: sampling.maxTokens == nil, hasFormat: answerFormat != nil)
+                format: format, showsThoughts: thinking.thinking == .on, warnsOfLength: sampling.maxTokens == nil,
+                hasFormat: answerFormat != nil)
             printer.errors = printer.errors.inTurn(turn)
             printer.output = sidecar ? nil : (results?.sink ?? .standardOutput).inTurn(turn)
             let input = inputs[index]
@@ -98,13 +100,14 @@ struct Caption: AsyncParsableCommand {
         var options = sampling.options(over: .greedy, format: answerFormat, progress: progress)
         var printer = printer
         options.keepsCache = false
+        options.thinkingBudget = thinking.thinkingBudget
         var fit: ImageFit?
         let stream: TokenStream
         if input.isFilm(at: path) {
             stream = pipeline.caption(
                 video: .file(URL(filePath: path)),
                 instruction: instruction ?? style?.instruction("video") ?? Gemma4Pipeline.videoInstruction,
-                options: options)
+                thinking: thinking.thinking == .on, options: options)
         } else {
             let image = ImageInput.pixels(try ImageInput(argument: path).pixels())
             let seen = try pipeline.fit(image, maxTokens: try budget(image, pipeline))
@@ -112,7 +115,7 @@ struct Caption: AsyncParsableCommand {
             if let fit, format == .json { printer.extra = [.init("explain", fit.object)] }
             stream = pipeline.caption(
                 image, instruction: instruction ?? style?.instruction("image") ?? Gemma4Pipeline.captionInstruction,
-                imageTokens: seen.budget, options: options)
+                imageTokens: seen.budget, thinking: thinking.thinking == .on, options: options)
         }
         let answer = try await printer.print(
             stream, of: pipeline, about: input.path, isLabelled: isLabelled, progress: progress)

@@ -35,16 +35,24 @@ struct Chat: AsyncParsableCommand {
     @Option(help: ArgumentHelp("When the context is full; default: stop.", valueName: "stop|drop-oldest"))
     var contextOverflow = ContextOverflow.stop
 
+    @OptionGroup var promptCache: PromptCacheOption
+
+    @Option(help: ArgumentHelp("Go on with a conversation of /save.", valueName: "file"))
+    var load: String?
+
     @OptionGroup var sampling: SamplingArguments
 
     func validate() throws {
         if let context, context < 64 { throw ValidationError("--context: expected 64 or more, found \(context)") }
+        guard load == nil || system == nil else {
+            throw ValidationError("--load brings its own instruction: leave out --system, or say /system")
+        }
         guard !yes || tools != nil else { throw ValidationError("--yes needs --tools, whose programs it allows") }
     }
 
     func run() async throws {
         let answerFormat = try sampling.answerFormat.read()
-        let tools = try tools.map(CommandTool.read) ?? []
+        let tools = try tools.map { try CommandTool.read($0) } ?? []
         let pipeline = try model.open()
         let editor = LineEditor(historyFile: Self.historyFile, completing: ChatLine.completion)
         let defaults = SamplingOptions(pipeline.generationConfiguration)
@@ -55,12 +63,17 @@ struct Chat: AsyncParsableCommand {
             thinkingBudget: thinking.thinkingBudget,
             .init(
                 tools: tools, overflow: contextOverflow, contextLimit: min(context ?? longest, longest),
+                promptCache: try await promptCache.open(pipeline),
                 generation: { [sampling] in sampling.options(over: defaults, format: answerFormat, progress: $0) },
                 printer: AnswerPrinter(
                     format: .text, showsToolCalls: tools.isEmpty, warnsOfLength: sampling.maxTokens == nil,
                     hasFormat: answerFormat != nil),
                 allows: yes ? { true } : editor.map(Self.permission),
                 stop: editor == nil ? nil : AnswerStop()))
+        if let load {
+            try await session.load(load)
+            ByteSink.standardError.report("\(load): \(session.messages.count) messages")
+        }
         if editor != nil { ByteSink.standardError.report("/help lists the commands") }
         var draft: String?
         while let line = Self.next(editor, beginningWith: draft) {
@@ -150,12 +163,12 @@ struct Chat: AsyncParsableCommand {
             case .tools: tell(session.tools)
             case .save:
                 // Nothing is lost if it cannot be written: not the end of the conversation.
-                do throws(CommandError) {
-                    try session.save(to: file)
+                do {
+                    try await session.save(to: file)
                     tell("\(argument): \(session.messages.count) messages")
-                } catch { tell("\(error)") }
+                } catch let error as CommandError { tell("\(error)") }
             case .load:
-                try session.load(file)
+                try await session.load(file)
                 tell("\(argument): \(session.messages.count) messages")
             case .undo: if session.undo() == nil { tell("nothing to undo") }
             case .retry: if try await !session.retry() { tell("nothing to retry") }

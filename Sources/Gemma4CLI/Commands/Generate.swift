@@ -3,6 +3,7 @@ import Foundation
 import Gemma4Kit
 import Generation
 import JSONText
+import Synchronization
 import Tokenization
 
 struct Generate: AsyncParsableCommand {
@@ -40,6 +41,9 @@ struct Generate: AsyncParsableCommand {
             valueName: "file"))
     var messages: String?
 
+    @Option(help: ArgumentHelp("Functions that the answer may call, as of OpenAI.", valueName: "file"))
+    var tools: String?
+
     @Flag(
         inversion: .prefixedNo,
         help: ArgumentHelp("Go on with the last message; default: an assistant's."))
@@ -57,6 +61,8 @@ struct Generate: AsyncParsableCommand {
 
     @Flag(help: "Print the prompt as the model reads it, and end.")
     var printPrompt = false
+
+    @OptionGroup var promptCache: PromptCacheOption
 
     @OptionGroup var sampling: SamplingArguments
 
@@ -87,6 +93,7 @@ struct Generate: AsyncParsableCommand {
             let text = try pipeline.renderedText(conversation.request.messages, options: conversation.options)
             return try ByteSink.standardOutput.write(text)
         }
+        let cache = printPrompt ? nil : try await promptCache.open(pipeline)
         let progress = ProgressLine("prompt")
         progress.begin()
         let made = try await pipeline.prompt(
@@ -104,12 +111,27 @@ struct Generate: AsyncParsableCommand {
         options.thinkingBudget = thinking.thinkingBudget
         options.toolChoice = conversation.request.toolChoice
         options.parallelToolCalls = conversation.request.parallelToolCalls
+        if sampling.stop.isEmpty { options.stop = conversation.request.stop }
         options.maxTokens = sampling.maxTokens ?? conversation.request.maxTokens ?? options.maxTokens
         let printer = AnswerPrinter(
             format: format, showsLogprobs: logprobs, showsThoughts: conversation.options.thinking,
             warnsOfLength: sampling.maxTokens == nil && conversation.request.maxTokens == nil,
             hasFormat: answerFormat != nil)
-        try await printer.print(pipeline.generate(made, options: options), of: pipeline, progress: progress)
+        // Written while the answer is.
+        let saving = Mutex<Task<Void, any Error>?>(nil)
+        if let cache, let onPrefill = options.onPrefill {
+            options.onPrefill = { read, total in
+                onPrefill(read, total)
+                guard read == total, cache.lacks(tokensRead: total) else { return }
+                saving.withLock { $0 = Task { try await cache.save(made) } }
+            }
+        }
+        let printed = await Task { [options] in
+            try await printer.print(pipeline.generate(made, options: options), of: pipeline, progress: progress)
+        }.result
+        let saved = await saving.withLock { $0 }?.result
+        _ = try printed.get()
+        try saved?.get()
     }
 
     /// - Returns: `media` is nil where the messages refer to files.
@@ -117,10 +139,11 @@ struct Generate: AsyncParsableCommand {
         var options = PromptOptions(
             thinking: thinking.thinking == .on, imageTokens: imageTokens.count,
             continueFinalMessage: continueFinalMessage)
+        options.tools = try tools.map { try CommandTool.read($0, areRun: false).map(\.declaration) } ?? []
         if let messages {
             let file = try MessagesFile(messages)
             options.resolver = .files(in: file.directory)
-            options.tools = file.request.tools
+            options.tools += file.request.tools
             options.thinking = thinking.thinking.map { $0 == .on } ?? file.request.thinking ?? false
             options.continueFinalMessage = continueFinalMessage ?? file.request.continueFinalMessage
             return (file.request, nil, options)
@@ -149,6 +172,8 @@ extension SamplingOptions {
         topP = request.topP.map { Float($0) } ?? topP
         minP = request.minP.map { Float($0) } ?? minP
         repetitionPenalty = request.repetitionPenalty.map { Float($0) } ?? repetitionPenalty
+        presencePenalty = request.presencePenalty.map { Float($0) } ?? presencePenalty
+        frequencyPenalty = request.frequencyPenalty.map { Float($0) } ?? frequencyPenalty
         seed = request.seed.map { UInt64($0) } ?? seed
     }
 }

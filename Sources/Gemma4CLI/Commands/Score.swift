@@ -30,6 +30,9 @@ struct Score: AsyncParsableCommand {
 
     @OptionGroup var imageTokens: ImageTokensOption
 
+    @Option(help: ArgumentHelp("Of a conversation; default: off, or its own.", valueName: "on|off"))
+    var thinking: OnOff?
+
     @Option(help: ArgumentHelp("text: a line for each token; json: one object.", valueName: "text|json"))
     var format = OutputFormat.text
 
@@ -67,7 +70,8 @@ struct Score: AsyncParsableCommand {
         }
         let file = try MessagesFile(messages ?? StandardInput.argument)
         let options = PromptOptions(
-            thinking: file.request.thinking ?? false, tools: file.request.tools, imageTokens: imageTokens.count,
+            thinking: thinking.map { $0 == .on } ?? file.request.thinking ?? false, tools: file.request.tools,
+            imageTokens: imageTokens.count,
             resolver: .files(in: file.directory), addGenerationPrompt: file.request.messages.last?.role != .assistant,
             continueFinalMessage: file.request.continueFinalMessage)
         return try await pipeline.prompt(file.request.messages, options: options)

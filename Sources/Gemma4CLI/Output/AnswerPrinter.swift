@@ -118,6 +118,7 @@ struct AnswerPrinter {
     private static func object(_ statistics: GenerationStatistics) -> JSONValue {
         func rounded(_ value: Double) -> JSONValue { .number((value * 1e6).rounded() / 1e6) }
         return [
+            "cached_tokens": .integer(statistics.cachedTokens),
             "encode_seconds": rounded(statistics.encodeSeconds),
             "prefill_seconds": rounded(statistics.prefillSeconds),
             "decode_seconds": rounded(statistics.decodeSeconds),

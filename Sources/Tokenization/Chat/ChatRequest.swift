@@ -12,7 +12,9 @@ package struct ChatRequest: Sendable, Equatable {
     package var tools: [JSONValue] = []
     package var toolChoice = ToolChoice.auto
     package var parallelToolCalls = true
-    package var temperature, topP, minP, repetitionPenalty: Double?
+    package var temperature, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty: Double?
+    /// Strings that end the answer.
+    package var stop: [String] = []
     package var topK, maxTokens, seed: Int?
     package var thinking: Bool?
     /// The JSON Schema that the answer must obey: `response_format`, or Ollama's `format`.
@@ -49,7 +51,7 @@ package struct ChatRequest: Sendable, Equatable {
             "store", "metadata", "service_tier", "keep_alive", "logprobs", "temperature", "top_p", "top_k", "min_p",
             "seed", "max_tokens", "max_completion_tokens", "repetition_penalty", "think", "options", "n",
             "frequency_penalty", "presence_penalty", "response_format", "format", "continue_final_message",
-            "chat_template_kwargs",
+            "chat_template_kwargs", "stop",
         ])
         for tool in try reader.array("tools") { tools.append(tool.value ?? .null) }
         try readToolChoice(reader["tool_choice"])
@@ -59,7 +61,7 @@ package struct ChatRequest: Sendable, Equatable {
         if options.value != nil, options.value != .null {
             try options.refuseOthers([
                 "temperature", "top_p", "top_k", "min_p", "seed", "num_predict", "repeat_penalty", "num_ctx",
-                "num_thread",
+                "num_thread", "presence_penalty", "frequency_penalty", "stop",
             ])
             try readSampling(options, maxTokens: ["num_predict"], penalty: "repeat_penalty")
         }
@@ -69,8 +71,6 @@ package struct ChatRequest: Sendable, Equatable {
         if let flag = try template.flag("enable_thinking") { thinking = flag }
         continueFinalMessage = try reader.flag("continue_final_message")
         try reader.expect("n", 1)
-        try reader.expect("frequency_penalty", 0)
-        try reader.expect("presence_penalty", 0)
         answerSchema = try Self.schema(ollama: reader["format"])
         if let schema = try Self.schema(openAI: reader["response_format"]) { answerSchema = schema }
     }
@@ -136,8 +136,22 @@ package struct ChatRequest: Sendable, Equatable {
         topP = try reader.number("top_p", in: 0...1) ?? topP
         minP = try reader.number("min_p", in: 0...1) ?? minP
         repetitionPenalty = try reader.number(penalty, in: 1e-6...1e6) ?? repetitionPenalty
+        presencePenalty = try reader.number("presence_penalty", in: -2...2) ?? presencePenalty
+        frequencyPenalty = try reader.number("frequency_penalty", in: -2...2) ?? frequencyPenalty
         topK = try reader.integer("top_k", in: 0...(.max)) ?? topK
         seed = try reader.integer("seed", in: 0...(.max)) ?? seed
+        switch reader["stop"].value {
+        case nil, .null?: break
+        case .string(let text)? where !text.isEmpty: stop = [text]
+        default:
+            stop = []
+            for text in try reader.array("stop") {
+                guard let string = text.value?.string, !string.isEmpty else {
+                    throw text.error(.invalidValue, expected: "a text that is not empty")
+                }
+                stop.append(string)
+            }
+        }
         for key in keys { maxTokens = try reader.integer(key, in: 1...(.max)) ?? maxTokens }
     }
 }

@@ -49,6 +49,19 @@ func manyUsers(checkpoint: URL, pipeline: Gemma4Pipeline, questions: [String]) a
     }
 }
 
+func promptCache(pipeline: Gemma4Pipeline, conversation: Conversation, document: String, talk: URL) async throws {
+    let report = URL(filePath: "report.cache")
+    let isKnown = try await pipeline.loadPromptCache(contentsOf: report)
+    let prompt = try await pipeline.prompt([ChatMessage(.user, document + "\n\nWho signed it?")])
+    let signer = try await pipeline.generate(prompt).answer()
+    if !isKnown { try await pipeline.savePromptCache(of: prompt, to: report) }
+    print(signer.text)
+
+    try await conversation.save(to: talk)
+    let continued = try await pipeline.conversation(contentsOf: talk)
+    print(try await continued.respond(to: "Where were we?").text)
+}
+
 func transcription(pipeline: Gemma4Pipeline, recording: URL) async throws {
     let events = pipeline.transcribe(.file(recording), options: TranscriptionOptions(language: Language(code: "en")))
     for try await event in events {
