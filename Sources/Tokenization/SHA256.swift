@@ -16,40 +16,60 @@ package struct SHA256 {
     }
 
     package mutating func update(_ bytes: some Collection<UInt8>) {
-        for byte in bytes {
-            block.append(byte)
-            if block.count == 64 { compress() }
+        if bytes.withContiguousStorageIfAvailable({ update(UnsafeRawBufferPointer($0)) }) == nil {
+            Array(bytes).withUnsafeBytes { update($0) }
         }
+    }
+
+    /// The same for bytes at an address.
+    package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         byteCount += UInt64(bytes.count)
+        var rest = bytes[...]
+        if !block.isEmpty {
+            let head = rest.prefix(64 - block.count)
+            block += head
+            rest = rest.dropFirst(head.count)
+            guard block.count == 64 else { return }
+            let full = block
+            block = []
+            full.withUnsafeBytes { compress($0) }
+        }
+        while rest.count >= 64 {
+            compress(UnsafeRawBufferPointer(rebasing: rest.prefix(64)))
+            rest = rest.dropFirst(64)
+        }
+        block += rest
     }
 
     /// - Returns: 64 hexadecimal digits. Nothing can be added after it.
     package consuming func hex() -> String {
         let bitCount = byteCount * 8
-        block.append(0x80)
-        while block.count != 56 {
-            if block.count == 64 { compress() } else { block.append(0) }
-        }
-        block += (0..<8).reversed().map { UInt8(truncatingIfNeeded: bitCount >> (8 * $0)) }
-        compress()
+        let zeros = (64 + 55 - block.count) % 64
+        update([0x80] + [UInt8](repeating: 0, count: zeros))
+        update((0..<8).reversed().map { UInt8(truncatingIfNeeded: bitCount >> (8 * $0)) })
         return state.map { word in
             let digits = String(word, radix: 16)
             return String(repeating: "0", count: 8 - digits.count) + digits
         }.joined()
     }
 
-    private mutating func compress() {
-        var words = (0..<16).map { place in
-            block[4 * place..<4 * place + 4].reduce(0 as UInt32) { $0 << 8 | UInt32($1) }
-        }
-        block.removeAll(keepingCapacity: true)
-        for place in 16..<64 {
-            let (early, late) = (words[place - 15], words[place - 2])
-            words.append(
-                words[place - 16] &+ words[place - 7]
+    private mutating func compress(_ bytes: UnsafeRawBufferPointer) {
+        withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { words in
+            for place in 0..<16 {
+                words[place] = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 4 * place, as: UInt32.self))
+            }
+            for place in 16..<64 {
+                let (early, late) = (words[place - 15], words[place - 2])
+                words[place] =
+                    words[place - 16] &+ words[place - 7]
                     &+ (Self.rotated(early, 7) ^ Self.rotated(early, 18) ^ early >> 3)
-                    &+ (Self.rotated(late, 17) ^ Self.rotated(late, 19) ^ late >> 10))
+                    &+ (Self.rotated(late, 17) ^ Self.rotated(late, 19) ^ late >> 10)
+            }
+            compress(words: words)
         }
+    }
+
+    private mutating func compress(words: UnsafeMutableBufferPointer<UInt32>) {
         var (a, b, c, d) = (state[0], state[1], state[2], state[3])
         var (e, f, g, h) = (state[4], state[5], state[6], state[7])
         for place in 0..<64 {

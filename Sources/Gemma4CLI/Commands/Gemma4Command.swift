@@ -18,7 +18,7 @@ struct Gemma4Command: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Transcribe.self, Translate.self, Caption.self, Generate.self, Chat.self, Score.self, Embed.self,
-            Tokenize.self, Inspect.self, Quantize.self, Serve.self, Bench.self,
+            Tokenize.self, Inspect.self, Doctor.self, Quantize.self, Serve.self, Bench.self,
         ])
 
     static func main() async {
