@@ -22,6 +22,7 @@ struct Gemma4Command: AsyncParsableCommand {
         ])
 
     static func main() async {
+        StandardStreams.keepPlaces()
         takeSignals()
         LoggingSystem.bootstrap { _ in StandardErrorLog() }
         do {
@@ -51,6 +52,9 @@ struct Gemma4Command: AsyncParsableCommand {
     private static func takeSignals() {
         signal(SIGPIPE, SIG_DFL)
         Drafts.prepare()
+        #if os(Linux)
+            BusError.takeSignal()
+        #endif
         signal(SIGINT) { _ in
             Drafts.unlinkAll()
             if isatty(STDOUT_FILENO) == 1 { _ = Foundation.write(STDOUT_FILENO, "\n", 1) }
