@@ -7,7 +7,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test test-tsan fuzz docs goldens bench model-given bench-peers agree-peers test-clients media-corpora demo demo-eval format clean
+.PHONY: help deps build install test test-tsan fuzz docs goldens bench model-given bench-peers agree-peers test-clients media-corpora demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -20,6 +20,11 @@ deps:    ## install the Debian packages that are missing
 
 build:    ## build the program: .build/release/gemma4
 	swift build -c release --product gemma4
+
+PREFIX ?= /usr/local
+
+install: build    ## install program, models, man pages and completions: make install [PREFIX=/usr/local] [DESTDIR=]
+	Packaging/install.sh $(GEMMA4) "$(DESTDIR)" "$(PREFIX)"
 
 # The server's tests have a process of their own: in one with all others, timers stopped once, and the tests with them.
 test:    ## run every test, in release mode, and a package that links the library
@@ -102,4 +107,4 @@ format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test .build-tsan .build-fuzz .build-peers .build-clients .build-corpora Tests/Consumer/.build
+	rm -rf .build .build-test .build-tools .build-tsan .build-fuzz .build-peers .build-clients .build-corpora Tests/Consumer/.build
