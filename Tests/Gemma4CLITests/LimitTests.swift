@@ -17,7 +17,7 @@ import Testing
         let bytes: @Sendable () -> [UInt8]
 
         init(
-            _ name: String, _ command: String, _ status: Int32 = 65, _ message: String,
+            _ name: String, _ command: String, status: Int32 = 65, _ message: String,
             _ bytes: @escaping @Sendable () -> [UInt8]
         ) {
             (testDescription, self.command, self.status) = (name, command, status)
@@ -76,7 +76,7 @@ import Testing
                 tensors: 0, keys: 1,
                 little(UInt64(1)) + Array("k".utf8) + little(UInt32(9)) + little(UInt32(8)) + little(UInt64(1) << 62))
         },
-        Case("a picture's text of 100 MB", caption, 0, "") { (try? pngBomb()) ?? [] },
+        Case("a picture's text of 100 MB", caption, status: 0, "") { (try? pngBomb()) ?? [] },
         Case(
             "a WAV that promises 4 GiB", "transcribe --model Models/Demo FILE",
             "found 2.00 of 125829.12 s of sound; copy or download it again"
