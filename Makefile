@@ -7,7 +7,7 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build test test-tsan docs goldens bench model-given bench-peers agree-peers test-clients media-corpora demo demo-eval format clean
+.PHONY: help deps build install test test-tsan fuzz docs goldens bench model-given bench-peers agree-peers test-clients media-corpora demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -21,6 +21,11 @@ deps:    ## install the Debian packages that are missing
 build:    ## build the program: .build/release/gemma4
 	swift build -c release --product gemma4
 
+PREFIX ?= /usr/local
+
+install: build    ## install program, models, man pages and completions: make install [PREFIX=/usr/local] [DESTDIR=]
+	Packaging/install.sh $(GEMMA4) "$(DESTDIR)" "$(PREFIX)"
+
 # The server's tests have a process of their own: in one with all others, timers stopped once, and the tests with them.
 test:    ## run every test, in release mode, and a package that links the library
 	$(SWIFT_TEST) --skip Gemma4ServerTests
@@ -33,6 +38,21 @@ goldens:    ## make the reference values anew (Python, transformers; see Tests/G
 
 test-tsan:    ## run the tests of the engine under the thread sanitizer
 	swift test --sanitize=thread --scratch-path .build-tsan --filter "EngineTests|GenerationTests|ConversationTests"
+
+# Swift's driver links libFuzzer with a main of its own; only the compiler is asked for it, and the other library linked.
+FUZZ_LIBRARY = $(shell clang -print-resource-dir)/lib/linux/libclang_rt.fuzzer_no_main-$(shell uname -m).a
+FUZZ_BUILD   = GEMMA4_FUZZ=1 swift build -c release --product Fuzz --scratch-path .build-fuzz --sanitize address \
+	-Xswiftc -enable-testing -Xswiftc -Xfrontend -Xswiftc -sanitize=fuzzer -Xcc -fsanitize=fuzzer-no-link \
+	-Xswiftc -use-ld=lld -Xlinker $(FUZZ_LIBRARY) -Xlinker -lstdc++
+SECONDS      ?= 1800
+
+fuzz:    ## look for inputs that break a reader: make fuzz TARGET=gguf [SECONDS=1800]; without TARGET, list them
+	$(FUZZ_BUILD)
+	mkdir -p .build-fuzz/corpus/$(TARGET) .build-fuzz/found
+	TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) SWIFT_BACKTRACE=enable=no \
+	LSAN_OPTIONS=suppressions=Tests/FuzzTests/leaks.supp:print_suppressions=0 PATH=/nowhere \
+	.build-fuzz/release/Fuzz $(TARGET) -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -malloc_limit_mb=1024 \
+	-artifact_prefix=.build-fuzz/found/$(TARGET)- .build-fuzz/corpus/$(TARGET)
 
 docs:    ## write the library's documentation as a website: .build/docs
 	swift package --allow-writing-to-directory .build/docs generate-documentation --target Gemma4Kit --output-path .build/docs
@@ -87,4 +107,4 @@ format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test .build-tsan .build-peers .build-clients .build-corpora Tests/Consumer/.build
+	rm -rf .build .build-test .build-tools .build-tsan .build-fuzz .build-peers .build-clients .build-corpora Tests/Consumer/.build

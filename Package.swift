@@ -129,3 +129,17 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// The readers of untrusted bytes: a test goes through the committed inputs, `make fuzz` looks for others with libFuzzer,
+// which is not there in an ordinary build.
+let fuzzed: [Target.Dependency] = [
+    "Gemma4Server", "Gemma4Kit", "Generation", "Gemma4", "Tokenization", "Grammar", "Media", "Weights", "JSONText",
+    "TestSupport",
+]
+package.targets.append(
+    Context.environment["GEMMA4_FUZZ"] == nil
+        ? .testTarget(
+            name: "FuzzTests", dependencies: fuzzed, exclude: ["Corpus", "leaks.supp"], sources: ["Targets", "Replay"])
+        : .executableTarget(
+            name: "Fuzz", dependencies: fuzzed, path: "Tests/FuzzTests", exclude: ["Corpus", "leaks.supp"],
+            sources: ["Targets", "Driver"]))

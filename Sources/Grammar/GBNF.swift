@@ -313,7 +313,11 @@ private struct GBNFCompiler {
             return end
         case .repeated(let inner, let min, let max):
             var current = start
-            for _ in 0..<min { current = try add(inner, from: current) }
+            for _ in 0..<min {
+                let next = try add(inner, from: current)
+                if next == current { break }  // of nothing, once is as good as often
+                current = next
+            }
             let end = builder.node()
             if let max {
                 for _ in min..<max {

@@ -10,8 +10,10 @@ package struct Grammar: Sendable {
     /// - Throws: `GrammarError`.
     package init(regularExpression text: String) throws(GrammarError) {
         let expression = try RegularExpression(parsing: text)
-        try self.init(subject: "regular expression") { () throws(ByteAutomaton.StateLimit) in
-            try ByteAutomaton(expression, .utf8)
+        self = try CompilationEffort.limit { () throws(GrammarError) in
+            try Grammar(subject: "regular expression") { () throws(ByteAutomaton.StateLimit) in
+                try ByteAutomaton(expression, .utf8)
+            }
         }
     }
 

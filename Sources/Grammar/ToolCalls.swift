@@ -8,6 +8,13 @@ extension Grammar {
     ///   the schema speaks of others.
     /// - Throws: `GrammarError`; its subject is the tool, its place the JSON pointer of the keyword.
     package init(calling tools: [(name: String, parameters: JSONValue)]) throws(GrammarError) {
+        self.init(
+            try CompilationEffort.limit { () throws(GrammarError) in try Self.network(calling: tools) })
+    }
+
+    private static func network(
+        calling tools: [(name: String, parameters: JSONValue)]
+    ) throws(GrammarError) -> Network {
         // Each schema is a resource of its own: what it refers to is within it.
         let resources = tools.enumerated().map { index, tool in
             var parameters = tool.parameters
@@ -42,6 +49,6 @@ extension Grammar {
             throw GrammarError(
                 .unsatisfiable, "tools", place: "all", expected: "some call that obeys", found: "none")
         }
-        self.init(network)
+        return network
     }
 }

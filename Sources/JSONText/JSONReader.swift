@@ -9,6 +9,9 @@ package struct JSONReader {
     private var keyPlace = 0
 
     private static let depthLimit = 64
+    /// Values of one tree. A value of two bytes takes a hundred in memory: this bounds a tree at about 100 MB.
+    static let valueLimit = 1 << 20
+    private var valueCount = 0
 
     /// - Parameter bytes: UTF-8; a byte order mark is skipped.
     package init(_ bytes: [UInt8]) {
@@ -32,8 +35,11 @@ package struct JSONReader {
 
     /// The next value as a tree.
     ///
-    /// - Throws: `JSONValue.SyntaxError`, also if an object repeats a key or a number is beyond the range of a double.
+    /// - Throws: `JSONValue.SyntaxError`, also if an object repeats a key, a number is beyond the range of a double, or there
+    ///   are more than 2²⁰ values.
     package mutating func readValue() throws(JSONValue.SyntaxError) -> JSONValue {
+        valueCount += 1
+        guard valueCount <= Self.valueLimit else { throw failure("at most \(Self.valueLimit) values", found: "more") }
         switch peek() {
         case UInt8(ascii: "{"): return try readMembers()
         case UInt8(ascii: "["):
@@ -41,6 +47,12 @@ package struct JSONReader {
             try beginArray()
             while try nextElement() { values.append(try readValue()) }
             return .array(values)
+        default: return try readScalar()
+        }
+    }
+
+    private mutating func readScalar() throws(JSONValue.SyntaxError) -> JSONValue {
+        switch peek() {
         case UInt8(ascii: "\""): return .string(try readString())
         case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return try readNumber()
         default:
@@ -75,7 +87,7 @@ package struct JSONReader {
         case UInt8(ascii: "["):
             try beginArray()
             while try nextElement() { try skipValue() }
-        default: _ = try readValue()
+        default: _ = try readScalar()
         }
     }
 
@@ -296,8 +308,8 @@ extension JSONValue {
         package var place: String { "line \(line), column \(column)" }
     }
 
-    /// - Throws: if `text` is not exactly one JSON value (RFC 8259), repeats a key, nests deeper than 64 levels, or holds
-    ///   a number beyond the range of a double.
+    /// - Throws: if `text` is not exactly one JSON value (RFC 8259), repeats a key, nests deeper than 64 levels, holds
+    ///   more than 2²⁰ values, or a number beyond the range of a double.
     public init(parsing text: String) throws(SyntaxError) { try self.init(parsing: Array(text.utf8)) }
 
     /// - Parameter bytes: UTF-8; a byte order mark is skipped.

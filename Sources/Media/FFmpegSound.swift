@@ -196,7 +196,7 @@ final class FFmpegInput: @unchecked Sendable {
 
     /// Bytes that lie in no file are written into one, since MP4 has to be read from both ends.
     init(_ source: SourceBytes) throws(MediaError) {
-        guard !source.isMapped else {
+        guard source.file == nil else {
             (arguments, handle) = (["-i", "file:\(source.name)"], nil)
             return
         }

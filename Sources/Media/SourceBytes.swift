@@ -6,15 +6,17 @@ struct SourceBytes: Sendable {
     let bytes: Data
     /// The file that they are in, if it can be read again.
     let file: URL?
-    var isMapped: Bool { file != nil }
+    private let isMapped: Bool
+    /// Smaller files are read: if somebody cuts one meanwhile, that is an error and no fault of memory.
+    private static let leastMappedByteCount = 16 << 20
 
     init(_ bytes: Data, name: String) {
         self.name = name
         self.bytes = bytes
-        file = nil
+        (file, isMapped) = (nil, false)
     }
 
-    /// A file is mapped, so that a long recording costs no memory; a pipe is read to its end.
+    /// A large file is mapped, so that a long recording costs no memory; a small one and a pipe are read to their end.
     ///
     /// - Parameter isCancelled: asked while a pipe is read; what has come until then is all there is.
     init(contentsOf file: URL, isCancelled: () -> Bool = { false }) throws(MediaError) {
@@ -33,8 +35,9 @@ struct SourceBytes: Sendable {
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
             throw Self.unreadable(name, "a directory")
         }
-        let isMapped = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
-        self.file = isMapped ? file : nil
+        let isRegular = status.st_mode & S_IFMT == S_IFREG && status.st_size > 0
+        isMapped = isRegular && status.st_size >= Self.leastMappedByteCount
+        self.file = isRegular ? file : nil
         _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
         do {
             // `mappedIfSafe` reads the file into memory on Linux.
@@ -53,7 +56,7 @@ struct SourceBytes: Sendable {
     /// - Parameter isCancelled: asked meanwhile; what has come until then is all there is.
     init(_ descriptor: Int32, name: String, isCancelled: () -> Bool = { false }) throws(MediaError) {
         self.name = name
-        file = nil
+        (file, isMapped) = (nil, false)
         do {
             bytes = try Self.readToEnd(FileHandle(fileDescriptor: descriptor), name, isCancelled)
         } catch let error as MediaError {

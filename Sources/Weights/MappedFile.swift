@@ -11,8 +11,9 @@ import Tensors
 
 /// A whole file, mapped read-only: opening costs no reading, and its pages are shared with every process that maps it.
 ///
-/// The file must keep its size while it is mapped: reading past the end of a file that was cut afterwards ends the
-/// process (SIGBUS). What a header promises is therefore compared with `byteCount` when the file is opened.
+/// The file must keep its size while it is mapped: reading past the end of a file that was cut afterwards raises SIGBUS,
+/// which the program turns into a message, and which ends a process that does not. What a header promises is therefore
+/// compared with `byteCount` when the file is opened.
 ///
 /// `@unchecked Sendable`: the bytes are never written, and stay mapped until the last reference is gone.
 package final class MappedFile: FileBytes, @unchecked Sendable {
@@ -71,6 +72,27 @@ package final class MappedFile: FileBytes, @unchecked Sendable {
         close(descriptor)
     }
 
+    /// A copy of the whole file, read and not mapped: what changes the file meanwhile does no harm.
+    ///
+    /// - Throws: `CheckpointError` if the file has become shorter, or cannot be read.
+    package func contents() throws(CheckpointError) -> [UInt8] {
+        var count = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: byteCount) { bytes, initialized in
+            while count < byteCount {
+                let read = pread(descriptor, bytes.baseAddress! + count, byteCount - count, off_t(count))
+                guard read > 0 || read < 0 && errno == EINTR else { break }
+                count += max(0, read)
+            }
+            initialized = count
+        }
+        guard count == byteCount else {
+            throw CheckpointError(
+                .notReadable, file: path, expected: "\(byteCount) bytes", found: "\(count)",
+                remedy: "The file was changed while it was read, or its disk fails. Try again.")
+        }
+        return bytes
+    }
+
     package func read(_ range: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer) -> Bool {
         guard let first = range.baseAddress, first >= start, first + range.count <= start + byteCount else {
             return false
@@ -110,9 +132,9 @@ extension JSONValue {
     ///
     /// - Throws: `CheckpointError` naming the file and, if its text is no JSON, line and column.
     package init(contentsOf path: String) throws(CheckpointError) {
-        let file = try MappedFile(path)
+        let bytes = try MappedFile(path).contents()
         do {
-            try self.init(parsing: Array(file.bytes))
+            try self.init(parsing: bytes)
         } catch {
             throw CheckpointError(
                 .invalidJSON, file: path, place: "line \(error.line), column \(error.column)", expected: error.expected,

@@ -155,7 +155,7 @@ func aMistakeEndsWithItsCodeAndMessage(mistake: Mistake) async throws {
 
 // MARK: Help
 
-@Test(arguments: ["transcribe", "translate", "caption", "generate", "score", "embed", "tokenize", "inspect"])
+@Test(arguments: ["transcribe", "translate", "caption", "generate", "score", "embed", "tokenize", "inspect", "doctor"])
 func helpHasAnExampleAndFitsAScreen(command: String) async throws {
     let outcome = try await Program("help", command).run()
     #expect(outcome.status == 0 && outcome.messages.isEmpty)

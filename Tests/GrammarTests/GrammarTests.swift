@@ -245,3 +245,41 @@ struct ToolCallTests {
         #expect(error?.description.hasPrefix("tool b, /properties/x/unevaluatedItems: expected a keyword") == true)
     }
 }
+
+/// A short text that stands for far too much is refused before its states are made.
+@Suite struct GrammarLimitTests {
+    @Test(
+        .timeLimit(.minutes(1)),
+        arguments: [
+            "((a{5000}){5000}){50}", "(((a?){1000}){1000}){1000}", "(\\p{L}{1,200}[^x]{0,200}){5}",
+            "(\\w+\\s?){100}(.*)(\\W\\w){40}(a|b)*a(a|b){30}",
+        ])
+    func aRegularExpressionOfTooManyStatesIsRefused(text: String) throws {
+        let error = #expect(throws: GrammarError.self) { try Grammar(regularExpression: text) }
+        #expect(error?.code == .tooLarge, "\(String(describing: error))")
+        let pattern: JSONValue = ["type": "string", "pattern": .string(text)]
+        #expect(throws: GrammarError.self) { try Grammar(schema: pattern) }
+        #expect(throws: GrammarError.self) { try Grammar(calling: [("f", ["properties": ["a": pattern]])]) }
+    }
+
+    /// Nothing, however often, is nothing.
+    @Test(.timeLimit(.minutes(1))) func repetitionsOfNothingCostNothing() throws {
+        #expect(try Grammar(regularExpression: "(?:(?:(?:){5000}){5000}){5000}b").accepts("b"))
+        #expect(throws: GrammarError.self) {
+            try Grammar(gbnf: "root ::= (((\"\"{2000}){2000}){2000}){2000} \"b\"")
+        }
+        #expect(try Grammar(gbnf: "root ::= \"\"{2000} \"b\"").accepts("b"))
+    }
+
+    /// Many patterns, each of which alone could be had, share what one schema may take.
+    @Test(.timeLimit(.minutes(2))) func aSchemaMayTakeSoMuchWork() throws {
+        let patterns = (0..<400).map {
+            JSONValue.Member("p\($0)", ["type": "string", "pattern": .string("(a|b)*a(a|b){12}c{\($0)}")])
+        }
+        let schema: JSONValue = ["type": "object", "properties": .object(patterns)]
+        let error = #expect(throws: GrammarError.self) { try Grammar(schema: schema) }
+        #expect(error?.code == .tooLarge)
+        let few: JSONValue = ["type": "object", "properties": .object(Array(patterns.prefix(2)))]
+        #expect(throws: Never.self) { try Grammar(schema: few) }
+    }
+}

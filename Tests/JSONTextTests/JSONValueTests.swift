@@ -53,6 +53,18 @@ import Testing
         ),
     ]
 
+    /// A tree takes fifty times the memory of its text; what is passed over takes none.
+    @Test func aTreeHasAMostOfValues() throws {
+        let most = JSONReader.valueLimit - 1  // and the array
+        let text = "[" + String(repeating: "0,", count: most - 1) + "0"
+        #expect(throws: Never.self) { try JSONValue(parsing: text + "]") }
+        let error = #expect(throws: JSONValue.SyntaxError.self) { try JSONValue(parsing: text + ",0]") }
+        #expect(error?.description == "line 1, column \(2 * most + 2): expected at most 1048576 values, found more.")
+        var reader = JSONReader(Array((text + ",0]").utf8))
+        try reader.skipValue()
+        try reader.expectEnd()
+    }
+
     @Test(arguments: malformed)
     func namesThePlaceOfAnError(text: String, message: String) {
         let error = #expect(throws: JSONValue.SyntaxError.self) { try JSONValue(parsing: text) }

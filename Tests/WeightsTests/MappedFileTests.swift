@@ -26,6 +26,20 @@ struct MappedFileTests {
         #expect(Array(file.bytes) == content)
     }
 
+    /// A small file is read, so that cutting it is an error and raises no signal.
+    @Test func aFileThatIsCutIsNoticed() throws {
+        let directory = try TemporaryDirectory()
+        let path = try directory.write([UInt8](repeating: 7, count: 10_000), to: "a")
+        let file = try MappedFile(path)
+        #expect(try file.contents() == [UInt8](repeating: 7, count: 10_000))
+        #expect(truncate(path, 100) == 0)
+        let error = #expect(throws: CheckpointError.self) { try file.contents() }
+        #expect(
+            error?.description
+                == "\(path): expected 10000 bytes, found 100. The file was changed while it was read, or its disk fails. Try again."
+        )
+    }
+
     /// Rows of a table are read, not touched: of a page of 2 MB a row would make all resident.
     @Test(arguments: [ElementType.float32, .q8_0])
     func rowsAreReadWithoutTheirPages(type: ElementType) throws {

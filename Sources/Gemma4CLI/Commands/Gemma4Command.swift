@@ -18,11 +18,12 @@ struct Gemma4Command: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Transcribe.self, Translate.self, Caption.self, Generate.self, Chat.self, Score.self, Embed.self,
-            Tokenize.self, Inspect.self, Quantize.self, Serve.self, Bench.self,
+            Tokenize.self, Inspect.self, Doctor.self, Quantize.self, Serve.self, Bench.self,
         ])
 
     static func main() async {
         spareAddressSpace()
+        StandardStreams.keepPlaces()
         takeSignals()
         LoggingSystem.bootstrap { _ in StandardErrorLog() }
         do {
@@ -67,6 +68,9 @@ struct Gemma4Command: AsyncParsableCommand {
     private static func takeSignals() {
         signal(SIGPIPE, SIG_DFL)
         Drafts.prepare()
+        #if os(Linux)
+            BusError.takeSignal()
+        #endif
         signal(SIGINT) { _ in
             Drafts.unlinkAll()
             if isatty(STDOUT_FILENO) == 1 { _ = Foundation.write(STDOUT_FILENO, "\n", 1) }

@@ -173,7 +173,7 @@ struct InspectionReport {
         }
     }
 
-    private static func explanation(_ limit: ProcessorLimit) -> String {
+    static func explanation(_ limit: ProcessorLimit) -> String {
         switch limit.origin {
         case .machine: "all CPUs of the machine"
         case .affinity: "the affinity mask allows \(limit.count) of \(limit.online) CPUs"
@@ -206,7 +206,7 @@ struct InspectionReport {
     }
 
     /// In powers of 1024, as memory is counted.
-    private static func bytes(_ count: Int) -> String {
+    static func bytes(_ count: Int) -> String {
         let units = ["bytes", "KiB", "MiB", "GiB"]
         var (value, unit) = (Double(count), 0)
         while value >= 1024, unit + 1 < units.count { (value, unit) = (value / 1024, unit + 1) }

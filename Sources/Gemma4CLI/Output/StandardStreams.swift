@@ -96,6 +96,17 @@ final class Turn: Sendable {
     }
 }
 
+enum StandardStreams {
+    /// Gives the places of standard streams that are closed to a device that can be neither read nor written, so that no file
+    /// gets them, to have messages and results written into it.
+    static func keepPlaces() {
+        for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
+            // The lowest free place, which is this one.
+            _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+        }
+    }
+}
+
 /// What "-" stands for among the inputs.
 enum StandardInput {
     static let argument = "-"

@@ -30,9 +30,9 @@ struct ByteAutomaton: Sendable, Hashable {
     ///   - classes: classes of bytes that `step` does not tell apart.
     ///   - limit: the most states.
     ///   - step: the state after a byte; nil if the text fails.
-    /// - Throws: `StateLimit` beyond `limit` states.
+    /// - Throws: `StateLimit` beyond `limit` states, or if they take too much work.
     init<State: Hashable>(
-        from start: State, classes: [UInt8], limit: Int = 200_000, step: (State, UInt8) -> State?,
+        from start: State, classes: [UInt8], limit: Int = 200_000, step: (State, UInt8) throws(StateLimit) -> State?,
         accepts: (State) -> Bool
     ) throws(StateLimit) {
         let classCount = Int(classes.max() ?? 0) + 1
@@ -44,15 +44,16 @@ struct ByteAutomaton: Sendable, Hashable {
         var index = 0
         while index < states.count {
             let state = states[index]
+            try CompilationEffort.spend(classCount)
             for byte in representatives {
-                guard let next = step(state, byte) else {
+                guard let next = try step(state, byte) else {
                     table.append(Self.dead)
                     continue
                 }
                 if let id = ids[next] {
                     table.append(id)
                 } else {
-                    guard states.count < limit else { throw StateLimit(limit: limit) }
+                    guard states.count < limit else { throw StateLimit() }
                     ids[next] = Int32(states.count)
                     table.append(Int32(states.count))
                     states.append(next)
@@ -63,8 +64,8 @@ struct ByteAutomaton: Sendable, Hashable {
         self = Self.pruned(classes, classCount, table, states.map(accepts))
     }
 
-    /// More states than an automaton may have.
-    struct StateLimit: Error { let limit: Int }
+    /// More states than an automaton may have, or more work than making it may take.
+    struct StateLimit: Error {}
 
     /// Drops the states from which no accepting one can be reached.
     private static func pruned(

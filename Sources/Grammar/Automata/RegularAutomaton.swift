@@ -12,8 +12,8 @@ extension ByteAutomaton {
         var builder = ThompsonNetwork(encoding)
         let any = RegularExpression.repeated(.scalars(.all), min: 0, max: nil)
         let start = builder.node()
-        var match = builder.add(isSearch ? .sequence([any, expression]) : expression, from: start)
-        if isSearch { match = builder.add(any, from: match) }
+        var match = try builder.add(isSearch ? .sequence([any, expression]) : expression, from: start)
+        if isSearch { match = try builder.add(any, from: match) }
         self = try builder.automaton(start: start, end: match, prefix: prefix, suffix: suffix)
     }
 
@@ -35,7 +35,7 @@ extension ByteAutomaton {
         let places = Dictionary(uniqueKeysWithValues: inner.enumerated().map { ($1, $0) })
         let copies = (max ?? min) + 1
         let end = 1 + (copies - 1) * inner.count + (max == nil ? inner.count : 1)
-        guard end < 400_000 else { throw StateLimit(limit: 400_000) }
+        guard end < 400_000 else { throw StateLimit() }
         var table = [Int32](repeating: dead, count: (end + 1) * classCount)
         table[Int(classes[Int(quote)])] = 1
         for copy in 0..<copies {
@@ -76,8 +76,12 @@ private struct ThompsonNetwork {
         return edges.count - 1
     }
 
+    /// Repetitions are written out: nested ones multiply.
+    private static let nodeLimit = 500_000
+
     /// - Returns: the node at which the expression has matched.
-    mutating func add(_ expression: RegularExpression, from start: Int) -> Int {
+    mutating func add(_ expression: RegularExpression, from start: Int) throws(ByteAutomaton.StateLimit) -> Int {
+        guard edges.count < Self.nodeLimit else { throw ByteAutomaton.StateLimit() }
         switch expression {
         case .empty: return start
         case .scalars(let set):
@@ -91,30 +95,34 @@ private struct ThompsonNetwork {
                 }
             }
             return end
-        case .sequence(let parts): return parts.reduce(start) { add($1, from: $0) }
+        case .sequence(let parts):
+            var current = start
+            for part in parts { current = try add(part, from: current) }
+            return current
         case .alternatives(let alternatives):
             let end = node()
             for alternative in alternatives {
                 let first = node()
                 jump(from: start, to: first)
-                jump(from: add(alternative, from: first), to: end)
+                jump(from: try add(alternative, from: first), to: end)
             }
             return end
         case .repeated(let inner, let min, let max):
             var current = start
-            for _ in 0..<min { current = add(inner, from: current) }
+            if inner.isNothing { return start }
+            for _ in 0..<min { current = try add(inner, from: current) }
             let end = node()
             if let max {
                 for _ in min..<Swift.max(min, max) {
                     jump(from: current, to: end)
                     let first = node()
                     jump(from: current, to: first)
-                    current = add(inner, from: first)
+                    current = try add(inner, from: first)
                 }
             } else {
                 let loop = node()
                 jump(from: current, to: loop)
-                jump(from: add(inner, from: loop), to: loop)
+                jump(from: try add(inner, from: loop), to: loop)
                 current = loop
             }
             jump(from: current, to: end)
@@ -141,19 +149,24 @@ private struct ThompsonNetwork {
         let classes = self.classes(prefix + suffix)
         let first = State(
             prefix: 0, nodes: closure([Int32(start)], atStart: true, atEnd: false), isAtStart: true, suffix: 0)
+        try CompilationEffort.spend(edges.count)
         func matches(_ state: State) -> Bool {
             closure(state.nodes, atStart: state.isAtStart, atEnd: true).contains(Int32(end))
         }
-        return try ByteAutomaton(from: first, classes: classes) { state, byte in
+        return try ByteAutomaton(from: first, classes: classes) {
+            (state, byte) throws(ByteAutomaton.StateLimit) -> State? in
             var next = state
             if state.prefix < prefix.count {
                 next.prefix += 1
                 return byte == prefix[state.prefix] ? next : nil
             }
             var targets: Set<Int32> = []
+            var work = 0
             for node in state.nodes {
+                work += 1 + edges[Int(node)].count
                 for edge in edges[Int(node)] where edge.range.contains(byte) { targets.insert(edge.target) }
             }
+            try CompilationEffort.spend(work)
             guard !targets.isEmpty else {
                 // The suffix begins with a byte that no text has where a scalar may begin.
                 if state.suffix == 0, suffix.isEmpty || !matches(state) { return nil }
@@ -161,6 +174,7 @@ private struct ThompsonNetwork {
                 return State(prefix: state.prefix, nodes: [], isAtStart: false, suffix: state.suffix + 1)
             }
             next.nodes = closure(Array(targets), atStart: false, atEnd: false)
+            try CompilationEffort.spend(next.nodes.count)
             next.isAtStart = false
             return next
         } accepts: { state in

@@ -20,6 +20,16 @@ indirect enum RegularExpression: Sendable, Hashable {
         .sequence(text.unicodeScalars.map { .scalars(ScalarSet([$0.value...$0.value])) })
     }
 
+    /// Whether it matches the empty text alone, by its form.
+    var isNothing: Bool {
+        switch self {
+        case .empty: true
+        case .sequence(let parts), .alternatives(let parts): parts.allSatisfy(\.isNothing)
+        case .repeated(let inner, _, let max): max == 0 || inner.isNothing
+        case .scalars, .start, .end: false
+        }
+    }
+
     /// The most repetitions that are written out.
     static let repetitionLimit = 5000
 

@@ -104,7 +104,8 @@ extension SchemaCompiler {
     }
 
     private func unique(_ keys: [String]) -> [String] {
-        keys.enumerated().filter { index, key in !keys[..<index].contains(key) }.map(\.element)
+        var seen: Set<String> = []
+        return keys.filter { seen.insert($0).inserted }
     }
 
     private mutating func members(_ schema: Int) throws(GrammarError) -> ObjectClause.Members {
@@ -147,9 +148,8 @@ extension SchemaCompiler {
         objectRules[clause] = start
         guard clause.witnesses.count <= 4 else { throw tooLarge("the root", "4 negations of one object") }
 
-        var keys: [String] = []
-        for key in clause.members.flatMap(\.keys).map(\.name) + clause.required
-        where !keys.contains(key) && !clause.absent.contains(key) { keys.append(key) }
+        var seen = Set(clause.absent)
+        var keys = (clause.members.flatMap(\.keys).map(\.name) + clause.required).filter { seen.insert($0).inserted }
         if spelling.sortsKeys {
             // As the templates' dictsort does.
             keys.sort { $0.lowercased().unicodeScalars.lexicographicallyPrecedes($1.lowercased().unicodeScalars) }
@@ -159,6 +159,7 @@ extension SchemaCompiler {
         var witnessKeys: [ByteAutomaton] = []
         for witness in clause.witnesses { witnessKeys.append(try self.keys(witness.keys)) }
 
+        let declared = clause.members.map { Dictionary(grouping: $0.keys, by: \.name) }
         var slots: [Slot?] = []  // nil: a key that no member may have
         for key in keys {
             let text = spelling.quoted(key)
@@ -168,7 +169,7 @@ extension SchemaCompiler {
             }
             slots.append(
                 Slot(
-                    formula: try formula(of: key, text, clause.members),
+                    formula: try formula(of: key, text, Array(zip(clause.members, declared))),
                     witnesses: witnessKeys.indices.filter { witnessKeys[$0].contains(text) }))
         }
         let others = try undeclared(clause, excluding: keys, names, witnessKeys)
@@ -195,17 +196,18 @@ extension SchemaCompiler {
     }
 
     /// What the value of a declared key must obey.
+    ///
+    /// - Parameter groups: members, and their keys by name.
     private mutating func formula(
-        of key: String, _ text: [UInt8], _ groups: [ObjectClause.Members]
+        of key: String, _ text: [UInt8], _ groups: [(ObjectClause.Members, [String: [ObjectClause.Key]])]
     ) throws(GrammarError) -> Formula {
         var parts: [Formula] = []
-        for members in groups {
-            var own = members.keys.filter { $0.name == key }.map(\.formula)
+        for (members, keys) in groups {
+            var own = (keys[key] ?? []).map(\.formula)
             for pattern in members.patterns where try self.pattern(pattern.text, at: pattern.place).contains(text) {
                 own.append(pattern.formula)
             }
-            let isNamed = members.keys.contains { $0.name == key } || !own.isEmpty
-            parts += isNamed ? own : [members.rest]
+            parts += own.isEmpty ? [members.rest] : own
         }
         return .conjunction(parts)
     }
@@ -275,6 +277,7 @@ extension SchemaCompiler {
         _ others: [(language: ByteAutomaton, slot: Slot)]
     ) throws(GrammarError) {
         let cap = Swift.max(1, clause.min, clause.max ?? 0)
+        let required = Set(clause.required)
         let counts = others.map { $0.language.count(below: 1000) }
         // With few keys for them undeclared members are counted too: there must be one left wherever one may come.
         let otherLimit = counts.contains { $0 == nil } ? nil : counts.reduce(0) { $0 + $1! }
@@ -317,7 +320,7 @@ extension SchemaCompiler {
             if progress.slot < keys.count {
                 let key = keys[progress.slot]
                 next.slot += 1
-                if !clause.required.contains(key) {
+                if !required.contains(key) {
                     var skipped = progress
                     skipped.slot += 1
                     builder.jump(node, to: target(skipped))

@@ -6,8 +6,11 @@ extension Grammar {
     ///
     /// - Throws: `GrammarError`; its place is the JSON pointer of the keyword.
     package init(schema: JSONValue) throws(GrammarError) {
-        var compiler = SchemaCompiler(SchemaDocument(schema))
-        self.init(try compiler.network())
+        let network = try CompilationEffort.limit { () throws(GrammarError) in
+            var compiler = SchemaCompiler(SchemaDocument(schema))
+            return try compiler.network()
+        }
+        self.init(network)
     }
 }
 
@@ -79,6 +82,7 @@ struct SchemaCompiler {
 
     func checkSize(_ place: String) throws(GrammarError) {
         guard builder.nodeCount < nodeLimit else { throw tooLarge(place, "\(nodeLimit) places") }
+        try limited(place) { try CompilationEffort.spend(100) }
     }
 
     func tooLarge(_ place: String, _ limit: String) -> GrammarError {

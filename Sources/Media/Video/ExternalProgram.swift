@@ -2,7 +2,7 @@ import Foundation
 
 /// A program that is not ours and may not be there: `ffmpeg` and `ffprobe`, which read what our libraries do not, and others
 /// that read pictures.
-struct ExternalProgram: Sendable {
+package struct ExternalProgram: Sendable {
     private let executable: URL
 
     /// Looks for it in the folders of `PATH`.
@@ -17,16 +17,19 @@ struct ExternalProgram: Sendable {
         packages: (apt: String, brew: String) = ("ffmpeg", "ffmpeg"),
         path: String? = ProcessInfo.processInfo.environment["PATH"]
     ) throws(MediaError) {
-        let folders = (path ?? "").split(separator: ":").map(String.init)
-        let found = names.flatMap { name in folders.map { "\($0)/\(name)" } }
-            .first { FileManager.default.isExecutableFile(atPath: $0) }
-        guard let found else {
+        guard let found = names.lazy.compactMap({ Self.find($0, path: path) }).first else {
             throw MediaError(
                 code: .missingProgram, source: source, expected: "\(names[0]) on the PATH, which reads \(reads)",
                 found: "none",
                 remedy: "install it with: apt-get install \(packages.apt), or: brew install \(packages.brew)")
         }
         executable = URL(filePath: found)
+    }
+
+    /// Where on the `PATH` the program of a name is; nil if it is nowhere.
+    package static func find(_ name: String, path: String? = ProcessInfo.processInfo.environment["PATH"]) -> String? {
+        (path ?? "").split(separator: ":").lazy.map { "\($0)/\(name)" }
+            .first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 
     /// `PATH` as an argument: no protocol but a file's, and no option.
