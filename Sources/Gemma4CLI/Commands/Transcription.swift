@@ -102,7 +102,8 @@ struct Transcription {
             try write(transcript, input, answer, output)
         }
         report(transcript.report, input.name.displayed, errors)
-        return transcript.report.stoppedAt != nil || interruption.isSet
+        // Heard to its end just then, it lacks nothing but the answer to a question.
+        return transcript.report.stoppedAt != nil || interruption.isSet && results.then != nil
     }
 
     private func listen(

@@ -51,7 +51,7 @@ struct Shard: Equatable {
     /// `2/8` is the second of eight.
     init?(_ text: String) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false).map { Int($0) }
-        guard parts.count == 2, let index = parts[0], let count = parts[1], (1...max(1, count)).contains(index)
+        guard parts.count == 2, let index = parts[0], let count = parts[1], index >= 1, index <= count
         else { return nil }
         self.init(index: index, count: count)
     }
