@@ -7,7 +7,8 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build install test test-tsan fuzz docs goldens bench model-given bench-peers agree-peers test-clients media-corpora demo demo-eval format clean
+.PHONY: help deps build install test test-tsan fuzz docs goldens bench model-given bench-peers agree-peers test-clients \
+	test-deploy soak-server bench-server media-corpora demo demo-eval format clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -84,6 +85,21 @@ $(CLIENTS)/installed: Tests/Clients/requirements.txt
 test-clients: build $(CLIENTS)/installed    ## ask serve what openai's and anthropic's Python packages ask (needs curl)
 	$(CLIENTS)/bin/python Tests/Clients/clients.py --program $(GEMMA4)
 
+DEPLOYMENT := .build-deployment
+$(DEPLOYMENT)/installed: Tests/Deployment/requirements.txt
+	python3 -m venv $(DEPLOYMENT)
+	$(DEPLOYMENT)/bin/pip install --quiet -r $<
+	touch $@
+
+test-deploy: build $(DEPLOYMENT)/installed    ## run nginx, Slurm, Ray … before serve and transcribe, as far as they are installed
+	$(DEPLOYMENT)/bin/python Tests/Deployment/deployment.py --program $(GEMMA4)
+
+soak-server: build    ## ask serve 2,000 requests of all kinds, and look at its memory and descriptors
+	python3 Tests/Clients/load.py soak --program $(GEMMA4) --model $(TINY)/checkpoint
+
+bench-server: model-given build    ## time eight clients of serve: make bench-server MODEL=file.gguf [PEER=llama-server]
+	python3 Tests/Clients/load.py rates --program $(GEMMA4) --model $(MODEL) $(if $(PEER),--peer $(PEER))
+
 CORPORA := .build-corpora
 $(CORPORA)/installed: Tests/Corpora/requirements.txt
 	python3 -m venv $(CORPORA)/venv
@@ -107,4 +123,5 @@ format:    ## format the Swift sources in place
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
 
 clean:    ## remove what was built
-	rm -rf .build .build-test .build-tools .build-tsan .build-fuzz .build-peers .build-clients .build-corpora Tests/Consumer/.build
+	rm -rf .build .build-test .build-tools .build-tsan .build-fuzz .build-peers .build-clients .build-deployment .build-corpora \
+		Tests/Consumer/.build

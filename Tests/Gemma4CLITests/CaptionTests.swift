@@ -165,7 +165,7 @@ private func lines(_ text: String) throws -> [Line] {
 
     @Test(arguments: [
         Mistake(
-            "caption", "a.png", "--resume", status: 64, message: "--resume needs --sidecar, or --format json and -o"),
+            "caption", "a.png", "--resume", status: 64, message: "--resume needs --sidecar, -o with a folder, or"),
         Mistake(
             "caption", "a.png", "--style", "ocr", "--instruction", "b", status: 64,
             message: "give either --style or --instruction"),

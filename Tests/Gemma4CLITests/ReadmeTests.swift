@@ -66,6 +66,7 @@ import Testing
         for picture in ["photo.jpg", "menu.png", "photos/a.png"] {
             try link(picture, to: Goldens.folder.appending(path: "attachments/noise.png"))
         }
+        try directory.write(Array("speech.wav\n".utf8), to: "list.txt")
         // A microphone.
         try directory.write(Sounds.pcm(Sounds.speech(seconds: 2, hisses: false)), to: "speech.raw")
         try directory.write(Array("#!/bin/sh\nexec cat speech.raw\n".utf8), to: "bin/arecord")

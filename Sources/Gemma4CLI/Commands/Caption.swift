@@ -18,8 +18,9 @@ struct Caption: AsyncParsableCommand {
             """)
 
     @Argument(help: ArgumentHelp("Pictures or folders; - is standard input.", valueName: "file"))
-    var files: [String]
+    var files: [String] = []
 
+    @OptionGroup var corpus: CorpusArguments
     @OptionGroup var model: ModelOptions
 
     @Option(help: ArgumentHelp("For what.", valueName: "style"))
@@ -36,7 +37,8 @@ struct Caption: AsyncParsableCommand {
     @Option(help: ArgumentHelp("json: an object for each.", valueName: "text|json"))
     var format = OutputFormat.text
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("Write there, a picture at a time.", valueName: "file"))
+    @Option(
+        name: .shortAndLong, help: ArgumentHelp("Write there; to a folder: a file for each.", valueName: "file|dir"))
     var output: String?
 
     @Flag(help: "Write each description beside its picture, as .txt.")
@@ -56,41 +58,69 @@ struct Caption: AsyncParsableCommand {
         try FileAnswers.validate(files)
         if style != nil, instruction != nil { throw ValidationError("give either --style or --instruction") }
         if let imageTokens { try imageTokens.check() }
-        if resume, !sidecar, output == nil || format != .json {
-            throw ValidationError("--resume needs --sidecar, or --format json and -o: there it sees what is done")
+        guard !files.isEmpty || corpus.manifest != nil else {
+            throw ValidationError("Missing expected argument '<file> ...'")
+        }
+        if corpus.isGiven, !sidecar, folder == nil {
+            throw ValidationError(
+                "--manifest and --shard need --sidecar, or -o with a folder: each input has a file there")
+        }
+        if resume, !sidecar, folder == nil, output == nil || format != .json {
+            throw ValidationError(
+                "--resume needs --sidecar, -o with a folder, or --format json and -o: there it sees what is done")
         }
         if sidecar, output != nil { throw ValidationError("give either --sidecar or -o") }
         if sidecar, format != .text { throw ValidationError("--sidecar writes texts: leave out --format") }
     }
 
     func run() async throws {
-        let all = try InputFile.expand(files, InputFile.pictures.union(InputFile.films))
+        let all = try corpus.inputs(files) { try InputFile.expand($0, InputFile.pictures.union(InputFile.films)) }
         try checkSidecars(all)
-        let output = output == StandardInput.argument ? nil : output
-        try OutputFile.check(
-            sidecar ? all.map(\.sidecar) : output.map { [$0] } ?? [], inputs: all.map(\.path))
+        let output = folder != nil || output == StandardInput.argument ? nil : output
+        try OutputFile.check(all.compactMap(ownFile) + (output.map { [$0] } ?? []), inputs: all.map(\.path))
         let results = try output.map { try ResultsFile($0, resumes: resume, key: "file") }
         let done = Set(results?.inputs.map { Self.canonical($0, besides: output) } ?? [])
         let inputs = resume ? all.filter { !isDone($0, done) } : all
-        if inputs.count < all.count {
-            ByteSink.standardError.report("\(all.count - inputs.count) of \(all.count) pictures are described already")
+        let skipped = all.count - inputs.count
+        if skipped > 0 {
+            ByteSink.standardError.report("\(skipped) of \(all.count) pictures are described already")
         }
+        guard !inputs.isEmpty || !corpus.isGiven else {
+            return try corpus.write(CorpusCounts(inputs: all.count, skipped: skipped, failed: 0, stopped: 0))
+        }
+        if folder != nil, let file = inputs.first.flatMap(ownFile) { try OutputFile(file).probe() }
         let answerFormat = try sampling.answerFormat.read()
         let pipeline = try model.open(parallel: parallel.count)
         guard pipeline.model.configuration.takesImages else { throw ModelInputError(.noTower("image")) }
-        try await FileAnswers.each(inputs.map(\.name), parallel: parallel.count, sharesOutput: !sidecar) {
-            index, progress, turn in
+        let haveOwnFiles = sidecar || folder != nil
+        let (failed, status) = try await FileAnswers.each(
+            inputs.map(\.name), parallel: parallel.count, sharesOutput: !haveOwnFiles
+        ) { index, progress, turn in
             var printer = AnswerPrinter(
                 format: format, showsThoughts: thinking.thinking == .on, warnsOfLength: sampling.maxTokens == nil,
                 hasFormat: answerFormat != nil)
             printer.errors = printer.errors.inTurn(turn)
-            printer.output = sidecar ? nil : (results?.sink ?? .standardOutput).inTurn(turn)
+            printer.output = haveOwnFiles ? nil : (results?.sink ?? .standardOutput).inTurn(turn)
             let input = inputs[index]
             try await input.withOpenablePath { [printer] path in
                 try await caption(input, path, pipeline, printer, answerFormat, isLabelled: all.count > 1, progress)
             }
             if let results { try turn.perform { () throws(CommandError) in try results.publish() } }
         }
+        try corpus.write(CorpusCounts(inputs: all.count, skipped: skipped, failed: failed, stopped: 0))
+        if let status { throw ExitCode(status.rawValue) }
+    }
+
+    /// Where each description has a file of its own; nil if they go to one place, or beside the pictures.
+    private var folder: String? {
+        guard let output, output != StandardInput.argument, !output.isEmpty else { return nil }
+        if output.hasSuffix("/") { return String(output.dropLast()) }
+        return corpus.isGiven || FileIdentity(output)?.isFolder == true ? output : nil
+    }
+
+    /// The file of one description alone; nil if they share one.
+    private func ownFile(_ input: InputFile) -> String? {
+        sidecar ? input.sidecar : folder.map { "\($0)/\(input.outputName).\(format == .json ? "json" : "txt")" }
     }
 
     private func caption(
@@ -119,7 +149,10 @@ struct Caption: AsyncParsableCommand {
         }
         let answer = try await printer.print(
             stream, of: pipeline, about: input.path, isLabelled: isLabelled, progress: progress)
-        if sidecar { try OutputFile(input.sidecar).replace(with: Array((answer.text + "\n").utf8)) }
+        if let file = ownFile(input) {
+            let text = format == .json ? printer.object(answer, about: input.path).json : answer.text
+            try OutputFile(file).replaceInFolders(with: Array((text + "\n").utf8))
+        }
         if let fit, format == .text {
             let tokens = "prompt \(answer.finish?.promptTokens.count ?? 0), answer \(answer.tokens.count) tokens"
             printer.errors.report("\(input.name.displayed): \(fit); \(tokens)")
@@ -145,7 +178,7 @@ struct Caption: AsyncParsableCommand {
     }
 
     private func isDone(_ input: InputFile, _ done: Set<String>) -> Bool {
-        sidecar ? FileIdentity(input.sidecar)?.isRegularFile == true : done.contains(input.canonicalPath)
+        ownFile(input).map { FileIdentity($0)?.isRegularFile == true } ?? done.contains(input.canonicalPath)
     }
 
     private func checkSidecars(_ inputs: [InputFile]) throws {

@@ -8,14 +8,14 @@ enum FileAnswers {
     ///   - parallel: files that are worked on at once. What they write comes in the order of the files.
     ///   - sharesOutput: whether they write to one place, so that nothing more can be done where one cannot.
     ///   - work: writes to sinks in the turn that it is given.
-    /// - Throws: `ExitCode` of the first failure, after the last file; `CommandError` at once if a shared output cannot be
-    ///   written.
+    /// - Returns: how many failed, and the status of the first that did.
+    /// - Throws: `CommandError` at once if a shared output cannot be written; errors that are no file's fault.
     static func each(
         _ files: [String], parallel: Int, sharesOutput: Bool,
         _ work: @escaping @Sendable (_ index: Int, _ progress: ProgressLine, _ turn: Turn) async throws -> Void
-    ) async throws {
+    ) async throws -> (failed: Int, status: ExitStatus?) {
         let turns = files.map { _ in Turn() }
-        var failure: ExitStatus?
+        var (failed, failure) = (0, ExitStatus?.none)
         try await withThrowingTaskGroup(of: (Int, (any Error)?).self) { group in
             func add(_ index: Int) {
                 let turn = turns[index]
@@ -43,6 +43,7 @@ enum FileAnswers {
                         let namesItsFile = error is MediaError || error is CommandError
                         ByteSink.standardError.report(
                             namesItsFile ? "\(error)" : "\(files[current].displayed): \(error)")
+                        failed += 1
                         failure = failure ?? status
                     }
                     current += 1
@@ -50,7 +51,7 @@ enum FileAnswers {
                 }
             }
         }
-        if let failure { throw ExitCode(failure.rawValue) }
+        return (failed, failure)
     }
 
     /// Standard input can be read once.

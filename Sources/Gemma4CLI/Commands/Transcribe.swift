@@ -16,6 +16,7 @@ struct Transcribe: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("Recordings or folders; - is standard input.", valueName: "file"))
     var files: [String] = []
 
+    @OptionGroup var corpus: CorpusArguments
     @OptionGroup var model: ModelOptions
     @OptionGroup var results: TranscriptArguments
     @OptionGroup var speech: SpeechArguments
@@ -27,7 +28,7 @@ struct Transcribe: AsyncParsableCommand {
     func validate() throws { try FileAnswers.validate(files) }
 
     func run() async throws {
-        try await Transcription.run(files, model, speech, results, parallel: parallel.count) {
+        try await Transcription.run(files, corpus, model, speech, results, parallel: parallel.count) {
             $0.instruction = instruction
         }
     }

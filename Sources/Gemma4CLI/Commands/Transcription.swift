@@ -11,7 +11,10 @@ struct Transcription {
     let pipeline: Gemma4Pipeline
     let speech: SpeechArguments
     let results: TranscriptArguments
+    let corpus: CorpusArguments
     let inputs: [InputFile]
+    /// How many more have their results already.
+    let skipped: Int
     let options: TranscriptionOptions
     let interruption: Interruption
 
@@ -20,39 +23,53 @@ struct Transcription {
     /// - Parameter adjust: adds what only one of the commands asks for.
     /// - Throws: as `run()`; `ValidationError`; what opening the model throws.
     static func run(
-        _ files: [String], _ model: ModelOptions, _ speech: SpeechArguments, _ results: TranscriptArguments,
-        parallel: Int, adjust: (inout TranscriptionOptions) -> Void
+        _ files: [String], _ corpus: CorpusArguments, _ model: ModelOptions, _ speech: SpeechArguments,
+        _ results: TranscriptArguments, parallel: Int, adjust: (inout TranscriptionOptions) -> Void
     ) async throws {
-        let all = try speech.inputs(files)
+        var results = results
+        if corpus.isGiven { try results.writeToFolder() }
+        if corpus.manifest != nil, speech.stdinFormat != nil {
+            throw ValidationError("--stdin-format reads standard input: leave out --manifest")
+        }
+        let all = try corpus.inputs(files, expand: speech.inputs)
         try results.check(all)
         let inputs = results.remaining(all)
-        guard !inputs.isEmpty else { return }
+        guard !inputs.isEmpty else {
+            return try corpus.write(CorpusCounts(inputs: all.count, skipped: all.count, failed: 0, stopped: 0))
+        }
         let pipeline = try model.open(parallel: parallel)
         var options = speech.options()
         options.parallelPieces = parallel
         adjust(&options)
         try await Self(
-            pipeline: pipeline, speech: speech, results: results, inputs: inputs, options: options,
-            interruption: speech.interruption()
+            pipeline: pipeline, speech: speech, results: results, corpus: corpus, inputs: inputs,
+            skipped: all.count - inputs.count, options: options, interruption: speech.interruption()
         ).run()
     }
 
-    /// - Throws: `ExitCode` of the first failure, or 75 if it was stopped; `CommandError` if results cannot be written.
+    /// - Throws: `ExitCode` 75 if it was stopped, else that of the first failure; `CommandError` if results cannot be written.
     func run() async throws {
         guard pipeline.model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
-        let wasStopped = Mutex(false)
-        try await FileAnswers.each(
+        let stopped = Mutex(0)
+        let (failed, status) = try await FileAnswers.each(
             inputs.map(\.name), parallel: options.parallelPieces, sharesOutput: results.toStandardOutput
         ) { index, progress, turn in
             let errors = ByteSink.standardError.inTurn(turn)
             guard !interruption.isSet else {
-                return errors.report("\(inputs[index].name.displayed): not begun")
+                stopped.withLock { $0 += 1 }
+                // A corpus may have a million of them.
+                if !corpus.isGiven { errors.report("\(inputs[index].name.displayed): not begun") }
+                return
             }
             if try await transcribe(inputs[index], progress, .standardOutput.inTurn(turn), errors) {
-                wasStopped.withLock { $0 = true }
+                stopped.withLock { $0 += 1 }
             }
         }
-        if wasStopped.withLock({ $0 }) { throw ExitCode(ExitStatus.stopped.rawValue) }
+        let counts = CorpusCounts(
+            inputs: inputs.count + skipped, skipped: skipped, failed: failed, stopped: stopped.withLock { $0 })
+        try corpus.write(counts)
+        if counts.stopped > 0 { throw ExitCode(ExitStatus.stopped.rawValue) }
+        if let status { throw ExitCode(status.rawValue) }
     }
 
     /// Writes what there is also where the recording turns out to be damaged.
@@ -85,7 +102,8 @@ struct Transcription {
             try write(transcript, input, answer, output)
         }
         report(transcript.report, input.name.displayed, errors)
-        return transcript.report.stoppedAt != nil || interruption.isSet
+        // Heard to its end just then, it lacks nothing but the answer to a question.
+        return transcript.report.stoppedAt != nil || interruption.isSet && results.then != nil
     }
 
     private func listen(

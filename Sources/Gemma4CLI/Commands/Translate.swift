@@ -22,6 +22,7 @@ struct Translate: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Translate this text; - is standard input.", valueName: "text"))
     var text: String?
 
+    @OptionGroup var corpus: CorpusArguments
     @OptionGroup var model: ModelOptions
     @OptionGroup var results: TranscriptArguments
     @OptionGroup var speech: SpeechArguments
@@ -29,7 +30,7 @@ struct Translate: AsyncParsableCommand {
 
     func validate() throws {
         try FileAnswers.validate(files)
-        guard text == nil || files.isEmpty && speech.stdinFormat == nil else {
+        guard text == nil || files.isEmpty && speech.stdinFormat == nil && !corpus.isGiven else {
             throw ValidationError("give either files or --text")
         }
         if text != nil, results.format.contains(where: { $0 != .txt }) || results.output != nil || results.then != nil {
@@ -39,7 +40,9 @@ struct Translate: AsyncParsableCommand {
 
     func run() async throws {
         if let text { return try await translate(text == StandardInput.argument ? StandardInput.readText() : text) }
-        try await Transcription.run(files, model, speech, results, parallel: parallel.count) { $0.translation = to }
+        try await Transcription.run(files, corpus, model, speech, results, parallel: parallel.count) {
+            $0.translation = to
+        }
     }
 
     private func translate(_ text: String) async throws {

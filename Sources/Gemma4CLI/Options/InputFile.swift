@@ -10,6 +10,8 @@ struct InputFile {
     private(set) var outputName: String
     /// The text beside it.
     private(set) var sidecar: String
+    /// What tells it from other inputs, on whichever machine: its id in a manifest, or its path as it is spelled.
+    let key: String
     private let place: SystemPath
 
     /// What results and messages call it.
@@ -42,14 +44,13 @@ struct InputFile {
     init(path: String) {
         let place = SystemPath(argument: path)
         let isStandardInput = path == StandardInput.argument
-        self.init(place, outputName: isStandardInput ? "stdin" : URL(filePath: place.text).lastPathComponent)
+        let name = isStandardInput ? "stdin" : URL(filePath: place.text).lastPathComponent
+        self.init(place, outputName: Self.withoutExtension(name), place.text)
     }
 
-    /// - Parameter outputName: with its extension.
-    private init(_ place: SystemPath, outputName: String) {
-        self.place = place
+    init(_ place: SystemPath, outputName: String, _ key: String) {
+        (self.place, self.outputName, self.key) = (place, outputName, key)
         path = place.text
-        self.outputName = Self.withoutExtension(outputName)
         sidecar = Self.withoutExtension(path) + ".txt"
     }
 
@@ -75,7 +76,10 @@ struct InputFile {
             guard !listing.files.isEmpty else {
                 throw CommandError(.emptyFolder(extensions.sorted(), leftOut: leftOut), place.text)
             }
-            files += listing.files.map { InputFile(place.appending($0), outputName: $0.text) }
+            files += listing.files.map {
+                let path = place.appending($0)
+                return InputFile(path, outputName: withoutExtension($0.text), path.text)
+            }
             if let leftOut { ByteSink.standardError.report("\(place.text.displayed): \(leftOut)") }
         }
         var known: Set<String> = []
@@ -92,7 +96,7 @@ struct InputFile {
 
     /// Files whose results would have one name keep their extension in it, `x.mp3.txt` and `x.wav.txt`; where that is the
     /// same, too, their folders, as far as these differ: `a/x.txt` and `b/x.txt`.
-    private static func withDistinctNames(_ files: [InputFile]) -> [InputFile] {
+    static func withDistinctNames(_ files: [InputFile]) -> [InputFile] {
         // As on file systems that do not tell uppercase from lowercase.
         let names = Dictionary(grouping: files) { $0.outputName.lowercased() }
         let sidecars = Dictionary(grouping: files) { $0.sidecar.lowercased() }

@@ -13,10 +13,10 @@ struct TranscriptArguments: ParsableArguments {
     @Flag(help: "Leave out recordings whose results are there.")
     var resume = false
 
-    @Option(help: ArgumentHelp("Characters in a line of srt and vtt.", valueName: "n"))
+    @Option(help: ArgumentHelp("Characters in a line of srt and vtt.", valueName: "n", visibility: .hidden))
     var maxLineWidth = 42
 
-    @Option(help: ArgumentHelp("Lines shown at once in srt and vtt.", valueName: "n"))
+    @Option(help: ArgumentHelp("Lines shown at once in srt and vtt.", valueName: "n", visibility: .hidden))
     var maxLines = 2
 
     @Option(help: ArgumentHelp("Then ask this about the whole text.", valueName: "prompt"))
@@ -50,6 +50,16 @@ struct TranscriptArguments: ParsableArguments {
     private var file: String? { output == StandardInput.argument ? nil : output }
 
     var toStandardOutput: Bool { file == nil }
+
+    /// Each result has a file of its own below the folder of `-o`, however many there are.
+    ///
+    /// - Throws: `ValidationError` if there is none.
+    mutating func writeToFolder() throws {
+        guard let file, !file.isEmpty else {
+            throw ValidationError("--manifest and --shard need -o with a folder: each input has a file there")
+        }
+        output = file.hasSuffix("/") ? file : file + "/"
+    }
 
     /// Checks that the results of so many files have a place.
     ///

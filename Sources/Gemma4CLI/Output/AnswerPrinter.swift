@@ -59,7 +59,7 @@ struct AnswerPrinter {
         progress.end()
         thoughts.end()
         switch format {
-        case .json: try output?.write(JSONValue.object(Self.members(answer, file: file) + extra).json + "\n")
+        case .json: try output?.write(object(answer, about: file).json + "\n")
         case .text:
             for call in showsToolCalls ? answer.finish?.toolCalls ?? [] : [] {
                 try text.writeLine(Self.object(call).json)
@@ -91,6 +91,10 @@ struct AnswerPrinter {
     }
 
     // MARK: JSON
+
+    func object(_ answer: Answer, about file: String?) -> JSONValue {
+        .object(Self.members(answer, file: file) + extra)
+    }
 
     private static func members(_ answer: Answer, file: String?) -> [JSONValue.Member] {
         var members: [JSONValue.Member] = []

@@ -17,6 +17,8 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case emptyFolder([String], leftOut: String?)
         case invalidMessages(ChatError)
         case notJSON(JSONValue.SyntaxError)
+        /// A list of inputs with a line that is none.
+        case invalidManifest(line: Int, expected: String, found: String)
         /// A file of tools that holds something else.
         case invalidTools(place: String, expected: String, found: String)
         /// Arguments of a tool to which no call can be held; with the whole message.
@@ -62,6 +64,8 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         case .notUTF8: "\(name): expected text in UTF-8, found other bytes"
         case .invalidMessages(let error): "\(name), \(error)"
         case .notJSON(let error): "\(name), \(error)"
+        case .invalidManifest(let line, let expected, let found):
+            "\(name), line \(line): expected \(expected), found \(found.displayed)"
         case .invalidTools(let place, let expected, let found):
             "\(name), \(place): expected \(expected), found \(found)"
         case .invalidToolSchema(let message): message

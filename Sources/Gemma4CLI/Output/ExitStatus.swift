@@ -35,9 +35,8 @@ enum ExitStatus: Int32 {
         switch code {
         case .modelNotGiven, .overwritesInput, .overwritesMedium: self = .usage
         case .noModel, .unreadable, .emptyFolder: self = .noInput
-        case .notPEM, .notUTF8, .invalidMessages, .notJSON, .noModelFile, .notResults, .invalidTools,
-            .invalidToolSchema,
-            .notAConversation, .contextFull:
+        case .notPEM, .notUTF8, .invalidMessages, .notJSON, .noModelFile, .notResults, .invalidManifest,
+            .invalidTools, .invalidToolSchema, .notAConversation, .contextFull:
             self = .badData
         case .cannotCreate: self = .cannotCreate
         case .cannotWrite: self = .inputOutput

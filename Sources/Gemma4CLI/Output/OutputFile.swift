@@ -88,7 +88,9 @@ struct OutputFile {
             let exists = stat(path, &status) == 0
             let isReplaced = !exists || status.st_mode & S_IFMT == S_IFREG
             target = isReplaced ? OutputFile(path).target : path
-            draft = isReplaced ? "\(target).\(getpid()).partial" : nil
+            // Not by the number of the process, which is 1 in every container: a killed one's draft would be in the way.
+            let mark = String(UInt32.random(in: 0 ... .max), radix: 36)
+            draft = isReplaced ? "\(target).\(mark).partial" : nil
             if let draft { Drafts.add(draft) }
             let descriptor =
                 if let draft {
