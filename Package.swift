@@ -108,7 +108,7 @@ let package = Package(
             providers: [.apt(["libedit-dev"]), .brew(["libedit"])]),
 
         .target(name: "TestSupport", dependencies: ["Tensors", "Weights", "CSndFile"], path: "Tests/TestSupport"),
-        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+        .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels", "TestSupport"]),
         .testTarget(name: "WeightsTests", dependencies: ["Weights", "TestSupport"]),
         .testTarget(name: "JSONTextTests", dependencies: ["JSONText"]),
         .testTarget(name: "TokenizationTests", dependencies: ["Tokenization"]),

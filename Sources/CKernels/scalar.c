@@ -329,6 +329,41 @@ static void attend_f16(float *state, float *scores, const float *queries, const 
     }
 }
 
+static void attend_quantized(float *state, float *scores, const integer_queries *queries, const uint8_t *const *blocks,
+                             const attention_shape *s, cache_type type) {
+    for (size_t r = 0; r < s->rows; r++) {
+        float *sums = state + r * s->size, *maximum = state + s->rows * s->size + r, *total = maximum + PANEL_ROWS;
+        float largest = *maximum, x[CACHE_SIZE];
+        for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
+            float score = 0;
+            cache_read(x, blocks[j / KEYS_TOGETHER], j % KEYS_TOGETHER, s->size, CACHE_keys, type);
+            for (size_t c = 0; c < s->size; c++) score += (float)queries->values[r * s->size + c] * x[c];
+            scores[j * PANEL_ROWS + r] = score *= queries->scales[r];
+            if (score > largest) largest = score;
+        }
+        const float shift = largest > -INFINITY ? largest : 0, factor = expf(*maximum - shift);
+        *maximum = largest;
+        *total *= factor;
+        for (size_t c = 0; c < s->size; c++) sums[c] *= factor;
+        for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
+            const float weight = expf(scores[j * PANEL_ROWS + r] - shift);
+            *total += weight;
+            cache_read(x, blocks[j / KEYS_TOGETHER], j % KEYS_TOGETHER, s->size, CACHE_values, type);
+            for (size_t c = 0; c < s->size; c++) sums[c] += weight * x[c];
+        }
+    }
+}
+
+static void hadamard(float *x, size_t size) {
+    for (size_t half = 1; half < size; half *= 2)
+        for (size_t i = 0; i < size; i++)
+            if (!(i & half)) {
+                const float a = x[i], b = x[i + half];
+                x[i] = a + b;
+                x[i + half] = a - b;
+            }
+}
+
 static void join_rows(float *state, const float *other, size_t size, size_t rows) {
     for (size_t r = 0; r < rows; r++) {
         float *maximum = state + rows * size + r, *total = maximum + PANEL_ROWS;

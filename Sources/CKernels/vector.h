@@ -304,5 +304,6 @@ static void weighted_rows(float *out, const float *weights, const float *rows, s
 #include "attention_f16.h"
 #include "packed.h"
 #include "integers.h"
+#include "attention_quantized.h"
 
 const kernel_set SET = KERNELS(ISA);

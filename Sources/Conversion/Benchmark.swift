@@ -52,7 +52,14 @@ package struct Benchmark: Sendable {
         package struct Depth: Sendable, Codable {
             package let depth: Int
             package let decodeTokensPerSecond: Double
+            /// Of the prompt of so many tokens; nil of none, and where nothing was measured.
+            package let prefillTokensPerSecond: Double?
+            /// Bytes of keys and values then.
+            package let keyValueBytes: Int
         }
+
+        /// What two measured depths let expect of others, deeper than both: the seconds of a token grow with the depth.
+        package var foretoldDepths: [Depth] = []
 
         package struct Image: Sendable, Codable {
             package let budget, softTokens: Int
@@ -112,9 +119,13 @@ package struct Benchmark: Sendable {
 
         if !depths.isEmpty {
             report("\(generatedTokens) tokens written after \(depths.map { "\($0)" }.joined(separator: " and "))")
-            result.depths = zip(depths, try decodeSeconds(model)).map { depth, seconds in
-                .init(depth: depth, decodeTokensPerSecond: Double(generatedTokens) / seconds)
+            result.depths = zip(depths, try measureDepths(model)).map { depth, seconds in
+                .init(
+                    depth: depth, decodeTokensPerSecond: Double(generatedTokens) / seconds.decode,
+                    prefillTokensPerSecond: depth > 0 ? Double(depth) / seconds.prefill : nil,
+                    keyValueBytes: model.cacheByteCount(positions: depth, chunkLength: Self.chunkLength))
             }
+            result.foretoldDepths = Self.foretold(result.depths, model)
         }
         if model.configuration.takesImages {
             result.images = try imageBudgets.map { try measurePicture(model, picture, $0, report) }
@@ -182,12 +193,31 @@ package struct Benchmark: Sendable {
         return (prefills, decodes, sgemmRates)
     }
 
-    /// For each depth the median of the seconds that writing all tokens takes. The depths take turns token by token, so
-    /// that each has its share of a machine's better and worse moments; what one round has written precedes the next.
-    private func decodeSeconds(_ model: Gemma4Model) throws -> [Double] {
+    /// Lengths for which people ask, within the model's context.
+    private static func foretold(_ depths: [Result.Depth], _ model: Gemma4Model) -> [Result.Depth] {
+        let sorted = depths.sorted { $0.depth < $1.depth }
+        guard let first = sorted.first, let last = sorted.last, first.depth < last.depth else { return [] }
+        let perPosition =
+            (1 / last.decodeTokensPerSecond - 1 / first.decodeTokensPerSecond) / Double(last.depth - first.depth)
+        return model.configuration.textConfig.foretoldLengths.filter { $0 > last.depth }.map { depth in
+            let seconds = 1 / last.decodeTokensPerSecond + max(0, perPosition) * Double(depth - last.depth)
+            return .init(
+                depth: depth, decodeTokensPerSecond: 1 / seconds, prefillTokensPerSecond: nil,
+                keyValueBytes: model.cacheByteCount(positions: depth, chunkLength: chunkLength))
+        }
+    }
+
+    /// For each depth the seconds that reading it takes, and the median of those of writing all tokens. The depths take turns
+    /// token by token, so that each has its share of a machine's better and worse moments; what one round has written precedes
+    /// the next.
+    private func measureDepths(_ model: Gemma4Model) throws -> [(prefill: Double, decode: Double)] {
+        var prefills: [Double] = []
         let caches = try depths.map { depth in
             let cache = model.makeCache()
-            if depth > 0 { try read(randomTokens(depth, model), model, cache) }
+            prefills.append(
+                try ContinuousClock().measure {
+                    if depth > 0 { try read(randomTokens(depth, model), model, cache) }
+                }.inSeconds)
             return cache
         }
         let rounds = try (0...repeats).map { _ in
@@ -199,12 +229,14 @@ package struct Benchmark: Sendable {
             }
             return seconds
         }
-        return depths.indices.map { depth in Self.middle(rounds.dropFirst().map { $0[depth] }) }
+        return depths.indices.map { depth in
+            (prefills[depth], Self.middle(rounds.dropFirst().map { $0[depth] }))
+        }
     }
 
     private func read(_ tokens: [Int], _ model: Gemma4Model, _ cache: KVCache) throws {
-        for first in stride(from: 0, to: tokens.count, by: 512) {
-            let chunk = first..<min(tokens.count, first + 512)
+        for first in stride(from: 0, to: tokens.count, by: Self.chunkLength) {
+            let chunk = first..<min(tokens.count, first + Self.chunkLength)
             let isLast = chunk.upperBound == tokens.count
             let hidden = try model([
                 .init(tokens: Array(tokens[chunk]), wantedRows: isLast ? [chunk.count - 1] : [], cache: cache)
@@ -242,6 +274,9 @@ package struct Benchmark: Sendable {
             seconds: Self.middle(seconds), firstSeconds: first, gigaflops: Double(work) / 1e9,
             sgemmGigaflopsPerSecond: Self.middle(sgemmRates))
     }
+
+    /// Tokens of a prompt that one pass reads.
+    private static let chunkLength = 512
 
     static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
 

@@ -10,7 +10,7 @@ package struct Gemma4Model: Sendable {
     package let configuration: ModelConfiguration
     package let device: Device
     /// How caches store keys and values.
-    package let keyValueType: ElementType
+    package let keyValueType: KeyValueType
     /// Of layers that own keys and values, where these are integers.
     private let keyValueSteps: [Int: KeyValueSteps]
     let decoder: Decoder
@@ -40,12 +40,12 @@ package struct Gemma4Model: Sendable {
     ///   - weights: the root of the checkpoint.
     ///   - activations: what the decoder's weights in blocks are multiplied by.
     ///   - towerActivations: the same for the clipped linears of the towers.
-    ///   - keyValueType: how caches store keys and values: f32, f16, q8_0, or int8 in the steps of the checkpoint; nil takes f16 where the decoder's products are
-    ///     rounded far more than that, with weights in blocks and activations of 8 bits, and f32 elsewhere.
+    ///   - keyValueType: how caches store keys and values; nil takes f16 where the decoder's products are rounded far more than
+    ///     that, with weights in blocks and activations of 8 bits, and f32 elsewhere.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     package init(
         _ configuration: ModelConfiguration, _ weights: WeightScope, activations: Activations = .int8,
-        towerActivations: Activations = .float32, keyValueType: ElementType? = nil
+        towerActivations: Activations = .float32, keyValueType: KeyValueType? = nil
     ) throws {
         self.configuration = configuration
         let matrices = weights.multiplied(by: activations)
@@ -139,7 +139,7 @@ package struct Gemma4Model: Sendable {
 
     /// An empty cache for one sequence.
     package func makeCache() -> KVCache {
-        KVCache(decoder.plans, elementType: keyValueType, steps: keyValueSteps)
+        KVCache(decoder.plans, type: keyValueType, steps: keyValueSteps)
     }
 
     /// The steps in which a checkpoint wants keys and values to be stored.
@@ -160,7 +160,7 @@ package struct Gemma4Model: Sendable {
     /// - Parameter chunkLength: the most tokens that one pass brings.
     package func cacheByteCount(positions: Int, chunkLength: Int) -> Int {
         KVCache.byteCount(
-            decoder.plans, positions: positions, chunkLength: chunkLength, elementType: keyValueType)
+            decoder.plans, positions: positions, chunkLength: chunkLength, type: keyValueType)
     }
 
     /// Whether the tokens of one image see each other in both directions, so that a pass takes images whole.

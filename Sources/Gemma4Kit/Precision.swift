@@ -12,8 +12,8 @@ public struct Precision: Sendable {
     /// What meets the clipped linears of the towers. With `int8` their weights are rounded to q8_0.
     public var towerActivations = Activations.float32
 
-    /// How keys and values of past tokens are stored: f32, f16 or q8_0; nil takes f16 where weights are in blocks.
-    public var keyValueType: ElementType?
+    /// How keys and values of past tokens are stored; nil takes f16 where weights are in blocks, f32 elsewhere.
+    public var keyValueType: KeyValueType?
 
     public init() {}
 

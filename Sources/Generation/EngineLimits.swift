@@ -73,7 +73,7 @@ package struct EngineError: Error, Sendable, Equatable, CustomStringConvertible 
         switch code {
         case .memory(let needed, let budget):
             "the keys and values of this answer take up to \(needed >> 20) MB; the engine may take \(budget >> 20) MB. "
-                + "Shorten the prompt, ask for fewer tokens, take --kv-cache f16 or q8_0, or give it more memory."
+                + "Shorten the prompt, ask for fewer tokens, take --kv-cache q8_0 or rotated, or give it more memory."
         case .busy(let waiting):
             "\(waiting) answers wait already, as many as the engine takes; try again later."
         }

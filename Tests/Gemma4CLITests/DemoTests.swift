@@ -118,6 +118,7 @@ import Transcription
     /// The same from the directory, rounded as it is read; and with towers in 8 bits.
     @Test(arguments: [
         ["--quant", "q8_0"], ["--quant", "q4_0"], ["--tower-precision", "int8"], ["--kv-cache", "q8_0"],
+        ["--kv-cache", "rotated"],
     ])
     func roundedWhileLoadingItStillHearsAndSees(options: [String]) async throws {
         var (differing, counted) = (0, 0)
@@ -150,7 +151,11 @@ import Transcription
         #expect(rounded.type == "f16" && stored.type == "f32" && stored.full == 2 * rounded.full)
         #expect(onGGUF.status == 65 && onGGUF.messages.contains("to be rounded to q4_0, found q8_0"))
         let noCache = try await Program("generate", "--kv-cache", "q4_0", "a").run()
-        #expect(noCache.status == 64 && noCache.messages.contains("--kv-cache"))
+        #expect(
+            noCache.status == 64
+                && noCache.messages.contains(
+                    "'q4_0' is invalid for '--kv-cache <type>': expected f32, f16, q8_0, int8, rotated")
+        )
         let noBlocks = try await Program("generate", "--quant", "f16", "a").run()
         #expect(
             noBlocks.status == 64

@@ -36,7 +36,7 @@ import Weights
         ]
         let message = ChatMessage(.user, parts: [.image(), .text("What do you hear and see?"), .audio()])
         var tokens: [[Int]] = []
-        for (threads, keyValueType) in [(1, nil), (2, nil), (2, ElementType.int8)] {
+        for (threads, keyValueType) in [(1, nil), (2, nil), (2, KeyValueType.int8)] {
             var precision = Precision()
             precision.keyValueType = keyValueType
             let pipeline = try Gemma4Pipeline(

@@ -6,12 +6,12 @@ import Testing
 @testable import Tensors
 
 /// Rings and pages: after every chunk a token sees what was written, rounded to the cache's type, to the last bit.
-@Test(arguments: [1, 3, 40], [ElementType.float16, .float32])
-func cacheHoldsWhatIsVisible(chunkLength: Int, type: ElementType) throws {
+@Test(arguments: [1, 3, 40], KeyValueType.allCases)
+func cacheHoldsWhatIsVisible(chunkLength: Int, type: KeyValueType) throws {
     let device = Device(threadCount: 2)
-    let plans = try ModelConfiguration(contentsOf: "\(Goldens.checkpoint("E2B"))/config.json").textConfig.layerPlans
+    let plans = try layerPlans()
     for plan in [plans.first { $0.window != nil }!, plans.first { $0.window == nil }!] {
-        let cache = KVCache(plans, elementType: type)
+        let cache = makeCache(plans, type)
         let width = plan.numKeyValueHeads * plan.headDimension
         let last = 700  // beyond a page, and several times round the ring
         var numbers = SeededNumbers(seed: 5)
@@ -21,12 +21,10 @@ func cacheHoldsWhatIsVisible(chunkLength: Int, type: ElementType) throws {
                 Array(all[positions.lowerBound * width..<positions.upperBound * width]),
                 [positions.count, plan.numKeyValueHeads, plan.headDimension], on: device)
         }
-        func stored(_ all: [Float]) -> Tensor {
-            var tensor = Tensor(zeros: [last, plan.numKeyValueHeads, plan.headDimension], type, on: device)
-            tensor.replaceRows(from: 0, with: rows(all, 0..<last))
-            return tensor
-        }
-        let everything = KeyValueSegment(firstPosition: 0, keys: stored(keys), values: stored(values))
+        var page = KeyValuePage(
+            length: 704, heads: plan.numKeyValueHeads, size: plan.headDimension, type, steps: steps, on: device)
+        page.write(rows(keys, 0..<last), rows(values, 0..<last), at: 0)
+        let everything = page.segment(firstPosition: 0, count: last)
         let queries = Tensor(
             numbers.floats(plan.numAttentionHeads * plan.headDimension),
             [1, plan.numAttentionHeads, plan.headDimension], on: device)
@@ -42,13 +40,24 @@ func cacheHoldsWhatIsVisible(chunkLength: Int, type: ElementType) throws {
     }
 }
 
-/// A cache of the tiny E2B, and a pass that writes one position whose numbers depend on the seed.
+private let steps = KeyValueSteps(keys: 1 / 64, values: 1 / 50)
+
+/// Of a tiny model whose heads fit every type.
+private func layerPlans() throws -> [LayerPlan] {
+    try ModelConfiguration(contentsOf: "\(Goldens.checkpoint("mobile"))/config.json").textConfig.layerPlans
+}
+
+private func makeCache(_ plans: [LayerPlan], _ type: KeyValueType) -> KVCache {
+    KVCache(plans, type: type, steps: Dictionary(uniqueKeysWithValues: plans.map { ($0.index, steps) }))
+}
+
+/// A cache of the same model, and a pass that writes one position whose numbers depend on the seed.
 private struct Writer {
     let device = Device(threadCount: 1)
     let plans: [LayerPlan]
 
     init() throws {
-        plans = try ModelConfiguration(contentsOf: "\(Goldens.checkpoint("E2B"))/config.json").textConfig.layerPlans
+        plans = try layerPlans()
     }
 
     func write(_ positions: Range<Int>, seed: UInt64, to cache: KVCache) {
@@ -77,11 +86,11 @@ private struct Writer {
 }
 
 /// Taken back and written again, and forked and written on both sides, a cache is what it would be otherwise.
-@Test(arguments: [ElementType.float16, .float32], [(length: 40, back: 7), (600, 128), (1100, 1), (700, 700)])
-func aCacheGoesBackAndForks(type: ElementType, place: (length: Int, back: Int)) throws {
+@Test(arguments: KeyValueType.allCases, [(length: 40, back: 7), (600, 128), (1100, 1), (700, 700)])
+func aCacheGoesBackAndForks(type: KeyValueType, place: (length: Int, back: Int)) throws {
     let writer = try Writer()
     let (length, kept) = (place.length, place.length - place.back)
-    let cache = KVCache(writer.plans, elementType: type)
+    let cache = makeCache(writer.plans, type)
     writer.write(0..<length, seed: 1, to: cache)
     let before = writer.results(cache)
     let fork = cache.fork()
@@ -89,7 +98,7 @@ func aCacheGoesBackAndForks(type: ElementType, place: (length: Int, back: Int)) 
     writer.write(kept..<length, seed: 2, to: fork)
     #expect(writer.results(cache) == before)
 
-    let fresh = KVCache(writer.plans, elementType: type)
+    let fresh = makeCache(writer.plans, type)
     writer.write(0..<kept, seed: 1, to: fresh)
     writer.write(kept..<length, seed: 2, to: fresh)
     #expect(writer.results(fork) == writer.results(fresh))
@@ -100,7 +109,7 @@ func aCacheGoesBackAndForks(type: ElementType, place: (length: Int, back: Int)) 
 @Test func aCacheDoesNotGoBackBeyondItsWindow() throws {
     let writer = try Writer()
     let window = writer.plans.compactMap(\.window).max()!
-    let cache = KVCache(writer.plans, elementType: .float32)
+    let cache = makeCache(writer.plans, .float32)
     writer.write(0..<2000, seed: 1, to: cache)
     #expect(cache.shortestTruncation > window && cache.shortestTruncation <= 2000 - KVCache.undoablePositions)
     let before = writer.results(cache)
@@ -110,40 +119,40 @@ func aCacheGoesBackAndForks(type: ElementType, place: (length: Int, back: Int)) 
 }
 
 /// What is foretold before a sequence begins is enough, and not far from what it takes; forks share it.
-@Test(arguments: [10, 500, 3000])
-func aCacheTakesWhatIsForetold(positions: Int) throws {
+@Test(arguments: [10, 500, 3000], KeyValueType.allCases)
+func aCacheTakesWhatIsForetold(positions: Int, type: KeyValueType) throws {
     let writer = try Writer()
-    let cache = KVCache(writer.plans, elementType: .float16)
+    let cache = makeCache(writer.plans, type)
     writer.write(0..<positions, seed: 1, to: cache)
     var pages: [ObjectIdentifier: Int] = [:]
     cache.addPages(to: &pages)
     let found = pages.values.reduce(0, +)
-    let foretold = KVCache.byteCount(writer.plans, positions: positions, chunkLength: 512, elementType: .float16)
+    let foretold = KVCache.byteCount(writer.plans, positions: positions, chunkLength: 512, type: type)
     #expect(found <= foretold && found > 0)
     cache.fork().addPages(to: &pages)
     #expect(pages.values.reduce(0, +) == found)
 }
 
 /// A snapshot goes on as its cache does, whatever is written to either afterwards; pages of another cache are not accepted.
-@Test(arguments: [ElementType.float16, .float32], [0, 30, 900])
-func aCacheIsRestoredFromASnapshot(type: ElementType, length: Int) throws {
+@Test(arguments: KeyValueType.allCases, [0, 30, 900])
+func aCacheIsRestoredFromASnapshot(type: KeyValueType, length: Int) throws {
     let writer = try Writer()
-    let cache = KVCache(writer.plans, elementType: type)
+    let cache = makeCache(writer.plans, type)
     writer.write(0..<length, seed: 1, to: cache)
     let snapshot = cache.snapshot
-    let restored = KVCache(writer.plans, elementType: type)
+    let restored = makeCache(writer.plans, type)
     restored.restore(snapshot)
     #expect(restored.length == length)
     writer.write(length..<length + 20, seed: 2, to: cache)
     writer.write(length..<length + 20, seed: 3, to: restored)
-    let fresh = KVCache(writer.plans, elementType: type)
+    let fresh = makeCache(writer.plans, type)
     writer.write(0..<length, seed: 1, to: fresh)
     writer.write(length..<length + 20, seed: 3, to: fresh)
     #expect(writer.results(restored) == writer.results(fresh))
     #expect(writer.results(restored) != writer.results(cache))
 
     let pages = snapshot.layers.map { (first: $0.first, count: $0.pages.count) }
-    let empty = KVCache(writer.plans, elementType: type)
+    let empty = makeCache(writer.plans, type)
     #expect(empty.accepts(pages, length: length) && !empty.accepts(pages, length: length + 600))
     #expect(!empty.accepts(pages.dropLast(), length: length))
     for layer in pages.indices {

@@ -41,13 +41,60 @@ typedef struct {
 
 /// Some queries, and keys and values for them.
 typedef struct {
-    size_t rows;        ///< queries, at most ATTENTION_ROWS; of attend_f16 at most PANEL_ROWS
+    size_t rows;        ///< queries, at most ATTENTION_ROWS; of attend_f16 and attend_quantized at most PANEL_ROWS
     size_t size;        ///< elements of a query, a key and a value
     size_t keys;
     size_t stride;      ///< elements from one value to the next, >= size
     size_t key_stride;  ///< of attend: from one element of the keys to the next, >= keys
     int32_t first_seen[ATTENTION_ROWS], end_seen[ATTENTION_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
 } attention_shape;
+
+/// How a cache holds keys and values in few bits: in blocks of KEYS_TOGETHER positions of one head, read where they lie.
+///
+/// q8_0: integers of 8 bits, 32 of which have a scale.
+///     i8  keys[size / 2][KEYS_TOGETHER][2], values[size / 16][KEYS_TOGETHER / 2][16][2]
+///     f16 key_scales[size / 32][KEYS_TOGETHER], value_scales[size / 32][KEYS_TOGETHER]
+/// rotated: of vectors after a random rotation, whose numbers are nearly Gaussian, keys in 4 and values in 3 bits, each
+/// with its own scale.  Source: TurboQuant, arXiv 2504.19874.
+///     u32 keys[size / 8][KEYS_TOGETHER], number 2 i + h of 8 in the 4 bits from 4 i + 16 h on
+///     u32 values[size / 32][48]: the low two bits of 32 columns, those of position 2 i + h from bit 2 i + 16 h on; then
+///         the high bits of columns c and 16 + c, those of position 2 i + h at bit (i + 2) % 16 + 16 h and (i + 10) % 16 + 16 h
+///     f16 key_scales[KEYS_TOGETHER], value_scales[KEYS_TOGETHER]
+typedef enum { CACHE_q8_0, CACHE_rotated } cache_type;
+
+/// Most elements of a head in such a cache: a multiple of 32, for `rotated` a power of two.  Sums stay within 32 bits.
+#define CACHE_SIZE 512
+/// Most keys of one call of attend_quantized.
+#define CACHE_KEYS 256
+
+static inline __attribute__((always_inline)) size_t cache_block_bytes(size_t size, cache_type type) {
+    return type == CACHE_q8_0 ? 34 * size : 14 * size + 64;
+}
+
+typedef enum { CACHE_keys, CACHE_values } cache_part;
+
+/// The levels of the codes of `rotated`: those of Lloyd and Max for Gaussian numbers, in integers.
+static const int8_t cache_key_levels[16] = {-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127};
+static const int8_t cache_value_levels[16] = {-127, -79, -45, -14, 14, 45, 79, 127};
+/// What stands for one standard deviation: 127 for the outermost level, 2.7326 or 2.1519.
+static inline __attribute__((always_inline)) float cache_unit(cache_part part) {
+    return part == CACHE_keys ? 127 / 2.7326f : 127 / 2.1519f;
+}
+
+/// Writes a key or a value, of `rotated` after the rotation, into place `place` of a block.  NaN and infinity make all of
+/// its numbers, of q8_0 those of one scale, NaN.
+void cache_write(uint8_t *block, size_t place, const float *x, size_t size, cache_part part, cache_type type);
+/// What is in a place.
+void cache_read(float *out, const uint8_t *block, size_t place, size_t size, cache_part part, cache_type type);
+
+/// Queries in 16 bits: x[r, c] is about values[r, c] * scales[r].
+typedef struct {
+    const int16_t *values;  ///< [rows, size], at most 32767
+    const float *scales;
+    const int32_t *sums;    ///< of each row's values
+} integer_queries;
+/// |x - value * scale| <= scale * (1/2 + 2^-8); the scale of a row with NaN or infinity is NaN.
+void quantize_query(int16_t *out, float *scale, int32_t *sum, const float *x, size_t size);
 
 /// GGUF's block-quantized types: X(name, weights per block, bytes per block).
 #define BLOCK_TYPES(X)                                                                                \
@@ -243,7 +290,16 @@ typedef struct {
     /// KEYS_TOGETHER * stride elements after the last, these are fetched meanwhile.
     void (*attend_f16)(float *state, float *scores, const float *queries, const uint16_t *const *keys,
                        const uint16_t *const *values, const attention_shape *shape);
-    /// Adds what other keys gave to the same rows of attend_f16.
+    /// The same for keys and values of few bits where they lie: KEYS_TOGETHER positions in each of `blocks`; at most
+    /// CACHE_KEYS keys.  Products of queries and keys are exact integers.  Weights of values become integers, too: of each row
+    /// the largest weight * scale becomes 32767.  With v the largest of |value|, the sums err by keys * 2^-16 * v more than
+    /// those of attend.  A row's result is the same whatever the other rows.  shape->stride has bytes: from one block to the
+    /// next of the same head; what lies after these blocks is fetched meanwhile.
+    void (*attend_quantized)(float *state, float *scores, const integer_queries *queries, const uint8_t *const *blocks,
+                             const attention_shape *shape, cache_type type);
+    /// x becomes its product with the Hadamard matrix of +1 and -1; `size` is a power of two, at least 32.
+    void (*hadamard)(float *x, size_t size);
+    /// Adds what other keys gave to the same rows of attend_f16 and attend_quantized.
     void (*join_rows)(float *state, const float *other, size_t size, size_t rows);
 } kernel_set;
 

@@ -2,7 +2,7 @@ import Tensors
 
 /// Keys and values of one sequence, in pages of positions for each layer that owns some.
 ///
-/// Keys are stored after norm and RoPE, values after norm, rounded to the cache's element type. Sliding layers drop the
+/// Keys are stored after norm and RoPE, values after norm, rounded to the cache's type. Sliding layers drop the
 /// pages that have left the window, but for the last `undoablePositions` positions, which can be taken back. A fork
 /// shares pages until one side writes to them.
 ///
@@ -17,10 +17,10 @@ package final class KVCache {
     private var layers: [LayerCache?]
 
     /// - Parameters:
-    ///   - elementType: f32, f16, or a block type, which heads that fill no whole blocks replace by f32.
-    ///   - steps: of each layer that owns keys and values, where they are integers.
-    init(_ plans: [LayerPlan], elementType: ElementType, steps: [Int: KeyValueSteps] = [:]) {
-        layers = plans.map { $0.ownsKeyValues ? LayerCache($0, elementType, steps: steps[$0.index]) : nil }
+    ///   - type: layers whose heads it does not fit have f32.
+    ///   - steps: of each layer that owns keys and values, for int8.
+    init(_ plans: [LayerPlan], type: KeyValueType, steps: [Int: KeyValueSteps] = [:]) {
+        layers = plans.map { $0.ownsKeyValues ? LayerCache($0, type, steps: steps[$0.index]) : nil }
     }
 
     private init(length: Int, layers: [LayerCache?]) {
@@ -29,10 +29,10 @@ package final class KVCache {
 
     /// Bytes that a cache of so many positions takes at most, while a pass brings up to `chunkLength` of them.
     package static func byteCount(
-        _ plans: [LayerPlan], positions: Int, chunkLength: Int, elementType: ElementType
+        _ plans: [LayerPlan], positions: Int, chunkLength: Int, type: KeyValueType
     ) -> Int {
         plans.lazy.filter(\.ownsKeyValues).reduce(0) {
-            $0 + LayerCache($1, elementType).byteCount(positions: positions, chunkLength: chunkLength)
+            $0 + LayerCache($1, type).byteCount(positions: positions, chunkLength: chunkLength)
         }
     }
 
@@ -117,17 +117,16 @@ package final class KVCache {
 private struct LayerCache {
     private let heads, size, pageLength: Int
     private let window: Int?
-    private let elementType: ElementType
+    private let type: KeyValueType
     private let steps: KeyValueSteps?
     /// Page `firstPage` and those that follow it.
     private(set) var pages: [KeyValuePage] = []
     private(set) var firstPage = 0
     private var end = 0
 
-    init(_ plan: LayerPlan, _ type: ElementType, steps: KeyValueSteps? = nil) {
+    init(_ plan: LayerPlan, _ type: KeyValueType, steps: KeyValueSteps? = nil) {
         (heads, size, window) = (plan.numKeyValueHeads, plan.headDimension, plan.window)
-        elementType = plan.headDimension.isMultiple(of: type.blockLength) ? type : .float32
-        self.steps = elementType.isInteger ? steps : nil
+        (self.type, self.steps) = (type, steps)
         // Short where pages are dropped as the window moves on, long where there may be hundreds.
         pageLength = plan.window == nil ? 512 : 128
     }
@@ -152,10 +151,10 @@ private struct LayerCache {
         end = position + count
     }
 
-    var pageByteCount: Int { KeyValuePage.byteCount(length: pageLength, heads: heads, size: size, elementType) }
+    var pageByteCount: Int { type.byteCount(positions: pageLength, heads: heads, size: size) }
 
     func makePage(on device: Device) -> KeyValuePage {
-        KeyValuePage(length: pageLength, heads: heads, size: size, elementType, steps: steps, on: device)
+        KeyValuePage(length: pageLength, heads: heads, size: size, type, steps: steps, on: device)
     }
 
     var segments: [KeyValueSegment] {

@@ -108,6 +108,12 @@ package struct TextConfiguration: Sendable, Hashable {
         layerPlans = try LayerPlan.plans(for: self, in: object)
     }
 
+    /// Lengths at which memory and speed are foretold: 131,072 and 262,144 tokens, or all of a shorter context.
+    package var foretoldLengths: [Int] {
+        let lengths = [131_072, 262_144].filter { $0 <= maxPositionEmbeddings }
+        return lengths.isEmpty ? [maxPositionEmbeddings] : lengths
+    }
+
     private static func layerTypes(_ object: ConfigurationObject, count: Int) throws(CheckpointError) -> [LayerType] {
         var types = try object.array("layer_types") { json -> LayerType? in
             guard case .string(let name) = json else { return nil }

@@ -201,7 +201,9 @@ struct Bench: AsyncParsableCommand {
             towerActivations: precision.precision.towerActivations, keyValueType: precision.precision.keyValueType)
     }
 
-    static func gigabytes(_ bytes: Int) -> String { String(format: "%.1f", Double(bytes) / 1e9) }
+    static func gigabytes(_ bytes: Int) -> String {
+        String(format: bytes < 1_000_000_000 ? "%.2f" : "%.1f", Double(bytes) / 1e9)
+    }
 
     static func json(_ result: some Encodable) throws -> String {
         let encoder = JSONEncoder()
@@ -223,7 +225,10 @@ struct Bench: AsyncParsableCommand {
             ("first_product_share", result.firstProductShare),
             ("peak_resident_bytes", Double(result.peakResidentBytes)),
         ]
-        rows += result.depths.map { ("decode_tokens_per_second_after_\($0.depth)", $0.decodeTokensPerSecond) }
+        for depth in result.depths {
+            rows += [("decode_tokens_per_second_after_\(depth.depth)", depth.decodeTokensPerSecond)]
+            rows += depth.prefillTokensPerSecond.map { [("prefill_tokens_per_second_of_\(depth.depth)", $0)] } ?? []
+        }
         for image in result.images {
             rows += [
                 ("image_seconds_\(image.softTokens)", image.tower.seconds),
@@ -263,11 +268,25 @@ struct Bench: AsyncParsableCommand {
                 + "\(number(result.machineReadGigabytesPerSecond)) GB/s (memory) |",
         ]
         for depth in result.depths {
-            let (first, rate) = (result.depths[0], depth.decodeTokensPerSecond)
-            let ratio = "\(share(rate, of: first.decodeTokensPerSecond)) of that after \(first.depth) "
+            let first = result.depths[0]
+            if let prefill = depth.prefillTokensPerSecond {
+                lines.append(
+                    "| read \(depth.depth) tokens | \(number(prefill)) tokens/s | "
+                        + "\(share(prefill, of: result.prefillTokensPerSecond)) of that of a prompt |")
+            }
             lines.append(
-                "| write after \(depth.depth) tokens | \(number(rate, 2)) tokens/s | "
-                    + "\(depth.depth == first.depth ? "" : ratio)|")
+                "| write after \(depth.depth) tokens | \(number(depth.decodeTokensPerSecond, 2)) tokens/s | "
+                    + (depth.depth == first.depth ? "|" : depthNote(depth)))
+        }
+        func depthNote(_ depth: Benchmark.Result.Depth) -> String {
+            let first = result.depths[0]
+            return "\(share(depth.decodeTokensPerSecond, of: first.decodeTokensPerSecond)) of that after "
+                + "\(first.depth), keys and values \(gigabytes(depth.keyValueBytes)) GB |"
+        }
+        for depth in result.foretoldDepths {
+            lines.append(
+                "| write after \(depth.depth) tokens, foretold | \(number(depth.decodeTokensPerSecond, 2)) tokens/s | "
+                    + depthNote(depth))
         }
         func sgemmShare(_ tower: Benchmark.Result.Tower) -> String {
             "\(share(tower.gigaflopsPerSecond, of: tower.sgemmGigaflopsPerSecond)) of "

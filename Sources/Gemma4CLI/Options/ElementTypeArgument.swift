@@ -25,3 +25,24 @@ extension ElementType {
         self = type
     }
 }
+
+extension KeyValueType {
+    /// Its name as --kv-cache takes it.
+    var argument: String {
+        switch self {
+        case .float32: "f32"
+        case .float16: "f16"
+        default: "\(self)"
+        }
+    }
+
+    static let list = allCases.map(\.argument).joined(separator: ", ")
+
+    /// - Throws: `ValidationError` listing all types, if it is none of them.
+    init(argument: String) throws {
+        guard let type = Self.allCases.first(where: { $0.argument == argument.lowercased() }) else {
+            throw ValidationError("expected \(Self.list)")
+        }
+        self = type
+    }
+}

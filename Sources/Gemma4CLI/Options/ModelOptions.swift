@@ -115,10 +115,10 @@ struct PrecisionOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Keys and values of past tokens; default: f16 beside weights in blocks, else f32.", valueName: "type",
-            visibility: .hidden),
-        transform: { try ElementType($0, among: [.float32, .float16, .q8_0, .int8]) })
-    var kvCache: ElementType?
+            "Keys and values of past tokens: \(KeyValueType.list); default: f16 beside weights in blocks, else f32.",
+            valueName: "type", visibility: .hidden),
+        transform: KeyValueType.init(argument:))
+    var kvCache: KeyValueType?
 
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
 

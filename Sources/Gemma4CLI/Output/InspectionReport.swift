@@ -30,6 +30,16 @@ struct InspectionReport {
             ("layers", layers),
             ("context", "\(Self.grouped(text.maxPositionEmbeddings)) tokens"),
             ("KV cache", keyValues),
+        ]
+        if !model.configuration.isEncoder {
+            for length in text.foretoldLengths {
+                let sizes = Self.keyValueTypes.map {
+                    "\($0.argument) \(Self.bytes(model.keyValueBytes(positions: length, $0)))"
+                }
+                rows.append(("  \(Self.grouped(length)) tokens", sizes.joined(separator: ", ")))
+            }
+        }
+        rows += [
             ("vocabulary", vocabulary),
             ("tokenizer", tokenizer),
             text.embeddingDim.map { ("gives", "one vector of \($0) dimensions for each input: gemma4 embed") }
@@ -59,6 +69,21 @@ struct InspectionReport {
         if model.configuration.isEncoder { return "none: a text is read whole, in both directions" }
         return "\(Self.bytes(model.fullBytesPerToken)) per token, and \(Self.bytes(model.slidingBytesPerToken)) "
             + "for each of the last \(model.configuration.textConfig.slidingWindow), in \(model.keyValueType.argument)"
+    }
+
+    /// All that --kv-cache stores in the same bytes for any checkpoint.
+    private static let keyValueTypes = KeyValueType.allCases.filter { $0 != .int8 }
+
+    private var keyValueObject: JSONValue {
+        .object(
+            model.configuration.textConfig.foretoldLengths.map { length in
+                .init(
+                    "\(length)",
+                    .object(
+                        Self.keyValueTypes.map {
+                            .init($0.argument, .integer(model.keyValueBytes(positions: length, $0)))
+                        }))
+            })
     }
 
     private var layers: String {
@@ -126,6 +151,7 @@ struct InspectionReport {
                 "full": .integer(model.fullBytesPerToken), "sliding": .integer(model.slidingBytesPerToken),
                 "type": .string(model.keyValueType.argument),
             ],
+            "kv_bytes": model.configuration.isEncoder ? .null : keyValueObject,
             "vocabulary": .integer(text.vocabSize),
             "tokenizer_vocabulary": model.tokenizer.map { .integer($0.vocabularySize) } ?? .null,
             "tokenizer_sha256": tokenizerFingerprint.map(JSONValue.string) ?? .null,

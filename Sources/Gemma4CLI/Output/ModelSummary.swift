@@ -81,7 +81,7 @@ struct ModelSummary {
     var fullLayers: Int { configuration.textConfig.layerPlans.count - slidingLayers }
 
     /// How keys and values are stored unless `--kv-cache` says otherwise: in f16 where products are rounded, too.
-    var keyValueType: ElementType {
+    var keyValueType: KeyValueType {
         let query = "model.language_model.layers.0.self_attn.q_proj.weight"
         return checkpoint?.entries[query].map { $0.elementType.blockLength > 1 } == true ? .float16 : .float32
     }
@@ -91,10 +91,16 @@ struct ModelSummary {
     /// The same on sliding layers, which keep the last `slidingWindow` only.
     var slidingBytesPerToken: Int { keyValueBytes { $0.window != nil } }
 
+    /// Bytes of the keys and values of a whole sequence, while a pass brings up to 512 tokens.
+    func keyValueBytes(positions: Int, _ type: KeyValueType) -> Int {
+        KVCache.byteCount(configuration.textConfig.layerPlans, positions: positions, chunkLength: 512, type: type)
+    }
+
     private func keyValueBytes(_ isCounted: (LayerPlan) -> Bool) -> Int {
         configuration.textConfig.layerPlans.reduce(0) { sum, plan in
             guard plan.ownsKeyValues, !plan.isBidirectional, isCounted(plan) else { return sum }
-            return sum + 2 * plan.numKeyValueHeads * plan.headDimension * keyValueType.byteCount(1)
+            return sum
+                + keyValueType.byteCount(positions: 16, heads: plan.numKeyValueHeads, size: plan.headDimension) / 16
         }
     }
 }

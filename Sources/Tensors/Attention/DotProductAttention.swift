@@ -5,7 +5,7 @@ extension Tensor {
     ///
     /// Panels of queries attend to tiles of keys, with the running maximum and sum of online softmax (Milakov and
     /// Gimelshein, 2018), so the score matrix is never built; tiles are copied as f32, once for all queries, but a few
-    /// queries attend to interleaved keys and their values in place. Query head h reads key-value head ⌊h / (H / G)⌋. Blocks of positions
+    /// queries attend to interleaved keys and their values in place, and all queries to those of few bits. Query head h reads key-value head ⌊h / (H / G)⌋. Blocks of positions
     /// have a softmax of their own, and are joined one after the other: whichever threads take them, and whatever the
     /// other queries are, a query's result is the same to the last bit.
     ///
@@ -68,25 +68,33 @@ package struct AttendedRows {
 /// The rows of a key-value head are (query, head of the group): a panel has some of those that share it.
 private struct DotProductAttention {
     let queries: UnsafePointer<Float>
+    /// Oldest first.
     let segments: [KeyValueSegment]
     let visible: [Range<Int>]
     let heads, size, keyValueHeads, sharedCount: Int
-    /// Whether the rows, which one panel has room for, meet keys and values where they lie.
+    /// How keys and values of few bits lie; nil for numbers.
+    let blocks: KeyValueBlocks?
+    /// Whether the rows, of numbers no more than one panel has room for, meet keys and values where they lie.
     let readsInPlace: Bool
     let device: Device
     private let kernels: kernel_set
+    /// Of few bits: the rows of one key-value head after the other.
+    private var integerQueries: IntegerQueries?
 
     init(_ queries: Tensor, _ segments: [KeyValueSegment], _ visible: [Range<Int>], sharedCount: Int) {
-        let (heads, size, keyValueHeads) = (queries.shape[1], queries.shape[2], segments[0].rowShape[1])
+        let (heads, size, keyValueHeads) = (queries.shape[1], queries.shape[2], segments[0].heads)
+        let blocks = segments[0].blocks
         precondition(
             heads % keyValueHeads == 0
-                && segments.allSatisfy { $0.rowShape == [$0.rowShape[0], keyValueHeads, size] },
-            "attending: queries \(queries.shape) to keys \(segments.map(\.rowShape))")
-        (self.heads, self.size, self.keyValueHeads) = (heads, size, keyValueHeads)
-        readsInPlace = visible.count * (heads / keyValueHeads) <= panelRows && segments.allSatisfy(\.isInterleaved)
+                && segments.allSatisfy { $0.heads == keyValueHeads && $0.size == size && $0.blocks == blocks },
+            "attending: queries \(queries.shape) to keys \(segments.map(\.keys.shape))")
+        (self.heads, self.size, self.keyValueHeads, self.blocks) = (heads, size, keyValueHeads, blocks)
+        readsInPlace =
+            blocks != nil
+            || visible.count * (heads / keyValueHeads) <= panelRows && segments.allSatisfy(\.isInterleaved)
         self.queries = queries.floats
         self.visible = visible
-        self.segments = segments
+        self.segments = segments.sorted { $0.positions.lowerBound < $1.positions.lowerBound }
         self.sharedCount = sharedCount
         device = queries.device
         kernels = queries.device.kernels.table
@@ -101,7 +109,11 @@ private struct DotProductAttention {
     /// Of small heads, which only towers have, four tiles: no one waits for the joining of a few.
     private var blockKeys: Int { size <= 64 ? 4 * tileKeys : max(128, size / 2 / keysTogether * keysTogether) }
     /// Keys that are copied at once: with the values, as f32, they lie in the second-level cache, beside the panels.
-    private var tileKeys: Int { size <= 64 ? 144 : min(128, max(1, 16_384 / size / keysTogether) * keysTogether) }
+    /// Of few bits as many as one call of the kernel takes at little cost.
+    private var tileKeys: Int {
+        if size <= 64 { return 144 }
+        return blocks != nil ? 128 : min(128, max(1, 16_384 / size / keysTogether) * keysTogether)
+    }
     /// From one element of the keys to the next, and from one value to the next: a cache line more than needed, since lines
     /// a power of two apart would share a few sets of the first-level cache.
     private var keyStride: Int { tileKeys + 16 }
@@ -111,8 +123,8 @@ private struct DotProductAttention {
     private var tileCount: Int { size * keyStride + tileKeys * valueStride }
     private var tilesOfBlock: Int { (blockKeys + tileKeys - 1) / tileKeys }
     private var stateCount: Int { (size + 2) * panelRows }
-    /// Elements of a state before maximum and total.
-    private var sumCount: Int { size * (readsInPlace ? rowCount : panelRows) }
+    /// Elements of a state of so many rows before maximum and total.
+    private func sumCount(_ rows: Int) -> Int { size * (readsInPlace ? rows : panelRows) }
 
     /// Some rows of one key-value head, as panels.
     private struct Item {
@@ -130,6 +142,25 @@ private struct DotProductAttention {
     }
 
     func run(into out: UnsafeMutablePointer<Float>) {
+        guard let blocks, integerQueries == nil else { return attend(into: out) }
+        device.withScratch(IntegerQueries.scratchCount(rows: rowCount * keyValueHeads, size: size)) { scratch in
+            var attention = self
+            let integers = IntegerQueries(rows: rowCount * keyValueHeads, size: size, scratch: scratch)
+            attention.integerQueries = integers
+            device.threads.parallelFor(rowCount * keyValueHeads, grain: 8) { range in
+                withUnsafeTemporaryAllocation(of: Float.self, capacity: size) { query in
+                    for index in range {
+                        let (head, row) = index.quotientAndRemainder(dividingBy: rowCount)
+                        query.baseAddress!.update(from: queries + offset(of: row, head), count: size)
+                        integers.set(index, query.baseAddress!, blocks.rotation, kernels)
+                    }
+                }
+            }
+            attention.attend(into: out)
+        }
+    }
+
+    private func attend(into out: UnsafeMutablePointer<Float>) {
         // As many rows together as stay in the second-level cache with their sums, unless threads would find no work.
         let enough = 4 * device.threads.count
         var rowsTogether = max(1, 32_768 / panelCount) * panelRows
@@ -262,14 +293,16 @@ private struct DotProductAttention {
     }
 
     private func clear(_ states: UnsafeMutablePointer<Float>, _ item: Item) {
-        for state in stride(from: states, to: states + item.panels * stateCount, by: stateCount) {
+        for panel in 0..<item.panels {
+            let state = states + panel * stateCount
             state.update(repeating: 0, count: stateCount)
-            (state + sumCount).update(repeating: -.infinity, count: panelRows)
+            (state + sumCount(item.panel(panel).count)).update(repeating: -.infinity, count: panelRows)
         }
     }
 
-    /// - Parameter panels: becomes `[panels, size, panelRows]`; where keys are read in place, `[rows, size]`.
+    /// - Parameter panels: becomes `[panels, size, panelRows]`; where keys of f16 are read in place, `[rows, size]`.
     private func arrangeQueries(of item: Item, _ panels: UnsafeMutablePointer<Float>) {
+        if blocks != nil { return }
         if readsInPlace {
             for row in item.rows {
                 (panels + row * size).update(from: queries + offset(of: row, item.keyValueHead), count: size)
@@ -313,27 +346,54 @@ private struct DotProductAttention {
 
     /// The same where the keys and values of a tile lie.
     private func attendInPlace(
-        _ state: UnsafeMutablePointer<Float>, _ item: Item, _ tile: Range<Int>, queries: UnsafePointer<Float>,
+        _ states: UnsafeMutablePointer<Float>, _ item: Item, _ tile: Range<Int>, queries: UnsafePointer<Float>,
         scores: UnsafeMutablePointer<Float>
     ) {
-        let blocks = (tile.count + keysTogether - 1) / keysTogether
-        withUnsafeTemporaryAllocation(of: UnsafePointer<UInt16>?.self, capacity: 2 * blocks) { pointers in
-            for index in 0..<blocks {
-                let first = tile.lowerBound + index * keysTogether
-                let mine = (first..<first + keysTogether).clamped(to: tile)
-                // Any block does for positions that nobody sees.
-                let segment = segments.first { $0.positions.overlaps(mine) }
-                let (keys, values) =
-                    segment?.block(at: first, head: item.keyValueHead)
-                    ?? segments[0].block(at: segments[0].start, head: item.keyValueHead)
+        let count = (tile.count + keysTogether - 1) / keysTogether
+        if let blocks, let integerQueries {
+            withUnsafeTemporaryAllocation(of: UnsafePointer<UInt8>?.self, capacity: count) { pointers in
+                for index in 0..<count {
+                    let (segment, first) = segment(holding: index, of: tile)
+                    pointers.initializeElement(at: index, to: segment.fewBits(at: first, head: item.keyValueHead))
+                }
+                for panel in 0..<item.panels {
+                    let rows = item.panel(panel)
+                    guard var shape = shape(of: rows, tile) else { continue }
+                    shape.stride = keyValueHeads * blocks.blockByteCount
+                    var queries = integerQueries.rows(from: item.keyValueHead * rowCount + rows.lowerBound)
+                    kernels.attend_quantized(
+                        states + panel * stateCount, scores, &queries, pointers.baseAddress!, &shape, blocks.type)
+                }
+            }
+            return
+        }
+        withUnsafeTemporaryAllocation(of: UnsafePointer<UInt16>?.self, capacity: 2 * count) { pointers in
+            for index in 0..<count {
+                let (segment, first) = segment(holding: index, of: tile)
+                let (keys, values) = segment.block(at: first, head: item.keyValueHead)
                 pointers.initializeElement(at: index, to: keys)
-                pointers.initializeElement(at: blocks + index, to: values)
+                pointers.initializeElement(at: count + index, to: values)
             }
             guard var shape = shape(of: item.rows, tile) else { return }
             shape.stride = keyValueHeads * size
             kernels.attend_f16(
-                state, scores, queries, pointers.baseAddress!, pointers.baseAddress! + blocks, &shape)
+                states, scores, queries, pointers.baseAddress!, pointers.baseAddress! + count, &shape)
         }
+    }
+
+    /// The segment of block `index` of a tile, and where the block begins. Any does for positions that nobody sees.
+    private func segment(holding index: Int, of tile: Range<Int>) -> (KeyValueSegment, first: Int) {
+        let first = tile.lowerBound + index * keysTogether
+        let block = (first..<first + keysTogether).clamped(to: tile)
+        var (low, high) = (0, segments.count)  // the first that ends behind the block's beginning
+        while low < high {
+            let middle = (low + high) / 2
+            if segments[middle].positions.upperBound <= block.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        guard low < segments.count, segments[low].positions.overlaps(block) else {
+            return (segments[0], segments[0].start)
+        }
+        return (segments[low], first)
     }
 
     /// What some rows see of a tile of keys; nil if nothing.
@@ -418,23 +478,29 @@ private struct DotProductAttention {
     }
 
     private func join(_ states: UnsafeMutablePointer<Float>, _ other: UnsafePointer<Float>, _ item: Item) {
-        if readsInPlace { return kernels.join_rows(states, other, size, item.rows.count) }
-        for offset in stride(from: 0, to: item.panels * stateCount, by: stateCount) {
-            kernels.join_softmax(states + offset, other + offset, size)
+        for panel in 0..<item.panels {
+            let (state, other) = (states + panel * stateCount, other + panel * stateCount)
+            if readsInPlace {
+                kernels.join_rows(state, other, size, item.panel(panel).count)
+            } else {
+                kernels.join_softmax(state, other, size)
+            }
         }
     }
 
     /// Writes the sums of an item's rows, divided by their totals.
     private func write(_ states: UnsafePointer<Float>, _ item: Item, into out: UnsafeMutablePointer<Float>) {
-        if readsInPlace {
-            let totals = states + sumCount + panelRows
-            for row in item.rows {
-                kernels.scale(out + offset(of: row, item.keyValueHead), states + row * size, 1 / totals[row], size)
-            }
-            return
-        }
         for panel in 0..<item.panels {
             let (state, rows) = (states + panel * stateCount, item.panel(panel))
+            if readsInPlace {
+                let totals = state + sumCount(rows.count) + panelRows
+                for (index, row) in rows.enumerated() {
+                    let out = out + offset(of: row, item.keyValueHead)
+                    kernels.scale(out, state + index * size, 1 / totals[index], size)
+                    blocks?.rotation?.undo(on: out, kernels)
+                }
+                continue
+            }
             kernels.deinterleave(
                 out + item.keyValueHead * group * size, state, state + panelCount + panelRows, rowShape,
                 rows.lowerBound, rows.count)

@@ -8,12 +8,15 @@ package struct KeyValueSteps: Sendable, Hashable {
 /// Keys and values of consecutive positions of one layer, `length` of them: the only place that knows how cached keys
 /// are laid out in memory.
 ///
-/// Keys of f16 are interleaved in groups of 16 positions, so that decoding attends to them in place; keys of other types,
-/// and all values, are rows. A value: pages that two caches share are copied when one of them writes.
+/// Keys of f16 are interleaved in groups of 16 positions, and those of few bits lie in blocks of as many, so that attention
+/// reads them in place; keys of other types, and all values of numbers, are rows. A value: pages that two caches share are
+/// copied when one of them writes.
 package struct KeyValuePage: Sendable {
-    /// Positions of a page, a multiple of the 16 positions that are interleaved.
+    /// Positions of a page, a multiple of the 16 positions that lie together.
     package let length: Int
-    private var keys, values: Tensor
+    /// Keys and values, or their blocks.
+    private var tensors: [Tensor]
+    private let blocks: KeyValueBlocks?
     private let steps: KeyValueSteps?
 
     /// A page of zeros.
@@ -22,68 +25,74 @@ package struct KeyValuePage: Sendable {
     ///   - length: positions; a multiple of 16.
     ///   - heads: key-value heads.
     ///   - size: elements of one head.
-    ///   - steps: of integers of 8 bits; no other type has some.
+    ///   - type: f32 if it does not fit heads of this size.
+    ///   - steps: of integers of 8 bits.
     package init(
-        length: Int, heads: Int, size: Int, _ type: ElementType, steps: KeyValueSteps? = nil, on device: Device
+        length: Int, heads: Int, size: Int, _ type: KeyValueType, steps: KeyValueSteps? = nil, on device: Device
     ) {
-        precondition(type.isInteger == (steps != nil), "KeyValuePage: \(type) with steps \(String(describing: steps))")
-        let together = KeyValueSegment.keysTogether
+        let (type, together) = (type.fitting(size: size), KeyValueSegment.keysTogether)
+        precondition(type != .int8 || steps != nil, "KeyValuePage: int8 without steps")
         precondition(length.isMultiple(of: together), "KeyValuePage: \(length) positions, expected a multiple of 16")
         self.length = length
-        self.steps = steps
-        values = Tensor(zeros: [length, heads, size], type, on: device)
-        keys =
+        self.steps = type == .int8 ? steps : nil
+        blocks = KeyValueBlocks(type, heads: heads, size: size)
+        if let blocks {
+            tensors = [blocks.makeTensor(blocks: length / together, on: device)]
+            return
+        }
+        let rows = Tensor(zeros: [length, heads, size], type.elementType, on: device)
+        tensors = [
             type == .float16
-            ? .interleavedKeys(blocks: length / together, heads: heads, size: size, on: device)
-            : Tensor(zeros: [length, heads, size], type, on: device)
-    }
-
-    /// Bytes that a page of so many positions takes.
-    package static func byteCount(length: Int, heads: Int, size: Int, _ type: ElementType) -> Int {
-        2 * type.byteCount(length * heads * size)
+                ? .interleavedKeys(blocks: length / together, heads: heads, size: size, on: device)
+                : Tensor(zeros: rows.shape, type.elementType, on: device), rows,
+        ]
     }
 
     /// Bytes of keys and values.
-    package var byteCount: Int { 2 * values.elementType.byteCount(values.shape.count) }
+    package var byteCount: Int { tensors.reduce(0) { $0 + Self.byteCount($1) } }
+
+    private static func byteCount(_ tensor: Tensor) -> Int { tensor.elementType.byteCount(tensor.shape.count) }
 
     /// Equal for pages that share their bytes.
-    package var identity: ObjectIdentifier { ObjectIdentifier(values.storage) }
+    package var identity: ObjectIdentifier { ObjectIdentifier(tensors.last!.storage) }
 
-    private var isInterleaved: Bool { keys.shape.rank == 4 }
+    private var isInterleaved: Bool { tensors[0].shape.rank == 4 }
 
     /// Writes keys and values, f32 `[positions, heads, size]` each, rounded to the type of the page, from place `first` on.
     package mutating func write(_ newKeys: Tensor, _ newValues: Tensor, at first: Int) {
+        if let blocks { return blocks.write(newKeys, newValues, into: &tensors[0], at: first) }
         if let steps {
-            keys.replaceRows(from: first, with: newKeys, inStepsOf: steps.keys)
-            values.replaceRows(from: first, with: newValues, inStepsOf: steps.values)
+            tensors[0].replaceRows(from: first, with: newKeys, inStepsOf: steps.keys)
+            tensors[1].replaceRows(from: first, with: newValues, inStepsOf: steps.values)
             return
         }
         if isInterleaved {
-            keys.interleaveKeys(from: first, newKeys)
+            tensors[0].interleaveKeys(from: first, newKeys)
         } else {
-            keys.replaceRows(from: first, with: newKeys)
+            tensors[0].replaceRows(from: first, with: newKeys)
         }
-        values.replaceRows(from: first, with: newValues)
+        tensors[1].replaceRows(from: first, with: newValues)
     }
 
     /// The first `count` places as attention reads them.
     ///
     /// - Parameter firstPosition: the position in place 0; a multiple of 16.
     package func segment(firstPosition: Int, count: Int) -> KeyValueSegment {
+        let positions = firstPosition..<firstPosition + count
+        if let blocks { return KeyValueSegment(positions: positions, blocks: tensors[0], blocks) }
         guard isInterleaved else {
             return KeyValueSegment(
-                firstPosition: firstPosition, keys: keys[0..<count], values: values[0..<count], steps: steps)
+                firstPosition: firstPosition, keys: tensors[0][0..<count], values: tensors[1][0..<count], steps: steps)
         }
-        return KeyValueSegment(
-            positions: firstPosition..<firstPosition + count, interleavedKeys: keys, values: values)
+        return KeyValueSegment(positions: positions, interleavedKeys: tensors[0], values: tensors[1])
     }
 
     // MARK: Bytes
 
-    /// Calls `body` with the bytes of the keys, then with those of the values.
+    /// Calls `body` with the bytes of the keys, then with those of the values; of few bits once, with both.
     package func withBytes(_ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
-        for tensor in [keys, values] {
-            try body(UnsafeRawBufferPointer(start: tensor.bytes, count: byteCount / 2))
+        for tensor in tensors {
+            try body(UnsafeRawBufferPointer(start: tensor.bytes, count: Self.byteCount(tensor)))
         }
     }
 
@@ -92,10 +101,12 @@ package struct KeyValuePage: Sendable {
     /// - Precondition: `bytes` has `byteCount` bytes.
     package mutating func replaceBytes(_ bytes: UnsafeRawBufferPointer) {
         precondition(bytes.count == byteCount, "KeyValuePage: \(bytes.count) bytes for a page of \(byteCount)")
-        let half = byteCount / 2
-        keys.makeUnique()
-        values.makeUnique()
-        UnsafeMutableRawPointer(mutating: keys.bytes).copyMemory(from: bytes.baseAddress!, byteCount: half)
-        UnsafeMutableRawPointer(mutating: values.bytes).copyMemory(from: bytes.baseAddress! + half, byteCount: half)
+        var source = bytes.baseAddress!
+        for index in tensors.indices {
+            tensors[index].makeUnique()
+            let count = Self.byteCount(tensors[index])
+            UnsafeMutableRawPointer(mutating: tensors[index].bytes).copyMemory(from: source, byteCount: count)
+            source += count
+        }
     }
 }

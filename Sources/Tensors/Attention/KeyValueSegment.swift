@@ -4,20 +4,23 @@ import CKernels
 ///
 /// Either as rows, `[positions, keyValueHeads, headDimension]` each, of any element type; or with keys of f16
 /// interleaved, which attention of few queries reads where they lie: `[blocks, keyValueHeads, headDimension, 16]`, where
-/// position p has place p mod 16 of its block, and values of f16 as rows, 16 for each block.
+/// position p has place p mod 16 of its block, and values of f16 as rows, 16 for each block; or in blocks of few bits, which
+/// all attention reads where they lie.
 package struct KeyValueSegment: Sendable {
     /// Positions whose keys lie next to each other.
     package static let keysTogether = Int(KEYS_TOGETHER)
 
     /// What of it counts. The first and the last block may hold other positions' keys beside.
     let positions: Range<Int>
+    /// Both are the same tensor where `blocks` says how it holds them.
     let keys, values: Tensor
+    let blocks: KeyValueBlocks?
     /// Of integers; nil for numbers.
     let steps: KeyValueSteps?
 
     var isInterleaved: Bool { keys.shape.rank == 4 }
-    /// The position of the first row of values.
-    var start: Int { isInterleaved ? Self.start(positions) : positions.lowerBound }
+    /// The position of the first row of values, or of the first block.
+    var start: Int { isInterleaved || blocks != nil ? Self.start(positions) : positions.lowerBound }
 
     /// - Parameter firstPosition: of the rows of `keys` and `values`.
     package init(firstPosition: Int, keys: Tensor, values: Tensor) {
@@ -30,7 +33,7 @@ package struct KeyValueSegment: Sendable {
             "KeyValueSegment: keys \(keys.shape) of \(keys.elementType), values \(values.shape) of \(values.elementType)"
         )
         positions = firstPosition..<firstPosition + keys.shape[0]
-        (self.keys, self.values, self.steps) = (keys, values, steps)
+        (self.keys, self.values, blocks, self.steps) = (keys, values, nil, steps)
     }
 
     /// Blocks of 16 positions, of which the first has `positions.lowerBound`. Segments meet only between blocks.
@@ -41,7 +44,15 @@ package struct KeyValueSegment: Sendable {
                 && keys.elementType == .float16 && values.elementType == .float16
                 && positions.upperBound <= Self.start(positions) + slots,
             "KeyValueSegment: positions \(positions), keys \(keys.shape), values \(values.shape)")
-        (self.positions, self.keys, self.values, steps) = (positions, keys, values, nil)
+        (self.positions, self.keys, self.values, blocks, steps) = (positions, keys, values, nil, nil)
+    }
+
+    /// Blocks of few bits, of which the first has `positions.lowerBound`.
+    init(positions: Range<Int>, blocks tensor: Tensor, _ blocks: KeyValueBlocks) {
+        precondition(
+            positions.upperBound <= Self.start(positions) + tensor.shape[0] * Self.keysTogether,
+            "KeyValueSegment: positions \(positions), blocks \(tensor.shape)")
+        (self.positions, keys, values, self.blocks, steps) = (positions, tensor, tensor, blocks, nil)
     }
 
     /// Where the block of the first of `positions` begins.
@@ -50,10 +61,16 @@ package struct KeyValueSegment: Sendable {
     /// Positions that it holds.
     package var count: Int { positions.count }
 
-    /// `[positions, keyValueHeads, headDimension]` of what the keys would be as rows.
-    var rowShape: Shape { values.shape }
+    /// Key-value heads, and the elements of one.
+    var heads: Int { blocks?.heads ?? values.shape[1] }
+    var size: Int { blocks?.size ?? values.shape[2] }
 
-    /// One head's keys of the block that begins at `position`, `[headDimension, 16]`, and its values.
+    /// One head's keys and values of few bits of the block that begins at `position`.
+    func fewBits(at position: Int, head: Int) -> UnsafePointer<UInt8> {
+        blocks!.block((position - start) / Self.keysTogether, head: head, of: keys)
+    }
+
+    /// One head's interleaved keys of the block that begins at `position`, `[headDimension, 16]`, and its values.
     func block(at position: Int, head: Int) -> (keys: UnsafePointer<UInt16>, values: UnsafePointer<UInt16>) {
         let (heads, size) = (values.shape[1], values.shape[2])
         let blocks = (position - start) / Self.keysTogether

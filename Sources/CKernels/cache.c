@@ -1,0 +1,139 @@
+// Keys and values of few bits, written into a cache and read out of it, a position at a time.
+#include "CKernels.h"
+#include "blocks.h"
+
+#include <math.h>
+
+/// Of two equally near integers the even one; |x| < 2^22.
+static inline float nearest(float x) { return (x + 12582912.0f) - 12582912.0f; }
+
+static uint8_t *scale_at(uint8_t *block, size_t c, size_t place, size_t size, cache_part part, cache_type type) {
+    size_t first = type == CACHE_q8_0 ? 32 * size + part * size : 14 * size + part * 32;
+    return block + first + 2 * ((type == CACHE_q8_0 ? c / 32 * KEYS_TOGETHER : 0) + place);
+}
+
+static void write_scale(uint8_t *block, size_t c, size_t place, size_t size, cache_part part, cache_type type, float scale) {
+    uint16_t bits = f32_to_f16(scale);
+    memcpy(scale_at(block, c, place, size, part, type), &bits, 2);
+}
+
+static float read_scale(const uint8_t *block, size_t c, size_t place, size_t size, cache_part part, cache_type type) {
+    uint16_t bits;
+    memcpy(&bits, scale_at((uint8_t *)block, c, place, size, part, type), 2);
+    return f16_to_f32(bits);
+}
+
+static size_t q8_0_offset(size_t c, size_t place, size_t size, cache_part part) {
+    return part == CACHE_keys ? (c / 2 * KEYS_TOGETHER + place) * 2 + c % 2
+                              : 16 * size + (c / 16 * 8 + place / 2) * 32 + c % 16 * 2 + place % 2;
+}
+
+/// The bits of a number that lie together: `mask` from bit `shift` of the word at `offset` on.
+typedef struct {
+    size_t offset;
+    uint32_t shift, mask;
+} bit_field;
+
+static bit_field key_field(size_t c, size_t place) {
+    return (bit_field){(c / 8 * KEYS_TOGETHER + place) * 4, (uint32_t)(c % 8 / 2 * 4 + c % 2 * 16), 15};
+}
+
+static bit_field low_value_field(size_t c, size_t place, size_t size) {
+    return (bit_field){8 * size + c / 32 * 192 + c % 32 * 4, (uint32_t)(place / 2 * 2 + place % 2 * 16), 3};
+}
+
+static bit_field high_value_field(size_t c, size_t place, size_t size) {
+    const uint32_t turned = (uint32_t)(place / 2 + c % 32 / 16 * 8 + 2) % 16;
+    return (bit_field){8 * size + c / 32 * 192 + 128 + c % 16 * 4, turned + (uint32_t)(place % 2) * 16, 1};
+}
+
+static void write_bits(uint8_t *block, bit_field field, uint32_t bits) {
+    uint32_t word;
+    memcpy(&word, block + field.offset, 4);
+    word = (word & ~(field.mask << field.shift)) | bits << field.shift;
+    memcpy(block + field.offset, &word, 4);
+}
+
+static uint32_t read_bits(const uint8_t *block, bit_field field) {
+    uint32_t word;
+    memcpy(&word, block + field.offset, 4);
+    return word >> field.shift & field.mask;
+}
+
+static void write_q8_0(uint8_t *block, size_t place, const float *x, size_t size, cache_part part) {
+    for (size_t first = 0; first < size; first += 32) {
+        float peak = 0, none = 0;
+        for (size_t c = first; c < first + 32; c++) {
+            peak = fabsf(x[c]) > peak ? fabsf(x[c]) : peak;
+            none += x[c] * 0;
+        }
+        const float inverse = peak > 0 && none == 0 ? 127 / peak : 0;
+        write_scale(block, first, place, size, part, CACHE_q8_0, peak / 127 + none);
+        for (size_t c = first; c < first + 32; c++)
+            block[q8_0_offset(c, place, size, part)] =
+                (uint8_t)(int8_t)(none == 0 ? x[c] * inverse + copysignf(0.5f, x[c]) : 0);
+    }
+}
+
+/// Codes of numbers of unit variance: how many bounds between neighboring levels lie below each.  The scale is the one
+/// for which the product with the vector itself is exact: one of least squares would make all scores a little smaller.
+static void write_rotated(uint8_t *block, size_t place, const float *x, size_t size, cache_part part) {
+    const int8_t *levels = part == CACHE_keys ? cache_key_levels : cache_value_levels;
+    const int count = part == CACHE_keys ? 16 : 8;
+    float squares = 0, product = 0, scaled[CACHE_SIZE];
+    int32_t codes[CACHE_SIZE] = {0};
+    for (size_t c = 0; c < size; c++) squares += x[c] * x[c];
+    const float deviation = sqrtf(squares / (float)size);
+    const float inverse = deviation > 0 ? cache_unit(part) / deviation : 0;
+    for (size_t c = 0; c < size; c++) scaled[c] = x[c] * inverse;
+    for (int i = 0; i + 1 < count; i++) {
+        const float bound = (float)(levels[i] + levels[i + 1]) / 2;
+        for (size_t c = 0; c < size; c++) codes[c] += scaled[c] > bound;
+    }
+    for (size_t c = 0; c < size; c++) {
+        product += scaled[c] * (float)levels[codes[c]];
+        if (part == CACHE_keys) {
+            write_bits(block, key_field(c, place), (uint32_t)codes[c]);
+        } else {
+            write_bits(block, low_value_field(c, place, size), (uint32_t)codes[c] & 3);
+            write_bits(block, high_value_field(c, place, size), (uint32_t)codes[c] >> 2);
+        }
+    }
+    const float unit = cache_unit(part), whole = unit * unit * (float)size;
+    const float exact = product > 0 ? deviation * (whole / product) : deviation;
+    write_scale(block, 0, place, size, part, CACHE_rotated, exact + (deviation - deviation));  // NaN of infinity
+}
+
+void cache_write(uint8_t *block, size_t place, const float *x, size_t size, cache_part part, cache_type type) {
+    if (type == CACHE_q8_0)
+        write_q8_0(block, place, x, size, part);
+    else
+        write_rotated(block, place, x, size, part);
+}
+
+void cache_read(float *out, const uint8_t *block, size_t place, size_t size, cache_part part, cache_type type) {
+    for (size_t c = 0; c < size; c++) {
+        float scale = read_scale(block, c, place, size, part, type);
+        if (type == CACHE_q8_0) {
+            out[c] = scale * (float)(int8_t)block[q8_0_offset(c, place, size, part)];
+        } else if (part == CACHE_keys) {
+            out[c] = scale * (float)cache_key_levels[read_bits(block, key_field(c, place))] / cache_unit(part);
+        } else {
+            uint32_t code = read_bits(block, low_value_field(c, place, size)) |
+                            read_bits(block, high_value_field(c, place, size)) << 2;
+            out[c] = scale * (float)cache_value_levels[code] / cache_unit(part);
+        }
+    }
+}
+
+void quantize_query(int16_t *out, float *scale, int32_t *sum, const float *x, size_t size) {
+    float peak = 0, none = 0;
+    for (size_t c = 0; c < size; c++) {
+        peak = fabsf(x[c]) > peak ? fabsf(x[c]) : peak;
+        none += x[c] * 0;
+    }
+    const float inverse = peak >= QUANTIZED_LEAST && none == 0 ? 32767 / peak : 0;
+    *scale = peak / 32767 + none;
+    *sum = 0;
+    for (size_t c = 0; c < size; c++) *sum += out[c] = (int16_t)(none == 0 ? nearest(x[c] * inverse) : 0);
+}

@@ -1,0 +1,28 @@
+import Conversion
+import Foundation
+import Gemma4Kit
+import TestSupport
+import Testing
+
+/// What fewer bits of keys and values do to the demo model: the Kullback–Leibler divergence from float32 on its own prompts
+/// and answers, in nats a token. Its heads are small, of 32 and 64 numbers.
+@Test(arguments: [(KeyValueType.float16, 1e-6), (.q8_0, 1e-4), (.rotated, 2e-2)])
+func fewerBitsKeepWhatTheDemoExpects(type: KeyValueType, bound: Double) async throws {
+    struct Sample: Decodable { let prompt, text: String }
+    let demo = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Models/Demo")
+    let samples = try JSONDecoder().decode(
+        [Sample].self, from: Data(contentsOf: demo.appending(path: "samples/expected.json")))
+    func open(_ type: KeyValueType) throws -> Gemma4Pipeline {
+        var precision = Precision()
+        precision.keyValueType = type
+        return try Gemma4Pipeline(contentsOf: demo, precision: precision)
+    }
+    let (exact, rounded) = (try open(.float32), try open(type))
+    var comparison = QuantizationComparison()
+    for sample in samples {
+        let text = try exact.prompt(text: sample.prompt + sample.text).tokens
+        try await comparison.add(text: text, exact.engine, rounded.engine)
+    }
+    #expect(comparison.positions > 500)
+    #expect(comparison.meanDivergence < bound && comparison.meanDivergence > 0, "\(comparison)")
+}
