@@ -17,6 +17,16 @@ private indirect enum GBNFExpression {
     case sequence([GBNFExpression])
     case alternatives([GBNFExpression])
     case repeated(GBNFExpression, min: Int, max: Int?)
+
+    /// Whether it derives the empty text alone, by its form.
+    var isNothing: Bool {
+        switch self {
+        case .text(let scalars): scalars.isEmpty
+        case .sequence(let parts), .alternatives(let parts): parts.allSatisfy(\.isNothing)
+        case .repeated(let inner, _, let max): max == 0 || inner.isNothing
+        case .scalars, .rule: false
+        }
+    }
 }
 
 private struct GBNFParser {
@@ -313,11 +323,8 @@ private struct GBNFCompiler {
             return end
         case .repeated(let inner, let min, let max):
             var current = start
-            for _ in 0..<min {
-                let next = try add(inner, from: current)
-                if next == current { break }  // of nothing, once is as good as often
-                current = next
-            }
+            if inner.isNothing { return start }
+            for _ in 0..<min { current = try add(inner, from: current) }
             let end = builder.node()
             if let max {
                 for _ in min..<max {

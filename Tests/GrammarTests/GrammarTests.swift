@@ -265,16 +265,13 @@ struct ToolCallTests {
     /// Nothing, however often, is nothing.
     @Test(.timeLimit(.minutes(1))) func repetitionsOfNothingCostNothing() throws {
         #expect(try Grammar(regularExpression: "(?:(?:(?:){5000}){5000}){5000}b").accepts("b"))
-        #expect(throws: GrammarError.self) {
-            try Grammar(gbnf: "root ::= (((\"\"{2000}){2000}){2000}){2000} \"b\"")
-        }
-        #expect(try Grammar(gbnf: "root ::= \"\"{2000} \"b\"").accepts("b"))
+        #expect(try Grammar(gbnf: "root ::= (((\"\"{2000}){2000}){2000}){2000} \"b\"").accepts("b"))
     }
 
     /// Many patterns, each of which alone could be had, share what one schema may take.
     @Test(.timeLimit(.minutes(2))) func aSchemaMayTakeSoMuchWork() throws {
         let patterns = (0..<400).map {
-            JSONValue.Member("p\($0)", ["type": "string", "pattern": .string("(a|b)*a(a|b){12}c{\($0)}")])
+            JSONValue.Member("p\($0)", ["type": "string", "pattern": .string("(a|b)*a(a|b){5}c{\($0)}")])
         }
         let schema: JSONValue = ["type": "object", "properties": .object(patterns)]
         let error = #expect(throws: GrammarError.self) { try Grammar(schema: schema) }

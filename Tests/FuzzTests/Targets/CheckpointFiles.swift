@@ -45,15 +45,21 @@ func readGGUF(_ bytes: [UInt8]) throws {
         _ = (value.summary, value.integer, value.number, value.string, value.array?.integers)
         if let strings = value.array?.strings { precondition(strings.ends.count == value.array?.count) }
     }
-    // As the towers of a model, and as a model.
-    if (try? ModelConfiguration.checkIsProjector(path, file.metadata)) != nil {
-        _ = try? ModelConfiguration.checkProjector(file, of: file)
-    }
+    // As the towers of a model, and as a model: few files are.
     let model = ModelSource.gguf(file, projector: file)
-    _ = try? model.generationConfiguration(model.tokenizer())
-    let configuration = try model.configuration()
-    useSizes(of: configuration)
-    readTensors(try model.checkpoint(TensorTable(configuration)))
+    let uses: [() throws -> Void] = [
+        { try ModelConfiguration.checkIsProjector(path, file.metadata) },
+        { try ModelConfiguration.checkProjector(file, of: file) },
+        { _ = try model.generationConfiguration(model.tokenizer()) },
+        {
+            let configuration = try model.configuration()
+            useSizes(of: configuration)
+            readTensors(try model.checkpoint(TensorTable(configuration)))
+        },
+    ]
+    for use in uses {
+        do { try use() } catch { _ = "\(error)" }
+    }
 }
 
 func readTokenizer(_ bytes: [UInt8]) throws {
