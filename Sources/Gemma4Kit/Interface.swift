@@ -48,4 +48,5 @@ public typealias SoundTrack = Media.SoundTrack
 public typealias MediaNotice = Media.MediaNotice
 
 public typealias ElementType = Tensors.ElementType
+public typealias KeyValueType = Tensors.KeyValueType
 public typealias Activations = Tensors.Activations
