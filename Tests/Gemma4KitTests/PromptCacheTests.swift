@@ -110,28 +110,20 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
     }
 
     /// Every type of keys and values goes through a file.
-    @Test(arguments: [KeyValueType.f16, .q8])
+    @Test(arguments: [KeyValueType.float16, .q8_0, .rotated])
     func otherTypesOfKeysAndValuesAreKept(type: KeyValueType) async throws {
         let directory = try TemporaryDirectory()
         let file = URL(filePath: "\(directory.path)/prompt.cache")
         let prompt = Prompt(tokens: (0..<700).map { 100 + $0 % 90 })
-        let first = try open("E2B", precision: type.precision)
+        var precision = Precision()
+        precision.keyValueType = type
+        let first = try open("E2B", precision: precision)
         let answer = try await first.generate(prompt, options: options).answer()
         try await first.savePromptCache(of: prompt, to: file)
-        let second = try open("E2B", precision: type.precision)
+        let second = try open("E2B", precision: precision)
         try await second.loadPromptCache(contentsOf: file)
         #expect(same(try await second.generate(prompt, options: options).answer(), answer))
         #expect(await second.statistics.promptTokens == 1)
-    }
-
-    enum KeyValueType {
-        case f16, q8
-
-        var precision: Precision {
-            var precision = Precision()
-            precision.keyValueType = self == .f16 ? .float16 : .q8_0
-            return precision
-        }
     }
 }
 

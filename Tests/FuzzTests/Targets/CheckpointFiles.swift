@@ -78,7 +78,7 @@ private func useSizes(of configuration: ModelConfiguration) {
     let text = configuration.textConfig
     for positions in [1, text.maxPositionEmbeddings] {
         precondition(
-            KVCache.byteCount(text.layerPlans, positions: positions, chunkLength: 512, elementType: .float32) >= 0)
+            KVCache.byteCount(text.layerPlans, positions: positions, chunkLength: 512, type: .float32) >= 0)
     }
     _ = (GGUFMetadata.text(configuration), GGUFMetadata.projector(configuration))
 }
