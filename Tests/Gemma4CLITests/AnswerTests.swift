@@ -31,7 +31,7 @@ func generateAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     #expect(
         Set(answer.timings.keys) == [
             "encode_seconds", "prefill_seconds", "decode_seconds", "prefill_tokens_per_second",
-            "decode_tokens_per_second",
+            "decode_tokens_per_second", "cached_tokens",
         ])
 }
 

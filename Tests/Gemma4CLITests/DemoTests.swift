@@ -154,7 +154,7 @@ import Transcription
         #expect(
             noCache.status == 64
                 && noCache.messages.contains(
-                    "'q4_0' is invalid for '--kv-cache <type>': expected f32, f16, q8_0, int8, rotated")
+                    "'q4_0' is invalid for '--kv-cache': expected f32, f16, q8_0, int8, rotated")
         )
         let noBlocks = try await Program("generate", "--quant", "f16", "a").run()
         #expect(

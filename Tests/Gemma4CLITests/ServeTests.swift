@@ -90,7 +90,7 @@ import Testing
             "POST /v1/embeddings HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: \(body.utf8.count)\r\n\r\n\(body)"
         )
         let answer = String(decoding: try connection.readToEnd() ?? Data(), as: UTF8.self)
-        #expect(answer.contains("200 OK") && answer.components(separatedBy: #""embedding":["#).count == 3)
+        #expect(answer.contains("200 OK") && answer.components(separatedBy: #""embedding": ["#).count == 3)
         #expect(try await server.end() == 0)
     }
 
@@ -142,7 +142,7 @@ import Testing
         (["--api-key-file", "missing"], "missing: cannot be read", 66),
         (["--per-key", "0"], "--per-key: expected 1 to", 64),
         (["--allow-url", "http://a.example/"], "--allow-url: expected a host such as example.com", 64),
-        (["--media-root", "missing"], "missing: expected a folder", 66),
+        (["--media-root", "missing"], "missing: cannot be read: expected a folder", 66),
     ])
     func refusesArguments(arguments: [String], message: String, status: Int32) async throws {
         var program = Program("serve", "--model", Goldens.checkpoint("E2B"))

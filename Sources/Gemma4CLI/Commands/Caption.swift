@@ -34,7 +34,7 @@ struct Caption: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Soft tokens at most: 70, 140, 280, 560, 1120, or auto.", valueName: "auto|n"))
     var imageTokens: ImageTokens?
 
-    @Option(help: ArgumentHelp("json: an object for each.", valueName: "text|json"))
+    @Option(help: ArgumentHelp("Form of output.", valueName: "text|json"))
     var format = OutputFormat.text
 
     @Option(

@@ -3,7 +3,7 @@ import Gemma4Kit
 
 /// Whether the model thinks before it answers, and for how long.
 struct ThinkingArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Think before answering; default: off.", valueName: "on|off"))
+    @Option(help: ArgumentHelp("Think first; default: off.", valueName: "on|off"))
     var thinking: OnOff?
 
     @Option(help: ArgumentHelp("Close a thought after so many tokens.", valueName: "n"))
