@@ -5,6 +5,8 @@
 struct PassPlanner {
     /// The longest step, as a multiple of the time that the running answers alone would take.
     var bound = 3.0
+    /// Of the time up to the bound so much is planned: single steps take longer than steps of their kind took on average.
+    private static let plannedShare = 0.85
     /// Most tokens of prompts in one step.
     var chunkLength = 512
     /// Seconds of tower work in one step at most, and in one that nobody waits for: what is asked meanwhile is heard of
@@ -54,7 +56,8 @@ struct PassPlanner {
         var plan = Plan()
         var tokens = chunkLength
         if isDecoding {
-            let spare = (bound - 1) * costs.decodeSeconds / (hasEncoderJob && !prompts.isEmpty ? 2 : 1)
+            let spare =
+                Self.plannedShare * (bound - 1) * costs.decodeSeconds / (hasEncoderJob && !prompts.isEmpty ? 2 : 1)
             tokens = Int(min(Double(chunkLength), spare / costs.promptTokenSeconds))
             if hasEncoderJob { plan.encoderSeconds = min(spare, encoderSeconds) }
         } else if hasEncoderJob {
