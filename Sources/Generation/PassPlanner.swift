@@ -5,7 +5,7 @@
 struct PassPlanner {
     /// The longest step, as a multiple of the time that the running answers alone would take.
     var bound = 3.0
-    /// Of the time up to the bound so much is planned: single steps take longer than steps of their kind took on average.
+    /// Of the time up to the bound so much is planned: single steps take longer than their kind did on average.
     private static let plannedShare = 0.85
     /// Most tokens of prompts in one step.
     var chunkLength = 512
