@@ -38,7 +38,7 @@ goldens:    ## make the reference values anew (Python, transformers; see Tests/G
 	Tests/Goldens/run.sh
 
 test-tsan:    ## run the tests of the engine under the thread sanitizer
-	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/tsan.supp GEMMA4_SCHEDULES=1 \
+	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/tsan.supp GEMMA4_SCHEDULES=$${GEMMA4_SCHEDULES:-1} \
 	swift test --sanitize=thread --scratch-path .build-tsan --filter "EngineTests|GenerationTests|ConversationTests"
 
 # Swift's driver links libFuzzer with a main of its own; only the compiler is asked for it, and the other library linked.
