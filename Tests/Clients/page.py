@@ -68,7 +68,7 @@ def speech(page: Page, program: str, model: str, look: Look) -> None:
     page.wait_for_function("document.querySelector('#player').currentTime > 0")
     look("transcript")
     # What the microphone of this browser hears is a file.
-    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Record", exact=True).click()
     recording = page.get_by_role("button", name="Stop recording")
     expect(recording).to_have_attribute("aria-pressed", "true")
     page.wait_for_timeout(3000)
@@ -84,7 +84,7 @@ def picture(page: Page, program: str, model: str, look: Look) -> None:
     caption = run(program, model, "caption", str(PICTURE)).strip().split(": ", 1)[-1]
     page.set_input_files("#picture", PICTURE)
     expect(page.locator("#caption")).to_have_text(caption)
-    page.get_by_label("Detail").press("ArrowLeft")
+    page.get_by_label("Detail").press("ArrowRight")
     page.get_by_role("button", name="Ask").click()
     expect(page.locator("#caption")).not_to_be_empty()
     expect(page.locator("#caption .error")).to_have_count(0)

@@ -61,7 +61,9 @@ function element(name, properties = {}, ...children) {
 }
 
 function fail(place, error) {
-  if (error.name !== "AbortError") place.append(element("p", { className: "error", role: "alert", textContent: error.message }));
+  if (error.name === "AbortError") return;
+  const message = element("p", { className: "error", role: "alert", textContent: error.message });
+  place.append(place.localName === "ol" ? element("li", {}, message) : message);
 }
 
 function accept(zone, input, take) {
@@ -166,9 +168,11 @@ function wave(blocks, rate) {
 
 // Picture
 
-const budgets = [70, 140, 280, 560, 1120];
+// The first leaves it to the model.
+const budgets = [undefined, 70, 140, 280, 560, 1120];
 const showBudget = () => {
-  at("budget").textContent = `up to ${budgets[at("detail").value]} tokens`;
+  const budget = budgets[at("detail").value];
+  at("budget").textContent = budget ? `up to ${budget} tokens` : "as the model has it";
   at("detail").setAttribute("aria-valuetext", at("budget").textContent);
 };
 at("detail").addEventListener("input", showBudget);
