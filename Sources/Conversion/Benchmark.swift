@@ -52,7 +52,7 @@ package struct Benchmark: Sendable {
         package struct Depth: Sendable, Codable {
             package let depth: Int
             package let decodeTokensPerSecond: Double
-            /// Of the prompt of so many tokens; nil of none, and where nothing was measured.
+            /// Of a prompt of `depth` tokens; nil if `depth` is 0 or nothing was measured.
             package let prefillTokensPerSecond: Double?
             /// Bytes of keys and values then.
             package let keyValueBytes: Int

@@ -1,7 +1,8 @@
 import Gemma4
 import Tensors
 
-/// The media that wait for their towers, of each priority first come first served, and the soft tokens of those that were there lately.
+/// The queue of media that wait for their encoders, first come first served within each priority, and the soft tokens of
+/// recent media.
 struct EncoderJobs {
     /// Most bytes of soft tokens that are kept for media that come again.
     private let byteLimit: Int

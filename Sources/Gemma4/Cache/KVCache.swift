@@ -27,7 +27,7 @@ package final class KVCache {
         (self.length, self.layers) = (length, layers)
     }
 
-    /// Bytes that a cache of so many positions takes at most, while a pass brings up to `chunkLength` of them.
+    /// Upper bound of the bytes of a cache of `positions` positions, while a pass adds up to `chunkLength` of them.
     package static func byteCount(
         _ plans: [LayerPlan], positions: Int, chunkLength: Int, type: KeyValueType
     ) -> Int {
@@ -92,7 +92,7 @@ package final class KVCache {
         layers.lazy.compactMap(\.self).dropFirst(owner).first!.makePage(on: device)
     }
 
-    /// Whether the content of this cache could be `length` positions in so many pages of each layer that owns some.
+    /// Whether `length` positions can be stored in these pages; one entry for each layer that owns keys and values.
     package func accepts(_ pages: [(first: Int, count: Int)], length: Int) -> Bool {
         let owners = layers.compactMap(\.self)
         return owners.count == pages.count && zip(owners, pages).allSatisfy { $0.accepts($1, length: length) }
