@@ -1,8 +1,8 @@
-// Attention of some rows to keys and values of few bits where they lie in the cache, in pairs of 16-bit integers: two
-// elements of a key, or a column of two values, in each lane.
+// Attention to quantized keys and values, read in place from the cache, with products of pairs of 16-bit integers: a lane
+// holds two elements of a key, or one column of two values.
 //
-// Codes are looked up as levels counted from the lowest, 127 below 0: then the upper byte of a level is 0, which is also
-// what its index 0 gives.  What this adds to a sum is known beforehand, and subtracted.
+// A code is dequantized by a table lookup of bytes. Levels are stored as unsigned offsets from the lowest, -127, so that
+// the upper byte of each 16-bit level is 0.  The offset's share of a sum is computed beforehand and subtracted.
 
 #define LEVEL_OFFSET 127
 #define VALUE_PAIRS (KEYS_TOGETHER / 2)
@@ -54,7 +54,7 @@ INLINE vi widen_bytes(const uint8_t *b) {
     return (vi)__builtin_convertvector(v, wide);
 }
 
-/// Numbers 2 p and 2 p + 1, p = 4 `quad` + i, of LANES keys.
+/// Elements 2 p and 2 p + 1, p = 4 `quad` + i, of LANES keys.
 INLINE vi key_pair(const uint8_t *keys, size_t quad, size_t i, size_t v, cache_type type) {
     if (type == CACHE_q8_0) return widen_bytes(keys + ((4 * quad + i) * KEYS_TOGETHER + v * LANES) * 2);
     vi words = load_words(keys + (quad * KEYS_TOGETHER + v * LANES) * 4);
@@ -76,7 +76,7 @@ INLINE size_t value_bytes(cache_type type) { return type == CACHE_q8_0 ? 32 * KE
 
 INLINE size_t values_offset(size_t size, cache_type type) { return type == CACHE_q8_0 ? 16 * size : 8 * size; }
 
-/// Columns that have a scale in common.
+/// Columns that share a scale.
 INLINE size_t scaled_columns(size_t size, cache_type type) { return type == CACHE_q8_0 ? 32 : size; }
 
 /// The scales of columns from `first` on of LANES positions.
@@ -85,7 +85,7 @@ INLINE vf load_scales(const uint8_t *block, size_t size, size_t first, size_t v,
     return load_f16((const uint16_t *)scales + v * LANES, LANES);
 }
 
-/// scores[k][r] of n rows and the keys of a block; meanwhile memory fetches its values, if `fetches`.
+/// scores[k][r] of n rows and the keys of a block; prefetches the values of the block if `fetches`.
 INLINE void score_block(float *scores, const int16_t *queries, const float *query_scales, const int32_t *query_sums,
                         const uint8_t *block, size_t size, size_t n, bool fetches, cache_type type) {
     const size_t group = scaled_columns(size, type);
@@ -127,7 +127,7 @@ INLINE void score_block(float *scores, const int16_t *queries, const float *quer
         }
 }
 
-/// The weights of some keys times the scales of their values, as integers: of each row in pairs of positions.
+/// Softmax weights times value scales, quantized to 16 bits: for each row in pairs of positions.
 typedef struct {
     int32_t pairs[CACHE_KEYS / 2][PANEL_ROWS];
     int32_t sums[PANEL_ROWS];

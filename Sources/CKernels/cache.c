@@ -1,10 +1,10 @@
-// Keys and values of few bits, written into a cache and read out of it, a position at a time.
+// Quantizes keys and values into cache blocks and dequantizes them, one position at a time.
 #include "CKernels.h"
 #include "blocks.h"
 
 #include <math.h>
 
-/// Of two equally near integers the even one; |x| < 2^22.
+/// Rounds to nearest, ties to even; |x| < 2^22.
 static inline float nearest(float x) { return (x + 12582912.0f) - 12582912.0f; }
 
 static uint8_t *scale_at(uint8_t *block, size_t c, size_t place, size_t size, cache_part part, cache_type type) {
@@ -28,7 +28,7 @@ static size_t q8_0_offset(size_t c, size_t place, size_t size, cache_part part) 
                               : 16 * size + (c / 16 * 8 + place / 2) * 32 + c % 16 * 2 + place % 2;
 }
 
-/// The bits of a number that lie together: `mask` from bit `shift` of the word at `offset` on.
+/// A contiguous run of bits of a code: `mask`, shifted left by `shift`, in the word at `offset`.
 typedef struct {
     size_t offset;
     uint32_t shift, mask;

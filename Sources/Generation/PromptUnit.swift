@@ -9,8 +9,7 @@ package enum PromptUnit: Hashable, Sendable {
     case softToken(ContentHash, index: Int)
 }
 
-/// The content of a medium as its tower reads it, by SHA-256: the same in every process, and nobody can make two contents
-/// that have the same.
+/// SHA-256 of the content of a medium as its encoder reads it: equal in every process and collision-resistant.
 package struct ContentHash: Hashable, Sendable {
     private let words: SIMD8<UInt32>
 

@@ -1,4 +1,4 @@
-/// A checksum at the speed of memory: it tells damage, and keeps nobody from forging.
+/// A fast, non-cryptographic checksum: it detects damage, not forgery.
 ///
 /// Source: Yann Collet, xxHash, `doc/xxhash_spec.md`, XXH64.
 enum XXH64 {

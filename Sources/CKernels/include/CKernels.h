@@ -49,14 +49,14 @@ typedef struct {
     int32_t first_seen[ATTENTION_ROWS], end_seen[ATTENTION_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
 } attention_shape;
 
-/// How a cache holds keys and values in few bits: in blocks of KEYS_TOGETHER positions of one head, read where they lie.
+/// Layouts of quantized keys and values: blocks of KEYS_TOGETHER positions of one head, which attention reads in place.
 ///
-/// q8_0: integers of 8 bits, 32 of which have a scale.
+/// q8_0: int8, one scale for 32 elements.
 ///     i8  keys[size / 2][KEYS_TOGETHER][2], values[size / 16][KEYS_TOGETHER / 2][16][2]
 ///     f16 key_scales[size / 32][KEYS_TOGETHER], value_scales[size / 32][KEYS_TOGETHER]
-/// rotated: of vectors after a random rotation, whose numbers are nearly Gaussian, keys in 4 and values in 3 bits, each
-/// with its own scale.  Source: TurboQuant, arXiv 2504.19874.
-///     u32 keys[size / 8][KEYS_TOGETHER], number 2 i + h of 8 in the 4 bits from 4 i + 16 h on
+/// rotated: vectors after a random rotation, which makes their elements nearly Gaussian; keys in 4 and values in 3 bits,
+/// one scale for each vector.  Source: TurboQuant, arXiv 2504.19874.
+///     u32 keys[size / 8][KEYS_TOGETHER], element 2 i + h of 8 in the 4 bits from 4 i + 16 h on
 ///     u32 values[size / 32][48]: the low two bits of 32 columns, those of position 2 i + h from bit 2 i + 16 h on; then
 ///         the high bits of columns c and 16 + c, those of position 2 i + h at bit (i + 2) % 16 + 16 h and (i + 10) % 16 + 16 h
 ///     f16 key_scales[KEYS_TOGETHER], value_scales[KEYS_TOGETHER]
@@ -73,21 +73,21 @@ static inline __attribute__((always_inline)) size_t cache_block_bytes(size_t siz
 
 typedef enum { CACHE_keys, CACHE_values } cache_part;
 
-/// The levels of the codes of `rotated`: those of Lloyd and Max for Gaussian numbers, in integers.
+/// Dequantization levels of `rotated`: Lloyd-Max levels of a Gaussian, as integers.
 static const int8_t cache_key_levels[16] = {-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127};
 static const int8_t cache_value_levels[16] = {-127, -79, -45, -14, 14, 45, 79, 127};
-/// What stands for one standard deviation: 127 for the outermost level, 2.7326 or 2.1519.
+/// One standard deviation in these integers, such that the outermost level, 2.7326 or 2.1519, is 127.
 static inline __attribute__((always_inline)) float cache_unit(cache_part part) {
     return part == CACHE_keys ? 127 / 2.7326f : 127 / 2.1519f;
 }
 
-/// Writes a key or a value, of `rotated` after the rotation, into place `place` of a block.  NaN and infinity make all of
-/// its numbers, of q8_0 those of one scale, NaN.
+/// Quantizes a key or a value (for `rotated`: after the rotation) into position `place` of a block.  A non-finite element
+/// makes every element that shares its scale NaN.
 void cache_write(uint8_t *block, size_t place, const float *x, size_t size, cache_part part, cache_type type);
-/// What is in a place.
+/// Dequantizes position `place` of a block.
 void cache_read(float *out, const uint8_t *block, size_t place, size_t size, cache_part part, cache_type type);
 
-/// Queries in 16 bits: x[r, c] is about values[r, c] * scales[r].
+/// Queries quantized to 16 bits: x[r, c] is about values[r, c] * scales[r].
 typedef struct {
     const int16_t *values;  ///< [rows, size], at most 32767
     const float *scales;
@@ -290,11 +290,11 @@ typedef struct {
     /// KEYS_TOGETHER * stride elements after the last, these are fetched meanwhile.
     void (*attend_f16)(float *state, float *scores, const float *queries, const uint16_t *const *keys,
                        const uint16_t *const *values, const attention_shape *shape);
-    /// The same for keys and values of few bits where they lie: KEYS_TOGETHER positions in each of `blocks`; at most
-    /// CACHE_KEYS keys.  Products of queries and keys are exact integers.  Weights of values become integers, too: of each row
-    /// the largest weight * scale becomes 32767.  With v the largest of |value|, the sums err by keys * 2^-16 * v more than
+    /// The same for quantized keys and values, read in place: KEYS_TOGETHER positions in each of `blocks`; at most
+    /// CACHE_KEYS keys.  Products of queries and keys are exact integers.  Weights are quantized too: in each row the largest
+    /// weight * scale becomes 32767.  With v the largest of |value|, the sums err by keys * 2^-16 * v more than
     /// those of attend.  A row's result is the same whatever the other rows.  shape->stride has bytes: from one block to the
-    /// next of the same head; what lies after these blocks is fetched meanwhile.
+    /// next of the same head; what follows these blocks is prefetched.
     void (*attend_quantized)(float *state, float *scores, const integer_queries *queries, const uint8_t *const *blocks,
                              const attention_shape *shape, cache_type type);
     /// x becomes its product with the Hadamard matrix of +1 and -1; `size` is a power of two, at least 32.

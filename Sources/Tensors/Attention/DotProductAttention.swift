@@ -72,13 +72,13 @@ private struct DotProductAttention {
     let segments: [KeyValueSegment]
     let visible: [Range<Int>]
     let heads, size, keyValueHeads, sharedCount: Int
-    /// How keys and values of few bits lie; nil for numbers.
+    /// The layout of quantized keys and values; nil for f32 and f16.
     let blocks: KeyValueBlocks?
-    /// Whether the rows, of numbers no more than one panel has room for, meet keys and values where they lie.
+    /// Whether keys and values are read in place; of f32 and f16 only for rows that fit one panel.
     let readsInPlace: Bool
     let device: Device
     private let kernels: kernel_set
-    /// Of few bits: the rows of one key-value head after the other.
+    /// Quantized: the rows of one key-value head after the other.
     private var integerQueries: IntegerQueries?
 
     init(_ queries: Tensor, _ segments: [KeyValueSegment], _ visible: [Range<Int>], sharedCount: Int) {
@@ -109,7 +109,7 @@ private struct DotProductAttention {
     /// Of small heads, which only towers have, four tiles: no one waits for the joining of a few.
     private var blockKeys: Int { size <= 64 ? 4 * tileKeys : max(128, size / 2 / keysTogether * keysTogether) }
     /// Keys that are copied at once: with the values, as f32, they lie in the second-level cache, beside the panels.
-    /// Of few bits as many as one call of the kernel takes at little cost.
+    /// Quantized: as many as one call of the kernel takes at little cost.
     private var tileKeys: Int {
         if size <= 64 { return 144 }
         return blocks != nil ? 128 : min(128, max(1, 16_384 / size / keysTogether) * keysTogether)
@@ -123,7 +123,7 @@ private struct DotProductAttention {
     private var tileCount: Int { size * keyStride + tileKeys * valueStride }
     private var tilesOfBlock: Int { (blockKeys + tileKeys - 1) / tileKeys }
     private var stateCount: Int { (size + 2) * panelRows }
-    /// Elements of a state of so many rows before maximum and total.
+    /// Elements of a state of `rows` rows before maximum and total.
     private func sumCount(_ rows: Int) -> Int { size * (readsInPlace ? rows : panelRows) }
 
     /// Some rows of one key-value head, as panels.
@@ -381,7 +381,7 @@ private struct DotProductAttention {
         }
     }
 
-    /// The segment of block `index` of a tile, and where the block begins. Any does for positions that nobody sees.
+    /// The segment of block `index` of a tile, and where the block begins. For masked positions any will do.
     private func segment(holding index: Int, of tile: Range<Int>) -> (KeyValueSegment, first: Int) {
         let first = tile.lowerBound + index * keysTogether
         let block = (first..<first + keysTogether).clamped(to: tile)

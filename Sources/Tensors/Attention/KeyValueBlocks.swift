@@ -1,6 +1,6 @@
 import CKernels
 
-/// How keys and values of few bits lie in a tensor of bytes: `[blocks, heads, blockByteCount]`, 16 positions a block.
+/// The layout of quantized keys and values in a tensor of bytes: `[blocks, heads, blockByteCount]`, 16 positions a block.
 struct KeyValueBlocks: Sendable, Hashable {
     let heads, size: Int
     private let isRotated: Bool
@@ -15,7 +15,7 @@ struct KeyValueBlocks: Sendable, Hashable {
 
     var type: cache_type { isRotated ? CACHE_rotated : CACHE_q8_0 }
     var blockByteCount: Int { cache_block_bytes(size, type) }
-    /// What queries, keys and values go through; their scores stay, and sums of values are rotated back.
+    /// The rotation of queries, keys and values: it leaves scores unchanged, and outputs are rotated back.
     var rotation: RandomRotation? { isRotated ? RandomRotation(size: size) : nil }
 
     func makeTensor(blocks: Int, on device: Device) -> Tensor {
@@ -58,7 +58,7 @@ struct KeyValueBlocks: Sendable, Hashable {
     }
 }
 
-/// Some rows of queries in 16 bits, after the rotation of the keys: what kernels that read blocks take.
+/// Queries quantized to 16 bits, after the rotation of the keys: the operand of kernels that read blocks.
 struct IntegerQueries {
     private let values: UnsafeMutablePointer<Int16>
     private let scales: UnsafeMutablePointer<Float>

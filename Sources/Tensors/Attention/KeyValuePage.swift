@@ -8,11 +8,11 @@ package struct KeyValueSteps: Sendable, Hashable {
 /// Keys and values of consecutive positions of one layer, `length` of them: the only place that knows how cached keys
 /// are laid out in memory.
 ///
-/// Keys of f16 are interleaved in groups of 16 positions, and those of few bits lie in blocks of as many, so that attention
-/// reads them in place; keys of other types, and all values of numbers, are rows. A value: pages that two caches share are
+/// f16 keys are interleaved in groups of 16 positions, and quantized keys and values are stored in blocks of 16 positions, so
+/// that attention reads them in place; other keys and values are rows. A value: pages that two caches share are
 /// copied when one of them writes.
 package struct KeyValuePage: Sendable {
-    /// Positions of a page, a multiple of the 16 positions that lie together.
+    /// Positions of a page, a multiple of 16.
     package let length: Int
     /// Keys and values, or their blocks.
     private var tensors: [Tensor]
@@ -89,7 +89,7 @@ package struct KeyValuePage: Sendable {
 
     // MARK: Bytes
 
-    /// Calls `body` with the bytes of the keys, then with those of the values; of few bits once, with both.
+    /// Calls `body` with the bytes of the keys, then with those of the values; once, with both, if they are quantized.
     package func withBytes(_ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
         for tensor in tensors {
             try body(UnsafeRawBufferPointer(start: tensor.bytes, count: Self.byteCount(tensor)))

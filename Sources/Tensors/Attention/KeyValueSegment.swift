@@ -4,8 +4,8 @@ import CKernels
 ///
 /// Either as rows, `[positions, keyValueHeads, headDimension]` each, of any element type; or with keys of f16
 /// interleaved, which attention of few queries reads where they lie: `[blocks, keyValueHeads, headDimension, 16]`, where
-/// position p has place p mod 16 of its block, and values of f16 as rows, 16 for each block; or in blocks of few bits, which
-/// all attention reads where they lie.
+/// position p has place p mod 16 of its block, and values of f16 as rows, 16 for each block; or in quantized blocks, which
+/// attention always reads in place.
 package struct KeyValueSegment: Sendable {
     /// Positions whose keys lie next to each other.
     package static let keysTogether = Int(KEYS_TOGETHER)
@@ -47,7 +47,7 @@ package struct KeyValueSegment: Sendable {
         (self.positions, self.keys, self.values, blocks, steps) = (positions, keys, values, nil, nil)
     }
 
-    /// Blocks of few bits, of which the first has `positions.lowerBound`.
+    /// Quantized blocks, the first of which contains `positions.lowerBound`.
     init(positions: Range<Int>, blocks tensor: Tensor, _ blocks: KeyValueBlocks) {
         precondition(
             positions.upperBound <= Self.start(positions) + tensor.shape[0] * Self.keysTogether,
@@ -65,7 +65,7 @@ package struct KeyValueSegment: Sendable {
     var heads: Int { blocks?.heads ?? values.shape[1] }
     var size: Int { blocks?.size ?? values.shape[2] }
 
-    /// One head's keys and values of few bits of the block that begins at `position`.
+    /// One head's quantized keys and values of the block that begins at `position`.
     func fewBits(at position: Int, head: Int) -> UnsafePointer<UInt8> {
         blocks!.block((position - start) / Self.keysTogether, head: head, of: keys)
     }

@@ -3,14 +3,14 @@ import CKernels
 /// How a cache stores keys and values of past tokens.
 public enum KeyValueType: Sendable, Hashable, CaseIterable {
     case float32, float16
-    /// Integers of 8 bits, 32 of which share a scale: the numbers of GGUF's q8_0, 8.5 bits each.
+    /// int8 with one scale for 32 elements, as GGUF's q8_0: 8.5 bits an element.
     case q8_0
-    /// Integers of 8 bits in the steps of the checkpoint.
+    /// int8 with the checkpoint's scales.
     case int8
-    /// Codes of 4 bits for keys and 3 bits for values, with one scale a vector, after a random rotation: 3.5 bits on average.
+    /// 4-bit keys and 3-bit values after a random rotation, with one scale a vector: 3.5 bits an element on average.
     case rotated
 
-    /// What stands in for it where heads of `size` elements cannot be stored so: float32.
+    /// This type, or float32 if heads of `size` elements cannot be stored in it.
     func fitting(size: Int) -> KeyValueType {
         let fits =
             switch self {
@@ -31,7 +31,7 @@ public enum KeyValueType: Sendable, Hashable, CaseIterable {
         return 2 * type.elementType.byteCount(positions * heads * size)
     }
 
-    /// Of the tensors that hold it; those of few bits are blocks of bytes.
+    /// The type of the tensors that store it; quantized blocks are stored as bytes.
     var elementType: ElementType {
         switch self {
         case .float32: .float32

@@ -1,7 +1,7 @@
 import CKernels
 
-/// A random orthogonal matrix, H · diag(signs) / √size with H of Hadamard: numbers of a vector that it has rotated are nearly
-/// Gaussian, whatever the vector, so that one code suits all. The signs are fixed: stored keys and values depend on them.
+/// A random orthogonal matrix, H · diag(signs) / √size with a Hadamard matrix H. The elements of a rotated vector are nearly
+/// Gaussian, whatever the vector, so one quantizer suits all. The signs are fixed, because stored keys and values depend on them.
 struct RandomRotation: Sendable {
     let size: Int
 
