@@ -4,10 +4,10 @@ extension Tensor {
     /// softmax(queries · keysᵀ) · values over the positions that each query sees; scores are not scaled.
     ///
     /// Panels of queries attend to tiles of keys, with the running maximum and sum of online softmax (Milakov and
-    /// Gimelshein, 2018), so the score matrix is never built; tiles are copied as f32, once for all queries, but a few
-    /// queries attend to interleaved keys and their values in place, and all queries to those of few bits. Query head h reads key-value head ⌊h / (H / G)⌋. Blocks of positions
-    /// have a softmax of their own, and are joined one after the other: whichever threads take them, and whatever the
-    /// other queries are, a query's result is the same to the last bit.
+    /// Gimelshein, 2018), so the score matrix is never built. Tiles are copied as f32, once for all queries; a few queries
+    /// read interleaved keys and their values in place, and all queries read quantized keys and values in place. Query head h
+    /// reads key-value head ⌊h / (H / G)⌋. Each block of positions has its own softmax, and blocks are joined in order: the
+    /// bits of a query's result depend neither on the threads nor on the other queries.
     ///
     /// - Parameters:
     ///   - segments: keys and values by position; every visible position lies in exactly one.
