@@ -266,32 +266,6 @@ INLINE void prefetch_weight(const uint8_t *weight, size_t count) {
 /// Batch size up to which each group is unpacked in registers for every PACKED_TOKENS tokens, not once into the cache.
 #define FEW_TOKENS (MANY_REGISTERS ? 32 : LANES == 16 ? 16 : 8)
 
-/// The first `rows` of 16 rows times `tokens` tokens.
-INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, const quantized_block *x, size_t columns,
-                        size_t rows, size_t tokens, block_type type) {
-    const size_t length = size_of(type).length, groups = length / format_of(type).columns;
-    const size_t share = 16 * size_of(type).bytes / groups;
-    // Groups that are unrolled: those of 32 columns and several tokens have too many numbers for the registers.
-    const size_t most = tokens == 1 || format_of(type).columns == 16 ? 4 : 1, together = groups < most ? groups : most;
-    vf sums[PACKED_TOKENS][PARTS] = {0};
-    const quantized_block *blocks[PACKED_TOKENS];
-    UNROLL for (size_t t = 0; t < tokens; t++) blocks[t] = x + t * (columns / 32);
-    for (size_t c = 0; c < columns; c += length, weight += 16 * size_of(type).bytes)
-        for (size_t first = 0; first < groups; first += together)
-            UNROLL for (size_t i = first; i < first + together; i++) {
-                group g;
-                prefetch_weight(weight + i * share, share);
-                read_group(&g, weight, i, type);
-                const activations some = activations_at(blocks, c + column_of(i, type), tokens, type);
-                add_group(sums, &g, &some, tokens, format_of(type));
-            }
-    UNROLL for (size_t t = 0; t < tokens; t++)
-        FOR_PARTS(rows, store(out + t * out_stride + part * LANES, sums[t][part], n));
-}
-
-/// Groups that lie unpacked at once, 40 KB.
-#define GROUPS 64
-
 /// The format of groups that lie unpacked.  With VNNI bytes count from 128, so that products begin with the sums of the
 /// activations as they are stored.
 INLINE group_format tile_format(block_type type) {
@@ -310,6 +284,49 @@ INLINE void read_tile_group(group *g, const uint8_t *b, size_t i, block_type typ
             UNROLL for (size_t part = 0; part < PARTS; part++) g->weights[j][part] += (vb)(uint8_t)raised;
 }
 
+/// Moves the pointers on. Each stays in a register of its own: the compiler would make them of a common index, and spill.
+INLINE void advance(const quantized_block **blocks, size_t count, size_t tokens) {
+    UNROLL for (size_t t = 0; t < tokens; t++) {
+        blocks[t] += count;
+        __asm__ volatile("" : "+r"(blocks[t]));
+    }
+}
+
+/// The first `rows` of 16 rows times `tokens` tokens.
+INLINE void packed_rows(float *out, size_t out_stride, const uint8_t *weight, const quantized_block *x, size_t columns,
+                        size_t rows, size_t tokens, block_type type) {
+    const size_t length = size_of(type).length, groups = length / format_of(type).columns;
+    const size_t share = 16 * size_of(type).bytes / groups;
+    // Several tokens have a pointer each, in a register, and the groups are unrolled whose offsets from it are constants.
+    const int has_pointers = MANY_REGISTERS && tokens >= 4;
+    const size_t most = tokens == 1 ? 4 : format_of(type).columns == 32 ? 1 : has_pointers ? 8 : 4;
+    const size_t together = groups < most ? groups : most;
+    const group_format f = has_pointers ? tile_format(type) : format_of(type);
+    vf sums[PACKED_TOKENS][PARTS] = {0};
+    const quantized_block *blocks[PACKED_TOKENS];
+    UNROLL for (size_t t = 0; t < tokens; t++) blocks[t] = x + t * (columns / 32);
+    for (size_t c = 0; c < columns; c += length, weight += 16 * size_of(type).bytes)
+        for (size_t first = 0; first < groups; first += together) {
+            UNROLL for (size_t i = first; i < first + together; i++) {
+                group g;
+                prefetch_weight(weight + i * share, share);
+                if (has_pointers)
+                    read_tile_group(&g, weight, i, type);
+                else
+                    read_group(&g, weight, i, type);
+                const size_t column = has_pointers ? column_of(i - first, type) : c + column_of(i, type);
+                const activations some = activations_at(blocks, column, tokens, type);
+                add_group(sums, &g, &some, tokens, f);
+            }
+            if (has_pointers) advance(blocks, together * f.columns / 32, tokens);
+        }
+    UNROLL for (size_t t = 0; t < tokens; t++)
+        FOR_PARTS(rows, store(out + t * out_stride + part * LANES, sums[t][part], n));
+}
+
+/// Groups that lie unpacked at once, 40 KB.
+#define GROUPS 64
+
 /// sums += the groups, whose columns go on in order after every `stretch` of them.
 INLINE void add_groups(vf sums[][PARTS], const group *groups, size_t count, const quantized_block *x, size_t x_stride,
                        size_t tokens, size_t stretch, block_type type) {
@@ -321,11 +338,7 @@ INLINE void add_groups(vf sums[][PARTS], const group *groups, size_t count, cons
             const activations some = activations_at(blocks, column_of(k, type), tokens, type);
             add_group(sums, groups + i + k, &some, tokens, f);
         }
-        // An address of its own for each token: one with an index takes a step more.
-        UNROLL for (size_t t = 0; t < tokens; t++) {
-            blocks[t] += stretch * f.columns / 32;
-            __asm__ volatile("" : "+r"(blocks[t]));
-        }
+        advance(blocks, stretch * f.columns / 32, tokens);
     }
 }
 
