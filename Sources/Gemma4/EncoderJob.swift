@@ -8,15 +8,24 @@ package struct EncoderJob {
         case whole((Tensor) -> Tensor)
         /// Takes some rows at a time, none of which needs another.
         case eachRow((Tensor, Range<Int>) -> Tensor)
-        /// Takes some rows at a time, once the keys and values of all of them are there.
-        case byRows(keyValues: (Tensor) -> KeyValueSegment, apply: (Tensor, Range<Int>, KeyValueSegment) -> Tensor)
+        /// Makes keys and values of some rows at a time, then takes some rows at a time that attend to all of them.
+        case attention(
+            keyValues: (Tensor, Range<Int>) -> KeyValues, apply: (Tensor, Range<Int>, KeyValueSegment) -> Tensor)
     }
 
+    /// Keys and values of some rows, each `[rows, heads, headDim]`.
+    typealias KeyValues = (keys: Tensor, values: Tensor)
+
+    /// Kinds of portions, by what a row of them takes.
+    package enum Portion: Hashable { case whole, eachRow, keyValues, attention }
+
     /// Fewer rows are multiplied by kernels whose sums have another order.
-    static let fewestRows = 64
+    package static let fewestRows = 64
 
     private var stages: [Stage]  // the next one last
     private var hidden: Tensor
+    /// Of the first rows, then of all of them.
+    private var keyValueParts: [KeyValues] = []
     private var keyValues: KeyValueSegment?
     /// What the present stage has made of the first rows.
     private var done: [Tensor] = []
@@ -27,36 +36,53 @@ package struct EncoderJob {
         self.stages = stages.reversed()
     }
 
-    /// Runs the next portion: a stage, or `rows` rows of one that can be cut.
+    /// The kind of the next portion.
+    package var nextPortion: Portion {
+        switch stages.last! {
+        case .whole: .whole
+        case .eachRow: .eachRow
+        case .attention: keyValues == nil ? .keyValues : .attention
+        }
+    }
+
+    /// Rows that the next portion takes, if it may take `limit`: no fewer than `fewestRows`, and none so few are left.
+    package func rows(atMost limit: Int) -> Int {
+        let left = hidden.rows - doneRows
+        if nextPortion == .whole || left <= max(limit, Self.fewestRows) { return left }
+        let most = max(limit, Self.fewestRows)
+        if left - most >= Self.fewestRows { return most }
+        return left - Self.fewestRows < Self.fewestRows ? left : left - Self.fewestRows
+    }
+
+    /// Runs the next portion: a stage, or about `limit` rows of one that can be cut; see `rows(atMost:)`.
     ///
     /// - Returns: the soft tokens, `[softTokenCount, hiddenSize]`, if it was the last.
-    package mutating func advance(rows: Int) -> Tensor? {
-        switch stages.last! {
-        case .whole(let apply): next(apply(hidden))
-        case .eachRow(let apply): advance(rows: rows, apply)
-        case .byRows(let makeKeyValues, let apply):
-            guard let keyValues else {
-                keyValues = makeKeyValues(hidden)
-                return nil
-            }
-            advance(rows: rows) { apply($0, $1, keyValues) }
+    package mutating func advance(rows limit: Int) -> Tensor? {
+        let range = doneRows..<doneRows + rows(atMost: limit)
+        switch (stages.last!, keyValues) {
+        case (.whole(let apply), _): done = [apply(hidden)]
+        case (.eachRow(let apply), _): done.append(apply(hidden, range))
+        case (.attention(_, let apply), let keyValues?): done.append(apply(hidden, range, keyValues))
+        case (.attention(let makeKeyValues, _), nil): keyValueParts.append(makeKeyValues(hidden, range))
         }
+        doneRows = range.upperBound
+        if doneRows == hidden.rows { endPart() }
         return stages.isEmpty ? hidden : nil
     }
 
-    /// Takes the next rows of a stage that can be cut.
-    private mutating func advance(rows: Int, _ apply: (Tensor, Range<Int>) -> Tensor) {
-        // So that a portion is never so small that other kernels multiply it.
-        let left = hidden.rows - doneRows
-        let range = doneRows..<doneRows + (left < rows + Self.fewestRows ? left : max(rows, Self.fewestRows))
-        done.append(apply(hidden, range))
-        doneRows = range.upperBound
-        if doneRows == hidden.rows { next(.concatenated(done)) }
-    }
-
-    private mutating func next(_ result: Tensor) {
-        (hidden, keyValues, done, doneRows) = (result, nil, [], 0)
-        stages.removeLast()
+    /// All rows are done: of a stage, or of its keys and values.
+    private mutating func endPart() {
+        doneRows = 0
+        if keyValueParts.isEmpty {
+            hidden = .concatenated(done)
+            (keyValues, done) = (nil, [])
+            stages.removeLast()
+        } else {
+            keyValues = KeyValueSegment(
+                firstPosition: 0, keys: .concatenated(keyValueParts.map(\.keys)),
+                values: .concatenated(keyValueParts.map(\.values)))
+            keyValueParts = []
+        }
     }
 
     /// Runs what is left.

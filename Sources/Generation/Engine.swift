@@ -327,7 +327,7 @@ package actor Engine {
         let prompts = running.compactMap { work in work.slices(readsImagesWhole: model.readsImagesWhole) }
         guard !decoding.isEmpty || !prompts.isEmpty || !encoders.isEmpty else { return }
         let plan = planner.plan(
-            isDecoding: !decoding.isEmpty, prompts: prompts, hasEncoderJob: !encoders.isEmpty,
+            isDecoding: !decoding.isEmpty, prompts: prompts, hasEncoderJob: !encoders.isEmpty, step: totals.steps,
             costs: costs.estimate(rows: decoding.count))
         if plan.encoderSeconds > 0 { encode(seconds: plan.encoderSeconds, isDecoding: !decoding.isEmpty) }
         pass(decoding, plan.slices)
@@ -336,26 +336,28 @@ package actor Engine {
         wake()
     }
 
-    /// Runs portions of towers, at least one, until the next, if it takes as long as the last, would go beyond `limit`.
+    /// Runs portions of towers, at least one, until the next would go beyond `limit`.
     private func encode(seconds limit: Double, isDecoding: Bool) {
         let clock = ContinuousClock()
         let start = clock.now
-        // Small enough that a running answer does not wait for a layer of a large picture, which takes seconds.
-        let rows = isDecoding && limits.stepBound < 100 ? 256 : 2048
-        var last = 0.0
+        // A running answer does not wait for a layer of a large picture, which takes seconds.
+        let isBounded = isDecoding && limits.stepBound < 100
+        var (left, last) = (limit, 0.0)
         repeat {
             guard let input = encoders.current else { return }
             let owners = running.filter { $0.wants(input) }
             do {
                 var finished: EncoderInput?
-                last = try clock.measure { finished = try encoders.advance(model, rows: rows) }.inSeconds
+                last = try clock.measure {
+                    finished = try encoders.advance(model, within: isBounded ? left : nil)
+                }.inSeconds
                 owners.first?.sequence?.statistics.encodeSeconds += last
-                guard finished != nil else { continue }
-                for work in owners where work.isEncoded { end(work, .success(())) }
+                if finished != nil { for work in owners where work.isEncoded { end(work, .success(())) } }
             } catch {
                 for work in owners { end(work, .failure(error)) }
             }
-        } while start.duration(to: clock.now).inSeconds + last <= limit
+            left = limit - start.duration(to: clock.now).inSeconds
+        } while isBounded ? encoders.fits(within: left) : last <= left
     }
 
     /// One pass over the weights: the next tokens of `decoding`, and slices of prompts.

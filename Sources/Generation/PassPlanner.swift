@@ -1,12 +1,13 @@
 /// Decides what the next step of the engine does. A pure function: it knows no clock, no model and no cache.
 ///
-/// Every running answer gets its next token in each step, unless its reader is behind. Prompts and towers share what
-/// time is left up to the bound, each in the order of priority and arrival.
+/// Every running answer gets its next token in each step, unless its reader is behind. Beside answers prompts and towers
+/// take turns in what time is left up to the bound, each in the order of priority and arrival: a few prompt tokens in a
+/// pass take nearly as long as twice as many.
 struct PassPlanner {
     /// The longest step, as a multiple of the time that the running answers alone would take.
     var bound = 3.0
     /// Of the time up to the bound so much is planned: single steps take longer than their kind did on average.
-    private static let plannedShare = 0.85
+    private static let plannedShare = 0.8
     /// Most tokens of prompts in one step.
     var chunkLength = 512
     /// Seconds of tower work in one step at most, and in one that nobody waits for: what is asked meanwhile is heard of
@@ -52,14 +53,17 @@ struct PassPlanner {
     ///   - isDecoding: whether any answer takes its next token in this step.
     ///   - prompts: in the order of their line.
     ///   - hasEncoderJob: whether a medium is to be encoded.
-    func plan(isDecoding: Bool, prompts: [Prompt], hasEncoderJob: Bool, costs: Costs) -> Plan {
+    ///   - step: the number of steps before.
+    func plan(isDecoding: Bool, prompts: [Prompt], hasEncoderJob: Bool, step: Int, costs: Costs) -> Plan {
         var plan = Plan()
         var tokens = chunkLength
         if isDecoding {
-            let spare =
-                Self.plannedShare * (bound - 1) * costs.decodeSeconds / (hasEncoderJob && !prompts.isEmpty ? 2 : 1)
+            let spare = Self.plannedShare * (bound - 1) * costs.decodeSeconds
+            if hasEncoderJob && (prompts.isEmpty || step.isMultiple(of: 2)) {
+                plan.encoderSeconds = min(spare, encoderSeconds)
+                return plan
+            }
             tokens = Int(min(Double(chunkLength), spare / costs.promptTokenSeconds))
-            if hasEncoderJob { plan.encoderSeconds = min(spare, encoderSeconds) }
         } else if hasEncoderJob {
             plan.encoderSeconds = encoderSeconds
         }

@@ -27,7 +27,9 @@ private let pictures = ["wide", "tall", "noise"]
         for (index, layer) in tower.vision.layers.enumerated() {
             let input = tower.tensor(expected)
             expected = try goldens("\(trace).vision.layer.\(index)")
-            tower.expectClose(layer(input, angles, attendingTo: layer.keyValues(input, angles)), expected)
+            let (keys, values) = layer.keyValues(input, angles)
+            let segment = KeyValueSegment(firstPosition: 0, keys: keys, values: values)
+            tower.expectClose(layer(input, angles, attendingTo: segment), expected)
         }
         let encoded = tower.tensor(expected)
         tower.expectClose(tower.vision.pooler(encoded, grid), try goldens("\(trace).vision.tower"))
@@ -62,13 +64,15 @@ private let pictures = ["wide", "tall", "noise"]
                 portions += 1
             }
             let layers = tower.vision.layers.count
-            // Portions of at least 64 rows of the patch embedder and of each layer, a layer's keys and values, the pooler.
+            // The patch embedder, keys and values of each layer and the layer are cut, the pooler is not. No portion has
+            // fewer than 64 rows.
             var (left, cuts) = (grid.count, 0)
             while left > 0 {
-                left -= left < rows + 64 ? left : max(rows, 64)
+                let most = max(rows, 64)
+                left -= left <= most || left < 128 ? left : left < most + 64 ? left - 64 : most
                 cuts += 1
             }
-            #expect(portions == 1 + cuts + layers * (1 + cuts))
+            #expect(portions == 1 + cuts * (1 + 2 * layers))
             expectClose(result!.toArray(), whole, absolute: 1e-5 * whole.reduce(1) { max($0, abs($1)) })
         }
     }

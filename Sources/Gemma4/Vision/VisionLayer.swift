@@ -23,8 +23,10 @@ struct VisionLayer: Sendable {
         postFeedForwardNorm = try norm("post_feedforward_layernorm")
     }
 
-    /// The keys and values of all patches, `[patches, hiddenSize]`.
-    func keyValues(_ hidden: Tensor, _ angles: AxialAngles) -> KeyValueSegment {
+    /// The keys and values of some patches, or all: `[rows, hiddenSize]` to `[rows, heads, headDim]` each.
+    ///
+    /// - Parameter angles: of these patches.
+    func keyValues(_ hidden: Tensor, _ angles: AxialAngles) -> EncoderJob.KeyValues {
         attention.keyValues(inputNorm(hidden), angles)
     }
 
@@ -62,11 +64,11 @@ struct VisionAttention: Sendable {
         valueNorm = RMSNorm(eps: eps)
     }
 
-    /// - Parameter hidden: `[patches, hiddenSize]`.
-    func keyValues(_ hidden: Tensor, _ angles: AxialAngles) -> KeyValueSegment {
+    /// - Parameter hidden: `[rows, hiddenSize]`.
+    func keyValues(_ hidden: Tensor, _ angles: AxialAngles) -> EncoderJob.KeyValues {
         let keys = angles.rotate(keyNorm(keyProjection(hidden).split(heads: numKeyValueHeads)))
         let values = valueNorm(valueProjection(hidden).split(heads: numKeyValueHeads))
-        return KeyValueSegment(firstPosition: 0, keys: keys, values: values)
+        return (keys, values)
     }
 
     /// `[rows, hiddenSize]` to `[rows, hiddenSize]`.

@@ -57,9 +57,9 @@ struct VisionTower: Sendable {
             return patchEmbedder(patches[rows], rows, of: grid)
         }
         let layers = layers.map { layer in
-            EncoderJob.Stage.byRows(keyValues: { layer.keyValues($0, angles) }) { hidden, rows, keyValues in
-                layer(hidden[rows], angles[rows], attendingTo: keyValues)
-            }
+            EncoderJob.Stage.attention(
+                keyValues: { layer.keyValues($0[$1], angles[$1]) },
+                apply: { layer($0[$1], angles[$1], attendingTo: $2) })
         }
         return [start] + layers + [.whole { pooler($0, grid) }]
     }
