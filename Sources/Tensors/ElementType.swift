@@ -1,29 +1,29 @@
 import CKernels
 
-/// How the numbers of a tensor are stored. Activations are `float32`; weights lie in any of these.
+/// The element type of a tensor. Activations are `float32`; weights can be of any type.
 ///
-/// The types below `float16` are those of GGUF: a run of 32 or 256 weights of a row with common scales is one block,
-/// and a row is a whole number of blocks.
+/// The quantized types of GGUF follow `float16`: a block is 32 or 256 consecutive weights of a row with shared
+/// scales, and a row is a whole number of blocks.
 public enum ElementType: Sendable, Hashable, CaseIterable {
     case float32, bfloat16, float16
     case q4_0, q4_1, q5_0, q5_1, q8_0
     case q2_K, q3_K, q4_K, q5_K, q6_K
     case iq4_nl, iq4_xs, mxfp4
     case iq2_xxs, iq2_xs, iq2_s, iq3_xxs, iq3_s
-    /// Integers of 2, 4 and 8 bits, whose scale belongs to the row, or to a stretch of it, and is stored elsewhere: no types of
-    /// GGUF.
+    /// Integers of 2, 4 and 8 bits, no types of GGUF: the scale belongs to a row, or to a group within it, and is
+    /// stored elsewhere.
     case int2, int4, int8
 
-    /// Elements that are stored together; 1 for the types that have no blocks.
+    /// Elements per block; 1 for unquantized types.
     public var blockLength: Int { layout.length }
 
-    /// Bytes of one block; of one element for the types that have no blocks.
+    /// Bytes per block; per element for unquantized types.
     public var blockByteCount: Int { layout.byteCount }
 
-    /// Bytes of one block where rows are packed for the kernels.
+    /// Bytes per block in rows packed for the kernels.
     var packedBlockByteCount: Int { block.map(packed_block_bytes) ?? blockByteCount }
 
-    /// Bytes that `count` elements take.
+    /// Bytes of `count` elements.
     ///
     /// - Precondition: `count` is a multiple of `blockLength`.
     public func byteCount(_ count: Int) -> Int {
@@ -31,16 +31,16 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         return count / blockLength * blockByteCount
     }
 
-    /// Addresses at which the kernels read it are multiples of this.
+    /// The alignment in bytes that the kernels require.
     public var alignment: Int { block == nil ? blockByteCount : 1 }
 
-    /// Whether its numbers are integers, to be multiplied by scales that are stored elsewhere.
+    /// Whether the elements are integers, multiplied by scales that are stored elsewhere.
     public var isInteger: Bool { self == .int2 || self == .int4 || self == .int8 }
 
-    /// Integers of 2, 4 or 8 bits.
+    /// The integer type of 2, 4 or 8 bits.
     package static func integers(bits: Int) -> ElementType { bits == 2 ? .int2 : bits == 4 ? .int4 : .int8 }
 
-    /// Its number among the block types of the kernels; nil for the types that have no blocks.
+    /// The block type of the kernels; nil for unquantized types.
     var block: block_type? {
         switch self {
         case .float32, .bfloat16, .float16: nil
@@ -95,8 +95,8 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// Where the f16 numbers of a block lie, its scales: the only part of a block that can be NaN or infinite. (The scale of
-    /// mxfp4 is an exponent, its first byte, which is NaN if it is 255.)
+    /// Byte offsets of the f16 scales of a block: the only part of a block that can be NaN or infinite. (The scale of
+    /// mxfp4 is an exponent, its first byte; 255 means NaN.)
     public var scaleOffsets: [Int] {
         switch self {
         case .float32, .bfloat16, .float16, .mxfp4, .int2, .int4, .int8: []

@@ -8,14 +8,14 @@ import Synchronization
     import Darwin
 #endif
 
-/// Memory of packed weights, one after the other in huge pages where the system has them: reading gigabytes for every
-/// token would otherwise look up a page every 4 KB, and a model has many weights smaller than a huge page.
+/// Allocates the memory of packed weights contiguously, in huge pages where the system has them: every token reads
+/// gigabytes of weights, which would miss the TLB every 4 KB, and many weights are smaller than a huge page.
 final class PackedMemory: Sendable {
-    /// Only what is used of it becomes resident.
+    /// Pages become resident when they are first written.
     private static let slabByteCount = 256 << 20
     private static let hugePage = 2 << 20
 
-    /// Bytes that one weight has for itself; the slab lives as long as any of its weights.
+    /// The bytes of one weight; the slab lives as long as any of its weights.
     struct Bytes {
         let start: UnsafeMutableRawPointer
         let byteCount: Int
@@ -24,7 +24,7 @@ final class PackedMemory: Sendable {
         var buffer: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
     }
 
-    /// `@unchecked Sendable`: each weight's bytes are written by its initialiser only, before anyone else sees them.
+    /// `@unchecked Sendable`: each weight's bytes are written by its initializer only, before they are shared.
     final class Slab: @unchecked Sendable {
         fileprivate let start: UnsafeMutableRawPointer
         fileprivate let byteCount: Int

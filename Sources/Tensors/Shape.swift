@@ -25,10 +25,10 @@ package struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomStrin
     package var dimensions: [Int] { (0..<rank).map { sizes[$0] } }
     package var description: String { "\(dimensions)" }
 
-    /// Rows of the tensor seen as a matrix with the last axis as columns.
+    /// Rows of the tensor as a matrix whose columns are the last axis.
     package var rows: Int { rank == 0 || self[-1] == 0 ? 1 : count / self[-1] }
     package var columns: Int { rank == 0 ? 1 : self[-1] }
 
-    /// The same shape with another size of the first axis.
+    /// The same shape with a different size of the first axis.
     package func withFirst(_ size: Int) -> Shape { Shape([size] + dimensions.dropFirst()) }
 }

@@ -1,27 +1,27 @@
 import Foundation
 import Synchronization
 
-/// Mapped bytes of a file that can also be read. Whoever touches a mapped byte makes a page of it resident, which may be
-/// megabytes: too much for a row here and there.
+/// Mapped bytes of a file that can also be read with `pread`. A page fault on a mapped byte can make megabytes
+/// resident: too much for a few scattered rows.
 package protocol FileBytes: AnyObject, Sendable {
-    /// Copies mapped bytes without touching them.
+    /// Copies mapped bytes without a page fault on the mapping.
     ///
-    /// - Returns: false if they are not of this file, or cannot be read.
+    /// - Returns: false if the range is not within this file, or cannot be read.
     func read(_ range: UnsafeRawBufferPointer, into out: UnsafeMutableRawPointer) -> Bool
 }
 
-/// Bytes that tensors look at: owned and given back to the device's pool when released, or mapped from a file.
+/// The bytes behind tensors: owned and returned to the device's pool on release, or mapped from a file.
 ///
-/// `@unchecked Sendable`: the bytes are written only by the operation that made the tensor, before it is shared, or
-/// by `Tensor.replaceRows`, which holds the only reference.
+/// `@unchecked Sendable`: the bytes are written only by the operation that creates the tensor, before it is shared,
+/// or by `Tensor.replaceRows` and `addRows`, which hold the only reference.
 final class Storage: @unchecked Sendable {
     let start: UnsafeMutableRawPointer
     let byteCount: Int
     let device: Device
     private let owner: (any AnyObject & Sendable)?  // keeps mapped bytes alive; nil: the bytes come from the pool
-    let file: (any FileBytes)?  // the owner, where it is a file
+    let file: (any FileBytes)?  // the owner, if it is a file
 
-    /// Bytes of `device`'s pool, with arbitrary content.
+    /// Allocates bytes of arbitrary content from `device`'s pool.
     init(byteCount: Int, on device: Device) {
         start = device.buffers.take(byteCount)
         self.byteCount = byteCount
@@ -29,7 +29,7 @@ final class Storage: @unchecked Sendable {
         (owner, file) = (nil, nil)
     }
 
-    /// Bytes that belong to `owner`, never written.
+    /// Read-only bytes that belong to `owner`.
     init(mapped bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable, on device: Device) {
         start = UnsafeMutableRawPointer(mutating: bytes.baseAddress!)
         byteCount = bytes.count
@@ -45,28 +45,28 @@ final class Storage: @unchecked Sendable {
     }
 }
 
-/// Released buffers, kept for the next tensor of about their size: a warm forward pass allocates nothing.
+/// Released buffers, reused for the next tensor of a similar size: a warm forward pass allocates nothing.
 ///
-/// The bytes of idle buffers are bounded: beyond `idleLimit` those that have been idle longest are freed, first of the
-/// large ones, which serve long prompts and pictures; the small ones serve decoding.
+/// The bytes of idle buffers are bounded: beyond `idleLimit` the buffers idle longest are freed, large ones first,
+/// because those serve long prompts and images, and the small ones decode.
 final class BufferPool: Sendable {
     static let alignment = 64
     static let idleLimit = 512 << 20
-    /// Buffers of at least so many bytes are freed first.
+    /// Buffers of at least this many bytes are freed first.
     private static let large = 1 << 20
 
-    private struct Buffer: @unchecked Sendable {  // idle memory, which nobody else points to
+    private struct Buffer: @unchecked Sendable {  // idle memory without other references
         let start: UnsafeMutableRawPointer
         var idleSince = 0  // a count of returned buffers
     }
 
     private struct State {
-        var idle: [Int: [Buffer]] = [:]  // by size class, the longest idle first
+        var idle: [Int: [Buffer]] = [:]  // by size class, longest idle first
         var idleBytes = 0
         var made = 0
         var returned = 0
 
-        /// Frees the large buffer that has been idle longest, or if there is none the small one.
+        /// Frees the large buffer that has been idle longest; without large buffers, the small one.
         mutating func freeOldest() {
             let classes = idle.filter { !$0.value.isEmpty }
             let large = classes.filter { $0.key >= BufferPool.large }
@@ -81,7 +81,7 @@ final class BufferPool: Sendable {
 
     private let state = Mutex(State())
 
-    /// Buffers allocated so far, those in use included. A warm decoding step leaves it unchanged.
+    /// Buffers allocated so far, including those in use. A warm decode step leaves it unchanged.
     var buffersMade: Int { state.withLock { $0.made } }
     var idleBytes: Int { state.withLock { $0.idleBytes } }
 
@@ -105,7 +105,7 @@ final class BufferPool: Sendable {
         return buffer.start
     }
 
-    /// Large buffers ask for huge pages: a tower's activations are tens of megabytes, and walked in strides of a row.
+    /// Large buffers use huge pages: a tower's activations are tens of megabytes, accessed with the stride of a row.
     private static func allocate(_ byteCount: Int) -> Buffer {
         let huge = 2 << 20
         guard byteCount >= 2 * huge else { return Buffer(start: .allocate(byteCount: byteCount, alignment: alignment)) }
@@ -126,7 +126,7 @@ final class BufferPool: Sendable {
         }
     }
 
-    /// Sees to it that `count` buffers of `byteCount` bytes are idle.
+    /// Allocates until at least `count` buffers of `byteCount` bytes are idle.
     func prepare(_ count: Int, of byteCount: Int) {
         let size = Self.sizeClass(byteCount)
         state.withLock { state in

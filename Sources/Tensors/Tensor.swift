@@ -1,7 +1,7 @@
-/// A dense row-major array: an activation (f32), or a weight where it lies in its file (any element type).
+/// A dense row-major array: an activation (f32), or a weight mapped from its file (any element type).
 ///
-/// A value: operations make new tensors, views share bytes, and only `replaceRows` writes in place, after copying
-/// bytes that another tensor shares.
+/// A value type: operations create new tensors, views share bytes, and only `replaceRows` and `addRows` write in
+/// place, after copying bytes that another tensor shares.
 package struct Tensor: Sendable {
     package let shape: Shape
     package let elementType: ElementType
@@ -21,7 +21,7 @@ package struct Tensor: Sendable {
         self.byteOffset = byteOffset
     }
 
-    /// A tensor whose content is arbitrary until an operation writes it.
+    /// A tensor of arbitrary content, for an operation to write.
     init(uninitialized shape: Shape, _ type: ElementType = .float32, on device: Device) {
         let storage = Storage(byteCount: type.byteCount(shape.count), on: device)
         self.init(shape: shape, elementType: type, storage: storage, byteOffset: 0)
@@ -42,7 +42,7 @@ package struct Tensor: Sendable {
         storage.start.initializeMemory(as: UInt8.self, repeating: 0, count: type.byteCount(shape.count))
     }
 
-    /// Weights where they lie: no copy. `bytes` must stay as they are while `owner` lives.
+    /// Mapped weights, without a copy. `bytes` must not change while `owner` lives.
     package init(
         mapped bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable, _ shape: Shape, _ type: ElementType,
         on device: Device
@@ -63,25 +63,25 @@ package struct Tensor: Sendable {
         }
     }
 
-    /// The first elements of the storage, as f32. Valid while `storage` lives.
+    /// The first f32 element. Valid while `storage` lives.
     var floats: UnsafePointer<Float> {
         precondition(elementType == .float32, "Tensor: expected float32, found \(elementType)")
         return UnsafePointer((storage.start + byteOffset).assumingMemoryBound(to: Float.self))
     }
 
-    /// For the operation that made this tensor.
+    /// For the operation that creates this tensor.
     var mutableFloats: UnsafeMutablePointer<Float> { UnsafeMutablePointer(mutating: floats) }
 
     var bytes: UnsafeRawPointer { UnsafeRawPointer(storage.start + byteOffset) }
 
-    /// Calls `body` with its elements as they are stored.
+    /// Calls `body` with the stored bytes of the elements.
     package func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
         try withExtendedLifetime(storage) {
             try body(UnsafeRawBufferPointer(start: bytes, count: elementType.byteCount(shape.count)))
         }
     }
 
-    /// Whether both are the same bytes in the same shape.
+    /// Whether both are views of the same bytes in the same shape.
     func isView(of other: Tensor) -> Bool {
         storage === other.storage && byteOffset == other.byteOffset && shape == other.shape
     }
@@ -99,7 +99,7 @@ package struct Tensor: Sendable {
 // MARK: Views: the same bytes, another shape
 
 extension Tensor {
-    /// The same elements in the same order under another shape.
+    /// The same elements in a different shape.
     package func reshaped(_ shape: Shape) -> Tensor {
         precondition(shape.count == self.shape.count, "reshaped: \(self.shape) to \(shape)")
         return Tensor(shape: shape, elementType: elementType, storage: storage, byteOffset: byteOffset)
@@ -111,7 +111,7 @@ extension Tensor {
     /// `[rows, heads, size]` as `[rows, heads · size]`.
     package func mergeHeads() -> Tensor { reshaped([shape[0], shape.count / max(1, shape[0])]) }
 
-    /// Some of the indices of the first axis.
+    /// A slice along the first axis.
     package subscript(range: Range<Int>) -> Tensor {
         precondition(range.lowerBound >= 0 && range.upperBound <= shape[0], "slice \(range) of \(shape)")
         let stride = elementType.byteCount(shape.count / max(1, shape[0]))
@@ -120,7 +120,7 @@ extension Tensor {
             byteOffset: byteOffset + range.lowerBound * stride)
     }
 
-    /// One index of the first axis, which disappears.
+    /// One index of the first axis, which is dropped.
     package subscript(index: Int) -> Tensor {
         self[index..<index + 1].reshaped(Shape(Array(shape.dimensions.dropFirst())))
     }

@@ -1,22 +1,22 @@
 import CKernels
 
-/// What activations become before they meet weights in blocks of 4 to 8 bits.
+/// The type of the activations that quantized weights are multiplied by.
 public enum Activations: Sendable {
-    /// They stay as they are; the weights are decoded.
+    /// Activations stay f32; the weights are dequantized.
     case float32
-    /// Every 32 of them share a scale and have 8 bits each, so that products are sums of bytes: several times faster.
+    /// Activations are quantized to int8 with a scale per 32, so that products are integer dot products: several
+    /// times faster.
     case int8
 }
 
-/// A matrix that activations are multiplied by, `[rows, columns]`: where it lies in its file, or rounded to fewer bits
-/// or packed in memory.
+/// A weight matrix, `[rows, columns]`: mapped from its file, or quantized or packed in memory.
 ///
-/// Packed, 16 rows lie interleaved, as the kernels for 8-bit activations read them; the bytes are as many as in the file, but
-/// for iq2 and iq3, whose indices of grids become the weights' own numbers of 3 and 4 bits.
+/// Packed weights interleave 16 rows, as the kernels for int8 activations read them. They take as many bytes as in
+/// the file, except iq2 and iq3, whose grid indices are expanded to weights of 3 and 4 bits.
 package struct Weight: Sendable {
     package let rows, columns: Int
     package let elementType: ElementType
-    /// What its integers are multiplied by; nil if they are none.
+    /// The scales of an integer weight; nil for other types.
     package let scales: IntegerScales?
     fileprivate let form: Form
 
@@ -26,15 +26,17 @@ package struct Weight: Sendable {
     }
 
     /// - Parameters:
-    ///   - tensor: `[rows, columns]`. If it can be packed, it is, on all threads, and no longer needed afterwards.
-    ///   - activations: what it will be multiplied by.
-    ///   - type: one of `BlockQuantizer.types`, into which numbers of f32, bf16 or f16 are rounded first if their rows
-    ///     are whole blocks of it; nil leaves them.
+    ///   - tensor: `[rows, columns]`. If it can be packed, it is, on all threads, and is no longer needed
+    ///     afterwards.
+    ///   - activations: the type of the activations that it will be multiplied by.
+    ///   - type: one of `BlockQuantizer.types`, to which an f32, bf16 or f16 tensor is quantized first if its rows
+    ///     are whole blocks of it; nil keeps the stored type.
     package init(_ tensor: Tensor, activations: Activations, roundedTo type: ElementType? = nil) {
         self.init(tensor, scales: nil, activations: activations, roundedTo: type)
     }
 
-    /// A weight of integers. Activations in known steps are integers too, whatever `activations` says: the product is the same.
+    /// An integer weight. If `inputStep` is positive and a row has at most `INTEGER_COLUMNS` elements, activations
+    /// are integers too, whatever `activations` says: the product is the same.
     package init(_ tensor: Tensor, scales: IntegerScales, activations: Activations) {
         precondition(
             tensor.elementType.isInteger && scales.rowScales.shape == [tensor.rows],
@@ -64,7 +66,7 @@ package struct Weight: Sendable {
             : .plain(Tensor(mapped: memory.buffer, owner: memory.owner, tensor.shape, elementType, on: tensor.device))
     }
 
-    /// Rounds groups of rows where their type differs, and interleaves them if they are to be packed.
+    /// Quantizes groups of rows if their type differs, and interleaves them if they are to be packed.
     private static func fill(_ memory: PackedMemory.Bytes, _ layout: PackedLayout, from tensor: Tensor, packed: Bool) {
         let target = memory.start.assumingMemoryBound(to: UInt8.self)
         let columns = layout.columns
@@ -99,7 +101,7 @@ package struct Weight: Sendable {
         if case .packed = form { true } else { false }
     }
 
-    /// Whether it no longer needs the tensor that it was made from.
+    /// Whether it no longer needs the tensor that it was created from.
     package let isCopied: Bool
 
     /// Bytes that one product reads.
@@ -121,11 +123,11 @@ package struct Weight: Sendable {
 extension Tensor {
     /// self · weightᵀ: `[tokens, columns]` and `[rows, columns]` to `[tokens, rows]`.
     ///
-    /// A row of the result depends on its own row of activations alone: not on the others, not on the number of threads.
-    /// (For f32 activations see `product(_:)` of tensors.)
+    /// A row of the result depends only on its own row of activations: not on the other rows, nor on the number of
+    /// threads. (For f32 activations see `product(_:)` of tensors.)
     package func product(_ weight: Weight) -> Tensor { products([weight])[0] }
 
-    /// The product of the clamped activations, clamped.
+    /// The product of the clamped activations, clamped to `output`.
     package func product(_ weight: Weight, input: Clamp, output: Clamp) -> Tensor {
         if case .plain(let tensor) = weight.form, weight.scales == nil {
             return product(tensor, input: input, output: output)
@@ -133,10 +135,11 @@ extension Tensor {
         return clamped(input).product(weight).clamped(output)
     }
 
-    /// The products with several weights: the activations are rounded once, and threads share the rows of all weights.
+    /// The products with several weights: the activations are quantized once, and threads share the rows of all
+    /// weights.
     package func products(_ weights: [Weight]) -> [Tensor] { Tensor.products([(self, weights)])[0] }
 
-    /// The same for several tensors, each with weights of its own.
+    /// The same for several tensors, each with its own weights.
     package static func products(_ operands: [(x: Tensor, weights: [Weight])]) -> [[Tensor]] {
         for (x, weights) in operands {
             for weight in weights {
@@ -170,8 +173,9 @@ extension Tensor {
         return results
     }
 
-    /// GELU(x · gateᵀ) ⊙ (x · upᵀ) of several tensors, each with a pair of weights of equal shape. Of many tokens the products
-    /// with packed weights meet in the cache, and only the result is written; those of one token lie there anyway.
+    /// GELU(x · gateᵀ) ⊙ (x · upᵀ) for several tensors, each with a pair of weights of equal shape. For many tokens
+    /// and packed weights both products stay in the core's cache, and only the result is written to memory; for one
+    /// token they fit into the cache anyway.
     package static func gatedProducts(_ operands: [(x: Tensor, gate: Weight, up: Weight)]) -> [Tensor] {
         guard let device = operands.first?.x.device, operands.contains(where: { $0.x.rows > 1 }),
             operands.allSatisfy({ $0.gate.isPacked && $0.up.isPacked })
@@ -194,7 +198,7 @@ extension Tensor {
             }
             let bytes = PackedProduct.pieceBytes(pairs.flatMap { $0 }, device)
             let pieces = pairs.flatMap { pair in
-                // Both products of all tokens, 256 KB at most, stay in the second-level cache.
+                // Both products of all tokens, at most 256 KB, stay in the second-level cache.
                 let rows = min(pair[0].layout.grain(bytes: bytes / 2), max(1, 2_048 / max(1, pair[0].tokens)) * 16)
                 return zip(pair[0].pieces(rows: rows), pair[1].pieces(rows: rows)).map { ($0, $1) }
             }
@@ -213,13 +217,14 @@ extension Tensor {
     }
 }
 
-/// Activations as packed weights are multiplied by them. Valid while `QuantizedActivations.with` runs.
+/// Quantized activations for packed weights. Valid while `QuantizedActivations.with` runs.
 private enum QuantizedActivations {
     /// `[tokens, columns / 32]`.
     case blocks(UnsafePointer<quantized_block>)
     case steps(integer_rows)
 
-    /// Calls `body` with the activations that each weight is multiplied by. What follows itself is quantized once.
+    /// Calls `body` with the quantized activations for each weight. An operand whose tensor and step equal one of the
+    /// last two is not quantized again.
     static func with(_ operands: [(x: Tensor, weight: Weight)], _ body: ([QuantizedActivations]) -> Void) {
         let device = operands[0].x.device
         var requests: [(x: Tensor, step: Float)] = []
@@ -278,15 +283,15 @@ private enum QuantizedActivations {
     }
 }
 
-/// Some rows of a packed weight times activations of 8 bits.
+/// The product of a range of rows of a packed weight with int8 activations.
 private struct PackedProduct {
     let weight: UnsafePointer<UInt8>
     let layout: PackedLayout
     let x: QuantizedActivations
     let tokens: Int
     private let scales: IntegerScales?
-    private var rows: Range<Int>  // begins at a multiple of 16
-    private var out: UnsafeMutablePointer<Float>  // token 0 of the first of the rows
+    private var rows: Range<Int>  // starts at a multiple of 16
+    private var out: UnsafeMutablePointer<Float>  // token 0 of the first row of the range
     private var outStride: Int
 
     /// All rows of a weight; nil if it is not packed.
@@ -298,12 +303,13 @@ private struct PackedProduct {
         scales = weight.scales
     }
 
-    /// Pieces of weights that stay in a core's cache while all tokens pass, and several for each thread.
+    /// The size of a piece: it stays in a core's cache while all tokens are multiplied by it, and each thread gets
+    /// several.
     static func pieceBytes(_ products: [PackedProduct], _ device: Device) -> Int {
         min(1 << 18, products.reduce(0) { $0 + $1.layout.byteCount } / (4 * device.threads.count))
     }
 
-    /// Pieces of so many rows, a multiple of 16.
+    /// Pieces of `grain` rows, a multiple of 16.
     func pieces(rows grain: Int) -> [PackedProduct] {
         stride(from: 0, to: layout.rows, by: grain).map { first in
             var piece = self
@@ -333,7 +339,7 @@ private struct PackedProduct {
         }
     }
 
-    /// GELU(gate) ⊙ up, where both have the same rows.
+    /// GELU(gate) ⊙ up, both over the same range of rows.
     static func runGated(_ gate: PackedProduct, _ up: PackedProduct, _ device: Device) {
         let (tokens, rows) = (gate.tokens, gate.rows.count)
         device.withScratch(2 * tokens * rows) { scratch in
@@ -350,9 +356,9 @@ private struct PackedProduct {
     }
 }
 
-/// How a packed weight lies in memory.
+/// The memory layout of a packed weight.
 struct PackedLayout: Sendable {
-    /// Rows that are interleaved; the last ones are filled up with zeros.
+    /// Rows per interleaved group; the last group is padded with zeros.
     static let rowsTogether = 16
 
     let rows, columns: Int
@@ -366,7 +372,7 @@ struct PackedLayout: Sendable {
 
     var byteCount: Int { grain(rows: rows) * rowBytes }
 
-    /// As many rows as lie in `bytes`, whole groups, at least one.
+    /// The number of rows that fill `bytes`, in whole groups, at least one.
     func grain(bytes: Int) -> Int { grain(rows: max(1, bytes / rowBytes - Self.rowsTogether + 1)) }
 
     /// `rows` rounded up to whole groups, at least one.

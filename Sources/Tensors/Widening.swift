@@ -1,7 +1,7 @@
 import CKernels
 
 extension Tensor {
-    /// Every element as f32; itself if it is f32.
+    /// The tensor converted or dequantized to f32; itself if it is f32.
     package func widened() -> Tensor {
         guard elementType != .float32 else { return self }
         let result = Tensor(uninitialized: shape, on: device)
@@ -9,7 +9,7 @@ extension Tensor {
         return result
     }
 
-    /// Writes `count` elements from element `first` on as f32.
+    /// Writes elements `first..<first + count` as f32.
     func widen(into out: UnsafeMutablePointer<Float>, from first: Int, count: Int) {
         if let block = elementType.block {
             decode(block, into: out, from: first, count: count)

@@ -3,9 +3,10 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Matrix products of OpenBLAS, the yardstick for our own; each call runs on the calling thread. BLASCore.swift sets it up.
+/// Matrix products of OpenBLAS, the reference for the speed of our own; each call runs on the calling thread. See
+/// BLASCore.swift for its setup.
 enum BLAS {
-    /// OpenBLAS has room for the buffers of 50 callers at once, or of twice its MAX_THREADS; 0.3.21 crashes beyond that.
+    /// OpenBLAS has buffers for 50 concurrent callers, or for twice its MAX_THREADS; 0.3.21 crashes beyond that.
     private static let callerLimit: Int = {
         let setting = String(cString: openblas_get_config()).split(separator: " ").first {
             $0.hasPrefix("MAX_THREADS=")
@@ -14,7 +15,7 @@ enum BLAS {
     }()
     private static let callers = DispatchSemaphore(value: callerLimit)
 
-    /// out[t, r] = Σ_c weight[r, c] · x[t, c]; strides in elements. `prepare` comes first.
+    /// out[t, r] = Σ_c weight[r, c] · x[t, c]; strides in elements. Call `prepare` first.
     static func product(
         _ out: UnsafeMutablePointer<Float>, outStride: Int, _ weight: UnsafePointer<Float>, weightStride: Int,
         _ x: UnsafePointer<Float>, xStride: Int, tokens: Int, rows: Int, columns: Int
@@ -29,18 +30,18 @@ enum BLAS {
 
     // MARK: Buffers
 
-    /// OpenBLAS maps so much for each caller at once, and touches the little that a product needs.
+    /// The buffer that OpenBLAS maps for each concurrent caller; a product touches a small part of it.
     static let bufferBytes = 128 << 20
     private static let prepared = Mutex(0)
 
-    /// Chooses the core, and sees to it that `count` callers at once find their buffers mapped and touched.
+    /// Chooses the core, and maps and touches the buffers of `count` concurrent callers.
     ///
-    /// Mapped: where the address space is limited, OpenBLAS's allocator would retry without end. Touched: on some machines
+    /// Mapped: if the address space is limited, OpenBLAS's allocator would retry forever. Touched: on some machines
     /// (a virtual Zen 1, OpenBLAS 0.3.21) products run at a third of their speed as long as the pages behind those
-    /// that a product has written were never touched; probably the kernels prefetch from them, and each prefetch
-    /// walks the page tables in vain.
+    /// that a product has written were never touched, probably because the kernels prefetch from them and each
+    /// prefetch walks the page tables in vain.
     ///
-    /// - Throws: `BLASMemoryError`, with nothing taken.
+    /// - Throws: `BLASMemoryError`, without allocating anything.
     static func prepare(callers count: Int) throws(BLASMemoryError) {
         let count = min(count, callerLimit)
         let isMissing = prepared.withLock { prepared in
@@ -61,8 +62,8 @@ enum BLAS {
         return true
     }
 
-    /// Takes the buffers of `count` callers, writes to each page of their first 4 MiB, and gives them back; nothing where
-    /// this OpenBLAS does not export its allocator.
+    /// Allocates the buffers of `count` callers, writes to each page of their first 4 MiB, and frees them; does
+    /// nothing if this OpenBLAS does not export its allocator.
     private static func touchBuffers(_ count: Int) {
         typealias Allocate = @convention(c) (CInt) -> UnsafeMutableRawPointer?
         typealias Free = @convention(c) (UnsafeMutableRawPointer) -> Void
@@ -80,9 +81,9 @@ enum BLAS {
     }
 }
 
-/// There is no address space for OpenBLAS's buffers.
+/// Not enough address space for OpenBLAS's buffers.
 package struct BLASMemoryError: Error, Equatable, CustomStringConvertible {
-    /// Threads that multiply at once.
+    /// Threads that multiply concurrently.
     package let threads: Int
 
     package var description: String {

@@ -3,20 +3,20 @@ import COpenBLAS
 import Foundation
 import Logging
 
-/// The kernels OpenBLAS computes with, and how they came to be chosen.
+/// The kernels that OpenBLAS uses, and how they were chosen.
 ///
-/// An OpenBLAS older than the CPU falls back to kernels of 2004, in silence: 0.3.21, Debian 12's, runs `Prescott` on
-/// some CPUs with AVX-512, at a quarter of their speed or less. So the name of the core it chose is compared with what
-/// the CPU can do, once per process and before the first product, and the right one is loaded in its place.
+/// An OpenBLAS that predates the CPU silently falls back to its kernels of 2004: 0.3.21 (Debian 12) runs `Prescott`
+/// on some CPUs with AVX-512, at a quarter of their speed or less. Therefore the core it chose is compared with the
+/// CPU's features, once per process and before the first product, and replaced by the right one.
 package struct BLASCore: Sendable, Equatable, CustomStringConvertible {
     package enum Origin: Sendable, Equatable {
-        /// OpenBLAS's own choice, which suits the CPU.
+        /// Chosen by OpenBLAS, and it suits the CPU.
         case detected
-        /// OpenBLAS had chosen `previous`, which leaves the CPU's vector units unused.
+        /// Replaced: OpenBLAS had chosen `previous`, which leaves the CPU's vector units unused.
         case mended(previous: String)
         /// The user set OPENBLAS_CORETYPE.
         case environment
-        /// Too old for the CPU, and this OpenBLAS cannot be changed from within: set OPENBLAS_CORETYPE=`wanted`.
+        /// Too old for the CPU, and this OpenBLAS cannot change its core at run time: set OPENBLAS_CORETYPE=`wanted`.
         case unsuited(wanted: String)
     }
 
@@ -33,10 +33,10 @@ package struct BLASCore: Sendable, Equatable, CustomStringConvertible {
         }
     }
 
-    /// The core in use. The first access chooses it; it must not meet a product that another library runs on the same
-    /// OpenBLAS.
+    /// The core in use. The first access chooses it; it must not run concurrently with a product that another library
+    /// runs on the same OpenBLAS.
     ///
-    /// OpenBLAS is set to one thread per call, for the whole process: each thread makes products of its own.
+    /// OpenBLAS is set to one thread per call, for the whole process: each of our threads computes separate products.
     package static let current: BLASCore = {
         let core = choose()
         openblas_set_num_threads(1)
@@ -63,7 +63,7 @@ package struct BLASCore: Sendable, Equatable, CustomStringConvertible {
         return BLASCore(name: loadedName, origin: .mended(previous: found))
     }
 
-    /// The core to load instead of `core` on a CPU with these features; nil where `core` uses them.
+    /// The core to load instead of `core` on a CPU with these features; nil if `core` uses them.
     ///
     /// Cooperlake is SkylakeX compiled for CPUs that have bf16 instructions too. On Zen 4 with 0.3.21 sgemm reaches
     /// 100 GFLOP/s per thread with either, 99 with Haswell, 95 with Zen, 39 with Prescott.
@@ -78,7 +78,7 @@ package struct BLASCore: Sendable, Equatable, CustomStringConvertible {
 
     private static let variable = "OPENBLAS_CORETYPE"
 
-    /// Makes OpenBLAS choose again, this core; false where it does not export the functions for it.
+    /// Makes OpenBLAS load `core`; false if it does not export the functions for it.
     static func load(_ core: String) -> Bool {
         typealias Function = @convention(c) () -> Void
         let program = dlopen(nil, RTLD_NOW)

@@ -6,7 +6,7 @@ import CKernels
 package struct KernelSet: @unchecked Sendable, CustomStringConvertible {
     let table: kernel_set
 
-    /// Sets this CPU runs, fastest first; the last is scalar, the definition.
+    /// The sets that this CPU supports, fastest first; the last is scalar, the reference.
     package static let available: [KernelSet] = {
         var count = 0
         let sets = kernel_sets(&count)!

@@ -1,13 +1,14 @@
 import Foundation
 
-/// What this machine reaches at best: the yardstick for `bench` and `inspect`.
+/// The peak throughput of this machine: the reference for `bench` and `inspect`.
 package struct MachineLimits: Sendable {
-    /// Bytes per second that all threads together read from memory, in units of 10⁹.
+    /// Memory bandwidth of reads by all threads together, in 10⁹ bytes per second.
     package let readGigabytesPerSecond: Double
-    /// f32 multiplications and additions per second of OpenBLAS, all threads together, in units of 10⁹.
+    /// f32 multiplications and additions of OpenBLAS on all threads together, in 10⁹ per second.
     package let sgemmGigaflopsPerSecond: Double
 
-    /// Memory that the system can give without swapping, its cache of files included; all of it where it does not tell.
+    /// Memory available without swapping, including reclaimable page cache; all physical memory if the system does
+    /// not tell.
     package static var availableBytes: Int {
         let info = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
         let line = info.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
@@ -15,13 +16,13 @@ package struct MachineLimits: Sendable {
         return kilobytes.map { $0 << 10 } ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
     }
 
-    /// The speed of the process's first products, if this is measured before others, beside that of later ones; see
+    /// The relative speed of the process's first products, if this is measured before any others; see
     /// `firstProductShare`.
     package let firstProductShare: Double
 
-    /// Measures for about half a second, on 256 MB of memory that are released again.
+    /// Measures for about half a second, on 256 MB of memory that are freed again.
     ///
-    /// - Throws: `BLASMemoryError` if there is no address space for OpenBLAS.
+    /// - Throws: `BLASMemoryError` if there is not enough address space for OpenBLAS.
     package init(measuring device: Device) throws(BLASMemoryError) {
         try BLAS.prepare(callers: device.threads.count)
         let device = Device(threadCount: device.threads.count, kernels: device.kernels)
@@ -30,7 +31,7 @@ package struct MachineLimits: Sendable {
         sgemmGigaflopsPerSecond = Self.sgemmGigaflops(device) / Self.secondsOfSgemm(device).min()!
     }
 
-    /// The larger of two ways to read: one run of memory per thread, and several rows at once.
+    /// The faster of two access patterns: one contiguous range per thread, and several rows at once.
     private static func readBandwidth(_ device: Device) -> Double {
         let columns = 4096
         let rows = 16_384
@@ -56,11 +57,11 @@ package struct MachineLimits: Sendable {
         return Double(rows * columns * 4) / seconds / 1e9
     }
 
-    /// What OpenBLAS reaches now, where nothing has to be shared: every thread multiplies matrices of its own. Other
-    /// programs may have their share of the machine at one time and not at another; measured beside a computation, for 50 ms
-    /// or so, it tells what the computation could have reached then.
+    /// The current throughput of OpenBLAS with nothing shared: every thread multiplies separate matrices. Other
+    /// programs may load the machine at one time and not at another; measured for about 50 ms beside a computation,
+    /// it tells what the computation could have reached at that time.
     ///
-    /// - Throws: `BLASMemoryError` if there is no address space for OpenBLAS.
+    /// - Throws: `BLASMemoryError` if there is not enough address space for OpenBLAS.
     package static func currentSgemmRate(_ device: Device) throws(BLASMemoryError) -> Double {
         try BLAS.prepare(callers: device.threads.count)
         let seconds = secondsOfSgemm(device)
@@ -73,7 +74,7 @@ package struct MachineLimits: Sendable {
         2 * Double(device.threads.count * sgemmSide * sgemmSide * sgemmSide) / 1e9
     }
 
-    /// The seconds that each of some rounds takes.
+    /// The duration of each round in seconds.
     private static func secondsOfSgemm(_ device: Device) -> [Double] {
         let side = sgemmSide
         let operand = Tensor(zeros: [side, side], on: device)
@@ -89,8 +90,8 @@ package struct MachineLimits: Sendable {
         }
     }
 
-    /// The speed of products of a tower's shape, 512 × 256 × 768, before one of 1024³ beside that after it: about 1, and far
-    /// less if something in the process has to be warmed up by a large one.
+    /// The speed of products of a tower's shape, 512 × 256 × 768, before a product of 1024³ relative to after it:
+    /// about 1, and far less if something in the process has to be warmed up by a large product.
     package static func firstProductShare(on device: Device) -> Double {
         let (small, large) = (Tensor(zeros: [512, 768], on: device), Tensor(zeros: [1024, 1024], on: device))
         func seconds() -> Double { fastest(of: 8) { _ = small.product(small[0..<256]) } }
@@ -103,7 +104,7 @@ package struct MachineLimits: Sendable {
         seconds(of: repetitions, body).min()!
     }
 
-    /// The seconds of each round, after one that warms up.
+    /// The duration of each round in seconds, after a warm-up round.
     private static func seconds(of repetitions: Int, _ body: () -> Void) -> [Double] {
         let clock = ContinuousClock()
         body()

@@ -1,28 +1,28 @@
 import Foundation
 
-/// The CPUs that this process may keep busy: the fewest of those that are online, that its affinity mask allows, and that
-/// the quotas of its control groups are worth.
+/// The CPUs that this process may use: the minimum of those online, those in its affinity mask, and the quotas of its
+/// control groups.
 package struct ProcessorLimit: Sendable, Equatable {
     package enum Origin: Sendable, Equatable {
-        /// All that are online.
+        /// All online CPUs.
         case machine
-        /// The affinity mask, which a control group's set of CPUs narrows too.
+        /// The affinity mask, which a control group's cpuset narrows too.
         case affinity
-        /// CPU time per period of a control group; its folder.
+        /// The CPU quota of a control group; its folder.
         case quota(String)
     }
 
     package let count: Int
-    /// CPUs that are online.
+    /// Online CPUs.
     package let online: Int
     package let origin: Origin
 
-    /// Asked once per process.
+    /// Determined once per process.
     package static let current = ProcessorLimit(online: sysconf(CInt(_SC_NPROCESSORS_ONLN))) {
         try? String(contentsOfFile: $0, encoding: .utf8)
     }
 
-    /// - Parameter read: the text of a file, nil if there is none.
+    /// - Parameter read: returns the text of a file, nil if it does not exist.
     init(online: Int, _ read: (String) -> String?) {
         self.online = max(1, online)
         var (count, origin) = (self.online, Origin.machine)
@@ -35,7 +35,7 @@ package struct ProcessorLimit: Sendable, Equatable {
         (self.count, self.origin) = (count, origin)
     }
 
-    /// "Cpus_allowed_list: 0-3,8" are 5.
+    /// "Cpus_allowed_list: 0-3,8" yields 5.
     private static func allowed(_ status: String) -> Int? {
         let line = status.split(separator: "\n").first { $0.hasPrefix("Cpus_allowed_list:") }
         let ranges = line?.split(whereSeparator: \.isWhitespace).dropFirst().first?.split(separator: ",") ?? []
@@ -46,7 +46,7 @@ package struct ProcessorLimit: Sendable, Equatable {
         return count > 0 ? count : nil
     }
 
-    /// The folders of the process's control groups for CPU time, of version 2 and 1, and all that they lie in.
+    /// The folders of the process's cpu control groups, version 2 and 1, and all their ancestors.
     ///
     /// Source: cgroups(7), "/proc/[pid]/cgroup"; proc_pid_mountinfo(5).
     private static func controlGroups(_ groups: String, _ mounts: String) -> [String] {
@@ -57,7 +57,7 @@ package struct ProcessorLimit: Sendable, Equatable {
             guard isSecond || parts[1].split(separator: ",").contains("cpu"),
                 let mount = mount(isSecond ? "cgroup2" : "cgroup", mounts)
             else { return [] }
-            // In a container the mount may begin at the group itself, or the path may be that outside.
+            // In a container the mount may start at the group itself, or the path may be the one outside.
             let path = String(parts[2])
             var inside =
                 mount.root == "/" ? path : path.hasPrefix(mount.root) ? String(path.dropFirst(mount.root.count)) : ""
@@ -69,7 +69,7 @@ package struct ProcessorLimit: Sendable, Equatable {
         }
     }
 
-    /// Where the hierarchy for CPU time is mounted.
+    /// The mount point of the cpu hierarchy.
     private static func mount(_ type: String, _ mounts: String) -> (root: String, folder: String)? {
         for line in mounts.split(separator: "\n") {
             let fields = line.split(separator: " ")
@@ -82,7 +82,7 @@ package struct ProcessorLimit: Sendable, Equatable {
         return nil
     }
 
-    /// What a group's time per period comes to in CPUs, rounded up; nil if it is unlimited.
+    /// The quota of a group in CPUs, rounded up; nil if it is unlimited.
     private static func quota(_ folder: String, _ read: (String) -> String?) -> Int? {
         func number(_ name: String) -> [Int] {
             (read("\(folder)/\(name)") ?? "").split(whereSeparator: \.isWhitespace).compactMap { Int($0) }

@@ -1,14 +1,14 @@
 import Foundation
 import Synchronization
 
-/// Fixed workers that share the pieces of one operation.
+/// A fixed set of worker threads that share the pieces of one operation.
 ///
-/// A hand-off takes about a microsecond while workers are warm: they look for work for `spinNanoseconds` before they
-/// sleep, so a model that runs keeps them awake and a service that waits burns nothing. One operation at a time has
-/// the workers; a call that finds them taken, by another caller or by the operation it is part of, runs on its own
-/// thread. The workers end with the pool.
+/// A hand-off takes about a microsecond while the workers are warm: they spin for `spinNanoseconds` before they
+/// sleep, so a running model keeps them awake and an idle service burns nothing. The pool runs one operation at a
+/// time; a call that finds it busy, with another caller's operation or the one that the call is part of, runs on its
+/// own thread. The workers end with the pool.
 package final class ThreadPool: Sendable {
-    /// Threads that work on one operation, the caller's included.
+    /// Threads per operation, including the caller's.
     package let count: Int
     let crew = Crew()
 
@@ -24,8 +24,8 @@ package final class ThreadPool: Sendable {
 
     deinit { crew.dismiss() }
 
-    /// Calls `body` on disjoint ranges that cover `0..<count`, at most `grain` long, from all threads; returns when
-    /// all are done. How the rows are cut does not depend on the number of threads.
+    /// Calls `body` on disjoint ranges that cover `0..<count`, at most `grain` long, on all threads; returns when all
+    /// are done. The ranges do not depend on the number of threads.
     package func parallelFor(_ count: Int, grain: Int = 1, _ body: (Range<Int>) -> Void) {
         let pieces = (count + grain - 1) / grain
         func piece(_ index: Int) { body(index * grain..<min(count, (index + 1) * grain)) }
@@ -36,29 +36,29 @@ package final class ThreadPool: Sendable {
     }
 }
 
-/// What the workers and the caller of one pool share.
+/// The state shared by the workers and the caller of one pool.
 ///
-/// `@unchecked Sendable`: `body` and `pieces` are written only by the caller that holds `taken`, before the gate opens
-/// and after the last worker left; everything else is atomic or under `sleep`.
+/// `@unchecked Sendable`: `body` and `pieces` are written only by the caller that holds `taken`, before the gate
+/// opens and after the last worker has left; everything else is atomic or protected by `sleep`.
 final class Crew: @unchecked Sendable {
     private static let spinNanoseconds: UInt64 = 200_000
 
-    /// One word, so that joining and closing cannot miss each other: the operation's number, whether it is open to
-    /// join, and how many workers are in it.
+    /// One word, so that joining and closing cannot race: the operation's number, whether it is open to join, and the
+    /// number of workers in it.
     private let gate = Atomic<Int>(0)
     private static let member = 1, open = 1 << 20, operation = 1 << 21
     private static let members = open - 1
 
     private let taken = Atomic<Bool>(false)
     private let dismissed = Atomic<Bool>(false)
-    private let next = Atomic<Int>(0)  // the next piece that nobody has
+    private let next = Atomic<Int>(0)  // the next piece to be claimed
     private var pieces = 0
     private var body: ((Int) -> Void)?
 
     private let sleepers = Atomic<Int>(0)
     private let sleep = NSCondition()
 
-    /// Runs every piece, with whichever workers come in time; false, with nothing run, if the crew is taken.
+    /// Runs every piece with the workers that join in time; false, with nothing run, if another operation is running.
     func run(_ pieces: Int, _ body: (Int) -> Void) -> Bool {
         guard taken.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
             return false
@@ -70,7 +70,7 @@ final class Crew: @unchecked Sendable {
             gate.add(Self.operation | Self.open, ordering: .sequentiallyConsistent)
             wakeSleepers()
             takePieces()
-            // Whoever has not joined by now is not waited for.
+            // Workers that have not joined by now are not waited for.
             gate.subtract(Self.open, ordering: .acquiringAndReleasing)
             wait { self.gate.load(ordering: .acquiring) & Self.members == 0 }
             self.body = nil
@@ -79,7 +79,7 @@ final class Crew: @unchecked Sendable {
         return true
     }
 
-    /// A worker's life: join each operation once, until dismissed.
+    /// A worker's loop: join each operation once, until dismissed.
     func serve() {
         var last = 0
         while true {
@@ -106,7 +106,7 @@ final class Crew: @unchecked Sendable {
         return seen & Self.open != 0 && seen / Self.operation != last
     }
 
-    /// Never inlined, so that the copy of `body` is gone before the worker leaves.
+    /// Never inlined, so that the copy of `body` is released before the worker leaves.
     @inline(never)
     private func takePieces() {
         guard let body else { return }
@@ -117,7 +117,7 @@ final class Crew: @unchecked Sendable {
         }
     }
 
-    /// Returns when `ready`, which `wakeSleepers` follows; looks for a while, then sleeps.
+    /// Returns when `ready` is true; spins, then sleeps until `wakeSleepers`.
     private func wait(until ready: () -> Bool) {
         let start = DispatchTime.now().uptimeNanoseconds
         while DispatchTime.now().uptimeNanoseconds - start < Self.spinNanoseconds {

@@ -1,8 +1,8 @@
-/// Convolutions over time, channels fastest. Weights come with channels fastest too, so that what one output needs is
-/// a few contiguous runs.
+/// Convolutions over time, with channels as the last axis. Weights have channels last too, so that the inputs of one
+/// output are a few contiguous ranges.
 extension Tensor {
-    /// The mean of every `side` × `side` square of a grid: `[rows · gridColumns, width]` in raster order to
-    /// `[rows/side · gridColumns/side, width]`. `side` divides both sides of the grid.
+    /// Average pooling of every `side` × `side` square of a grid: `[rows · gridColumns, width]` in raster order to
+    /// `[rows/side · gridColumns/side, width]`. Both sides of the grid are multiples of `side`.
     package func averagePooled(gridColumns: Int, side: Int) -> Tensor {
         let (width, gridRows) = (columns, rows / gridColumns)
         precondition(
@@ -25,10 +25,10 @@ extension Tensor {
         return result
     }
 
-    /// 3 × 3 convolution of stride 2 along time and frequency, zeros beyond the edges: `[time, frequency, channels]` to
+    /// 3 × 3 convolution of stride 2 along time and frequency, zero-padded: `[time, frequency, channels]` to
     /// `[⌈time/2⌉, ⌈frequency/2⌉, rows of the weight]`.
     ///
-    /// A strip of output times at a time is unrolled to one row of taps per output.
+    /// im2col in strips of 8 output times: one row of taps per output.
     ///
     /// - Parameter weight: `[output channels, 3 (time) · 3 (frequency) · channels]`, f32.
     package func halvingConvolution(_ weight: Tensor) -> Tensor {
@@ -50,8 +50,8 @@ extension Tensor {
         return result
     }
 
-    /// The 3 × 3 neighbours of one place, zeros beyond the edges: `[3, 3, channels]`. Neighbours in frequency lie side
-    /// by side in memory.
+    /// The 3 × 3 neighbors of one position, zero-padded: `[3, 3, channels]`. Neighbors in frequency are contiguous in
+    /// memory.
     private func copyTaps(around time: Int, _ frequency: Int, to taps: UnsafeMutablePointer<Float>) {
         let (times, frequencies, channels) = (shape[0], shape[1], shape[2])
         let inside = max(0, frequency - 1)..<min(frequencies, frequency + 2)
@@ -66,8 +66,8 @@ extension Tensor {
         }
     }
 
-    /// Causal convolution of every channel on its own: out[t, c] = Σ_j weight[j, c] · self[t − (k − 1) + j, c], zeros
-    /// before the start. `[time, channels]` to the same shape.
+    /// Causal depthwise convolution: out[t, c] = Σ_j weight[j, c] · self[t − (k − 1) + j, c], zeros before the start.
+    /// `[time, channels]` to the same shape.
     ///
     /// - Parameter weight: `[k, channels]`, f32.
     package func causalDepthwiseConvolution(_ weight: Tensor) -> Tensor {

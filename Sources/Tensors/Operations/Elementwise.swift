@@ -6,11 +6,11 @@ package struct Clamp: Sendable {
 
     package init(_ low: Float, _ high: Float) { (self.low, self.high) = (low, high) }
 
-    /// Whether it leaves every value as it is.
+    /// Whether it leaves every value unchanged.
     package var isNone: Bool { low == -.infinity && high == .infinity }
 }
 
-/// Elements that one thread takes at a time in an elementwise operation.
+/// Elements per piece of an elementwise operation.
 let elementwiseGrain = 32_768
 
 extension Tensor {
@@ -82,7 +82,7 @@ extension Tensor {
         return result
     }
 
-    /// A tensor of this shape whose elements `kernel` writes from this tensor's: (out, x, count), in pieces.
+    /// Applies `kernel`, (out, x, count), to pieces of this tensor; the result has the same shape.
     func mapped(_ kernel: (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void) -> Tensor {
         let result = Tensor(uninitialized: shape, on: device)
         let (out, x) = (result.mutableFloats, floats)

@@ -1,5 +1,6 @@
 extension Tensor {
-    /// Rows by index, as f32: `[n, columns]`. Of a mapped file only they are read, and nothing becomes resident.
+    /// Rows by index, as f32: `[n, columns]`. From a mapped file only those rows are read, and no pages become
+    /// resident.
     package func gathered(_ indices: [Int]) -> Tensor {
         reshaped([shape[0], shape.count / max(1, shape[0])]).gathered(
             indices, columns: 0..<shape.count / max(1, shape[0])
@@ -7,13 +8,13 @@ extension Tensor {
         .reshaped(shape.withFirst(indices.count))
     }
 
-    /// Some columns of the rows with these indices, as f32: `[n, columns.count]`.
+    /// A range of columns of the rows with these indices, as f32: `[n, columns.count]`.
     package func gathered(_ indices: [Int], columns range: Range<Int>) -> Tensor {
         precondition(range.lowerBound >= 0 && range.upperBound <= columns, "gathered: columns \(range) of \(shape)")
         let result = Tensor(uninitialized: [indices.count, range.count], on: device)
         let out = result.mutableFloats
         let file = storage.file
-        // Whole blocks around the columns.
+        // Whole blocks that cover the columns.
         let length = elementType.blockLength
         let first = range.lowerBound / length * length
         let count = (range.upperBound + length - 1) / length * length - first
@@ -32,9 +33,9 @@ extension Tensor {
         return result
     }
 
-    /// The same of integers: each of `scales.columns` equal stretches of a row has a scale.
+    /// The same for integers: each of `scales.columns` equal groups of a row has a scale.
     ///
-    /// - Parameter scales: `[rows, stretches]`.
+    /// - Parameter scales: `[rows, groups]`.
     package func gathered(_ indices: [Int], columns range: Range<Int>, scales: Tensor) -> Tensor {
         precondition(
             scales.rows == rows && columns.isMultiple(of: scales.columns),
@@ -53,14 +54,14 @@ extension Tensor {
         return result
     }
 
-    /// Single elements of a matrix.
+    /// One element of an f32 matrix.
     package func element(_ row: Int, _ column: Int) -> Float {
         precondition(row < rows && column < columns, "element \(row), \(column) of \(shape)")
         return floats[row * columns + column]
     }
 
-    /// Writes `rows`, f32, over the indices from `first` on of the first axis, rounded to the element type; in place unless
-    /// the bytes are shared.
+    /// Writes `rows`, f32, at the indices from `first` of the first axis, converted or quantized to the element type;
+    /// in place unless the bytes are shared.
     package mutating func replaceRows(from first: Int, with rows: Tensor) {
         precondition(
             rows.shape.rank == shape.rank && rows.shape.withFirst(shape[0]) == shape && first >= 0
@@ -80,7 +81,8 @@ extension Tensor {
         }
     }
 
-    /// The same for integers of 8 bits, whose rows have a multiple of 32 elements: each is the nearest of −128…127 steps.
+    /// The same for int8, whose rows have a multiple of 32 elements: each element is quantized to the nearest of
+    /// −128…127 steps.
     mutating func replaceRows(from first: Int, with rows: Tensor, inStepsOf step: Float) {
         precondition(
             elementType == .int8 && rows.shape.withFirst(shape[0]) == shape && first >= 0
@@ -110,7 +112,7 @@ extension Tensor {
         }
     }
 
-    /// Tensors of equal trailing shape, one after the other along the first axis.
+    /// Concatenates tensors of equal trailing shape along the first axis.
     package static func concatenated(_ parts: [Tensor]) -> Tensor {
         if parts.count == 1 { return parts[0] }
         let total = parts.reduce(0) { $0 + $1.shape[0] }

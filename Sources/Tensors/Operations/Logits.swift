@@ -1,15 +1,15 @@
 import Foundation
 
-/// What one row of logits says before anything is chosen from it.
+/// The argmax and log-sum-exp of one row of logits.
 package struct LogitSummary: Sendable {
-    /// The first of the greatest logits; nil if none is greater than −∞, or if one is NaN.
+    /// The first index of the maximum; nil if no logit is greater than −∞, or if one is NaN.
     package let likeliest: Int?
     /// ln Σ e^x.
     package let logSumExp: Float
 }
 
 extension Tensor {
-    /// For each row of logits the natural logarithm of one token's probability.
+    /// For each row of logits, the natural logarithm of the probability of one token.
     package func logProbabilities(of tokens: [Int]) -> [Float] {
         precondition(
             tokens.count == rows && tokens.allSatisfy { $0 >= 0 && $0 < columns },

@@ -1,5 +1,5 @@
 extension Tensor {
-    /// x / √(mean(x²) + eps) · weight over the last axis; without a weight if nil.
+    /// x / √(mean(x²) + eps) · weight over the last axis; unweighted if nil.
     package func rmsNormalized(_ weight: Tensor?, eps: Float) -> Tensor {
         precondition(
             weight == nil || weight!.shape == [columns], "rmsNormalized: weight \(weight!.shape) for rows of \(columns)"
@@ -15,7 +15,7 @@ extension Tensor {
         return mappedRows { out, x, _ in device.kernels.table.layer_norm(out, x, weight, eps, columns) }
     }
 
-    /// A tensor of this shape whose rows `kernel` writes from this tensor's rows: (out, x, row).
+    /// Applies `kernel`, (out, x, row), to each row of this tensor; the result has the same shape.
     private func mappedRows(_ kernel: (UnsafeMutablePointer<Float>, UnsafePointer<Float>, Int) -> Void) -> Tensor {
         let result = Tensor(uninitialized: shape, on: device)
         let (out, x, columns) = (result.mutableFloats, floats, columns)

@@ -1,21 +1,21 @@
 import CKernels
 
-/// A product of many tokens, out[t, r] = Σ_c weight[r, c] · x[t, c], in tiles that threads share.
+/// A product for many tokens, out[t, r] = Σ_c weight[r, c] · x[t, c], in tiles that threads share.
 ///
-/// Panels of 16 tokens are multiplied by blocks of the weight, widened to f32: `blockColumns` of a panel stay in the
-/// first-level cache, a block in the second. A sum is that of the sums over `blockColumns` columns each, in order,
-/// whatever the tile: it depends neither on the other tokens and rows nor on the number of threads.
+/// Panels of 16 tokens are multiplied by blocks of the weight, converted to f32: `blockColumns` columns of a panel
+/// stay in the first-level cache, a block of the weight in the second. Each sum adds partial sums over `blockColumns`
+/// columns, in order, whatever the tile: it depends neither on other tokens and rows nor on the number of threads.
 struct PanelProduct {
-    /// 16 KB of a panel, and with `tileRows` 96 KB of the weight.
+    /// 16 KB of a panel and, with `tileRows`, 96 KB of the weight.
     private static let blockColumns = Int(PANEL_COLUMNS)
-    /// A multiple of the rows whose sums stay in registers, on any instruction set.
+    /// A multiple of the rows whose sums stay in registers, on every instruction set.
     private static let tileRows = 96
-    /// At most so many panels, whose sums of a tile take 240 KB; at least so many tiles for each thread.
+    /// Maximum panels per tile, whose sums take 240 KB; minimum tiles per thread.
     private static let largestTile = 40, tilesPerThread = 8
 
     let tokens: Int
     let weight: Tensor
-    /// Of the operand and of the result.
+    /// Clamps of the activations and of the result.
     private let input, output: Clamp
     private let tilePanels: Int
 
@@ -23,7 +23,7 @@ struct PanelProduct {
         (self.tokens, self.weight, self.input, self.output) = (tokens, weight, input, output)
         let panels = (tokens + panelRows - 1) / panelRows
         let rowTiles = (weight.rows + Self.tileRows - 1) / Self.tileRows
-        // Tiles of about equal size, whose last one is no remnant.
+        // Tiles of about equal size, without a small remainder.
         let wanted = (Self.tilesPerThread * threads + rowTiles - 1) / rowTiles
         let panelTiles = max(min(wanted, panels), (panels + Self.largestTile - 1) / Self.largestTile)
         tilePanels = (panels + panelTiles - 1) / panelTiles
@@ -35,7 +35,7 @@ struct PanelProduct {
     private var rowTiles: Int { (weight.rows + Self.tileRows - 1) / Self.tileRows }
     var tileCount: Int { rowTiles * ((panels + tilePanels - 1) / tilePanels) }
 
-    /// What one tile computes; tiles of the same rows follow each other.
+    /// The panels and rows of one tile; consecutive tiles have the same panels.
     subscript(tile: Int) -> (panels: Range<Int>, rows: Range<Int>) {
         let (panelTile, rowTile) = tile.quotientAndRemainder(dividingBy: rowTiles)
         let (firstPanel, firstRow) = (panelTile * tilePanels, rowTile * Self.tileRows)
@@ -60,8 +60,8 @@ struct PanelProduct {
         }
     }
 
-    /// Where `blockColumns` of a panel begin: all panels' first columns lie before all panels' next ones, as a tile
-    /// passes them.
+    /// The offset of `blockColumns` columns of a panel. The first columns of all panels precede the next columns of
+    /// all panels, in the order in which a tile reads them.
     private func offset(panel: Int, column: Int) -> Int {
         (column * panels + panel * min(Self.blockColumns, columns - column)) * panelRows
     }
@@ -83,8 +83,8 @@ struct PanelProduct {
     }
 
     /// - Parameters:
-    ///   - block: room for `[tileRows, blockColumns]`.
-    ///   - sums: room for `[tilePanels, tileRows, 16]`.
+    ///   - block: scratch of `[tileRows, blockColumns]`.
+    ///   - sums: scratch of `[tilePanels, tileRows, 16]`.
     private func multiply(
         _ tile: Int, _ interleaved: UnsafePointer<Float>, _ block: UnsafeMutablePointer<Float>,
         sums: UnsafeMutablePointer<Float>, into out: UnsafeMutablePointer<Float>

@@ -4,11 +4,11 @@ extension Tensor {
     /// self · weightᵀ: out[t, r] = Σ_c weight[r, c] · self[t, c]. `[tokens, columns]` and `[rows, columns]` to
     /// `[tokens, rows]`. The weight may be of any element type; sums are f32.
     ///
-    /// Few tokens stream the weight; for many see `PanelProduct`. Either way results do not depend on the number of
-    /// threads.
+    /// For few tokens the weight is streamed; for many see `PanelProduct`. Either way results do not depend on the
+    /// number of threads.
     package func product(_ weight: Tensor) -> Tensor { product(weight, input: .none, output: .none) }
 
-    /// The product of the clamped activations, clamped: of many tokens, while they are in a core's cache.
+    /// The product of the clamped activations, clamped; for many tokens while they are in a core's cache.
     package func product(_ weight: Tensor, input: Clamp, output: Clamp) -> Tensor {
         guard rows > weight.elementType.streamedTokens || (input.isNone && output.isNone) else {
             return clamped(input).product(weight).clamped(output)
@@ -31,7 +31,7 @@ extension Tensor {
 }
 
 extension KernelSet {
-    /// out[t, r] = Σ_c weight[r, c] · x[t, c] for r in `rows`: for few tokens, streaming the weight once.
+    /// out[t, r] = Σ_c weight[r, c] · x[t, c] for r in `rows`, for few tokens: streams the weight once.
     func product(
         _ out: UnsafeMutablePointer<Float>, _ weight: Tensor, _ x: UnsafePointer<Float>, tokens: Int, rows: Range<Int>
     ) {
@@ -53,7 +53,7 @@ extension KernelSet {
 }
 
 extension ElementType {
-    /// Up to so many tokens streaming the weight is faster than panels, which are multiplied in whole. Blocks are
-    /// multiplied as f32.
+    /// The batch size up to which streaming the weight is faster than panels, which are always computed whole.
+    /// Quantized weights are multiplied as f32.
     fileprivate var streamedTokens: Int { self == .bfloat16 || self == .float16 ? 32 : 16 }
 }

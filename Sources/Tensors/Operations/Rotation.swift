@@ -1,7 +1,7 @@
 extension Tensor {
-    /// Rotates every head of `[rows, heads, size]` in the half-split layout: the pairs (k, k + size/2) of row t by the
-    /// angles whose cosines and sines are row t of `[rows, size/2]`. With tables of `[rows, parts, size/parts/2]` a head
-    /// is so many parts, each rotated on its own.
+    /// Rotates every head of `[rows, heads, size]` in the half-split layout: the pairs (k, k + size/2) of row t by
+    /// the angles whose cosines and sines are row t of `[rows, size/2]`. With tables of `[rows, parts, size/parts/2]`
+    /// each of the `parts` equal parts of a head is rotated separately.
     package func rotated(cosines: Tensor, sines: Tensor) -> Tensor {
         let (count, heads, size) = (shape[0], shape[1], shape[2])
         let parts = cosines.shape.rank == 3 ? cosines.shape[1] : 1
