@@ -4,7 +4,7 @@ import Tensors
 /// The weights of a directory, `model.safetensors` or the shards that `model.safetensors.index.json` lists, or of GGUF
 /// files.
 ///
-/// Opening reads the headers only. Tensors stay where they lie in the mapped files.
+/// Opening reads only the headers. Tensors are mapped from the files.
 package struct Checkpoint: WeightSource {
     /// One tensor, as its header describes it.
     package struct Entry: Sendable {
@@ -15,7 +15,7 @@ package struct Checkpoint: WeightSource {
         let layout: TensorLayout
         let file: MappedFile
         let range: Range<Int>
-        /// Where the second halves of `firstHalves` lie.
+        /// The location of the second halves of `firstHalves`.
         var secondHalves: Halves?
 
         struct Halves: Sendable {
@@ -23,10 +23,10 @@ package struct Checkpoint: WeightSource {
             let range: Range<Int>
         }
 
-        /// The scales of groups, where the file keeps them apart from their numbers; see `QuantizedTensors.packedGroups`.
+        /// The group scales, if the file stores them apart from the integers; see `QuantizedTensors.packedGroups`.
         var groupScales: GroupScales?
 
-        /// As published.
+        /// The published shape.
         package var shape: [Int] { layout.published(storedShape) }
 
         package var byteCount: Int {
@@ -36,7 +36,7 @@ package struct Checkpoint: WeightSource {
         /// Valid while `file` lives.
         var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: file.bytes[range]) }
 
-        /// A copy in which the halves of every expert lie side by side, as published; nil if they do so in the file.
+        /// A copy in which the two halves of every expert are adjacent, as published; nil if the file stores them so.
         func joinedHalves() -> OwnedBytes? {
             guard let second = secondHalves else { return nil }
             let experts = storedShape[0]
@@ -62,8 +62,8 @@ package struct Checkpoint: WeightSource {
 
     /// - Parameters:
     ///   - path: the directory.
-    ///   - rename: the name under which a tensor is known here, from the one in the file.
-    /// - Throws: `CheckpointError` if there are no weights, a shard is missing, or a header and its file disagree.
+    ///   - rename: maps a name in the file to the published name.
+    /// - Throws: `CheckpointError` if there are no weights, a shard is missing, or a header contradicts its file.
     package init(_ path: String, rename: (String) -> String = { $0 }) throws(CheckpointError) {
         try self.init(path, quantized: nil, rename: rename)
     }
@@ -81,7 +81,7 @@ package struct Checkpoint: WeightSource {
         }
     }
 
-    /// The tensors of a directory by the names under which they are known here.
+    /// The tensors of a directory by their published names.
     static func storedEntries(
         _ path: String, rename: (String) -> String
     ) throws(CheckpointError) -> [String: StoredTensor] {
@@ -111,7 +111,7 @@ package struct Checkpoint: WeightSource {
         return entries
     }
 
-    /// Tensors up to this size are copied: the one page that is touched where they lie may be of megabytes.
+    /// Tensors up to this size are copied: a page fault on the mapping can make megabytes resident.
     private static let copiedByteCount = 64 << 10
 
     package func tensor(_ name: String, _ shape: Shape, on device: Device) throws(CheckpointError) -> Tensor? {
@@ -133,7 +133,7 @@ package struct Checkpoint: WeightSource {
         let bytes = entry.bytes
         let isAligned = Int(bitPattern: bytes.baseAddress) % entry.elementType.alignment == 0
         guard bytes.count > Self.copiedByteCount, isAligned else {
-            // Some writers do not pad their header, and the kernels want elements at whole addresses.
+            // Some writers do not pad their header, but the kernels need aligned elements.
             let copy = OwnedBytes(count: bytes.count) { copy in
                 if bytes.isEmpty || !entry.file.read(bytes, into: copy.baseAddress!) { copy.copyMemory(from: bytes) }
             }
@@ -142,8 +142,8 @@ package struct Checkpoint: WeightSource {
         return Tensor(mapped: bytes, owner: entry.file, shape, entry.elementType, on: device)
     }
 
-    /// Reads every matrix and vector and names the first that holds NaN or infinity; single numbers may be infinite, as
-    /// bounds are. Seconds for a large model: for when its answers are no numbers.
+    /// Scans every matrix and vector and names the first that holds NaN or infinity; scalars may be infinite, because
+    /// bounds are. Takes seconds on a large model: call it only after the output is NaN.
     package func firstNotFinite() -> CheckpointError? {
         for (_, entry) in entries.sorted(by: { $0.key < $1.key }) where !entry.shape.isEmpty {
             let second = entry.secondHalves.map { UnsafeRawBufferPointer(rebasing: $0.file.bytes[$0.range]) }
@@ -159,10 +159,10 @@ package struct Checkpoint: WeightSource {
         return nil
     }
 
-    /// The shape of a tensor as published; nil if there is none of that name.
+    /// The published shape of a tensor; nil if there is none of that name.
     package func shape(_ name: String) -> [Int]? { entries[name]?.shape }
 
-    /// The bytes of a tensor as its file holds them; nil if there is none of that name, or if its scales lie apart.
+    /// The stored bytes of a tensor; nil if there is none of that name, or if its scales are stored apart.
     package func withStoredBytes<Result>(
         _ name: String, _ body: (UnsafeRawBufferPointer) throws -> Result
     ) rethrows -> Result? {
@@ -170,8 +170,8 @@ package struct Checkpoint: WeightSource {
         return try withExtendedLifetime(entry.file) { try body(entry.bytes) }
     }
 
-    /// What tells these weights from others at the cost of a few pages for each tensor: names, types and shapes, and of the
-    /// bytes all of a small tensor, of others some at four places.
+    /// A fingerprint of the weights that reads only a few pages per tensor: names, types and shapes, all bytes of
+    /// small tensors, and of the others 64 bytes at four offsets.
     package var samples: [UInt8] {
         let sampleByteCount = 64
         var samples: [UInt8] = []
@@ -212,7 +212,7 @@ package struct Checkpoint: WeightSource {
         return Dictionary(uniqueKeysWithValues: entries)
     }
 
-    /// `{"metadata": {…}, "weight_map": {name of a tensor: name of its file}}`.
+    /// Reads an index, `{"metadata": {…}, "weight_map": {tensor name: file name}}`, and the shards it lists.
     private static func entries(index: String, in directory: String) throws(CheckpointError) -> [String: StoredTensor] {
         func invalid(_ place: String?, expected: String, found: String) -> CheckpointError {
             CheckpointError(
@@ -254,7 +254,7 @@ package struct Checkpoint: WeightSource {
 }
 
 extension UnsafeRawBufferPointer {
-    /// Whether any element has all bits of its exponent set.
+    /// Whether any element or scale is non-finite: has all bits of its exponent set.
     fileprivate func holdsNotFinite(_ type: ElementType) -> Bool {
         func holds<Bits: FixedWidthInteger>(_: Bits.Type, exponent: Bits) -> Bool {
             let width = MemoryLayout<Bits>.size

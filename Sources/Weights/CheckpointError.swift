@@ -1,6 +1,6 @@
 import Tensors
 
-/// What is wrong with the files of a checkpoint: where, what was expected, what was found, and what to do about it.
+/// An error in the files of a checkpoint: where, expected, found, and the remedy.
 package struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Hashable {
         /// No such file, or no weights in the directory.
@@ -12,24 +12,24 @@ package struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertib
         case emptyFile
         /// The operating system refused to create or write the file.
         case notWritable
-        /// The text is no JSON; `place` holds line and column.
+        /// The text is not JSON; `place` holds line and column.
         case invalidJSON
         /// A configuration lacks a key that shapes the model; `place` is the path of keys.
         case missingKey
-        /// A configuration holds a value of another type or one that cannot be run.
+        /// A configuration holds a value of the wrong type, or one that is not supported.
         case invalidValue
-        /// The configuration belongs to a model of another kind.
+        /// The configuration is of an unsupported kind of model.
         case unsupportedModel
         /// The header of a safetensors or GGUF file cannot be read, or is longer than the file.
         case invalidHeader
-        /// A header describes one tensor wrongly: type, shape or place in the file; `place` is its name.
+        /// A header describes one tensor wrongly: type, shape or offset; `place` is its name.
         case invalidTensor
-        /// A tensor holds a number that is not finite; `place` is its name.
+        /// A tensor holds a non-finite value; `place` is its name.
         case notFinite
-        /// The index of the shards cannot be used.
+        /// The index of the shards is invalid.
         case invalidIndex
         case missingShard
-        /// Tensors are missing, superfluous or of another shape; `mismatches` lists all of them.
+        /// Tensors are missing, superfluous or of the wrong shape; `mismatches` lists all of them.
         case tensorMismatch
     }
 
@@ -67,7 +67,7 @@ package struct CheckpointError: Error, Hashable, Sendable, CustomStringConvertib
     }
 }
 
-/// One tensor that is not as the configuration says.
+/// One tensor that does not match the configuration.
 package enum TensorMismatch: Sendable, Hashable, CustomStringConvertible {
     case missing(String, expected: Shape)
     case superfluous(String, found: [Int])

@@ -1,10 +1,10 @@
-/// Reads a GGUF file's header from front to back. Nothing that the file says is believed before it has been compared with
-/// the bytes that are there.
+/// Reads a GGUF file's header sequentially. Every stated size is checked against the bytes that remain before it is
+/// used.
 struct GGUFCursor {
     let file: MappedFile
     private(set) var offset = 0
 
-    /// Arrays within arrays: no key of any model nests them at all.
+    /// The deepest nesting of arrays; no key of any model nests them.
     private static let depthLimit = 4
 
     init(_ file: MappedFile) { self.file = file }
@@ -21,7 +21,7 @@ struct GGUFCursor {
         return Number(littleEndian: file.bytes.loadUnaligned(fromByteOffset: start, as: Number.self))
     }
 
-    /// A number of things that take at least `size` bytes each.
+    /// A count of elements of at least `size` bytes each.
     mutating func count(_ place: String, of size: Int) throws(CheckpointError) -> Int {
         let stated: UInt64 = try integer(place)
         guard stated <= UInt64(remaining / size) else {

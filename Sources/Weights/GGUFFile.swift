@@ -1,24 +1,25 @@
 import Tensors
 
-/// A GGUF file, mapped: its metadata, and where its tensors lie. Checked in full when opened, so that any of it can be read.
+/// A mapped GGUF file: its metadata, and the location of its tensors. Fully validated when opened, so that any tensor
+/// can be read.
 ///
 /// Little-endian: `GGUF`, version, counts of tensors and of metadata; key, type and value of each; name, dimensions
-/// (fastest first), type and offset of each tensor; the data, from the next multiple of `general.alignment` on.
+/// (fastest first), type and offset of each tensor; the data, from the next multiple of `general.alignment`.
 ///
-/// Source: github.com/ggml-org/ggml, `docs/gguf.md`, `src/gguf.cpp` (what the reference refuses).
+/// Source: github.com/ggml-org/ggml, `docs/gguf.md`, `src/gguf.cpp` (what the reference rejects).
 package struct GGUFFile: Sendable {
-    /// One tensor, as the file describes it.
+    /// One tensor, as described by the file.
     package struct Entry: Sendable, Hashable {
         package let name: String
         package let elementType: ElementType
         /// Row-major: the last dimension varies fastest.
         package let shape: [Int]
-        /// Bytes within the file.
+        /// The byte range in the file.
         package let range: Range<Int>
     }
 
     package let metadata: [String: GGUFValue]
-    /// In the file's order.
+    /// In file order.
     package let tensors: [Entry]
     let file: MappedFile
 
@@ -28,14 +29,15 @@ package struct GGUFFile: Sendable {
     static let version: UInt32 = 3
     static let defaultAlignment = 32
 
-    /// Whether a regular file begins as GGUF files do, whatever its name.
+    /// Whether a regular file starts with the magic of GGUF, whatever its name.
     package static func begins(_ path: String) -> Bool {
         guard let file = try? MappedFile(path) else { return false }
         return withExtendedLifetime(file) { file.bytes.starts(with: magic) }
     }
 
-    /// - Parameter check: refuses a file by its path and metadata, before its tensors are looked at.
-    /// - Throws: `CheckpointError` if the file cannot be read, is no GGUF file, or contradicts itself; what `check` throws.
+    /// - Parameter check: rejects a file by its path and metadata, before its tensors are read.
+    /// - Throws: `CheckpointError` if the file cannot be read, is not a GGUF file, or contradicts itself; the
+    ///   errors of `check`.
     package init(
         _ path: String,
         check: (_ path: String, _ metadata: [String: GGUFValue]) throws(CheckpointError) -> Void = { _, _ in }
@@ -43,7 +45,8 @@ package struct GGUFFile: Sendable {
         file = try MappedFile(path)
         var cursor = GGUFCursor(file)
         try Self.checkStart(&cursor)
-        // A tensor takes at least 24 bytes here: the lengths of name and shape, type and offset. A key takes 13.
+        // A tensor takes at least 24 bytes in the header: the lengths of name and shape, type and offset. A key takes
+        // at least 13.
         let tensorCount = try cursor.count("tensor count", of: 24)
         let keyCount = try cursor.count("metadata count", of: 13)
         metadata = try Self.metadata(&cursor, count: keyCount)
@@ -125,7 +128,7 @@ package struct GGUFFile: Sendable {
             stated.append((name, type, shape, byteCount, try cursor.integer(name)))
         }
         let dataStart = aligned(cursor.offset, alignment)
-        var end = 0  // of the tensor before, from dataStart on
+        var end = 0  // of the previous tensor, relative to dataStart
         var entries: [Entry] = []
         for tensor in stated {
             let start = aligned(end, alignment)
@@ -174,7 +177,7 @@ package struct GGUFFile: Sendable {
         var count = 1
         for size in shape {
             let (product, overflow) = count.multipliedReportingOverflow(by: size)
-            // 8: no type takes more bytes for one element.
+            // 8: no type takes more bytes per element.
             guard !overflow, product <= Int.max / 8 else {
                 throw invalid(name, cursor, expected: "a shape that fits into memory", found: "\(shape)")
             }

@@ -1,6 +1,6 @@
 /// A model in GGUF: one file, or the shards into which it was split, `name-00001-of-00003.gguf` and so on.
 ///
-/// Metadata are those of the first shard; the others hold tensors only.
+/// The metadata is that of the first shard; the others hold only tensors.
 package struct GGUFShards: Sendable {
     package let files: [GGUFFile]
 
@@ -9,8 +9,8 @@ package struct GGUFShards: Sendable {
 
     /// - Parameters:
     ///   - path: the file, or any one of the shards.
-    ///   - check: refuses a model by its path and metadata, before any shard is missed or tensor looked at.
-    /// - Throws: `CheckpointError` if a shard is missing, or a file damaged; what `check` throws.
+    ///   - check: rejects a model by its path and metadata, before missing shards or tensors are reported.
+    /// - Throws: `CheckpointError` if a shard is missing or a file is damaged; the errors of `check`.
     package init(
         _ path: String,
         check: (_ path: String, _ metadata: [String: GGUFValue]) throws(CheckpointError) -> Void = { _, _ in }
@@ -59,10 +59,10 @@ package struct GGUFShards: Sendable {
         self.files = files
     }
 
-    /// The tensor of that name, in whichever shard it lies; nil if there is none.
+    /// The tensor of that name, in any shard; nil if there is none.
     package func tensor(_ name: String) -> GGUFFile.Entry? { files.lazy.compactMap { $0.tensor(name) }.first }
 
-    /// The numbers of an f32 tensor; nil if there is none of that name.
+    /// The values of an f32 tensor; nil if there is none of that name.
     package func floats(_ name: String) -> [Float]? {
         for file in files {
             guard let entry = file.tensor(name), entry.elementType == .float32 else { continue }
@@ -78,7 +78,7 @@ package struct GGUFShards: Sendable {
         return nil
     }
 
-    /// The names of all shards, from that of one; nil if it is not named as a shard of so many.
+    /// The paths of all shards, from the path of one; nil if it is not named as one of `count` shards.
     private static func paths(like path: String, count: Int) -> [String]? {
         let ending = "-of-\(padded(count)).gguf"
         guard count < 100_000, path.hasSuffix(ending) else { return nil }
@@ -89,18 +89,19 @@ package struct GGUFShards: Sendable {
         return (1...count).map { "\(stem.dropLast(5))\(padded($0))\(ending)" }
     }
 
-    /// Five digits, as the shards' names have them.
+    /// Padded to five digits, as in the names of shards.
     private static func padded(_ number: Int) -> String { String(String(100_000 + number).suffix(5)) }
 }
 
 extension Checkpoint {
-    /// What a tensor of a GGUF file is called where it is published, and how it is stored there.
+    /// The published name of a tensor of a GGUF file, and its layout in the file.
     package typealias Published = (name: String, layout: TensorLayout)
 
     /// The tensors of GGUF files.
     ///
-    /// - Parameter published: by the name in the file; nil for tensors that are not weights of the model.
-    /// - Throws: `CheckpointError` if two tensors stand for one.
+    /// - Parameter published: maps a name in the file; nil for tensors that are not weights of the model.
+    /// - Throws: `CheckpointError` if two tensors map to the same published tensor, or one of two halves is
+    ///   missing.
     package init(
         _ models: [GGUFShards], published: (String) -> Published?
     ) throws(CheckpointError) {

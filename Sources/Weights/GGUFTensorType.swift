@@ -1,13 +1,13 @@
 import Tensors
 
-/// How GGUF numbers the ways of storing a tensor.
+/// The tensor type numbers of GGUF.
 ///
 /// Source: github.com/ggml-org/ggml, `include/ggml.h`, `enum ggml_type`.
 enum GGUFTensorType {
-    /// The type of that number; nil for those that no weight of this family is run with.
+    /// The element type of a number; nil for types that are not supported.
     static func elementType(_ number: UInt32) -> ElementType? { elementTypes.first { $0.number == number }?.type }
 
-    /// The number of a type.
+    /// The number of an element type.
     static func number(_ type: ElementType) -> UInt32 { elementTypes.first { $0.type == type }!.number }
 
     private static let elementTypes: [(number: UInt32, type: ElementType)] = [
@@ -16,13 +16,13 @@ enum GGUFTensorType {
         (16, .iq2_xxs), (17, .iq2_xs), (22, .iq2_s), (18, .iq3_xxs), (21, .iq3_s), (39, .mxfp4),
     ]
 
-    /// What llama.cpp calls the types that are run.
+    /// llama.cpp's names of the supported types.
     private static var supported: [String] { elementTypes.map { name($0.number) } }
 
-    /// What llama.cpp calls the type of that number.
+    /// llama.cpp's name of the type with that number.
     static func name(_ number: UInt32) -> String { names[number] ?? "type \(number)" }
 
-    /// What to get in place of a tensor of a type that is not run.
+    /// The remedy for a tensor of an unsupported type.
     static func remedy(_ number: UInt32) -> String {
         let others = supported.joined(separator: ", ")
         return switch names[number] {

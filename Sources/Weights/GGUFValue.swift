@@ -16,11 +16,11 @@ package enum GGUFValue: Sendable {
     case string(String)
     case array(GGUFArray)
 
-    /// The number by which a file names the type of a value.
+    /// The type numbers of values.
     package enum Kind: UInt32, Sendable {
         case uint8, int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
-        /// Bytes of one value; nil for strings and arrays, which state their own.
+        /// Bytes of one value; nil for strings and arrays, whose length is stored with them.
         var byteCount: Int? {
             switch self {
             case .uint8, .int8, .bool: 1
@@ -84,7 +84,7 @@ package enum GGUFValue: Sendable {
         return array
     }
 
-    /// The value in a message: itself where it is short.
+    /// The value for a message, abbreviated if it is long.
     package var summary: String {
         switch self {
         case .string(let text): text.unicodeScalars.count > 40 ? "\"\(text.prefix(40))…\"" : "\"\(text)\""
@@ -95,8 +95,8 @@ package enum GGUFValue: Sendable {
     }
 }
 
-/// An array of a GGUF file's metadata, kept as the file spells it and decoded when asked for: a vocabulary has 262 144
-/// strings, and its merges are half a million.
+/// An array of a GGUF file's metadata, kept encoded and decoded on demand: a vocabulary has 262 144 strings, and half
+/// a million merges.
 package struct GGUFArray: Sendable {
     package let elements: GGUFValue.Kind
     package let count: Int
@@ -107,7 +107,7 @@ package struct GGUFArray: Sendable {
         case owned([UInt8])
     }
 
-    /// Elements that lie in a file and have been found to be whole.
+    /// Validated elements within a mapped file.
     init(_ elements: GGUFValue.Kind, count: Int, in file: MappedFile, _ range: Range<Int>) {
         (self.elements, self.count) = (elements, count)
         storage = .mapped(file, range)
@@ -122,7 +122,7 @@ package struct GGUFArray: Sendable {
 
     package init(_ strings: [String]) { self.init(.string, strings.map(GGUFValue.string)) }
 
-    /// Texts one behind the other in UTF-8, and where each ends.
+    /// Strings as concatenated UTF-8, and the end offset of each.
     package init(strings: (bytes: [UInt8], ends: [Int])) {
         (elements, count) = (.string, strings.ends.count)
         var bytes: [UInt8] = []
@@ -148,7 +148,7 @@ package struct GGUFArray: Sendable {
         }
     }
 
-    /// The elements as Ints, if they are integers that fit, or truth values: 0 and 1.
+    /// The elements as Ints, if they are integers that fit, or Booleans (0 and 1).
     package var integers: [Int]? {
         switch elements {
         case .uint8, .bool: decoded(UInt8.self)
@@ -177,7 +177,7 @@ package struct GGUFArray: Sendable {
         }
     }
 
-    /// The elements, if they are strings: their UTF-8 bytes one behind the other, and where each ends.
+    /// The elements, if they are strings: their concatenated UTF-8, and the end offset of each.
     package var strings: (bytes: [UInt8], ends: [Int])? {
         guard elements == .string else { return nil }
         return withBytes { stored in

@@ -8,12 +8,12 @@ import Tensors
     import Darwin
 #endif
 
-/// Writes a GGUF file tensor by tensor, so that a model need not fit into memory.
+/// Writes a GGUF file tensor by tensor, so that the model need not fit into memory.
 ///
-/// The file appears under its name when it is complete, and not before: what an interrupted run leaves is removed, and a
-/// file that was there stays.
+/// The file is written under a temporary name and renamed when complete: an interrupted run is cleaned up, and an
+/// existing file stays intact.
 package struct GGUFWriter: ~Copyable {
-    /// One tensor that is going to be written.
+    /// One tensor to be written.
     package struct Description: Sendable {
         package let name: String
         package let elementType: ElementType
@@ -32,14 +32,14 @@ package struct GGUFWriter: ~Copyable {
     private var descriptor: Int32
     private let tensors: [Description]
     private var written = 0
-    private var writtenBytes = 0  // of the tensor that has been begun
+    private var writtenBytes = 0  // of the current tensor
     private static let alignment = GGUFFile.defaultAlignment
 
     /// Writes the header.
     ///
     /// - Parameters:
-    ///   - metadata: keys and values in the order of the file; `general.alignment` must not be among them.
-    ///   - tensors: what will be written, in this order.
+    ///   - metadata: keys and values in file order; must not contain `general.alignment`.
+    ///   - tensors: the tensors to be written, in this order.
     /// - Throws: `CheckpointError` if the file cannot be written.
     package init(
         _ path: String, metadata: [(key: String, value: GGUFValue)], tensors: [Description]
@@ -52,7 +52,7 @@ package struct GGUFWriter: ~Copyable {
         try write(Self.header(metadata, tensors))
     }
 
-    /// What the file is called until it is complete: no other process writes to it.
+    /// The file's name until it is complete; unique to this process.
     package static func temporaryPath(_ path: String) -> String { "\(path).\(getpid()).part" }
 
     deinit {
@@ -61,7 +61,7 @@ package struct GGUFWriter: ~Copyable {
         unlink(temporaryPath)
     }
 
-    /// More bytes of the tensor that has been begun, or the first of the next one, in its element type.
+    /// Appends bytes of the current tensor, or the first of the next one, in its element type.
     ///
     /// - Throws: `CheckpointError` if they cannot be written.
     package mutating func append(_ bytes: UnsafeRawBufferPointer) throws(CheckpointError) {
@@ -78,9 +78,9 @@ package struct GGUFWriter: ~Copyable {
         writtenBytes = 0
     }
 
-    /// Gives the complete file its name.
+    /// Syncs the complete file and renames it.
     ///
-    /// - Throws: `CheckpointError` if the system cannot store all of it.
+    /// - Throws: `CheckpointError` if the file cannot be synced or renamed.
     package consuming func finish() throws(CheckpointError) {
         precondition(written == tensors.count, "GGUFWriter: \(written) of \(tensors.count) tensors have been written")
         guard fsync(descriptor) == 0, rename(temporaryPath, path) == 0 else { throw Self.error(path) }
@@ -146,7 +146,7 @@ package struct GGUFWriter: ~Copyable {
 }
 
 extension GGUFValue {
-    /// The value as a file spells it, without its type.
+    /// Appends the value as encoded in a file, without its type.
     func encode(into bytes: inout [UInt8]) {
         switch self {
         case .uint8(let value): bytes.append(littleEndian: value)

@@ -9,20 +9,20 @@ import Tensors
     import Darwin
 #endif
 
-/// A whole file, mapped read-only: opening costs no reading, and its pages are shared with every process that maps it.
+/// A file, mapped read-only: opening reads nothing, and its pages are shared with every process that maps it.
 ///
-/// The file must keep its size while it is mapped: reading past the end of a file that was cut afterwards raises SIGBUS,
-/// which the program turns into a message, and which ends a process that does not. What a header promises is therefore
-/// compared with `byteCount` when the file is opened.
+/// The file must not shrink while it is mapped: an access past its new end raises SIGBUS, which the program turns
+/// into a message and which ends a process that does not handle it. The sizes that a header states are therefore
+/// checked against `byteCount` when the file is opened.
 ///
 /// `@unchecked Sendable`: the bytes are never written, and stay mapped until the last reference is gone.
 package final class MappedFile: FileBytes, @unchecked Sendable {
-    /// How a range is going to be read.
+    /// How a range will be read.
     package enum Access: Sendable {
-        /// Here and there: the kernel should not read ahead (rows of an embedding table).
+        /// Scattered: disables readahead (rows of an embedding table).
         case random
-        /// Not any more, since there are copies: its pages leave this process, and where file and copies are too much for
-        /// memory the system's cache too. They are read again if it comes otherwise.
+        /// No longer read, because there are copies. Drops the pages from this process and, if file and copies exceed
+        /// memory, from the page cache; a later read faults them back in.
         case done
     }
 
@@ -30,10 +30,10 @@ package final class MappedFile: FileBytes, @unchecked Sendable {
     package let byteCount: Int
     private let start: UnsafeMutableRawPointer
     private let descriptor: Int32
-    /// Up to here the system's cache may keep what is done with.
+    /// Pages below this offset may stay in the page cache when they are done with.
     private let cachedByteCount: Int
 
-    /// - Throws: `CheckpointError` if `path` is missing, no plain file, empty, or may not be read.
+    /// - Throws: `CheckpointError` if `path` does not exist, is not a regular file, is empty, or cannot be read.
     package init(_ path: String) throws(CheckpointError) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)  // O_NONBLOCK: a pipe must not block
         guard descriptor >= 0 else {
@@ -72,7 +72,7 @@ package final class MappedFile: FileBytes, @unchecked Sendable {
         close(descriptor)
     }
 
-    /// A copy of the whole file, read and not mapped: what changes the file meanwhile does no harm.
+    /// A copy of the whole file, read with `pread`: later changes of the file do no harm.
     ///
     /// - Throws: `CheckpointError` if the file has become shorter, or cannot be read.
     package func contents() throws(CheckpointError) -> [UInt8] {
@@ -100,15 +100,15 @@ package final class MappedFile: FileBytes, @unchecked Sendable {
         return pread(descriptor, out, range.count, off_t(first - UnsafeRawPointer(start))) == range.count
     }
 
-    /// How much of a file, from its front, the system's cache has room for beside copies of all of it; a quarter of the room
-    /// is left to others. Whatever more it keeps pushes out parts that are still to be read, of a file that was in the
-    /// cache to the end all of them.
+    /// How much of a file, from its start, fits into the page cache beside copies of all of it; a quarter of the room
+    /// is left to others. Caching more would evict parts that are still to be read; for a file that was fully cached,
+    /// all of them.
     static func cachedByteCount(of byteCount: Int, available: Int) -> Int { max(0, available - byteCount) / 4 * 3 }
 
     /// The bytes of the file; valid while this object lives.
     package var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: start, count: byteCount) }
 
-    /// Tells the kernel how a range is going to be read; only speed depends on it. The range is widened to whole pages.
+    /// Advises the kernel how a range will be read; affects only speed. The range is extended to whole pages.
     package func advise(_ access: Access, _ range: Range<Int>? = nil) {
         let range = (range ?? 0..<byteCount).clamped(to: 0..<byteCount)
         let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
@@ -128,9 +128,9 @@ package final class MappedFile: FileBytes, @unchecked Sendable {
 }
 
 extension JSONValue {
-    /// A file of a checkpoint that holds JSON.
+    /// Parses a JSON file of a checkpoint.
     ///
-    /// - Throws: `CheckpointError` naming the file and, if its text is no JSON, line and column.
+    /// - Throws: `CheckpointError` naming the file and, if its text is not JSON, line and column.
     package init(contentsOf path: String) throws(CheckpointError) {
         let bytes = try MappedFile(path).contents()
         do {
@@ -143,5 +143,5 @@ extension JSONValue {
     }
 }
 
-/// Whether anything lies at `path`.
+/// Whether `path` exists.
 func isPresent(_ path: String) -> Bool { access(path, F_OK) == 0 }

@@ -1,6 +1,6 @@
-/// Weights in memory, for those that cannot be used where they lie in a file, or lie in none.
+/// Weights in memory, for those that cannot be mapped from a file or are not stored in one.
 ///
-/// `@unchecked Sendable`: written by `fill` only, before anyone else sees them.
+/// `@unchecked Sendable`: written by `fill` only, before they are shared.
 final class OwnedBytes: @unchecked Sendable {
     let bytes: UnsafeRawBufferPointer
 

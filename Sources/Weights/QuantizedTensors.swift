@@ -1,27 +1,28 @@
 import Synchronization
 import Tensors
 
-/// What the integers among the tensors of a directory mean: its configuration says so, the headers of its files do not.
+/// The meaning of the integer tensors of a directory, which the configuration states and the headers of the files do
+/// not.
 package enum QuantizedTensors: Sendable {
     /// Linear layers as `M.weight`, `[rows, ⌈columns · bits / 8⌉]` of U8 or `[rows, columns]` of I8, embeddings as
-    /// `M.embedding_quantized`; `bits` says how many by the name of M.
+    /// `M.embedding_quantized`; `bits` maps the name of M to the bit width.
     ///
     /// Source: transformers, `integrations/gemma_quant.py`.
     case integers(bits: @Sendable (_ module: String) -> Int)
-    /// Linear layers as `M.weight_packed`, `[rows, columns / 8]` of I32 with the first column in the lowest four bits, counted
-    /// from −8, and `M.weight_scale`, `[rows, columns / 32]`.
+    /// Linear layers as `M.weight_packed`, `[rows, columns / 8]` of I32, 8 integers of 4 bits each with offset 8, the
+    /// first column in the lowest bits, and `M.weight_scale`, `[rows, columns / 32]`.
     ///
     /// Source: compressed-tensors, `compressors/quantized_compressors/pack_quantized.py`.
     case packedGroups
 }
 
 extension Checkpoint {
-    /// The tensors of a directory with their integers as weights of few bits.
+    /// The tensors of a directory, with its integer tensors as quantized weights.
     ///
     /// - Parameters:
     ///   - path: the directory.
-    ///   - rename: the name under which a tensor is known here, from the one in the file.
-    /// - Throws: `CheckpointError`, also of integers that `quantized` does not explain.
+    ///   - rename: maps a name in the file to the published name.
+    /// - Throws: `CheckpointError`, also for integer tensors that `quantized` does not explain.
     package init(
         _ path: String, quantized: QuantizedTensors?, rename: (String) -> String
     ) throws(CheckpointError) {
@@ -55,7 +56,7 @@ extension Checkpoint {
         self.init(path: path, entries: entries)
     }
 
-    /// The name of a module and that of its tensor.
+    /// Splits a tensor's name into module and part.
     private static func split(_ name: String) -> (module: String, part: String) {
         guard let dot = name.lastIndex(of: ".") else { return ("", name) }
         return (String(name[..<dot]), String(name[name.index(after: dot)...]))
@@ -99,7 +100,7 @@ extension Checkpoint {
     }
 }
 
-/// Where the scales of a tensor's groups lie.
+/// The location of a tensor's group scales.
 struct GroupScales: Sendable {
     let file: MappedFile
     let range: Range<Int>
@@ -116,9 +117,10 @@ extension Checkpoint.Entry {
             file: stored.file, range: stored.header.range)
     }
 
-    /// Groups of 32 numbers of 4 bits with their scales as q4_0, the same numbers; nil if this tensor has no such groups.
+    /// Groups of 32 integers of 4 bits and their scales, joined into blocks of q4_0 of the same values; nil if this
+    /// tensor has no such groups.
     ///
-    /// - Throws: `CheckpointError` if a scale is no number of f16.
+    /// - Throws: `CheckpointError` if a scale is not representable in f16.
     func joinedGroups(_ threads: ThreadPool) throws(CheckpointError) -> OwnedBytes? {
         guard let groupScales else { return nil }
         let groups = range.count / 16
@@ -139,14 +141,14 @@ extension Checkpoint.Entry {
         return joined
     }
 
-    /// `@unchecked Sendable`: every thread writes its own groups.
+    /// `@unchecked Sendable`: threads write disjoint groups.
     private struct Groups: @unchecked Sendable {
         let numbers, scales: UnsafeRawBufferPointer
         let joined: UnsafeMutableRawBufferPointer
 
         /// Writes one group as a block of q4_0.
         ///
-        /// - Returns: false if f16 does not hold its scale.
+        /// - Returns: false if its scale is not representable in f16.
         func join(_ group: Int, _ type: ElementType) -> Bool {
             let scale =
                 switch type {

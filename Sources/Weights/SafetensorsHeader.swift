@@ -1,23 +1,23 @@
 import JSONText
 import Tensors
 
-/// What the header of one safetensors file says about its tensors; checked in full, so that any entry can be read.
+/// The tensors that the header of a safetensors file lists; fully validated, so that any entry can be read.
 ///
 /// The file: 8 bytes, little-endian, the length n of the header; n bytes of JSON that map each name to
 /// `{"dtype": "BF16", "shape": […], "data_offsets": [begin, end]}`; the data, to which the offsets are relative.
 /// Source: github.com/huggingface/safetensors, `README.md`, "Format", and `tensor.rs` (limit, no gaps, no overlaps).
 struct SafetensorsHeader: Sendable {
     struct Entry: Sendable, Hashable {
-        /// As the file spells it.
+        /// As spelled in the file.
         let dtype: String
-        /// Nil for integers, which mean what the checkpoint's configuration says.
+        /// Nil for integers, whose meaning the checkpoint's configuration states.
         let elementType: ElementType?
         let shape: [Int]
-        /// Bytes within the file.
+        /// The byte range in the file.
         let range: Range<Int>
     }
 
-    /// The reference refuses longer headers.
+    /// The reference rejects longer headers.
     static let byteLimit = 100_000_000
 
     let entries: [String: Entry]
@@ -25,7 +25,7 @@ struct SafetensorsHeader: Sendable {
     /// - Parameters:
     ///   - bytes: the whole file.
     ///   - path: for messages.
-    /// - Throws: `CheckpointError` if header and file disagree anywhere.
+    /// - Throws: `CheckpointError` if the header is invalid or contradicts the file.
     init(_ bytes: UnsafeRawBufferPointer, path: String) throws(CheckpointError) {
         guard bytes.count >= 8 else {
             throw Self.invalid(path, expected: "at least 8 bytes", found: "\(bytes.count)")
@@ -107,10 +107,10 @@ struct SafetensorsHeader: Sendable {
         return Entry(dtype: type, elementType: elementType, shape: shape, range: dataStart + begin..<dataStart + end)
     }
 
-    /// Bytes of one element of the integer types that occur in quantized checkpoints.
+    /// Bytes per element of the integer types that occur in quantized checkpoints.
     private static let integerByteCounts = ["U8": 1, "I8": 1, "I32": 4, "I64": 8]
 
-    /// Every byte of the data belongs to exactly one tensor, as the format demands.
+    /// Checks that every byte of the data belongs to exactly one tensor, as the format requires.
     private static func checkCoverage(_ entries: [String: Entry], path: String, data: Range<Int>)
         throws(CheckpointError)
     {
@@ -147,7 +147,7 @@ struct SafetensorsHeader: Sendable {
 }
 
 extension CheckpointError {
-    /// A tensor of a type that no weight of this family has.
+    /// A tensor of an unsupported dtype.
     init(unsupported dtype: String, file: String, place: String) {
         self.init(
             .invalidTensor, file: file, place: place, expected: "dtype BF16, F16 or F32", found: "\"\(dtype)\"",
@@ -156,7 +156,7 @@ extension CheckpointError {
 }
 
 extension ElementType {
-    /// The type that safetensors calls `name`; nil for those that no weight of this family has.
+    /// The element type of a dtype of safetensors; nil for other dtypes.
     init?(safetensors name: String) {
         switch name {
         case "F32": self = .float32

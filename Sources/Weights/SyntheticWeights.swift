@@ -1,16 +1,18 @@
 import Synchronization
 import Tensors
 
-/// Random weights of any shape, made in memory: they show what a model would do on a machine before it is downloaded.
+/// Random weights of any shape, generated in memory: they measure a model's speed on a machine before it is
+/// downloaded.
 ///
-/// Matrices keep the size of what passes through them; vectors (norms, scalars of layers) are 1; there are no single
-/// numbers, so that clipped linears are unbounded. Equal on every machine and for any number of threads.
+/// Matrices preserve the magnitude of activations; vectors (norms, layer scalars) are 1; scalars are absent, so
+/// clipped linears are unbounded. Identical on every machine and for any number of threads.
 package struct SyntheticWeights: WeightSource {
     package let path = "synthetic weights"
     private let elementType: @Sendable (_ name: String) -> ElementType
     private let patterns = Patterns()
 
-    /// - Parameter elementType: of a matrix, bf16 or a block type whose blocks its rows fill; vectors are bf16.
+    /// - Parameter elementType: the type of a matrix: bf16, or a block type whose block length divides its rows;
+    ///   vectors are bf16.
     package init(elementType: @escaping @Sendable (_ name: String) -> ElementType = { _ in .bfloat16 }) {
         self.elementType = elementType
     }
@@ -41,7 +43,7 @@ package struct SyntheticWeights: WeightSource {
         return Tensor(mapped: memory.bytes, owner: memory, shape, .bfloat16, on: device)
     }
 
-    /// The scale of integers, or the step of the activations beside them; nil if there are none.
+    /// The scale of integers, or the step of their activations; nil if the tensor's module has no integers.
     private func scale(_ name: String) -> Float? {
         guard let dot = name.lastIndex(of: ".") else { return nil }
         let type = elementType("\(name[..<dot]).weight")
@@ -49,7 +51,7 @@ package struct SyntheticWeights: WeightSource {
         return name.hasSuffix("_activation_scale") ? 1 / 32 : 1 / Float(1 << (2 + type.blockByteCount / 4))
     }
 
-    /// Blocks of one run of random numbers, over and over.
+    /// A tensor filled with repetitions of one pattern of random blocks.
     private func blocks(_ shape: Shape, _ type: ElementType, on device: Device) -> Tensor {
         let pattern = patterns[type, Self.exponent(columns: shape.columns), device.threads]
         let memory = OwnedBytes(count: type.byteCount(shape.count)) { buffer in
@@ -62,7 +64,7 @@ package struct SyntheticWeights: WeightSource {
         return Tensor(mapped: memory.bytes, owner: memory, shape, type, on: device)
     }
 
-    /// Encoded random numbers, by element type and magnitude.
+    /// Quantized random values, by element type and magnitude.
     private final class Patterns: Sendable {
         private struct Key: Hashable {
             let type: ElementType
@@ -82,7 +84,7 @@ package struct SyntheticWeights: WeightSource {
                 }
                 var halves = [UInt16](repeating: 0, count: 1 << 18)
                 halves.withUnsafeMutableBufferPointer { SyntheticWeights.fill($0, seed: 0, exponent: exponent) }
-                // Integers take the upper half of their range.
+                // Scales values to the upper half of the range of integers.
                 let factor =
                     type.isInteger
                     ? Float(sign: .plus, exponent: type.blockByteCount / 4 - 2 + 127 - Int(exponent), significand: 1)
@@ -95,10 +97,10 @@ package struct SyntheticWeights: WeightSource {
         }
     }
 
-    /// Random bytes for types that cannot be written, 2¹⁸ weights, with the scale for which these are about ±1.5 · 2^e.
+    /// Random bytes for types without an encoder, 2¹⁸ weights, with a scale that makes them about ±1.5 · 2^e.
     private static func randomBlocks(_ type: ElementType, exponent: UInt16) -> [UInt8] {
         let count = type.byteCount(1 << 18)
-        var state: UInt64 = 1  // Knuth's generator, MMIX
+        var state: UInt64 = 1  // LCG of Knuth's MMIX
         var bytes = (0..<count).map { _ in
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             return UInt8(state >> 56)
@@ -113,7 +115,7 @@ package struct SyntheticWeights: WeightSource {
 
     package func advise(_ access: MappedFile.Access, _ name: String) {}
 
-    /// The exponent e, as bf16 stores it, for which ±[1, 2) · 2^e is about 1/√columns.
+    /// The exponent e, biased as in bf16, for which ±[1, 2) · 2^e is about 1/√columns.
     private static func exponent(columns: Int) -> UInt16 {
         UInt16(127 - (Int.bitWidth - columns.leadingZeroBitCount + 1) / 2)
     }
@@ -136,7 +138,7 @@ package struct SyntheticWeights: WeightSource {
     }
 }
 
-/// `@unchecked Sendable`: every thread writes its own range.
+/// `@unchecked Sendable`: threads write disjoint ranges.
 private struct UncheckedElements: @unchecked Sendable {
     private let buffer: UnsafeMutableBufferPointer<UInt16>
 

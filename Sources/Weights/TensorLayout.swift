@@ -1,28 +1,29 @@
 import Foundation
 import Tensors
 
-/// How a file lays out a tensor that it does not store as published.
+/// The layout of a tensor in a file, if it differs from the published one.
 ///
 /// Source: llama.cpp, `conversion/gemma.py`, `modify_tensors`.
 package enum TensorLayout: Sendable, Hashable {
     case published
-    /// A single number, `[]`, stored as `[1]`.
+    /// A scalar, `[]`, stored as `[1]`.
     case scalar
     /// `[channels, 1, taps]`, stored as `[channels, taps]`.
     case depthwise
-    /// `[rows, side · side · 3]`, the colour fastest, stored as `[rows, 3, side, side]`, the colour slowest.
+    /// `[rows, side · side · 3]`, color fastest, stored as `[rows, 3, side, side]`, color slowest.
     case colourPlanes
-    /// `[…, side · side · 3]`, the colour fastest, stored in the same shape, the colour slowest.
+    /// `[…, side · side · 3]`, color fastest, stored in the same shape, color slowest.
     case colourRuns
-    /// `[places, 2, columns]`, x and y of a place side by side, stored as `[2, places, columns]`.
+    /// `[positions, 2, columns]`, x and y interleaved, stored as `[2, positions, columns]`.
     case axesApart
     /// x, stored as ln(1 + eˣ).
     case softplus
-    /// `[experts, 2 · rows, columns]`, stored as two tensors `[experts, rows, columns]`: older converters kept the gates
-    /// and the up-projections of experts apart.
+    /// `[experts, 2 · rows, columns]`, stored as two tensors `[experts, rows, columns]`: older converters stored the
+    /// gate and up projections of experts separately.
     case firstHalves, secondHalves
 
-    /// - Returns: the published shape of what is stored in `shape`; `shape` itself if no such thing is stored in it.
+    /// - Returns: the published shape of a tensor stored in `shape`; `shape` itself if this layout does not apply
+    ///   to it.
     package func published(_ shape: [Int]) -> [Int] {
         switch self {
         case .scalar where shape == [1]: []
@@ -48,7 +49,7 @@ package enum TensorLayout: Sendable, Hashable {
         }
     }
 
-    /// Whether the numbers, one behind the other, are those published: another shape is all that differs.
+    /// Whether the element order is as published: only the shape differs.
     package var keepsNumbers: Bool {
         switch self {
         case .colourPlanes, .colourRuns, .axesApart, .softplus: false
@@ -56,7 +57,7 @@ package enum TensorLayout: Sendable, Hashable {
         }
     }
 
-    /// The published numbers of a tensor that is stored in `shape`.
+    /// The published values of a tensor stored in `shape`.
     func published(_ values: [Float], _ shape: [Int]) -> [Float] {
         switch self {
         case .published, .scalar, .depthwise, .firstHalves, .secondHalves: values
@@ -67,7 +68,7 @@ package enum TensorLayout: Sendable, Hashable {
         }
     }
 
-    /// The numbers that are stored for a tensor of the published `shape`.
+    /// The values to store for a tensor of the published `shape`.
     package func stored(_ values: [Float], _ shape: Shape) -> [Float] {
         switch self {
         case .published, .scalar, .depthwise, .firstHalves, .secondHalves: values
@@ -78,7 +79,7 @@ package enum TensorLayout: Sendable, Hashable {
         }
     }
 
-    /// Every matrix of `[…, rows, columns]` as one of `[…, columns, rows]`, whose elements are `width` numbers.
+    /// Transposes every matrix of `[…, rows, columns]`, whose elements are `width` values.
     private static func transposed(_ values: [Float], rows: Int, columns: Int, width: Int = 1) -> [Float] {
         [Float](unsafeUninitializedCapacity: values.count) { result, count in
             for start in stride(from: 0, to: values.count, by: rows * columns * width) {

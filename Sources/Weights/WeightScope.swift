@@ -1,18 +1,18 @@
 import Tensors
 
-/// Where weights come from: a checkpoint on disk, or numbers made up in memory to measure speed.
+/// A source of weights: a checkpoint on disk, or synthetic weights in memory to measure speed.
 package protocol WeightSource: Sendable {
     /// For messages.
     var path: String { get }
 
-    /// - Returns: the tensor where it lies, or nil if there is none of that name.
+    /// - Returns: the tensor, mapped if possible, or nil if there is none of that name.
     /// - Throws: `CheckpointError` naming the tensor if it has another shape.
     func tensor(_ name: String, _ shape: Shape, on device: Device) throws(CheckpointError) -> Tensor?
 
-    /// Tells how a tensor is going to be read; only speed depends on it.
+    /// Advises how a tensor will be read; affects only speed.
     func advise(_ access: MappedFile.Access, _ name: String)
 
-    /// The shape of a tensor, of those whose shape the model does not say; nil if there is none of that name.
+    /// The shape of a tensor whose shape the model does not determine; nil if there is none of that name.
     func shape(_ name: String) -> [Int]?
 }
 
@@ -20,7 +20,7 @@ extension WeightSource {
     package func shape(_ name: String) -> [Int]? { nil }
 }
 
-/// A place in the tree of weights: `weights["self_attn"]["q_proj"].tensor("weight", [rows, columns])`.
+/// A scope in the tree of weights: `weights["self_attn"]["q_proj"].tensor("weight", [rows, columns])`.
 package struct WeightScope: Sendable {
     package let device: Device
     private var activations = Activations.float32
@@ -30,7 +30,8 @@ package struct WeightScope: Sendable {
 
     /// The root of the tree.
     ///
-    /// - Parameter roundedTo: the type to which a matrix in f32, bf16 or f16 is rounded as it is read; nil leaves it.
+    /// - Parameter roundedTo: the type to which a matrix in f32, bf16 or f16 is quantized as it is loaded; nil
+    ///   keeps the stored type.
     package init(
         _ source: any WeightSource, on device: Device,
         roundedTo: @escaping @Sendable (_ name: String) -> ElementType? = { _ in nil }
@@ -40,24 +41,24 @@ package struct WeightScope: Sendable {
         self.roundedTo = roundedTo
     }
 
-    /// The place `name` below this one; `name` may hold dots.
+    /// The scope `name` below this one; `name` may contain dots.
     package subscript(_ name: String) -> WeightScope {
         var scope = self
         scope.path += "\(name)."
         return scope
     }
 
-    /// The same place, whose weights, and those below, are multiplied by `activations`; at the root it is f32.
+    /// The same scope, whose weights, including those below it, are multiplied by `activations`; the root's are f32.
     package func multiplied(by activations: Activations) -> WeightScope {
         var scope = self
         scope.activations = activations
         return scope
     }
 
-    /// The place of one layer.
+    /// The scope of one layer.
     package subscript(_ index: Int) -> WeightScope { self[String(index)] }
 
-    /// The tensor `name` at this place, where it lies: no copy.
+    /// The tensor `name` in this scope, without a copy if its bytes can be mapped as stored.
     ///
     /// - Throws: `CheckpointError` naming the tensor, if it is missing or has another shape.
     package func tensor(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor {
@@ -69,22 +70,22 @@ package struct WeightScope: Sendable {
         return tensor
     }
 
-    /// The tensor `name` at this place, or nil if there is none.
+    /// The tensor `name` in this scope, or nil if there is none.
     ///
     /// - Throws: `CheckpointError` naming the tensor, if it has another shape.
     package func tensorIfPresent(_ name: String, _ shape: Shape) throws(CheckpointError) -> Tensor? {
         try source.tensor(path + name, shape, on: device)
     }
 
-    /// The matrix `name` at this place, ready to be multiplied by: rounded and packed if it is to be, and then the pages of
-    /// its file are given back.
+    /// The matrix `name` in this scope as a `Weight`: quantized and packed if configured; the pages of its file are
+    /// then released.
     ///
     /// - Throws: `CheckpointError` naming the tensor, if it is missing or has another shape.
     package func weight(_ name: String, _ shape: Shape) throws(CheckpointError) -> Weight {
         try weights(name, shape) { [$0] }[0]
     }
 
-    /// The same for a tensor that holds several matrices, which `cut` names.
+    /// The same for a tensor that holds several matrices, which `cut` slices.
     package func weights(
         _ name: String, _ shape: Shape, cut: (Tensor) -> [Tensor]
     ) throws(CheckpointError) -> [Weight] {
@@ -102,13 +103,14 @@ package struct WeightScope: Sendable {
         return weights
     }
 
-    /// The scales of the rows of integers: `weight_scale`, of an embedding that is the head too `embedding_scale`.
+    /// The row scales of integers: `weight_scale`, or `embedding_scale` if the matrix is an embedding (and the tied
+    /// head).
     private func rowScales(of name: String, rows: Int) throws(CheckpointError) -> Tensor {
         if let scales = try tensorIfPresent("embedding_scale", [rows, 1]) { return scales }
         return try tensor("\(name)_scale", [rows, 1])
     }
 
-    /// Integers with the steps of their activations, which one that is no positive number, or absent, leaves as they are.
+    /// Integers with the steps of their activations; a step that is absent or non-finite leaves them unquantized.
     private func integerWeight(_ integers: Tensor, rowScales: Tensor) throws(CheckpointError) -> Weight {
         func step(_ side: String) throws(CheckpointError) -> Float {
             let step = try tensorIfPresent("\(side)_activation_scale", [])?.toArray()[0] ?? 0
@@ -119,8 +121,8 @@ package struct WeightScope: Sendable {
         return Weight(integers, scales: scales, activations: activations)
     }
 
-    /// A table of embeddings, `[rows, columns]`, where it lies, and the scales of its integers, `[rows, groups]`: each of so
-    /// many equal stretches of a row has one. Nil if it holds no integers.
+    /// An embedding table, `[rows, columns]`, mapped, and the scales of its integers, `[rows, groups]`: one for each
+    /// of `groups` equal groups of a row. The scales are nil if the table does not hold integers.
     ///
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     package func table(_ rows: Int, _ columns: Int) throws(CheckpointError) -> (numbers: Tensor, scales: Tensor?) {
@@ -131,9 +133,9 @@ package struct WeightScope: Sendable {
         return (numbers, try tensor("embedding_scale", [rows, groups]))
     }
 
-    /// The step of integers, a single number.
+    /// The quantization step of integers, a scalar.
     ///
-    /// - Throws: `CheckpointError` naming the tensor, if it is missing or no positive number.
+    /// - Throws: `CheckpointError` naming the tensor, if it is missing or not a positive finite number.
     package func step(_ name: String) throws(CheckpointError) -> Float {
         let step = try tensor(name, []).toArray()[0]
         guard step > 0, step.isFinite else {
@@ -144,6 +146,6 @@ package struct WeightScope: Sendable {
         return step
     }
 
-    /// Tells how the tensor `name` at this place is going to be read.
+    /// Advises how the tensor `name` in this scope will be read.
     package func advise(_ access: MappedFile.Access, _ name: String) { source.advise(access, path + name) }
 }
