@@ -1,34 +1,36 @@
 import Tensors
 import Weights
 
-/// Gemma 4: token ids, pictures and sound in, logits out, or embeddings. One graph for all variants, made from the
+/// Gemma 4: token ids, images and sound in; logits, or embeddings, out. One graph for all variants, built from the
 /// configuration.
 ///
-/// Weights are used where they lie in the checkpoint's files. The model never changes after loading, so any number of
-/// conversations may use it at once, each with its own `KVCache`.
+/// Weights are mapped from the checkpoint's files; quantized matrices are packed in memory if `activations` is int8.
+/// The model is immutable after loading, so any number of conversations may use it concurrently, each with its own
+/// `KVCache`.
 package struct Gemma4Model: Sendable {
     package let configuration: ModelConfiguration
     package let device: Device
-    /// How caches store keys and values.
+    /// The type of cached keys and values.
     package let keyValueType: KeyValueType
-    /// Of layers that own keys and values, where these are integers.
+    /// Quantization steps of the layers that own keys and values, for int8 caches.
     private let keyValueSteps: [Int: KeyValueSteps]
     let decoder: Decoder
     let vision: (tower: VisionTower, embedder: MultimodalEmbedder)?
     let audio: (tower: AudioTower, embedder: MultimodalEmbedder)?
-    /// What the 12B has instead of towers.
+    /// The 12B's replacement of the towers.
     let unifiedVision: UnifiedVisionEmbedder?
     let unifiedAudio: MultimodalEmbedder?
 
-    /// One sequence's share of a forward pass.
+    /// One sequence's rows of a forward pass.
     package struct Input {
         /// Token ids, with one placeholder id for each soft token.
         package var tokens: [Int]
-        /// The soft tokens at those placeholders in order, `[n, hiddenSize]`; nil if there are none.
+        /// The soft tokens at those placeholders, in order, `[n, hiddenSize]`; nil if there are none.
         package var softTokens: Tensor?
-        /// The rows whose result is wanted, ascending.
+        /// The rows whose output is needed, ascending.
         package var wantedRows: [Int]
-        /// Keys and values of what went before; the tokens' are added. Nil of an encoder, which keeps none.
+        /// Keys and values of the preceding tokens; those of `tokens` are appended. Nil for an encoder, which keeps
+        /// none.
         package var cache: KVCache?
 
         package init(tokens: [Int], softTokens: Tensor? = nil, wantedRows: [Int], cache: KVCache?) {
@@ -38,10 +40,10 @@ package struct Gemma4Model: Sendable {
 
     /// - Parameters:
     ///   - weights: the root of the checkpoint.
-    ///   - activations: what the decoder's weights in blocks are multiplied by.
+    ///   - activations: the type of the activations that the decoder's quantized weights are multiplied by.
     ///   - towerActivations: the same for the clipped linears of the towers.
-    ///   - keyValueType: how caches store keys and values; nil takes f16 where the decoder's products are rounded far more than
-    ///     that, with weights in blocks and activations of 8 bits, and f32 elsewhere.
+    ///   - keyValueType: how caches store keys and values; nil selects f16 if the decoder has quantized weights and
+    ///     int8 activations, whose error is far larger than that of f16, and f32 otherwise.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     package init(
         _ configuration: ModelConfiguration, _ weights: WeightScope, activations: Activations = .int8,
@@ -87,22 +89,25 @@ package struct Gemma4Model: Sendable {
 
     /// Runs the tokens of several sequences in one pass over the weights.
     ///
-    /// - Returns: the wanted rows of all sequences in their order, after the final norm, `[wanted, hiddenSize]`; see `logits`.
-    /// - Throws: `ModelInputError`; then no cache has changed.
+    /// - Returns: the wanted rows of all sequences, in order, after the final norm, `[wanted, hiddenSize]`; see
+    ///   `logits`.
+    /// - Throws: `ModelInputError`, before any cache has changed.
     package func callAsFunction(_ inputs: [Input]) throws -> Tensor {
         decoder(try inputs.map(decoderInput))
     }
 
-    /// Rows of a pass of an encoder: few enough for what a layer makes of them to stay in the cores' caches, many enough for the
-    /// weights to be read rarely.
+    /// Rows of an encoder's pass: few enough that a layer's activations stay in the cores' caches, enough that the
+    /// weights are rarely read.
     private static let rowsPerPass = 512
 
-    /// The embeddings of several sequences, each read whole, many in a pass over the weights: the mean over all positions of what an
-    /// encoder makes of them, not yet of unit length. (The projection is linear: that of the mean is the mean of those.)
+    /// The embeddings of several sequences, batched into passes: the mean over all positions of the encoder's output,
+    /// projected, not normalized to unit length. (The projection is linear, so that of the mean is the mean of the
+    /// projections.)
     ///
-    /// Source: transformers, `modeling_embedding_gemma2.py`, `EmbeddingGemma2TextModel`; sentence-transformers, `Pooling`.
+    /// Source: transformers, `modeling_embedding_gemma2.py`, `EmbeddingGemma2TextModel`; sentence-transformers,
+    /// `Pooling`.
     ///
-    /// - Parameter inputs: at least one; a sequence of more rows than a pass has one of its own.
+    /// - Parameter inputs: at least one; a sequence with more rows than a pass gets its own pass.
     /// - Returns: `[sequences, embeddingDim]`.
     /// - Throws: `ModelInputError`.
     package func embeddings(_ inputs: [(tokens: [Int], softTokens: Tensor?)]) throws -> Tensor {
@@ -120,7 +125,7 @@ package struct Gemma4Model: Sendable {
         return logits(.concatenated(means))
     }
 
-    /// The means over the rows of each of some sequences, read in one pass: `[sequences, hiddenSize]`.
+    /// The means over the rows of each sequence, computed in one pass: `[sequences, hiddenSize]`.
     private func meansOfRows(_ inputs: ArraySlice<(tokens: [Int], softTokens: Tensor?)>) throws -> Tensor {
         let hidden = try self(
             inputs.map {
@@ -142,9 +147,9 @@ package struct Gemma4Model: Sendable {
         KVCache(decoder.plans, type: keyValueType, steps: keyValueSteps)
     }
 
-    /// The steps in which a checkpoint wants keys and values to be stored.
+    /// The quantization steps of a checkpoint's keys and values.
     ///
-    /// - Throws: `CheckpointError` naming the tensor, if one is missing, or no positive number.
+    /// - Throws: `CheckpointError` naming the tensor, if one is missing or not a positive finite number.
     private static func keyValueSteps(_ plans: [LayerPlan], _ weights: WeightScope) throws -> [Int: KeyValueSteps] {
         var steps: [Int: KeyValueSteps] = [:]
         for plan in plans where plan.ownsKeyValues {
@@ -155,22 +160,23 @@ package struct Gemma4Model: Sendable {
         return steps
     }
 
-    /// Bytes that the cache of one sequence takes at most.
+    /// Upper bound of the bytes of one sequence's cache.
     ///
-    /// - Parameter chunkLength: the most tokens that one pass brings.
+    /// - Parameter chunkLength: the maximum number of tokens per pass.
     package func cacheByteCount(positions: Int, chunkLength: Int) -> Int {
         KVCache.byteCount(
             decoder.plans, positions: positions, chunkLength: chunkLength, type: keyValueType)
     }
 
-    /// Whether the tokens of one image see each other in both directions, so that a pass takes images whole.
+    /// Whether the tokens of one image attend to each other bidirectionally, so that an image must not be split
+    /// between passes.
     package var readsImagesWhole: Bool { decoder.plans.contains(where: \.seesWholeImages) }
 
-    /// Checks what a sequence is to read.
+    /// Checks the input of a sequence.
     ///
     /// - Parameters:
-    ///   - position: tokens that precede these.
-    ///   - softTokenCount: soft tokens given for the placeholders among them.
+    ///   - position: the number of preceding tokens.
+    ///   - softTokenCount: the number of soft tokens given for the placeholders in `tokens`.
     /// - Throws: `ModelInputError`.
     package func check(_ tokens: [Int], at position: Int, softTokenCount: Int) throws {
         let text = configuration.textConfig
@@ -197,14 +203,14 @@ package struct Gemma4Model: Sendable {
             cache: input.cache)
     }
 
-    /// Whether a soft token stands in the place of this id.
+    /// Whether this id is a placeholder for a soft token.
     package func isPlaceholder(_ token: Int) -> Bool { isVisual(token) || token == configuration.audioTokenId }
 
     package func isVisual(_ token: Int) -> Bool {
         token == configuration.imageTokenId || token == configuration.videoTokenId
     }
 
-    /// For each token one past the last of its run of image or video placeholders; its index + 1 for all others.
+    /// For each token, the end of its run of image or video placeholders; index + 1 for all other tokens.
     private func blockEnds(_ tokens: [Int]) -> [Int] {
         var ends = tokens.indices.map { $0 + 1 }
         for index in tokens.indices.dropLast().reversed() where isVisual(tokens[index]) && isVisual(tokens[index + 1]) {

@@ -1,19 +1,19 @@
-/// What a caller handed to the model and the model cannot take.
+/// An input that the model cannot accept.
 package struct ModelInputError: Error, Equatable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
         /// A token id outside the vocabulary.
         case unknownToken(id: Int, vocabSize: Int)
-        /// Placeholders in the ids and soft tokens given do not match in number.
+        /// The number of placeholders in the ids differs from the number of soft tokens.
         case softTokenCount(expected: Int, found: Int)
-        /// More positions than the model was made for.
+        /// More positions than the model supports.
         case contextLength(needed: Int, limit: Int)
-        /// A kind of input that this variant has no tower for: "image", "audio".
+        /// A kind of input for which this variant has no tower: "image", "audio".
         case noTower(String)
-        /// More patches along one side of an image than the checkpoint has positions for.
+        /// More patches along one side of an image than the checkpoint has position embeddings for.
         case imageSide(patches: Int, limit: Int)
-        /// No token at all.
+        /// No tokens.
         case emptyPrompt
-        /// A result is NaN or infinite although all weights are finite.
+        /// The output is NaN or infinite although all weights are finite.
         case notFinite
     }
 

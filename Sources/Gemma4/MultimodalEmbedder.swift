@@ -1,9 +1,9 @@
 import Tensors
 import Weights
 
-/// The last step from a tower into the text stream: an RMS norm without weight, then a projection.
+/// Projects a tower's output into the text stream: an RMS norm without weight, then a projection.
 ///
-/// Its output enters the stream as it is; the √hiddenSize of text embeddings is not applied.
+/// Its output enters the stream unscaled; the √hiddenSize of text embeddings is not applied.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4MultimodalEmbedder`.
 struct MultimodalEmbedder: Sendable {

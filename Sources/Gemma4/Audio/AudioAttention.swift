@@ -2,10 +2,11 @@ import Foundation
 import Tensors
 import Weights
 
-/// Self-attention of one encoder layer: each frame sees itself and the few before it, and how far back they are.
+/// Local self-attention of one encoder layer, with relative positions: each frame attends to itself and the frames
+/// just before it.
 ///
-/// The reference works in chunks with a relative shift; a band is what its mask leaves of them. That mask keeps one key
-/// fewer than `attentionContextLeft` gathers.
+/// The reference computes it in chunks with a relative shift; its mask leaves a band, with one key fewer than
+/// `attentionContextLeft`.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4AudioAttention`, `Gemma4AudioRelPositionalEncoding`.
 struct AudioAttention: Sendable {
@@ -14,7 +15,7 @@ struct AudioAttention: Sendable {
     let queryProjection, keyProjection, valueProjection, outputProjection: ClippedLinear
     let queryScale: Tensor  // [hiddenSize], per dimension of a head
     let keyScale: Float
-    let relativeKeys: Tensor  // [window, heads, headDim], the farthest first
+    let relativeKeys: Tensor  // [window, heads, headDim], farthest first
 
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     init(_ configuration: AudioConfiguration, _ weights: WeightScope) throws {
@@ -51,11 +52,11 @@ struct AudioAttention: Sendable {
         return outputProjection(context.mergeHeads())
     }
 
-    /// ln(1 + e^x); x itself where the two round to the same.
+    /// ln(1 + e^x); x itself if both are the same f32.
     private static func softplus(_ x: Float) -> Float { x > 20 ? x : log1p(exp(x)) }
 
-    /// `[window, hiddenSize]`: sines, then cosines of δ·τ_i with τ_i = 10000^(−i / (hiddenSize/2 − 1)), for distances δ
-    /// from the farthest down to 0.
+    /// `[window, hiddenSize]`: sines, then cosines of δ·τ_i with τ_i = 10000^(−i / (hiddenSize/2 − 1)), for distances
+    /// δ from the farthest to 0.
     private static func distanceEmbeddings(_ configuration: AudioConfiguration, on device: Device) -> Tensor {
         let window = configuration.attentionContextLeft - 1
         let count = configuration.hiddenSize / 2

@@ -1,9 +1,10 @@
 import Tensors
 import Weights
 
-/// The sound encoder: log-mel frames to soft tokens of 40 ms, which the multimodal embedder brings into the text stream.
+/// The sound encoder: log-mel frames to soft tokens of 40 ms, which the multimodal embedder projects into the text
+/// stream.
 ///
-/// One recording at a time, and only its own frames, so there is nothing to mask.
+/// One recording at a time, without padding or mask.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4AudioModel`.
 struct AudioTower: Sendable {
@@ -14,7 +15,7 @@ struct AudioTower: Sendable {
 
     /// - Parameters:
     ///   - weights: `model.audio_tower`.
-    ///   - activations: what the clipped linears' weights in blocks are multiplied by.
+    ///   - activations: the type of the activations that the clipped linears' quantized weights are multiplied by.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     init(_ configuration: AudioConfiguration, _ weights: WeightScope, activations: Activations = .float32) throws {
         let outputSize = configuration.outputProjDims
@@ -25,14 +26,14 @@ struct AudioTower: Sendable {
         outputBias = try weights["output_proj"].tensor("bias", [outputSize]).widened()
     }
 
-    /// - Parameter frames: `[frames, 128]`, natural logarithms.
+    /// - Parameter frames: `[frames, 128]`, log-mel with natural logarithms.
     /// - Returns: `[⌈frames / 4⌉, outputProjDims]`.
     func callAsFunction(_ frames: Tensor) -> Tensor {
         var job = EncoderJob(frames, stages)
         return job.finish()
     }
 
-    /// The way of the frames: subsampling, layers, output projection.
+    /// The stages of the encoder: subsampling, layers, output projection.
     var stages: [EncoderJob.Stage] {
         [.whole { subsampling($0) }] + layers.flatMap(\.stages)
             + [.whole { outputProjection($0).adding(row: outputBias) }]

@@ -1,7 +1,8 @@
 import Tensors
 import Weights
 
-/// One encoder layer: half a feed-forward network, attention, convolution, the other half.
+/// One encoder layer (Macaron): feed-forward (residual times `residualWeight`), attention, convolution, feed-forward,
+/// norm.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4AudioLayer`.
 struct ConformerLayer: Sendable {
@@ -11,7 +12,8 @@ struct ConformerLayer: Sendable {
     let preAttentionNorm, postAttentionNorm, outputNorm: RMSNorm
     let bound: Float
 
-    /// Of the norms outside the convolution, whatever `rmsNormEps` says: the reference gives it to that part only.
+    /// Epsilon of the norms outside the convolution, whatever `rmsNormEps` says: the reference uses that in the
+    /// convolution only.
     static let eps: Float = 1e-6
 
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
@@ -35,7 +37,7 @@ struct ConformerLayer: Sendable {
         return job.finish()
     }
 
-    /// Its parts in order, each from `[frames, hiddenSize]` to `[frames, hiddenSize]`.
+    /// The stages of the layer, each from `[frames, hiddenSize]` to `[frames, hiddenSize]`.
     var stages: [EncoderJob.Stage] {
         [
             .whole { feedForward1($0) },
@@ -74,12 +76,12 @@ struct AudioFeedForward: Sendable {
     }
 }
 
-/// x + W2 · SiLU(norm(conv(GLU(W1 · norm(x))))), the convolution causal and of each channel on its own.
+/// x + W2 · SiLU(norm(conv(GLU(W1 · norm(x))))), with a causal depthwise convolution.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4AudioLightConv1d`.
 struct LightConvolution: Sendable {
     let start, end: ClippedLinear
-    let depthwise: Tensor  // [convKernelSize, hiddenSize], the present frame last
+    let depthwise: Tensor  // [convKernelSize, hiddenSize], the current frame last
     let preNorm, convolutionNorm: RMSNorm
     let bound: Float
 

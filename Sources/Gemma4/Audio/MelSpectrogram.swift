@@ -2,16 +2,17 @@ import Foundation
 
 /// Samples to log-mel frames, the audio tower's input.
 ///
-/// Frame i is centred on sample `hopLength * i`, silence before the first; only frames that end within the recording
-/// are made (the reference makes more and masks them).  Hann window, magnitude (not power) spectrum, triangular
-/// filters on the HTK mel scale without area normalisation, ln(mel + melFloor).
+/// Frame i is centered on sample `hopLength * i`, with silence before the first; only frames that end within the
+/// recording are computed (the reference computes more and masks them). Hann window, magnitude (not power) spectrum,
+/// triangular filters on the HTK mel scale without area normalization, ln(mel + melFloor).
 ///
-/// Within 1e-6 of the reference: it transforms in 32-bit, this in 64-bit (the window's product is 32-bit in both).
+/// Within 1e-6 of the reference: its transform is 32-bit, this one 64-bit (the product with the window is 32-bit in
+/// both).
 ///
 /// Source: transformers, `feature_extraction_gemma4.py`, `audio_utils.mel_filter_bank`.
 package struct MelSpectrogram: Sendable {
-    /// Keys of `feature_extractor` in `processor_config.json`.  The defaults are those of the reference's class, for
-    /// keys that a file leaves out.
+    /// Keys of `feature_extractor` in `processor_config.json`. Absent keys have the defaults of the reference's
+    /// class.
     package struct Configuration: Hashable, Sendable {
         package var samplingRate = 16_000
         package var featureSize = 128
@@ -28,7 +29,7 @@ package struct MelSpectrogram: Sendable {
         package init() {}
     }
 
-    /// 30 s: what the encoder was trained on.  The reference cuts longer audio off in silence; we refuse it.
+    /// 30 s, the length that the encoder was trained on. The reference silently truncates longer audio; we reject it.
     package static let maxSamples = 480_000
 
     package let configuration: Configuration
@@ -36,7 +37,8 @@ package struct MelSpectrogram: Sendable {
     private let transform: RealFourierTransform
     private let filters: [Filter]
 
-    /// - Throws: `MelSpectrogramError` for what the released models do not use and this does not implement.
+    /// - Throws: `MelSpectrogramError` for settings that the released models do not use and that are not
+    ///   implemented.
     package init(_ configuration: Configuration) throws(MelSpectrogramError) {
         try Self.check(configuration)
         self.configuration = configuration
@@ -47,13 +49,13 @@ package struct MelSpectrogram: Sendable {
         filters = Self.filters(configuration)
     }
 
-    /// Frames of a recording; 0 where it is too short to have one.
+    /// Frames of a recording; 0 if it is shorter than one frame.
     package func frameCount(samples: Int) -> Int {
-        let reach = configuration.frameLength / 2 + 1  // from a frame's centre, one sample beyond its end
+        let reach = configuration.frameLength / 2 + 1  // from a frame's center to one sample past its end
         return samples < reach ? 0 : (samples - reach) / configuration.hopLength + 1
     }
 
-    /// What a recording costs in the prompt: the encoder takes four frames to one soft token, rounding up.
+    /// Soft tokens of a recording in the prompt: one per four frames, rounded up.
     package func softTokenCount(samples: Int) -> Int { (frameCount(samples: samples) + 3) / 4 }
 
     /// - Parameter samples: mono, at `samplingRate`, nominally in [-1, 1].
@@ -107,7 +109,7 @@ package struct MelSpectrogram: Sendable {
     }
 }
 
-/// A triangle over frequency bins: the part that is not zero.
+/// The nonzero part of a triangular filter over frequency bins.
 private struct Filter: Sendable {
     let firstBin: Int
     let weights: [Double]
@@ -120,7 +122,7 @@ private struct Filter: Sendable {
 }
 
 extension MelSpectrogram {
-    /// `featureSize` triangles with corners equally spaced on the HTK scale, mel(f) = 2595 log10(1 + f/700).
+    /// `featureSize` triangular filters with corners equally spaced on the HTK scale, mel(f) = 2595 log10(1 + f/700).
     private static func filters(_ configuration: Configuration) -> [Filter] {
         func mel(_ hertz: Double) -> Double { 2595 * log10(1 + hertz / 700) }
         let (low, high) = (mel(configuration.minFrequency), mel(configuration.maxFrequency))
@@ -146,12 +148,12 @@ extension MelSpectrogram {
     }
 }
 
-/// What a mel spectrogram refuses.
+/// An input or configuration that the mel spectrogram rejects.
 package struct MelSpectrogramError: Error, Equatable, Sendable, CustomStringConvertible {
     package enum Code: Sendable {
-        /// A front end other than the released models have.
+        /// A front end that differs from the released models'.
         case configuration
-        /// Too short for one frame, or longer than the model takes at once.
+        /// Shorter than one frame, or longer than the model accepts at once.
         case length
     }
 

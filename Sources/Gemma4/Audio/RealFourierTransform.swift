@@ -2,12 +2,12 @@ import Foundation
 
 /// Magnitudes of the discrete Fourier transform of real input, in 64-bit.
 ///
-/// The `size` real values are taken as `size / 2` complex ones, transformed in place by decimation in time, and
+/// The `size` real values are treated as `size / 2` complex ones, transformed in place (decimation in time), and
 /// separated into the transforms of the even and odd samples.
 struct RealFourierTransform: Sendable {
     /// A power of two, at least 4.
     let size: Int
-    /// The complex transform's input order.
+    /// The bit-reversed input order of the complex transform.
     private let reversed: [Int]
     /// exp(-2πik / size) for k < size / 2.
     private let cosine, sine: [Double]
@@ -45,9 +45,9 @@ struct RealFourierTransform: Sendable {
 
     /// In place, from bit-reversed to natural order.
     private func transform(_ real: inout [Double], _ imaginary: inout [Double]) {
-        var length = 1  // of the transforms already done
+        var length = 1  // of the completed transforms
         while length < size / 2 {
-            let step = size / (2 * length)  // between roots of unity of the transforms being done
+            let step = size / (2 * length)  // between roots of unity of the current transforms
             for start in stride(from: 0, to: size / 2, by: 2 * length) {
                 for k in 0..<length {
                     let (i, j) = (start + k, start + k + length)

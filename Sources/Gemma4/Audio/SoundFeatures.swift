@@ -1,14 +1,15 @@
-/// Samples to the input features of a model, `[frames, features]`: log-mel frames for a sound encoder, or, where there is none,
-/// the samples themselves.
+/// Samples to the input features of a model, `[frames, features]`: log-mel frames for a sound encoder, or the samples
+/// themselves if the model has none.
 ///
 /// Source of the latter: transformers, `feature_extraction_gemma4_unified.py`.
 package enum SoundFeatures: Sendable {
     case logMel(MelSpectrogram)
-    /// Frames one behind the other, as many samples as a soft token stands for.
+    /// Consecutive frames of samples, one frame per soft token.
     case samples(perToken: Int)
 
-    /// - Parameter extractor: of log-mel frames.
-    /// - Throws: `MelSpectrogramError` for what the released models do not use and this does not implement.
+    /// - Parameter extractor: the configuration of log-mel frames.
+    /// - Throws: `MelSpectrogramError` for settings that the released models do not use and that are not
+    ///   implemented.
     package init(
         _ model: ModelConfiguration, _ extractor: MelSpectrogram.Configuration = .init()
     ) throws(MelSpectrogramError) {
@@ -20,7 +21,7 @@ package enum SoundFeatures: Sendable {
             }
     }
 
-    /// Numbers in a row.
+    /// Features per frame.
     package var columns: Int {
         switch self {
         case .logMel(let spectrogram): spectrogram.configuration.featureSize
@@ -28,7 +29,7 @@ package enum SoundFeatures: Sendable {
         }
     }
 
-    /// Whether a recording may be of any length; the encoders were trained on at most 30 s.
+    /// Whether a recording may have any length; the encoders were trained on at most 30 s.
     package var takesAnyLength: Bool {
         switch self {
         case .logMel: false
@@ -36,7 +37,7 @@ package enum SoundFeatures: Sendable {
         }
     }
 
-    /// What a recording costs in the prompt; 0 where it is too short to be heard.
+    /// Soft tokens of a recording in the prompt; 0 if it is too short.
     package func softTokenCount(samples: Int) -> Int {
         switch self {
         case .logMel(let spectrogram): spectrogram.softTokenCount(samples: samples)
@@ -45,8 +46,8 @@ package enum SoundFeatures: Sendable {
     }
 
     /// - Parameter samples: mono, at 16 kHz, nominally in [-1, 1].
-    /// - Returns: `[rows, columns]`, row-major; what is missing of the last frame of samples is silence.
-    /// - Throws: `MelSpectrogramError` if a sound encoder does not take a recording of that length.
+    /// - Returns: `[rows, columns]`, row-major; the last frame of samples is padded with silence.
+    /// - Throws: `MelSpectrogramError` if the sound encoder does not accept a recording of that length.
     package func callAsFunction(_ samples: [Float]) throws(MelSpectrogramError) -> [Float] {
         switch self {
         case .logMel(let spectrogram): return try spectrogram(samples)

@@ -1,14 +1,15 @@
 import Tensors
 import Weights
 
-/// Log-mel frames to a quarter as many, at the width of the encoder: two strided convolutions, then a projection.
+/// Log-mel frames to a quarter of the frames, at the width of the encoder: two strided convolutions, then a
+/// projection.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4AudioSubSampleConvProjection`.
 struct SubsampleConvolution: Sendable {
     let layers: [HalvingLayer]
     let projection: Linear
 
-    /// Mel bins of a frame; two halvings leave a quarter.
+    /// Mel bins of a frame; two convolutions of stride 2 leave a quarter.
     static let melBins = 128
 
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.

@@ -1,20 +1,20 @@
 import Tensors
 
-/// What a key-value cache holds at one moment, for whoever keeps it elsewhere. Pages are shared with the cache until one side
-/// writes to them.
+/// The content of a key-value cache at one moment. Pages are shared with the cache until either side writes to them
+/// (copy on write).
 ///
-/// What the positions hold, and of which model they are, is for the caller to say and to compare.
+/// A snapshot identifies neither its tokens nor its model: the caller must record and compare them.
 package struct CacheSnapshot: Sendable {
     /// The pages of one layer that owns keys and values.
     package struct Layer: Sendable {
-        /// The index of the first page: sliding layers have dropped those before it.
+        /// The index of the first page: sliding-window layers have dropped earlier ones.
         package let first: Int
         package var pages: [KeyValuePage]
 
         package init(first: Int, pages: [KeyValuePage] = []) { (self.first, self.pages) = (first, pages) }
     }
 
-    /// Positions.
+    /// The number of positions.
     package let length: Int
     /// The layers that own keys and values, in order.
     package var layers: [Layer]

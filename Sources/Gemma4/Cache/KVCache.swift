@@ -1,15 +1,15 @@
 import Tensors
 
-/// Keys and values of one sequence, in pages of positions for each layer that owns some.
+/// Keys and values of one sequence, in pages of positions for each layer that owns them.
 ///
-/// Keys are stored after norm and RoPE, values after norm, rounded to the cache's type. Sliding layers drop the
-/// pages that have left the window, but for the last `undoablePositions` positions, which can be taken back. A fork
-/// shares pages until one side writes to them.
+/// Keys are stored after norm and RoPE, values after norm, converted or quantized to the cache's type. Sliding-window
+/// layers drop the pages that have left the window, except the last `undoablePositions` positions, which can be
+/// truncated. A fork shares pages until either side writes to them (copy on write).
 ///
-/// A class, since several sequences go through one forward pass, each with its own cache; a cache belongs to one
+/// A class, because several sequences share one forward pass, each with its own cache; a cache belongs to one
 /// sequence at a time.
 package final class KVCache {
-    /// Positions that can be taken back at any time, the window of sliding layers notwithstanding.
+    /// Positions that can always be truncated, even on sliding-window layers.
     package static let undoablePositions = 128
 
     /// Positions written so far: the next token's position.
@@ -17,8 +17,8 @@ package final class KVCache {
     private var layers: [LayerCache?]
 
     /// - Parameters:
-    ///   - type: layers whose heads it does not fit have f32.
-    ///   - steps: of each layer that owns keys and values, for int8.
+    ///   - type: the type of keys and values; layers whose head size is incompatible with it use f32.
+    ///   - steps: quantization steps of each layer that owns keys and values, for int8.
     init(_ plans: [LayerPlan], type: KeyValueType, steps: [Int: KeyValueSteps] = [:]) {
         layers = plans.map { $0.ownsKeyValues ? LayerCache($0, type, steps: steps[$0.index]) : nil }
     }
@@ -36,12 +36,12 @@ package final class KVCache {
         }
     }
 
-    /// Writes keys and values, `[tokens, keyValueHeads, headDimension]` each, at the positions from `length` on.
+    /// Writes keys and values, `[tokens, keyValueHeads, headDimension]` each, at the positions from `length`.
     func write(_ keys: Tensor, _ values: Tensor, layer: Int) {
         layers[layer]!.write(keys, values, at: length)
     }
 
-    /// What `layer` holds, the tokens of this pass included: each position in one segment, oldest first.
+    /// The keys and values of `layer`, including this pass's: each position in one segment, oldest first.
     func segments(layer: Int) -> [KeyValueSegment] { layers[layer]!.segments }
 
     /// Ends a pass in which every layer has written `count` positions.
@@ -50,14 +50,16 @@ package final class KVCache {
         for index in layers.indices { layers[index]?.dropUnseen(before: length) }
     }
 
-    // MARK: Going back, sharing
+    // MARK: Truncation, forks
 
-    /// The fewest positions that `truncate` can leave, other than none: sliding layers must still hold the window before.
+    /// The shortest nonzero length to which `truncate` can go: sliding-window layers must still hold the window
+    /// before it.
     package var shortestTruncation: Int { layers.lazy.compactMap { $0?.shortestTruncation }.max() ?? 0 }
 
-    /// Takes back the positions from `newLength` on, as if they had never been written.
+    /// Removes the positions from `newLength`, as if they had never been written.
     ///
-    /// - Returns: false, with nothing changed, if a sliding layer has dropped what the token at `newLength` would see.
+    /// - Returns: false, with nothing changed, if a sliding-window layer has dropped keys that the token at
+    ///   `newLength` would attend to.
     package func truncate(to newLength: Int) -> Bool {
         precondition(0...length ~= newLength, "KVCache: truncating \(length) positions to \(newLength)")
         guard newLength == length || newLength == 0 || newLength >= shortestTruncation else { return false }
@@ -66,10 +68,10 @@ package final class KVCache {
         return true
     }
 
-    /// A cache of the same content. Both share pages; whoever writes to one copies it first.
+    /// A cache with the same content. Both share pages until one writes to them (copy on write).
     package func fork() -> KVCache { KVCache(length: length, layers: layers) }
 
-    /// Adds its pages with their bytes: of caches that share pages each counts once.
+    /// Adds its pages and their bytes, so that pages shared between caches count once.
     package func addPages(to pages: inout [ObjectIdentifier: Int]) {
         for page in layers.lazy.compactMap({ $0?.pages }).joined() { pages[page.identity] = page.byteCount }
     }
@@ -82,7 +84,7 @@ package final class KVCache {
             layers: layers.compactMap { $0.map { CacheSnapshot.Layer(first: $0.firstPage, pages: $0.pages) } })
     }
 
-    /// Bytes of a page of each layer that owns some, in order.
+    /// Bytes per page of each layer that owns keys and values, in order.
     package var pageByteCounts: [Int] { layers.compactMap { $0?.pageByteCount } }
 
     /// A page of zeros of a layer.
@@ -98,7 +100,7 @@ package final class KVCache {
         return owners.count == pages.count && zip(owners, pages).allSatisfy { $0.accepts($1, length: length) }
     }
 
-    /// Takes the content of a snapshot of a cache of the same model and type.
+    /// Replaces the content by a snapshot of a cache of the same model and type.
     ///
     /// - Precondition: it accepts the snapshot's pages.
     package func restore(_ snapshot: CacheSnapshot) {
@@ -113,13 +115,13 @@ package final class KVCache {
     }
 }
 
-/// The pages of one layer: position p is in place p mod pageLength of page ⌊p / pageLength⌋.
+/// The pages of one layer: position p is slot p mod pageLength of page ⌊p / pageLength⌋.
 private struct LayerCache {
     private let heads, size, pageLength: Int
     private let window: Int?
     private let type: KeyValueType
     private let steps: KeyValueSteps?
-    /// Page `firstPage` and those that follow it.
+    /// The pages from `firstPage`.
     private(set) var pages: [KeyValuePage] = []
     private(set) var firstPage = 0
     private var end = 0
@@ -127,7 +129,7 @@ private struct LayerCache {
     init(_ plan: LayerPlan, _ type: KeyValueType, steps: KeyValueSteps? = nil) {
         (heads, size, window) = (plan.numKeyValueHeads, plan.headDimension, plan.window)
         (self.type, self.steps) = (type, steps)
-        // Short where pages are dropped as the window moves on, long where there may be hundreds.
+        // Short if pages are dropped as the window slides, long if there may be hundreds.
         pageLength = plan.window == nil ? 512 : 128
     }
 
@@ -164,7 +166,7 @@ private struct LayerCache {
         }
     }
 
-    /// Drops the pages that no token from `position - undoablePositions` on sees.
+    /// Drops the pages that no token from `position - undoablePositions` attends to.
     mutating func dropUnseen(before position: Int) {
         guard let window else { return }
         let seen = max(0, position - KVCache.undoablePositions - window + 1) / pageLength

@@ -1,8 +1,8 @@
-/// The two forms in which weights are found, and what they mean for messages about them.
+/// The two formats of checkpoints, and how messages refer to them.
 package enum CheckpointFormat: Sendable {
     case directory, gguf
 
-    /// What says which tensors there should be.
+    /// What determines the expected tensors.
     var description: String {
         switch self {
         case .directory: "config.json"
@@ -19,7 +19,7 @@ package enum CheckpointFormat: Sendable {
         }
     }
 
-    /// What the files call a tensor of that published name.
+    /// The name in the files of a tensor with that published name.
     func storedName(_ published: String) -> String {
         switch self {
         case .directory: published

@@ -1,13 +1,14 @@
 import JSONText
 import Weights
 
-/// What is published beside Gemma 4 and is no checkpoint that this program runs: named, with what to download instead.
+/// Checkpoints published beside Gemma 4 that this program does not run: describes them and names what to download
+/// instead.
 enum ForeignCheckpoint {
     // MARK: Other models
 
-    /// What a model of this `model_type`, or `general.architecture`, is.
+    /// A description of the model with this `model_type`, or `general.architecture`.
     ///
-    /// - Parameter template: the source of its chat template, by which models of one architecture are told apart.
+    /// - Parameter template: the source of its chat template, which distinguishes models of the same architecture.
     static func kind(of modelType: String, template: String? = nil) -> String {
         switch modelType {
         case "gemma4_assistant", "gemma4-assistant", "gemma4_unified_assistant":
@@ -31,7 +32,7 @@ enum ForeignCheckpoint {
         }
     }
 
-    /// What does the same here.
+    /// The replacement to download.
     static func replacement(for modelType: String, _ root: ConfigurationObject? = nil) -> String {
         switch modelType {
         case "gemma4_assistant", "gemma4-assistant", "gemma4_unified_assistant":
@@ -47,8 +48,8 @@ enum ForeignCheckpoint {
         }
     }
 
-    /// The published repository of the variant whose decoder is as wide as that of a configuration, or as the one that a
-    /// draft model works for.
+    /// The published repository of the variant with the decoder width of a configuration, or with the width of the
+    /// target of a draft model.
     private static func repository(_ root: ConfigurationObject) -> String {
         let names = [1536: "E2B", 2560: "E4B", 3840: "12B", 5376: "31B", 2816: "26B-A4B"]
         let text = (try? root.objectIfPresent("text_config")) ?? root
@@ -61,7 +62,7 @@ enum ForeignCheckpoint {
 
     // MARK: Other formats
 
-    /// - Throws: `CheckpointError` if weights are stored in a format of few bits that this program does not read.
+    /// - Throws: `CheckpointError` if weights are stored in a quantized format that this program does not read.
     static func check(_ root: ConfigurationObject) throws(CheckpointError) {
         let text = try root.objectIfPresent("text_config")
         var found: (place: String?, format: String)?
@@ -76,7 +77,7 @@ enum ForeignCheckpoint {
             remedy: "Download \(repository(root)), or a GGUF file of it.")
     }
 
-    /// The name of a format; nil for those that are read.
+    /// The name of an unsupported format; nil for supported ones.
     private static func format(_ json: JSONValue) -> String? {
         let method = json["quant_method"]?.string?.lowercased()
         let scheme = (json["quant_algo"] ?? json["format"])?.string?.lowercased() ?? ""
@@ -102,7 +103,7 @@ enum ForeignCheckpoint {
             ?? (scheme.hasPrefix("float") ? "FP8" : scheme.hasPrefix("int") ? "INT8" : nil)
     }
 
-    /// NVIDIA's tools write the format into a file of its own.
+    /// NVIDIA's tools write the format to a separate file.
     private static func formatBeside(_ configuration: String) -> String? {
         let json = try? JSONValue(contentsOf: path("hf_quant_config.json", beside: configuration))
         return json?["quantization"]?["quant_algo"]?.string.map {
@@ -124,7 +125,7 @@ enum ForeignCheckpoint {
             .joined(separator: "/")
     }
 
-    /// MLX stores convolutions with the channels of their input last, which is all that is foreign in its bf16 files.
+    /// MLX stores convolutions with the input channels last, the only difference of its bf16 files.
     static func isChannelsLast(_ mismatch: TensorMismatch) -> Bool {
         guard case .misshapen(_, let expected, let found) = mismatch, expected.rank > 2 else { return false }
         var moved = expected.dimensions

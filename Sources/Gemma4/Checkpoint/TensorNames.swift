@@ -1,11 +1,11 @@
 import Weights
 
-/// The names under which tensors of Gemma 4 are found in the wild.
+/// The naming variants of Gemma 4's tensors in published checkpoints.
 enum TensorNames {
     /// The published name of a tensor: `model.language_model.…`, `model.vision_tower.…`, `lm_head.weight`.
     ///
-    /// mlx writes `language_model.model.…` and the towers without `model.`; text-only files write `model.layers.…`. What
-    /// the 12B has in the place of towers, transformers calls by other names once it is loaded, and so do some files.
+    /// mlx writes `language_model.model.…` and the towers without `model.`; text-only files write `model.layers.…`.
+    /// transformers renames the 12B's replacement of the towers once it is loaded, and some files use those names.
     static func published(_ name: String) -> String {
         let published = withoutInputModules(withPublishedPrefix(name))
         let vision = "model.embed_vision."
@@ -16,7 +16,8 @@ enum TensorNames {
         return moved.contains(where: part.hasPrefix) ? "model.vision_embedder." + part : published
     }
 
-    /// EmbeddingGemma 2 has modules of their own, `ple` and `ple_block`, around what E2B has in the decoder and its layers.
+    /// EmbeddingGemma 2 has the modules `ple` and `ple_block` around tensors that E2B has directly in the decoder and
+    /// its layers.
     private static func withoutInputModules(_ name: String) -> String {
         let text = "model.language_model."
         guard name.hasPrefix(text) else { return name }
@@ -44,7 +45,7 @@ enum TensorNames {
 extension Checkpoint {
     /// The weights of a directory under their published names.
     ///
-    /// - Throws: `CheckpointError` if the files are damaged or incomplete, or if a tensor is not as `table` says.
+    /// - Throws: `CheckpointError` if the files are damaged or incomplete, or if a tensor does not match `table`.
     package init(_ directory: String, checkedAgainst table: TensorTable) throws(CheckpointError) {
         try self.init(directory, quantized: table.quantization?.tensors, rename: TensorNames.published)
         try table.check(self)
@@ -52,7 +53,7 @@ extension Checkpoint {
 
     /// The weights of GGUF files under their published names.
     ///
-    /// - Throws: `CheckpointError` if a tensor is not as `table` says, in the names of the files.
+    /// - Throws: `CheckpointError`, with the names in the files, if a tensor does not match `table`.
     package init(
         _ text: GGUFShards, projector: GGUFShards?, checkedAgainst table: TensorTable
     ) throws(CheckpointError) {

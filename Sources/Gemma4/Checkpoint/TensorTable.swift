@@ -3,16 +3,16 @@ import Weights
 
 /// Every tensor that the graph of a configuration uses: its name, its shape, the part it belongs to.
 package struct TensorTable: Sendable {
-    /// What a tensor is counted under.
+    /// The part of the model that a tensor belongs to.
     package enum Part: String, Sendable, Hashable, CaseIterable {
         case embedding, perLayerTable, perLayerProjection, attention, feedForward, experts, router, norms, head
         case vision, audio
         /// Scalars that bound the clipped linears of the towers.
         case clipBounds
-        /// Stored beside the others, and used by nobody.
+        /// Stored, but unused.
         case leftover
 
-        /// Whether a token passes through it in the decoder.
+        /// Whether it belongs to the decoder.
         var isText: Bool { ![.vision, .audio, .clipBounds, .leftover].contains(self) }
     }
 
@@ -21,7 +21,7 @@ package struct TensorTable: Sendable {
         package let name: String
         package let shape: Shape
         package let part: Part
-        /// Absence is an error: neither a leftover nor a clip bound, which means ∓∞ where it is absent.
+        /// Whether absence is an error. Leftovers and clip bounds may be absent; an absent bound is ∓∞.
         package var isRequired: Bool { part != .leftover && part != .clipBounds }
     }
 
@@ -48,16 +48,16 @@ package struct TensorTable: Sendable {
         rows.reduce(0) { $0 + ($1.part == part ? $1.shape.count : 0) }
     }
 
-    /// Parameters of the decoder, leftovers not counted.
+    /// Parameters of the decoder, without leftovers.
     package var textParameterCount: Int { Part.allCases.filter(\.isText).reduce(0) { $0 + parameterCount($1) } }
 
-    /// Parameters of the decoder that one token passes through: of the experts, those chosen.
+    /// Parameters of the decoder that are active for one token: of the experts, only the chosen ones.
     package var activeParameterCount: Int {
         let experts = parameterCount(.experts)
         return textParameterCount - experts + experts / activeShareOfExperts.all * activeShareOfExperts.active
     }
 
-    /// All that a published checkpoint stores, without the clip bounds: the count on the model's card.
+    /// All parameters of a published checkpoint except the clip bounds: the count on the model's card.
     package var publishedParameterCount: Int {
         rows.reduce(0) { $0 + ($1.part == .clipBounds ? 0 : $1.shape.count) }
     }
@@ -66,11 +66,11 @@ package struct TensorTable: Sendable {
 
     /// Compares names and shapes of a checkpoint with this table.
     ///
-    /// Leftovers may be there or not. So may `lm_head.weight` of a tied model: some re-saved files hold this copy of the
-    /// embedding.
+    /// Leftovers may be present or absent, and so may `lm_head.weight` of a tied model: some re-saved files hold this
+    /// copy of the embedding.
     ///
-    /// - Throws: one `CheckpointError` that lists every missing, superfluous and mis-shaped tensor, by the names that
-    ///   stand in the files.
+    /// - Throws: one `CheckpointError` that lists every missing, superfluous and misshapen tensor by its name in
+    ///   the files.
     package func check(_ checkpoint: Checkpoint, as format: CheckpointFormat = .directory) throws(CheckpointError) {
         var mismatches: [TensorMismatch] = []
         for row in rows {
@@ -97,7 +97,8 @@ package struct TensorTable: Sendable {
         guard mismatches.isEmpty else { throw Self.error(mismatches, in: checkpoint.path, format) }
     }
 
-    /// The scales of integers, the steps of activations and those of cached keys and values. All steps may be absent.
+    /// Checks the scales of integers, the steps of activations, and the steps of cached keys and values. All steps
+    /// may be absent.
     private func checkScales(_ checkpoint: Checkpoint, _ known: inout Set<String>) -> [TensorMismatch] {
         var mismatches: [TensorMismatch] = []
         func check(_ name: String, _ shape: Shape, isRequired: Bool = false) {

@@ -42,7 +42,7 @@ extension TensorTable {
         }
     }
 
-    /// Shared layers read another layer's keys and values; published files hold projections for them all the same.
+    /// Shared layers read another layer's keys and values; published files contain projections for them nevertheless.
     private mutating func appendAttention(_ plan: LayerPlan, _ attention: String) {
         let querySize = plan.numAttentionHeads * plan.headDimension
         let keySize = plan.numKeyValueHeads * plan.headDimension

@@ -43,7 +43,7 @@ extension TensorTable {
             append("\(layer).conv.weight", [channels[index + 1], channels[index], 3, 3], .audio)
             append("\(layer).norm.weight", [channels[index + 1]], .audio)
         }
-        // 128 mel bands are quartered by the two convolutions: 32 are left, each with all channels.
+        // The two convolutions reduce 128 mel bands to 32, each with all channels.
         append("\(tower).subsample_conv_projection.input_proj_linear.weight", [width, 32 * channels[2]], .audio)
 
         let clipped: [(name: String, shape: Shape)] = [
@@ -73,7 +73,7 @@ extension TensorTable {
         append("model.embed_audio.embedding_projection.weight", [textWidth, audio.outputProjDims], .audio)
     }
 
-    /// The projections of the 12B, in the place of towers.
+    /// The projections with which the 12B replaces the towers.
     mutating func appendUnified(_ configuration: ModelConfiguration) {
         let textWidth = configuration.textConfig.hiddenSize
         if let vision = configuration.unifiedVisionConfig {

@@ -1,14 +1,14 @@
 import Tensors
 
-/// The types to which a model's matrices are rounded, in memory or in a file: decided here for each part, and once.
+/// The types to which a model's matrices are quantized, in memory or in a file, decided in one place for each part.
 package struct WeightTypes: Sendable {
-    /// Of the decoder's layers; nil leaves each as it is stored.
+    /// The decoder's layers; nil keeps the stored types.
     package var layers: ElementType?
-    /// Of the embedding, which is the head too. By default it has 6 bits where the layers have fewer.
+    /// The embedding, which is also the head. By default 6 bits if the layers have fewer.
     package var head: ElementType?
-    /// Of the per-layer table, of which a token reads one row.
+    /// The per-layer table, of which a token reads one row.
     package var perLayerTable: ElementType?
-    /// Of the towers; nil leaves each as it is stored. Under 8 bits speech is not understood.
+    /// The towers; nil keeps the stored types. Below 8 bits speech is not recognized.
     package var towers: ElementType?
 
     package init(
@@ -21,7 +21,8 @@ package struct WeightTypes: Sendable {
         self.towers = towers
     }
 
-    /// The type to which a matrix is rounded; nil leaves it as it is stored, also where no block type fits its rows.
+    /// The type to which a matrix is quantized: that of its part, or q8_0 if its blocks do not divide the rows. Nil
+    /// keeps the stored type, also if neither fits.
     package func type(of row: TensorTable.Row) -> ElementType? {
         let wanted: ElementType? =
             switch row.part {
@@ -29,10 +30,9 @@ package struct WeightTypes: Sendable {
             case .embedding, .head: head
             case .perLayerTable: perLayerTable
             case .vision, .audio: towers
-            // A hundredth of the bytes, and every layer's input.
+            // A hundredth of the bytes, but the input of every layer.
             case .perLayerProjection, .router, .norms, .clipBounds, .leftover: nil
             }
-        // What is no multiple of 256 may be one of 32.
         return [wanted, wanted == nil ? nil : .q8_0].compactMap(\.self)
             .first { row.shape.columns.isMultiple(of: $0.blockLength) }
     }

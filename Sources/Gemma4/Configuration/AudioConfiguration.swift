@@ -7,18 +7,18 @@ package struct AudioConfiguration: Sendable, Hashable {
     package let hiddenSize: Int
     package let numHiddenLayers: Int
     package let numAttentionHeads: Int
-    /// Channels after each of the two convolutions that quarter the frames.
+    /// Channels after each of the two convolutions of stride 2.
     package let subsamplingConvChannels: [Int]
-    /// Frames that the light convolution of a layer sees, the present one last.
+    /// Frames in the kernel of a layer's depthwise convolution, the current one last.
     package let convKernelSize: Int
     package let attentionChunkSize: Int
-    /// Keys gathered to the left, the present one included; the mask keeps one fewer.
+    /// Keys gathered to the left, including the current one; the mask keeps one fewer.
     package let attentionContextLeft: Int
     package let attentionLogitCap: Float
     package let attentionInvalidLogitsValue: Float
-    /// Weight of a feed-forward block beside the residual stream.
+    /// Weight of a feed-forward block's output in the residual sum.
     package let residualWeight: Float
-    /// Activations are kept within ± this bound.
+    /// Activations are clamped to ± this bound.
     package let gradientClipping: Float
     package let rmsNormEps: Float
     /// Width of the encoder's output.

@@ -1,18 +1,18 @@
 import JSONText
 import Weights
 
-/// One object of a configuration file, read key by key: every error names the file, the path of keys and what to do.
+/// One object of a configuration file, read key by key: every error names the file, the path of keys and the remedy.
 ///
-/// A key whose value is null counts as absent, as in the reference.
+/// A null value counts as absent, as in the reference.
 struct ConfigurationObject {
     let file: String
     let path: String  // of keys; empty for the whole file
     private let members: [JSONValue.Member]
-    /// Path of keys to the place in `file` that its value came from, where the file is none of JSON; nil where it is.
+    /// Maps a path of keys to the place in `file` where its value comes from, if the file is not JSON; nil if it is.
     private let origins: [String: String]?
 
-    /// Widths and counts that a file may state: enough for any model of the family, and no product of those that make up
-    /// a shape, nor the sum over all layers, leaves the range of an Int.
+    /// Valid widths and counts: enough for any model of the family, and neither the products that occur in shapes nor
+    /// their sum over all layers overflow an Int.
     static let widths = 1...262_144
     static let headCounts = 1...4_096
     static let headSizes = 1...16_384
@@ -20,7 +20,7 @@ struct ConfigurationObject {
     static let vocabularySizes = 1...16_777_216
     static let tokenIds = 0...Int(Int32.max)
 
-    /// - Throws: `CheckpointError` if the file cannot be read or is no JSON object.
+    /// - Throws: `CheckpointError` if the file cannot be read or is not a JSON object.
     init(contentsOf file: String) throws(CheckpointError) {
         guard case .object(let members) = try JSONValue(contentsOf: file) else {
             throw CheckpointError(.invalidValue, file: file, expected: "an object", found: "another JSON value")
@@ -35,7 +35,7 @@ struct ConfigurationObject {
         self.origins = origins
     }
 
-    // MARK: Values that must be there
+    // MARK: Required values
 
     func integer(_ key: String, in range: ClosedRange<Int> = widths) throws(CheckpointError) -> Int {
         guard let value = try integerIfPresent(key, in: range) else { throw missing(key) }
@@ -65,7 +65,7 @@ struct ConfigurationObject {
         return elements
     }
 
-    // MARK: Values that may be absent
+    // MARK: Optional values
 
     func integerIfPresent(_ key: String, in range: ClosedRange<Int> = widths) throws(CheckpointError) -> Int? {
         guard let value = value(key) else { return nil }
@@ -132,7 +132,7 @@ struct ConfigurationObject {
         return ids
     }
 
-    /// Refuses any value but `only`, the one that this program computes; absence means that value.
+    /// Rejects any value other than `only`, the supported one, which is also the default.
     func require(_ key: String, only: String) throws(CheckpointError) {
         let value = try stringIfPresent(key) ?? only
         guard value == only else { throw invalid(key, expected: "\"\(only)\"", found: .string(value)) }
@@ -159,7 +159,7 @@ struct ConfigurationObject {
                 ? "Use the \(fileName) published beside these weights." : GGUFConfiguration.remedy)
     }
 
-    /// Also of values that are null.
+    /// Including keys with null values.
     var keys: [String] { members.map(\.key) }
 
     func value(_ key: String) -> JSONValue? {

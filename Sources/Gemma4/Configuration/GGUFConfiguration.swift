@@ -1,24 +1,24 @@
 import JSONText
 import Weights
 
-/// The configuration that a GGUF file's metadata and tensors describe, put into the words of `config.json`: what reads and
-/// checks that file then reads and checks this.
+/// Translates a GGUF file's metadata and tensor shapes to the keys of `config.json`, so that the same code reads and
+/// checks both.
 ///
-/// What no GGUF file says has the value that all published variants share: of the text model, which activation it has; of
-/// the vision tower, pooling by 3 × 3 and θ = 100; of the audio tower, chunks of 12 frames that see 12 before them, scores
-/// capped at 50, half a residual for a feed-forward block, and no clipping below 10¹⁰.
+/// What GGUF files do not store has the value of all published variants: the text model's activation function; for
+/// the vision tower, pooling by 3 × 3 and θ = 100; for the audio tower, chunks of 12 frames, `attention_context_left`
+/// 13, scores capped at 50, a residual weight of ½ for feed-forward blocks, and clipping at 10¹⁰.
 ///
 /// Source: llama.cpp, `conversion/gemma.py`, `tools/mtmd/clip.cpp`.
 struct GGUFConfiguration {
-    /// Members of an object, and the GGUF key from which each came.
+    /// The members of the object.
     private(set) var members: [JSONValue.Member] = []
-    /// Full path of a key of `config.json` to the GGUF key from which its value came.
+    /// Maps the full path of a key of `config.json` to the GGUF key of its value.
     private(set) var origins: [String: String] = [:]
 
     let file: GGUFShards
-    /// With its dot: `gemma4.`, `clip.vision.`.
+    /// Including the dot: `gemma4.`, `clip.vision.`.
     let prefix: String
-    /// Path of the object within `config.json`, with its dot.
+    /// Path of the object in `config.json`, including the trailing dot.
     let path: String
 
     init(_ file: GGUFShards, prefix: String, path: String) {
@@ -42,7 +42,7 @@ struct GGUFConfiguration {
         return integer
     }
 
-    /// One number for every layer, or an array with one for each.
+    /// A value for every layer, or an array of one per layer.
     func integers(_ key: String, layers: Int) throws(CheckpointError) -> [Int] {
         let value = try value(key)
         if let integer = value.integer { return Array(repeating: integer, count: layers) }
@@ -84,7 +84,7 @@ struct GGUFConfiguration {
         if let origin { origins[path + key] = origin }
     }
 
-    /// An object, with the GGUF keys from which its own values came.
+    /// Adds an object, with the GGUF keys of its values.
     mutating func add(_ key: String, _ value: JSONValue, origins stored: [String: String]) {
         members.append(JSONValue.Member(key, value))
         for (inner, origin) in stored { origins["\(path)\(key).\(inner)"] = prefix + origin }
@@ -114,9 +114,9 @@ struct GGUFConfiguration {
 extension ModelConfiguration {
     /// - Parameters:
     ///   - text: the text model.
-    ///   - projector: the towers; nil if there are none.
-    ///   - tokenId: the id of a special token by its text. Files name few of them, and not always the right one.
-    /// - Throws: `CheckpointError` with the key that is missing or cannot be run.
+    ///   - projector: the towers; nil for a text-only model.
+    ///   - tokenId: the id of a special token by its text. Files name few of the ids, and some name the wrong one.
+    /// - Throws: `CheckpointError` with the key that is missing or unsupported.
     package init(
         _ text: GGUFShards, projector: GGUFShards?, tokenId: (String) -> Int?
     ) throws(CheckpointError) {
@@ -154,7 +154,7 @@ extension ModelConfiguration {
         try self.init(ConfigurationObject(file: text.path, path: "", members: root.members, origins: origins))
     }
 
-    /// - Throws: `CheckpointError` naming what the file holds, if that is no text model of the family.
+    /// - Throws: `CheckpointError` naming the content of the file, if it is not a text model of the family.
     package static func checkArchitecture(
         _ path: String, _ metadata: [String: GGUFValue]
     ) throws(CheckpointError) {
@@ -187,7 +187,7 @@ extension ModelConfiguration {
             ForeignCheckpoint.replacement(for: architecture ?? ""))
     }
 
-    /// - Throws: `CheckpointError` naming what the file holds, if that is not the towers of a model.
+    /// - Throws: `CheckpointError` naming the content of the file, if it does not hold a model's towers.
     package static func checkIsProjector(
         _ path: String, _ metadata: [String: GGUFValue]
     ) throws(CheckpointError) {
@@ -199,7 +199,7 @@ extension ModelConfiguration {
             remedy: "Give the mmproj file that was published beside the model.")
     }
 
-    /// - Throws: `CheckpointError` if these are no towers, or those of another model.
+    /// - Throws: `CheckpointError` if the file does not hold towers, or holds those of another model.
     package static func checkProjector(_ projector: GGUFShards, of text: GGUFShards) throws(CheckpointError) {
         try checkIsProjector(projector.path, projector.metadata)
         let width = text.metadata["gemma4.embedding_length"]?.integer
@@ -227,27 +227,27 @@ extension ModelConfiguration {
 }
 
 extension GGUFShards {
-    /// Whether these are the projections of the 12B, which has no towers.
+    /// Whether the file holds the projections of the 12B, which has no towers.
     var isUnified: Bool {
         projectorType("vision").found == "gemma4uv" || projectorType("audio").found == "gemma4ua"
     }
 
-    /// What a tower is, and the key that says it: one serves both in files of a single tower.
+    /// The type of a tower, and its key: files with a single tower use one key for either.
     fileprivate func projectorType(_ tower: String) -> (key: String, found: String?) {
         let key =
             metadata["clip.projector_type"] == nil ? "clip.\(tower).projector_type" : "clip.projector_type"
         return (key, metadata[key]?.string)
     }
 
-    /// The ids that the metadata name as ends of answers, as far as the vocabulary has them: files of one model differ in
-    /// which of `<eos>` and `<turn|>` they call the end of a text.
+    /// The end-of-answer ids that the metadata names, as far as the vocabulary contains them: files of the same model
+    /// differ in which of `<eos>` and `<turn|>` they call the end of text.
     func endTokenIds(besides known: [Int]) -> [Int] {
         let count = metadata["tokenizer.ggml.tokens"]?.array?.count ?? 0
         let named = ["eos", "eot"].compactMap { metadata["tokenizer.ggml.\($0)_token_id"]?.integer }
         return Set(named).filter { 0..<count ~= $0 && !known.contains($0) }.sorted()
     }
 
-    /// Whether there is a tower of that name.
+    /// Whether the file has a tower of that name.
     fileprivate func has(_ tower: String) throws(CheckpointError) -> Bool {
         switch metadata["clip.has_\(tower)_encoder"] {
         case .bool(let flag): return flag

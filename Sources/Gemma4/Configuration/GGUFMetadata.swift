@@ -1,12 +1,12 @@
 import Weights
 
-/// The metadata by which llama.cpp, and this program, know a model: the inverse of `GGUFConfiguration`.
+/// The metadata by which llama.cpp and this program recognize a model: the inverse of `GGUFConfiguration`.
 ///
 /// Source: llama.cpp, `conversion/gemma.py`, `gguf-py/gguf/constants.py`.
 package enum GGUFMetadata {
     package typealias Entry = (key: String, value: GGUFValue)
 
-    /// Keys of the text model; those of its vocabulary not among them.
+    /// Keys of the text model, without those of its vocabulary.
     package static func text(_ configuration: ModelConfiguration) -> [Entry] {
         let text = configuration.textConfig
         let plans = text.layerPlans
@@ -47,10 +47,11 @@ package enum GGUFMetadata {
         return entries
     }
 
-    /// Token ids that are never chosen.
+    /// Token ids that are never sampled.
     package static let suppressTokens = "tokenizer.ggml.suppress_tokens"
 
-    /// Divisors of the frequencies of full layers, which llama.cpp wants as a tensor; see `GGUFNames.rotaryFactors`.
+    /// Divisors of the frequencies of full-attention layers, which llama.cpp expects as a tensor; see
+    /// `GGUFNames.rotaryFactors`.
     package static func rotaryFactors(_ configuration: ModelConfiguration) -> [Float] {
         guard let full = configuration.textConfig.layerPlans.first(where: { $0.window == nil }) else { return [] }
         let turning = Int(full.rotary.partialRotaryFactor * Double(full.headDimension) / 2)
@@ -79,7 +80,7 @@ package enum GGUFMetadata {
             add("attention.head_count", .count(vision.numAttentionHeads))
             add("attention.layer_norm_epsilon", .float32(vision.rmsNormEps))
             add("patch_size", .count(vision.patchSize))
-            add("image_size", .count(224))  // wanted by llama.cpp, and not used
+            add("image_size", .count(224))  // required by llama.cpp, but unused
             add("image_mean", .array(GGUFArray(.float32, [.float32(0), .float32(0), .float32(0)])))
             add("image_std", .array(GGUFArray(.float32, [.float32(1), .float32(1), .float32(1)])))
         }
@@ -97,7 +98,7 @@ package enum GGUFMetadata {
         return entries + unifiedProjector(configuration)
     }
 
-    /// Keys of the 12B, which has no towers: where llama.cpp wants their sizes, 0.
+    /// Keys of the 12B, which has no towers: sizes that llama.cpp requires are 0.
     private static func unifiedProjector(_ configuration: ModelConfiguration) -> [Entry] {
         var entries: [Entry] = []
         func add(_ part: String, _ type: String, width: Int, eps: Float) {

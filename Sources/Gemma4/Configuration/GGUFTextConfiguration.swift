@@ -4,9 +4,9 @@ import Weights
 extension GGUFConfiguration {
     /// `text_config` of a text model.
     ///
-    /// Not in the file, but seen in it: keys that are values (a layer without `attn_v`), wider layers (their widths), the
-    /// share of a head that turns (`rope_freqs`). Images are read in both directions by the models without per-layer
-    /// embeddings.
+    /// Inferred from the tensors: keys used as values (a layer without `attn_v`), wider layers (their widths), the
+    /// rotated share of a head (`rope_freqs`). The models without per-layer embeddings attend bidirectionally within
+    /// images.
     static func text(_ file: GGUFShards, tokenId: (String) -> Int?) throws(CheckpointError) -> GGUFConfiguration {
         var text = GGUFConfiguration(file, prefix: "gemma4.", path: "text_config.")
         let layers = try text.integer("block_count")
@@ -146,8 +146,8 @@ extension GGUFConfiguration {
             ])
     }
 
-    /// `rope_freqs` divides the frequencies of full layers: by 1 for the pairs that turn, by 1e30 for those that stand
-    /// still. Without it the published share, a quarter.
+    /// `rope_freqs` divides the frequencies of full-attention layers: by 1 for rotated pairs, by 1e30 for the others.
+    /// Without it the published share, a quarter.
     private func turningShare() throws(CheckpointError) -> Double {
         let published = 0.25
         guard let factors = file.floats(GGUFNames.rotaryFactors) else { return published }

@@ -2,7 +2,7 @@ import JSONText
 import Weights
 
 extension GGUFConfiguration {
-    /// `vision_config` of a projector. Sizes of which it has no key are those of its tensors.
+    /// `vision_config` of a projector. Sizes without a key are those of its tensors.
     static func vision(_ file: GGUFShards) throws(CheckpointError) -> GGUFConfiguration {
         var vision = GGUFConfiguration(file, prefix: "clip.vision.", path: "vision_config.")
         try vision.add("hidden_size", integer: "embedding_length")
@@ -24,7 +24,7 @@ extension GGUFConfiguration {
         return vision
     }
 
-    /// `audio_config` of a projector. Sizes of which it has no key are those of its tensors.
+    /// `audio_config` of a projector. Sizes without a key are those of its tensors.
     static func audio(_ file: GGUFShards) throws(CheckpointError) -> GGUFConfiguration {
         var audio = GGUFConfiguration(file, prefix: "clip.audio.", path: "audio_config.")
         try audio.add("hidden_size", integer: "embedding_length")
@@ -51,8 +51,8 @@ extension GGUFConfiguration {
         return audio
     }
 
-    /// `vision_config` of the projections of the 12B. What is cut into a patch is the input of its projection; the file's
-    /// own patches are pooled into it.
+    /// `vision_config` of the projections of the 12B. A model patch is the input of the projection; it consists of
+    /// several of the file's patches.
     static func unifiedVision(_ file: GGUFShards) throws(CheckpointError) -> GGUFConfiguration {
         var vision = GGUFConfiguration(file, prefix: "clip.vision.", path: "vision_config.")
         let projection = "v.patch_embd.weight"

@@ -1,18 +1,18 @@
 import JSONText
 import Weights
 
-/// `generation_config.json`: when to stop and how to sample, unless the caller says otherwise.
+/// `generation_config.json`: the default stop tokens and sampling parameters.
 ///
-/// Properties are the keys of the file, camel-cased. Absent keys mean what they mean to the reference: a file without
+/// Properties are the keys of the file, camel-cased. Absent keys have the reference's defaults: a file without
 /// `do_sample` decodes greedily.
 ///
 /// Source: transformers, `generation/configuration_utils.py`, `GenerationConfig`.
 package struct GenerationConfiguration: Sendable, Hashable {
-    /// One id or several in the file.
+    /// A single id or a list in the file.
     package let eosTokenIds: [Int]
     package let padTokenId: Int?
     package let bosTokenId: Int?
-    /// Their logits become −∞ before every choice.
+    /// Their logits are set to −∞ before sampling.
     package let suppressTokens: [Int]
     package let doSample: Bool
     package let temperature: Double
@@ -22,8 +22,8 @@ package struct GenerationConfiguration: Sendable, Hashable {
     package let minP: Double?
     package let repetitionPenalty: Double?
 
-    /// - Parameter file: path of a `generation_config.json`; if there is none, decoding is greedy.
-    /// - Throws: `CheckpointError` with the path of the key whose value cannot be used.
+    /// - Parameter file: path of a `generation_config.json`; if it does not exist, decoding is greedy.
+    /// - Throws: `CheckpointError` with the path of the key that has an invalid value.
     package init(contentsOf file: String) throws(CheckpointError) {
         let object: ConfigurationObject
         do {
@@ -35,9 +35,9 @@ package struct GenerationConfiguration: Sendable, Hashable {
     }
 
     /// - Parameters:
-    ///   - file: a text model, which may name sampling defaults. Those it does not name have their published values.
+    ///   - file: a text model, which may contain sampling defaults. Absent ones have the published values.
     ///   - tokenId: the id of a special token by its text.
-    /// - Throws: `CheckpointError` with the key whose value cannot be used.
+    /// - Throws: `CheckpointError` with the key that has an invalid value.
     package init(_ file: GGUFShards, tokenId: (String) -> Int?) throws(CheckpointError) {
         var object = GGUFConfiguration(file, prefix: "general.sampling.", path: "")
         let ends = ["<eos>", "<turn|>", "<|tool_response>"].compactMap(tokenId)

@@ -1,6 +1,6 @@
 import Weights
 
-/// All that differs between decoder layers, decided once: after this no code asks for the type of a layer.
+/// Everything that differs between decoder layers, decided once: no other code asks for the type of a layer.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4TextAttention.__init__`, `Gemma4TextMLP.__init__`.
 package struct LayerPlan: Sendable, Hashable {
@@ -11,31 +11,32 @@ package struct LayerPlan: Sendable, Hashable {
     package let numAttentionHeads: Int
     package let numKeyValueHeads: Int
     package let headDimension: Int
-    /// Keys that a token sees, itself included; nil: all before it. Of an encoder to either side.
+    /// Keys that a token attends to, including itself; nil: all before it. In an encoder, to either side.
     package let window: Int?
-    /// The tokens of one image see each other in both directions.
+    /// The tokens of one image attend to each other bidirectionally.
     package let seesWholeImages: Bool
-    /// Tokens see those that follow them, too: an encoder, which reads a sequence at once and keeps nothing of it.
+    /// Tokens also attend to those after them: an encoder, which processes a whole sequence at once and does not
+    /// cache it.
     package let isBidirectional: Bool
     package let rotary: RotaryParameters
-    /// The keys, before norm and RoPE, are the values: there is no value projection.
+    /// The keys, before norm and RoPE, are used as values: there is no value projection.
     package let keysAreValues: Bool
-    /// The layer whose keys and values are read: itself, or the last layer of its type that has its own.
+    /// The layer whose keys and values are read: this one, or the last layer of its type that owns them.
     package let keyValueSource: Int
 
     /// Width of the gated MLP.
     package let intermediateSize: Int
-    /// Nil: the gated MLP stands alone.
+    /// Nil: only the gated MLP.
     package let experts: ExpertParameters?
-    /// Width of the per-layer input; 0: there is none.
+    /// Width of the per-layer input; 0: none.
     package let hiddenSizePerLayerInput: Int
 
     package var ownsKeyValues: Bool { keyValueSource == index }
 
     /// The plan of every layer, in order.
     ///
-    /// - Throws: `CheckpointError` if a layer cannot be run: an odd head size, heads that do not divide, a shared layer
-    ///   without a layer to share with.
+    /// - Throws: `CheckpointError` if a layer is not supported: an odd head size, indivisible head counts, a shared
+    ///   layer without a layer to share with.
     static func plans(for text: TextConfiguration, in object: ConfigurationObject) throws(CheckpointError)
         -> [LayerPlan]
     {
@@ -60,7 +61,7 @@ package struct LayerPlan: Sendable, Hashable {
                 numAttentionHeads: text.numAttentionHeads,
                 numKeyValueHeads: override?.numKeyValueHeads ?? text.numKeyValueHeads,
                 headDimension: override?.headDim ?? text.headDim,
-                // Of an encoder the file states a radius, which leaves the token itself out.
+                // For an encoder the file states a radius, which excludes the token itself.
                 window: isFull ? nil : text.slidingWindow + (isEncoder ? 1 : 0),
                 seesWholeImages: !isFull && text.useBidirectionalAttention == "vision",
                 isBidirectional: isEncoder, rotary: rotary, keysAreValues: isFull && text.attentionKEqV,

@@ -1,20 +1,20 @@
 import Weights
 
-/// `config.json` of a Gemma 4 checkpoint, in either spelling: Google's, or the one that transformers 5.23 saves; or of
+/// `config.json` of a Gemma 4 checkpoint, in either spelling (Google's, or that of transformers 5.23), or of
 /// EmbeddingGemma 2.
 ///
 /// Properties are the keys of the file, camel-cased.
 package struct ModelConfiguration: Sendable, Hashable {
     package let textConfig: TextConfiguration
-    /// The image encoder; nil: the checkpoint has none.
+    /// The image encoder; nil if the checkpoint has none.
     package let visionConfig: VisionConfiguration?
-    /// The sound encoder; nil: the checkpoint has none.
+    /// The sound encoder; nil if the checkpoint has none.
     package let audioConfig: AudioConfiguration?
-    /// `vision_config` and `audio_config` of the 12B, which has no encoders; nil elsewhere.
+    /// `vision_config` and `audio_config` of the 12B, which has no encoders; nil for other variants.
     package let unifiedVisionConfig: UnifiedVisionConfiguration?
     package let unifiedAudioConfig: UnifiedAudioConfiguration?
 
-    /// Placeholders of one soft token each, and the markers around a run of them. Nil where the file has none.
+    /// Placeholders of one soft token each, and the markers around a run of them. Nil if the file has none.
     package let imageTokenId, videoTokenId, audioTokenId: Int?
     package let boiTokenId, eoiTokenId: Int?
     package let boaTokenId, eoaTokenId: Int?
@@ -23,11 +23,11 @@ package struct ModelConfiguration: Sendable, Hashable {
     package let eosTokenIds: [Int]
     /// Whether the output head is the embedding table.
     package let tieWordEmbeddings: Bool
-    /// Nil: weights are stored as numbers.
+    /// `quantization_config`; nil if there is none.
     package let quantization: QuantizationConfiguration?
 
     /// - Parameter file: path of a `config.json`.
-    /// - Throws: `CheckpointError` with the path of the key that is missing or cannot be run.
+    /// - Throws: `CheckpointError` with the path of the key that is missing or unsupported.
     package init(contentsOf file: String) throws(CheckpointError) {
         try self.init(ConfigurationObject(contentsOf: file))
     }
@@ -83,7 +83,7 @@ package struct ModelConfiguration: Sendable, Hashable {
     }
 
     package var takesImages: Bool { visionConfig != nil || unifiedVisionConfig != nil }
-    /// Whether it makes embeddings, and writes nothing.
+    /// Whether the model computes embeddings and does not generate text.
     package var isEncoder: Bool { textConfig.embeddingDim != nil }
     package var takesSound: Bool { audioConfig != nil || unifiedAudioConfig != nil }
 

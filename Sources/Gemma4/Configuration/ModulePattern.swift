@@ -1,13 +1,13 @@
-/// A Python regular expression that is searched in the names of modules.
+/// A Python regular expression to search in module names.
 ///
-/// Literals, `.`, classes, `\d \w \s \b` and their opposites, `^`, `$`, groups, alternatives, look-ahead and repetition, all
-/// over ASCII. A search takes a bounded number of steps, whatever the expression.
+/// Literals, `.`, classes, `\d \w \s \b` and their negations, `^`, `$`, groups, alternatives, lookahead and
+/// repetition, all over ASCII. A search takes a bounded number of steps, whatever the expression.
 ///
 /// Source: docs.python.org, `re`.
 struct ModulePattern: Sendable {
     private let root: Node
 
-    /// Steps of one search; a name has fewer than a hundred characters.
+    /// Maximum steps per search; a name has fewer than a hundred characters.
     private static let stepLimit = 100_000
     private static let lengthLimit = 1_000
 
@@ -21,7 +21,7 @@ struct ModulePattern: Sendable {
         case lookAhead(Node, isNegative: Bool)
     }
 
-    /// Nil if it is no regular expression, or one of a kind that no published configuration has.
+    /// Nil if the pattern is not a regular expression, or uses syntax that no published configuration has.
     init?(_ pattern: String) {
         var parser = Parser(bytes: Array(pattern.utf8))
         guard parser.bytes.count <= Self.lengthLimit, let root = parser.alternatives(depth: 0), parser.isAtEnd else {
@@ -30,7 +30,7 @@ struct ModulePattern: Sendable {
         self.root = root
     }
 
-    /// Where the first match begins; nil if there is none, or if looking for it takes too long.
+    /// The start of the first match; nil if there is none, or if the search exceeds the step limit.
     func firstMatch(in name: String) -> Int? {
         var search = Search(name: Array(name.utf8), stepsLeft: Self.stepLimit)
         return (0...search.name.count).first { search.matches(root, at: $0) { _, _ in true } }
@@ -42,7 +42,7 @@ struct ModulePattern: Sendable {
         let name: [UInt8]
         var stepsLeft: Int
 
-        /// Whether `node` matches from `place` on, and what follows it, too.
+        /// Whether `node` matches at `place`, and `next` matches after it.
         mutating func matches(_ node: Node, at place: Int, then next: (inout Search, Int) -> Bool) -> Bool {
             stepsLeft -= 1
             guard stepsLeft > 0 else { return false }
@@ -61,7 +61,7 @@ struct ModulePattern: Sendable {
                 func once(_ search: inout Search) -> Bool {
                     most > 0
                         && search.matches(node, at: place) { search, end in
-                            // What matches nothing does so as often as is wanted.
+                            // An empty match can be repeated any number of times.
                             guard end > place else { return least > 0 && next(&search, end) }
                             let rest = Node.repeated(node, least: max(0, least - 1), most: most - 1, isLazy: isLazy)
                             return search.matches(rest, at: end, then: next)
@@ -142,7 +142,7 @@ struct ModulePattern: Sendable {
             return .set([bytes[index]])
         }
 
-        /// What stands behind a backslash.
+        /// The characters that an escape sequence matches.
         private mutating func escaped() -> Set<UInt8>? {
             guard !isAtEnd else { return nil }
             defer { index += 1 }

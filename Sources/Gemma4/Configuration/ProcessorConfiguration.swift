@@ -1,28 +1,29 @@
 import Weights
 
-/// `processor_config.json`: how media become soft tokens. The file may be absent, and each key in it.
+/// `processor_config.json`: how media become soft tokens. The file is optional, and so is each key.
 ///
-/// `image_seq_length` and `audio_seq_length` are upper limits in the reference, never the count of an input, and are not read.
+/// `image_seq_length` and `audio_seq_length` are not read: they are upper limits in the reference, never the count of
+/// an input.
 ///
 /// Source: transformers, `image_processing_gemma4.py`, `video_processing_gemma4.py`, `feature_extraction_gemma4.py`.
 package struct ProcessorConfiguration: Sendable, Hashable {
     /// The budgets that the reference accepts.
     package static let softTokenBudgets = [70, 140, 280, 560, 1120]
 
-    /// Most soft tokens of one image.
+    /// Maximum soft tokens of an image.
     package let imageMaxSoftTokens: Int
-    /// Most soft tokens of one frame of a video.
+    /// Maximum soft tokens of a frame of a video.
     package let videoMaxSoftTokens: Int
-    /// Frames taken from a video.
+    /// Frames sampled from a video.
     package let videoNumFrames: Int
-    /// Of EmbeddingGemma 2, which takes frames by time: so many a second, and at most `videoMaxFrames`.
+    /// EmbeddingGemma 2 samples `videoFps` frames per second, at most `videoMaxFrames`.
     package let videoFps: Double
     package let videoMaxFrames: Int
-    /// How samples become log-mel frames; the defaults where the model hears the samples themselves.
+    /// How samples become log-mel frames; the defaults if the model's input is the samples themselves.
     package let featureExtractor: MelSpectrogram.Configuration
 
-    /// - Parameter file: path of a `processor_config.json`; nil, or if there is none: the reference's defaults hold.
-    /// - Throws: `CheckpointError` with the path of the key whose value cannot be used.
+    /// - Parameter file: path of a `processor_config.json`; if nil or not existing, the reference's defaults apply.
+    /// - Throws: `CheckpointError` with the path of the key that has an invalid value.
     package init(contentsOf file: String?) throws(CheckpointError) {
         var root = ConfigurationObject(file: file ?? "", path: "", members: [])
         if let file {
@@ -43,7 +44,7 @@ package struct ProcessorConfiguration: Sendable, Hashable {
         videoMaxFrames = try video.integerIfPresent("max_frames", in: 1...65_536) ?? 32
         try video.require("overflow_strategy", only: "uniform")
         let extractor = try part("feature_extractor")
-        // The 12B hears samples: how many to a soft token, its config.json says, too.
+        // The input of the 12B is samples; its config.json also states their count per soft token.
         let hearsSamples = try extractor.integerIfPresent("audio_samples_per_token") != nil
         featureExtractor = try hearsSamples ? .init() : .init(extractor)
         let samplingRate = try extractor.integerIfPresent("sampling_rate", in: 1...1_000_000) ?? 16_000
@@ -52,7 +53,7 @@ package struct ProcessorConfiguration: Sendable, Hashable {
         }
     }
 
-    /// Pixels are divided by 255 and used as they are: no other scaling is implemented.
+    /// Pixels are divided by 255: no other scaling is implemented.
     private static func checkScaling(_ object: ConfigurationObject) throws(CheckpointError) {
         let factor = try object.numberIfPresent("rescale_factor", in: 0...1e6) ?? 1 / 255
         let isApplied = try object.flag("do_rescale", default: true)
@@ -74,7 +75,7 @@ package struct ProcessorConfiguration: Sendable, Hashable {
 }
 
 extension MelSpectrogram.Configuration {
-    /// Keys that are absent keep the reference's defaults.
+    /// Absent keys have the reference's defaults.
     init(_ object: ConfigurationObject) throws(CheckpointError) {
         self.init()
         samplingRate = try object.integerIfPresent("sampling_rate", in: 1...1_000_000) ?? samplingRate

@@ -2,16 +2,17 @@ import JSONText
 import Tensors
 import Weights
 
-/// `quantization_config`: how a directory stores weights that were trained for few bits.
+/// `quantization_config`: how a directory stores quantization-aware trained weights.
 package enum QuantizationConfiguration: Sendable, Hashable {
-    /// `quant_method` "gemma": integers of 2, 4 and 8 bits with a scale a row, activations in known steps.
+    /// `quant_method` "gemma": integers of 2, 4 and 8 bits with a scale per row, and activations with static
+    /// quantization steps.
     case gemma(GemmaQuantization)
-    /// `quant_method` "compressed-tensors", "pack-quantized": integers of 4 bits in groups of 32 with a scale each.
+    /// `quant_method` "compressed-tensors", "pack-quantized": integers of 4 bits with a scale per group of 32.
     case packedGroups
 
-    /// Nil if there is none, or one of another kind.
+    /// Nil if the key is absent, or has another `quant_method`.
     ///
-    /// - Throws: `CheckpointError` if it is of these kinds and asks for something else.
+    /// - Throws: `CheckpointError` if it is one of these methods with unsupported settings.
     init?(_ root: ConfigurationObject) throws(CheckpointError) {
         guard let object = try root.objectIfPresent("quantization_config") else { return nil }
         switch try object.stringIfPresent("quant_method") {
@@ -38,7 +39,7 @@ package enum QuantizationConfiguration: Sendable, Hashable {
         }
     }
 
-    /// The type in which a tensor is stored; nil for those that stay numbers.
+    /// The stored type of a tensor; nil for tensors that are not quantized.
     package func storedType(of row: TensorTable.Row) -> ElementType? {
         guard row.name.hasSuffix(".weight"), row.shape.rank == 2 else { return nil }
         switch self {
@@ -51,7 +52,7 @@ package enum QuantizationConfiguration: Sendable, Hashable {
         }
     }
 
-    /// What the integers of the directory's tensors mean.
+    /// How to interpret the integer tensors of the directory.
     var tensors: QuantizedTensors {
         switch self {
         case .gemma(let quantization): .integers { quantization.bits(of: $0) }
@@ -60,10 +61,10 @@ package enum QuantizationConfiguration: Sendable, Hashable {
     }
 }
 
-/// Which modules have integers of how many bits.
+/// The bit widths of the quantized modules.
 ///
-/// Source: transformers, `integrations/gemma_quant.py`, `replace_with_quant_layers`, and `quantizers/quantizers_utils.py`,
-/// `should_convert_module`.
+/// Source: transformers, `integrations/gemma_quant.py`, `replace_with_quant_layers`, and
+/// `quantizers/quantizers_utils.py`, `should_convert_module`.
 package struct GemmaQuantization: Sendable, Hashable {
     private let source: JSONValue
     package let quantizesEmbeddings: Bool
@@ -100,7 +101,8 @@ package struct GemmaQuantization: Sendable, Hashable {
         unconverted = names.map { (ModulePattern("(?:\($0))(?:\\.|$)"), $0) }
     }
 
-    /// The bits of a module that is converted: of the patterns whose match begins first the first, else the default.
+    /// The bit width of a quantized module: that of the pattern whose match starts first (of several, the first in
+    /// the file), or the default.
     func bits(of module: String) -> Int {
         let matches = patterns.compactMap { entry in
             entry.pattern.firstMatch(in: module).map { (start: $0, bits: entry.bits) }
@@ -108,8 +110,8 @@ package struct GemmaQuantization: Sendable, Hashable {
         return matches.min { $0.start < $1.start }?.bits ?? defaultBits
     }
 
-    /// Whether a linear layer, or with `quantizesEmbeddings` an embedding, has integers: not if a name that is left out is its
-    /// own or that of a module around it, or the end of its own.
+    /// Whether a linear layer, or with `quantizesEmbeddings` an embedding, is quantized: not if an excluded pattern
+    /// matches its whole name or that of an enclosing module, or an excluded name is a suffix of its name.
     package func converts(_ module: String) -> Bool {
         !unconverted.contains { pattern, name in module.hasSuffix(name) || pattern?.firstMatch(in: module) == 0 }
     }

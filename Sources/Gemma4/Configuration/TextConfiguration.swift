@@ -2,8 +2,8 @@ import Weights
 
 /// `text_config`: the shape of the decoder. Properties are its keys, camel-cased.
 ///
-/// Sizes have no defaults: those of the reference's class belong to no published variant. Switches that a file leaves
-/// out are off, as in the reference.
+/// Sizes have no defaults: those of the reference's class belong to no published variant. Absent switches are off, as
+/// in the reference.
 ///
 /// Source: transformers, `configuration_gemma4.py`, `Gemma4TextConfig`.
 package struct TextConfiguration: Sendable, Hashable {
@@ -15,7 +15,7 @@ package struct TextConfiguration: Sendable, Hashable {
     package let vocabSize: Int
     package let hiddenSize: Int
     package let numHiddenLayers: Int
-    /// One per layer; the last is full, whatever the file says.
+    /// One per layer; the last is full attention, whatever the file says.
     let layerTypes: [LayerType]
     package let intermediateSize: Int
     package let useDoubleWideMlp: Bool
@@ -23,22 +23,22 @@ package struct TextConfiguration: Sendable, Hashable {
     package let numAttentionHeads: Int
     package let numKeyValueHeads: Int
     package let headDim: Int
-    /// What single layers have instead of `headDim` and `numKeyValueHeads`, from either spelling: `per_layer_config`,
-    /// or `global_head_dim` and `num_global_key_value_heads`.
+    /// Per-layer overrides of `headDim` and `numKeyValueHeads`, from either spelling: `per_layer_config`, or
+    /// `global_head_dim` and `num_global_key_value_heads`.
     let overrides: [Int: LayerOverride]
-    /// Full layers use the keys, before norm and RoPE, as values.
+    /// Full-attention layers use the keys, before norm and RoPE, as values.
     package let attentionKEqV: Bool
     package let numKvSharedLayers: Int
-    /// Tokens that a sliding layer sees, itself included; of an encoder how far it sees to either side.
+    /// Tokens that a sliding-window layer attends to, including itself; for an encoder, the radius to either side.
     package let slidingWindow: Int
-    /// "vision": on sliding layers the tokens of one image see each other in both directions.
+    /// "vision": on sliding-window layers the tokens of one image attend to each other bidirectionally.
     let useBidirectionalAttention: String?
     let ropeParameters: [LayerType: RotaryParameters]
     package let maxPositionEmbeddings: Int
 
     /// Width of the per-layer embeddings; 0 if the model has none.
     package let hiddenSizePerLayerInput: Int
-    /// Rows of their table; 0 if the model has none, and of an encoder, whose are made from its input alone.
+    /// Rows of their table; 0 if the model has none, and for an encoder, which computes them from its input alone.
     package let vocabSizePerLayerInput: Int
 
     /// Nil: dense layers only.
@@ -47,14 +47,14 @@ package struct TextConfiguration: Sendable, Hashable {
     package let rmsNormEps: Float
     /// Nil: logits are not capped.
     package let finalLogitSoftcapping: Float?
-    /// The id that stands for soft tokens in both embedding tables.
+    /// The id used in the place of soft tokens in both embedding tables.
     package let padTokenId: Int
     package let bosTokenId: Int?
 
-    /// Width of the embeddings that an encoder makes; nil: a decoder, which sees only what came before.
+    /// Width of an encoder's embeddings; nil: a causal decoder.
     package let embeddingDim: Int?
 
-    /// What follows from all of it for each layer.
+    /// The plan of each layer, derived from all of the above.
     package private(set) var layerPlans: [LayerPlan] = []
 
     struct LayerOverride: Sendable, Hashable {
@@ -108,7 +108,8 @@ package struct TextConfiguration: Sendable, Hashable {
         layerPlans = try LayerPlan.plans(for: self, in: object)
     }
 
-    /// Lengths at which memory and speed are foretold: 131,072 and 262,144 tokens, or all of a shorter context.
+    /// Context lengths for which memory and speed are predicted: 131,072 and 262,144 tokens, or the whole of a
+    /// shorter context.
     package var foretoldLengths: [Int] {
         let lengths = [131_072, 262_144].filter { $0 <= maxPositionEmbeddings }
         return lengths.isEmpty ? [maxPositionEmbeddings] : lengths
@@ -127,7 +128,8 @@ package struct TextConfiguration: Sendable, Hashable {
         return types
     }
 
-    /// `per_layer_config` wins over Google's two keys; its keys are layer numbers, padded with zeros to equal width.
+    /// `per_layer_config` takes precedence over Google's two keys; its keys are layer indices, zero-padded to equal
+    /// width.
     private static func overrides(
         _ object: ConfigurationObject, layerTypes: [LayerType], keysAreValues: Bool
     ) throws(CheckpointError) -> [Int: LayerOverride] {
@@ -168,7 +170,7 @@ package struct TextConfiguration: Sendable, Hashable {
         return result
     }
 
-    /// Absent is an error, but for the 12B, which knows no such part; null and 0 both mean that the model has none.
+    /// Absence is an error, except for the 12B, which has no such key; null and 0 both mean that the model has none.
     private static func sizeOrNone(_ object: ConfigurationObject, _ key: String) throws(CheckpointError) -> Int {
         guard object.keys.contains(key) else {
             if try object.stringIfPresent("model_type") == "gemma4_unified_text" { return 0 }
@@ -186,7 +188,7 @@ package struct TextConfiguration: Sendable, Hashable {
 /// The mixture of experts beside the dense MLP of each layer.
 package struct ExpertParameters: Sendable, Hashable {
     package let numExperts: Int
-    /// Experts that work on one token.
+    /// Experts per token.
     package let topKExperts: Int
     package let moeIntermediateSize: Int
 
@@ -200,12 +202,12 @@ package struct ExpertParameters: Sendable, Hashable {
     }
 }
 
-/// How positions turn queries and keys of one kind of layer.
+/// RoPE parameters of one type of layer.
 package struct RotaryParameters: Sendable, Hashable {
     package let ropeTheta: Double
-    /// Share of the head that turns; 1 for the default kind. The exponents are those of the whole head either way.
+    /// The rotated share of the head; 1 for the default type. The exponents use the whole head size in either case.
     package let partialRotaryFactor: Double
-    /// Frequencies are divided by it.
+    /// Divisor of the frequencies.
     package let factor: Double
 
     init(_ object: ConfigurationObject) throws(CheckpointError) {

@@ -1,21 +1,21 @@
 import Weights
 
-/// `vision_config` of the 12B, which has no image encoder: patches go straight into a projection. Properties are its keys,
+/// `vision_config` of the 12B, which has no image encoder: patches are projected directly. Properties are its keys,
 /// camel-cased.
 ///
 /// Source: transformers, `configuration_gemma4_unified.py`, `Gemma4UnifiedVisionConfig`.
 package struct UnifiedVisionConfiguration: Sendable, Hashable {
     package let patchSize: Int
     package let poolingKernelSize: Int
-    /// Width of the patches once projected, before the projection to the decoder's width.
+    /// Width of the projected patches, before the projection to the decoder's width.
     package let mmEmbedDim: Int
-    /// Rows and columns, in model patches, that have a learned position.
+    /// Number of learned positions per axis, in model patches.
     package let mmPosembSize: Int
     package let rmsNormEps: Float
 
-    /// Pixels along one side of what is projected, and what one soft token stands for.
+    /// Side in pixels of a model patch, which becomes one soft token.
     package var modelPatchSize: Int { patchSize * poolingKernelSize }
-    /// Numbers of a model patch.
+    /// Values of a model patch.
     package var patchValues: Int { 3 * modelPatchSize * modelPatchSize }
 
     init(_ object: ConfigurationObject) throws(CheckpointError) {
@@ -29,7 +29,7 @@ package struct UnifiedVisionConfiguration: Sendable, Hashable {
                 "pooling_kernel_size", expected: "patches of at most 256 pixels, pooled",
                 found: "\(poolingKernelSize) times \(patchSize)")
         }
-        // Some files spell out what follows from the others.
+        // Some files also state derived values.
         for (key, expected) in [("model_patch_size", modelPatchSize), ("output_proj_dims", mmEmbedDim)] {
             let found = try object.integerIfPresent(key) ?? expected
             guard found == expected else { throw object.invalid(key, expected: "\(expected)", found: "\(found)") }
@@ -37,12 +37,12 @@ package struct UnifiedVisionConfiguration: Sendable, Hashable {
     }
 }
 
-/// `audio_config` of the 12B, which has no sound encoder: frames of samples go straight into a projection. Properties are
+/// `audio_config` of the 12B, which has no sound encoder: frames of samples are projected directly. Properties are
 /// its keys, camel-cased.
 ///
 /// Source: transformers, `configuration_gemma4_unified.py`, `Gemma4UnifiedAudioConfig`.
 package struct UnifiedAudioConfiguration: Sendable, Hashable {
-    /// Samples of one soft token, at 16 kHz.
+    /// Samples per soft token, at 16 kHz.
     package let audioEmbedDim: Int
     package let rmsNormEps: Float
 

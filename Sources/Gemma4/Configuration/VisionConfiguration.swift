@@ -9,17 +9,17 @@ package struct VisionConfiguration: Sendable, Hashable {
     package let numHiddenLayers: Int
     package let numAttentionHeads: Int
     package let numKeyValueHeads: Int
-    /// A multiple of 4: half of a head turns with the column, half with the row.
+    /// A multiple of 4: half of a head is rotated by the column, half by the row.
     package let headDim: Int
-    /// Pixels along one side of a patch.
+    /// Side of a patch in pixels.
     package let patchSize: Int
-    /// Patches along one side of the square that one soft token stands for.
+    /// Side in patches of the square that is pooled to one soft token.
     package let poolingKernelSize: Int
-    /// Rows and columns, in patches, that have a learned position.
+    /// Number of learned positions per axis, in patches.
     package let positionEmbeddingSize: Int
     package let ropeTheta: Double
     package let rmsNormEps: Float
-    /// Soft tokens are shifted and scaled by stored vectors.
+    /// Soft tokens are shifted and scaled by stored vectors (`std_bias`, `std_scale`).
     package let standardize: Bool
     package let useClippedLinears: Bool
 

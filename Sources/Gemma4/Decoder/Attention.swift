@@ -3,9 +3,9 @@ import Weights
 
 /// Self-attention of one decoder layer: grouped queries, per-head norms, RoPE.
 ///
-/// What differs between layers is in `plan`, not here: sliding or full window, head size, and which layer's keys and
-/// values are read (the last `numKvSharedLayers` own none).
-/// Scores are not scaled by 1/√headDimension: Gemma 4's scaling is 1.
+/// What differs between layers is in `plan`: sliding window or full attention, head size, and the layer whose keys
+/// and values are read (the last `numKvSharedLayers` own none). Scores are not scaled by 1/√headDimension: Gemma 4's
+/// scaling is 1.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4TextAttention`.
 struct Attention: Sendable {
@@ -26,7 +26,7 @@ struct Attention: Sendable {
         keyValues = plan.ownsKeyValues ? try KeyValueProjection(plan, weights) : nil
     }
 
-    /// Writes the keys and values of all rows; does nothing on layers that read another's, nor in an encoder.
+    /// Writes the keys and values of all rows; does nothing on layers that read another layer's, nor in an encoder.
     ///
     /// - Parameter hidden: `[rows, hiddenSize]`, after `input_layernorm`.
     func writeKeyValues(_ hidden: Tensor, in pass: Pass) {
@@ -54,8 +54,9 @@ struct Attention: Sendable {
         return outputProjection(context.mergeHeads())
     }
 
-    /// The positions that each row sees: itself and those before it, no further back than the window, and ahead to
-    /// the end of its own image where the layer looks ahead, or as far as it looks back.
+    /// The range of positions that each row attends to: itself and those before it within the window; also those
+    /// after it up to the end of its image if the layer attends bidirectionally within images; in an encoder the
+    /// window extends to both sides.
     private func visible(_ part: Pass.Part) -> [Range<Int>] {
         if plan.isBidirectional {
             let count = part.positions.count
@@ -71,8 +72,8 @@ struct Attention: Sendable {
 
 /// The keys and values of a layer that owns them.
 ///
-/// Values are normalised without a weight and never rotated. Where the plan says that keys are values, the raw key
-/// projection serves as the values: before the key norm and before RoPE.
+/// Values are normalized without a weight and never rotated. If the plan says that keys are values, the raw key
+/// projection, before the key norm and RoPE, is used as the values.
 struct KeyValueProjection: Sendable {
     let keyProjection: Linear
     let valueProjection: Linear?  // nil: keys are values

@@ -1,8 +1,8 @@
 import Tensors
 import Weights
 
-/// The text decoder: embedding, layers, final norm, tied head, soft cap. The encoder of EmbeddingGemma 2 has the same layers;
-/// in the place of the head it has a projection to the width of embeddings.
+/// The text decoder: embedding, layers, final norm, tied head, soft cap. The encoder of EmbeddingGemma 2 has the same
+/// layers; instead of the head it has a projection to the width of embeddings.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel` and `Gemma4ForConditionalGeneration`;
 /// `modeling_embedding_gemma2.py`, `EmbeddingGemma2TextModel`.
@@ -12,23 +12,23 @@ struct Decoder: Sendable {
     let perLayerEmbedding: PerLayerEmbedding?  // E2B, E4B
     let layers: [DecoderLayer]
     let norm: RMSNorm
-    let head: Weight  // [vocabSize, hiddenSize]: the embedding's table unless the file is untied; [embeddingDim, hiddenSize]
+    let head: Weight  // [vocabSize, hiddenSize], the embedding table if tied; encoder: [embeddingDim, hiddenSize]
     let softCap: Float?
     private let rotaryEmbeddings: Set<RotaryEmbedding>
     private let lastWritingLayer: Int
 
     /// One sequence's tokens in a pass.
     struct Input {
-        /// Ids, the pad id where a soft token stands.
+        /// Token ids; the pad id in the place of soft tokens.
         let tokens: [Int]
-        /// The rows that are soft tokens, ascending, and those soft tokens, `[n, hiddenSize]`.
+        /// The rows of soft tokens, ascending, and their values, `[n, hiddenSize]`.
         let softRows: [Int]
         let softTokens: Tensor?
-        /// For each row one past the last row of its image or frame; row + 1 for all other tokens.
+        /// For each row, the end of the rows of its image or frame; row + 1 for all other tokens.
         let blockEnds: [Int]
-        /// The rows whose result is wanted, ascending.
+        /// The rows whose output is needed, ascending.
         let wantedRows: [Int]
-        /// Nil of an encoder.
+        /// Nil for an encoder.
         let cache: KVCache?
     }
 
@@ -40,7 +40,7 @@ struct Decoder: Sendable {
             weights["embed_tokens"])
         perLayerEmbedding =
             configuration.hiddenSizePerLayerInput > 0 ? try PerLayerEmbedding(configuration, weights) : nil
-        // The largest first: while it is packed it is there twice.
+        // Pack the largest matrix first: both copies are in memory meanwhile.
         head =
             try untied ?? weights["embed_tokens"].weight("weight", [configuration.vocabSize, configuration.hiddenSize])
         layers = try plans.map { try DecoderLayer($0, weights["layers"][$0.index]) }
@@ -50,13 +50,13 @@ struct Decoder: Sendable {
         lastWritingLayer = plans.last { $0.ownsKeyValues }!.index
     }
 
-    /// Runs the tokens of several sequences in one pass over the weights, each from its own cache's length on.
+    /// Runs the tokens of several sequences in one pass over the weights, each from the length of its cache.
     ///
-    /// Once the last layer that writes keys and values has written them, only the wanted rows go on: nobody reads the
-    /// others. On E2B that is after layer 14 of 35.
+    /// After the last layer that writes keys and values has written them, only the wanted rows are computed; the
+    /// others are not needed. On E2B this is layer 14 of 35.
     ///
     /// - Parameter observe: called with every layer's output, `[rows, hiddenSize]`.
-    /// - Returns: the wanted rows of all sequences in their order, after the final norm, `[wanted, hiddenSize]`.
+    /// - Returns: the wanted rows of all sequences, in order, after the final norm, `[wanted, hiddenSize]`.
     func callAsFunction(_ inputs: [Input], observe: ((_ layer: Int, _ stream: Tensor) -> Void)? = nil) -> Tensor {
         var tokens = inputs.flatMap(\.tokens)
         var embedded = embedding(tokens)
@@ -100,7 +100,7 @@ struct Decoder: Sendable {
     }
 
     /// - Parameter hidden: `[rows, hiddenSize]`, after the final norm.
-    /// - Returns: `[rows, vocabSize]`, of an encoder `[rows, embeddingDim]`.
+    /// - Returns: `[rows, vocabSize]`; for an encoder `[rows, embeddingDim]`.
     func logits(_ hidden: Tensor) -> Tensor {
         let logits = hidden.product(head)
         return softCap.map(logits.softCapped) ?? logits

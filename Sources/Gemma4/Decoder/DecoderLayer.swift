@@ -36,7 +36,7 @@ struct DecoderLayer: Sendable {
 
     /// - Parameters:
     ///   - stream: `[rows, hiddenSize]`, the residual stream.
-    ///   - normed: the same after `inputNorm`.
+    ///   - normed: `stream` after `inputNorm`.
     ///   - perLayerInput: `[rows, hiddenSizePerLayerInput]`, on E2B and E4B.
     /// - Returns: `[rows, hiddenSize]`.
     func callAsFunction(_ stream: Tensor, normed: Tensor, perLayerInput: Tensor?, in pass: Pass) -> Tensor {

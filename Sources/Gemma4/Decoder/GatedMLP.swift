@@ -20,7 +20,7 @@ struct GatedMLP: Sendable {
     /// `[rows, hiddenSize]` to `[rows, hiddenSize]`.
     func callAsFunction(_ hidden: Tensor) -> Tensor { Self.outputs(of: [self], [hidden])[0] }
 
-    /// What each network makes of its own rows, `[rows, hiddenSize]`: threads share the rows of all weights.
+    /// The output of each network for its own rows, `[rows, hiddenSize]`; threads share the rows of all weights.
     static func outputs(of networks: [GatedMLP], _ hidden: [Tensor]) -> [Tensor] {
         let active = Tensor.gatedProducts(
             zip(hidden, networks).map { ($0, $1.gateProjection.weight, $1.upProjection.weight) })

@@ -2,12 +2,12 @@ import Foundation
 import Tensors
 import Weights
 
-/// The experts of a decoder layer (26B-A4B), beside the dense branch: each token's router picks `topKExperts` gated
-/// MLPs and weighs them.
+/// The experts of a decoder layer (26B-A4B), beside the dense MLP: each token's router selects `topKExperts` gated
+/// MLPs and weights their outputs.
 ///
-/// Router and experts read the residual stream under different norms: the router's is weightless times a learnt scale,
-/// the experts' is `pre_feedforward_layernorm_2`. Tokens are grouped by expert, so an expert's weights are read once,
-/// and only those of chosen experts.
+/// Router and experts read the residual stream under different norms: the router's is weightless times a learned
+/// scale, the experts' is `pre_feedforward_layernorm_2`. Tokens are grouped by expert, so that each chosen expert's
+/// weights are read once, and no others.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4TextRouter` and `Gemma4TextExperts`.
 struct MixtureOfExperts: Sendable {
@@ -28,7 +28,7 @@ struct MixtureOfExperts: Sendable {
         topKExperts = experts.topKExperts
         expertNorm = try RMSNorm(plan.hiddenSize, eps: plan.rmsNormEps, weights["pre_feedforward_layernorm_2"])
         let (count, size) = (experts.numExperts, experts.moeIntermediateSize)
-        // Of an expert's rows the first half are the gate's.
+        // The first half of an expert's rows is the gate projection.
         let gateUp = try weights["experts"].weights("gate_up_proj", [count, 2 * size, plan.hiddenSize]) { projection in
             (0..<count).flatMap { [projection[$0][0..<size], projection[$0][size..<2 * size]] }
         }
@@ -38,12 +38,12 @@ struct MixtureOfExperts: Sendable {
         self.experts = (0..<count).map { GatedMLP(gate: gateUp[2 * $0], up: gateUp[2 * $0 + 1], down: down[$0]) }
     }
 
-    /// - Parameter hidden: `[rows, hiddenSize]`, the residual stream, not normalised.
+    /// - Parameter hidden: `[rows, hiddenSize]`, the residual stream, not normalized.
     /// - Returns: `[rows, hiddenSize]`, the weighted sum of each row's experts.
     func callAsFunction(_ hidden: Tensor) -> Tensor {
         let normed = expertNorm(hidden)
         let used = route(hidden).enumerated().filter { !$0.element.isEmpty }
-        // Rows come in order, each once: an expert that all have chosen reads them where they are.
+        // Rows are ascending and unique: an expert chosen by all rows needs no gather.
         let chosen = used.map { $0.element.count == hidden.rows ? normed : normed.gathered($0.element.map(\.row)) }
         let outputs = GatedMLP.outputs(of: used.map { experts[$0.offset] }, chosen)
         var result = Tensor(zeros: hidden.shape, on: hidden.device)
@@ -53,8 +53,8 @@ struct MixtureOfExperts: Sendable {
         return result
     }
 
-    /// For each expert the rows that chose it, with their weights: softmax over all experts, the top k renormalised,
-    /// times the expert's own scale. Ties go to the lower index.
+    /// For each expert, the rows that chose it and their weights: softmax over all experts, the top k renormalized,
+    /// times the expert's scale. Ties go to the lower index.
     private func route(_ hidden: Tensor) -> [[(row: Int, weight: Float)]] {
         let count = expertScales.count
         let logits = routerProjection(routerNorm(hidden)).toArray()
@@ -72,7 +72,7 @@ struct MixtureOfExperts: Sendable {
         return choices
     }
 
-    /// The indices of the `count` largest scores, the largest first; of equal ones the first.
+    /// The indices of the `count` largest scores, largest first; ties go to the lower index.
     private static func largest(_ count: Int, of scores: ArraySlice<Float>) -> [Int] {
         var top: [Int] = []
         for index in scores.indices where top.count < count || scores[index] > scores[top[count - 1]] {

@@ -1,16 +1,16 @@
 import Tensors
 
-/// The rows of one forward pass: the tokens of several sequences, one sequence after the other.
+/// The rows of one forward pass: the tokens of several sequences, concatenated.
 struct Pass {
     /// One sequence's rows.
     struct Part {
-        /// Nil of an encoder: its rows are a whole sequence.
+        /// Nil for an encoder, whose rows are a whole sequence.
         let cache: KVCache?
-        /// Its rows among those of the pass.
+        /// The range of its rows in the pass.
         var rows: Range<Int>
         /// The absolute position of each row.
         var positions: [Int]
-        /// For each row one past the last position of its image or frame; position + 1 for all other tokens.
+        /// For each row, the end of the positions of its image or frame; position + 1 for all other tokens.
         var blockEnds: [Int]
     }
 
@@ -23,10 +23,10 @@ struct Pass {
         rotations = .init(uniqueKeysWithValues: rotaryEmbeddings.map { ($0, $0.angles(at: positions, on: device)) })
     }
 
-    /// The angles of every row.
+    /// The rotation angles of all rows.
     func rotation(_ embedding: RotaryEmbedding) -> Rotation { rotations[embedding]! }
 
-    /// Keeps these rows, ascending.
+    /// Keeps only these rows, ascending.
     mutating func narrow(to kept: [Int]) {
         var next = 0
         parts = parts.map { part in

@@ -1,11 +1,11 @@
 import Tensors
 import Weights
 
-/// The per-layer inputs of E2B and E4B: for each token and layer a small vector, from the token's id and from its
-/// embedding; those of EmbeddingGemma 2, which has no table for them, from its embedding alone.
+/// The per-layer inputs of E2B and E4B: for each token and layer a small vector, computed from the token's id and its
+/// embedding; those of EmbeddingGemma 2, which has no such table, from its embedding alone.
 ///
-/// Layer i's vectors are made when layer i needs them, so rows that a pass has dropped by then cost nothing, and of the
-/// table (half of E2B's weights) only the rows of the tokens in use are read.
+/// Layer i's vectors are computed when layer i needs them, so rows dropped by then cost nothing; of the table (half
+/// of E2B's weights) only the rows of the pass's tokens are read.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4TextModel.get_per_layer_inputs` and `project_per_layer_inputs`;
 /// `modeling_embedding_gemma2.py`, `EmbeddingGemma2TextPLE`.
@@ -36,8 +36,8 @@ struct PerLayerEmbedding: Sendable {
     }
 
     /// - Parameters:
-    ///   - tokens: ids, the pad id at media positions.
-    ///   - embedded: `[rows, hiddenSize]`, what layer 0 was given, soft tokens in place.
+    ///   - tokens: token ids; the pad id in the place of soft tokens.
+    ///   - embedded: `[rows, hiddenSize]`, the input of layer 0, including soft tokens.
     /// - Returns: `[rows, size]`, the input of `layer`.
     func callAsFunction(layer: Int, tokens: [Int], embedded: Tensor) -> Tensor {
         let columns = layer * size..<(layer + 1) * size
@@ -47,7 +47,7 @@ struct PerLayerEmbedding: Sendable {
     }
 }
 
-/// How one layer takes its per-layer input into the residual stream.
+/// Computes what a layer's per-layer input adds to the residual stream.
 ///
 /// Source: transformers, `modeling_gemma4.py`, the end of `Gemma4TextDecoderLayer.forward`.
 struct PerLayerGate: Sendable {

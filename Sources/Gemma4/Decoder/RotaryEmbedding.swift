@@ -1,21 +1,22 @@
 import Foundation
 import Tensors
 
-/// Rotary position embedding of the decoder: pairs (k, k + d/2) of a head turn by position · inverse frequency.
+/// Rotary position embedding of the decoder: rotates the pairs (k, k + d/2) of a head by position · inverse
+/// frequency.
 ///
-/// - default (sliding layers): every pair turns, inverse frequency θ^(−2k/d).
-/// - proportional (full layers): the first ⌊partialRotaryFactor · d/2⌋ pairs turn, with d the full head size in the
-///   exponent; the others stand still.
+/// - default (sliding-window layers): every pair is rotated, inverse frequency θ^(−2k/d).
+/// - proportional (full-attention layers): the first ⌊partialRotaryFactor · d/2⌋ pairs are rotated, with d the full
+///   head size in the exponent; the others are not.
 ///
-/// Angles are single f32 products of the position and the f32 inverse frequency, as in the reference: at position
-/// 131 071 an exact angle would move a cosine by 0.019.
+/// Angles are f32 products of the position and the f32 inverse frequency, as in the reference: at position 131 071 an
+/// exact angle would differ by 0.019 in a cosine.
 ///
 /// Source: transformers, `modeling_rope_utils.py`, `_compute_proportional_rope_parameters`.
 struct RotaryEmbedding: Sendable, Hashable {
     let headDimension: Int
     let parameters: RotaryParameters
 
-    /// d/2 of them.
+    /// d/2 elements.
     var inverseFrequencies: [Float] {
         let turning = Int(parameters.partialRotaryFactor * Double(headDimension) / 2)
         return (0..<headDimension / 2).map { k in
@@ -44,14 +45,14 @@ struct RotaryEmbedding: Sendable, Hashable {
     }
 }
 
-/// The angles of some rows: `[rows, d/2]` each.
+/// Cosines and sines of the angles, `[rows, d/2]` each.
 struct Rotation: Sendable {
     let cosines, sines: Tensor
 
-    /// Turns every head of `[rows, heads, d]`.
+    /// Rotates every head of `[rows, heads, d]`.
     func callAsFunction(_ heads: Tensor) -> Tensor { heads.rotated(cosines: cosines, sines: sines) }
 
-    /// The angles of these rows only.
+    /// The angles of the given rows.
     func gathered(_ rows: [Int]) -> Rotation {
         Rotation(cosines: cosines.gathered(rows), sines: sines.gathered(rows))
     }

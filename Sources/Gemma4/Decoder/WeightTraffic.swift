@@ -1,13 +1,13 @@
 import Tensors
 
-// The matrices that one generated token is multiplied by: their bytes bound its speed where memory is slow, their
-// elements where the cores are. Vectors and embeddings' single rows are left out; of experts those count that a token
-// chooses.
+// The matrices that one generated token is multiplied by: their bytes bound decode speed if memory bandwidth is the
+// limit, their elements if compute is. Vectors and single rows of embeddings are not counted; of the experts, only
+// those chosen for a token.
 
 extension Gemma4Model {
     package var weightBytesPerToken: Int { decoder.matricesPerToken.reduce(0) { $0 + $1.byteCount } }
 
-    /// Floating-point operations of one generated token, two for each element of a matrix.
+    /// Floating-point operations per generated token, two for each element of a matrix.
     package var operationsPerToken: Int { decoder.matricesPerToken.reduce(0) { $0 + 2 * $1.rows * $1.columns } }
 }
 

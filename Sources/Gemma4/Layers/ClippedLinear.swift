@@ -1,10 +1,10 @@
 import Tensors
 import Weights
 
-/// A linear map between two clamps, whose four bounds the checkpoint stores beside the weight.
+/// A linear layer whose input and output are clamped to four bounds that the checkpoint stores beside the weight.
 ///
 /// The towers of E2B and E4B were trained with these bounds: without them real weights give visibly wrong features.
-/// Those of the larger models have none; their weights are stored under the same name, `linear.weight`.
+/// The larger models have no bounds; their weights are stored under the same name, `linear.weight`.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4ClippableLinear`.
 struct ClippedLinear: Sendable {
@@ -13,7 +13,7 @@ struct ClippedLinear: Sendable {
 
     /// Absent bounds are infinite.
     ///
-    /// - Throws: `CheckpointError` naming the tensor, if the weight is missing or anything has another shape.
+    /// - Throws: `CheckpointError` naming the tensor, if the weight is missing or any tensor has another shape.
     init(_ inputSize: Int, _ outputSize: Int, _ weights: WeightScope) throws {
         linear = try Linear(inputSize, outputSize, weights["linear"])
         func clamp(_ name: String) throws -> Clamp {

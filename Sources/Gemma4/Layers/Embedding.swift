@@ -1,12 +1,12 @@
 import Tensors
 import Weights
 
-/// A table of rows, looked up by token id and scaled.
+/// An embedding table, looked up by token id and scaled.
 ///
-/// The table stays where it lies in the file: only the rows asked for are read.
+/// The table is mapped from the file: only the rows that are looked up are read.
 struct Embedding: Sendable {
     let table: Tensor  // [vocabSize, size]
-    let stretchScales: Tensor?  // [vocabSize, stretches]; nil: the table holds no integers
+    let stretchScales: Tensor?  // [vocabSize, groups]; nil: the table does not hold integers
     let scale: Float
 
     init(_ vocabSize: Int, _ size: Int, scale: Float, _ weights: WeightScope) throws {
@@ -14,7 +14,7 @@ struct Embedding: Sendable {
         self.scale = scale
     }
 
-    /// - Parameter columns: some of a row.
+    /// - Parameter columns: a range of each row; nil: the whole row.
     /// - Returns: `[tokens, columns]`.
     func callAsFunction(_ tokens: [Int], columns: Range<Int>? = nil) -> Tensor {
         let columns = columns ?? 0..<table.columns

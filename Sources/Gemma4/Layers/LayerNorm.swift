@@ -8,7 +8,7 @@ struct LayerNorm: Sendable {
     let weight, bias: Tensor  // [size], f32
     let eps: Float
 
-    /// - Parameter eps: torch's default, unless a module says otherwise.
+    /// - Parameter eps: by default that of torch.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     init(_ size: Int, eps: Float = 1e-5, _ weights: WeightScope) throws {
         weight = try weights.tensor("weight", [size]).widened()

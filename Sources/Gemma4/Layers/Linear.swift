@@ -1,7 +1,7 @@
 import Tensors
 import Weights
 
-/// x · Wᵀ, without bias. The weight stays in the file's element type.
+/// x · Wᵀ, without bias. The weight may be quantized.
 ///
 /// Source: torch, `nn.Linear`.
 struct Linear: Sendable {

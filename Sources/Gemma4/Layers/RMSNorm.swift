@@ -15,7 +15,7 @@ struct RMSNorm: Sendable {
         self.init(try weights.tensor("weight", [size]), eps: eps)
     }
 
-    /// - Parameter weight: `[size]`; nil for a norm that stores none.
+    /// - Parameter weight: `[size]`; nil for a norm without weight.
     init(_ weight: Tensor? = nil, eps: Float) {
         self.weight = weight?.widened()
         self.eps = eps

@@ -1,7 +1,7 @@
-/// Antialiased bicubic resize of 8-bit RGB, equal in every bit to torchvision's (`v2.functional.resize`, uint8).
+/// Antialiased bicubic resize of 8-bit RGB, bit-identical to torchvision's (`v2.functional.resize`, uint8).
 ///
 /// Two passes, first along rows, then along columns, each rounded and clamped to a byte; an axis that keeps its size
-/// is skipped.  Weights are 16-bit integers, so the sums are exact and the order of additions does not matter.
+/// is skipped. Weights are 16-bit integers, so the sums are exact and the order of additions does not matter.
 ///
 /// Source: PyTorch 2.13, `aten/src/ATen/native/cpu/UpSampleKernel.cpp`, the int16 weights of the uint8 path.
 enum BicubicResize {
@@ -61,14 +61,15 @@ enum BicubicResize {
     }
 }
 
-/// For each output place of one axis, the input places it sums and their weights.
+/// For each output pixel of one axis, the input pixels that it sums and their weights.
 private struct Taps {
     let count: Int
-    /// Of each output place, its first input place.
+    /// The first input pixel of each output pixel.
     private(set) var first: [Int] = []
-    /// Weights of output place `o` are `weights[offsets[o]..<offsets[o + 1]]`.
+    /// The weights of output pixel `o` are `weights[offsets[o]..<offsets[o + 1]]`.
     private(set) var offsets = [0]
-    /// Fixed point with `precision` fractional bits: as many, up to 22, as leave the largest weight in 16 bits.
+    /// Fixed point with `precision` fractional bits: the most, up to 22, with which the largest weight fits into 16
+    /// bits.
     let weights: [Int16]
     let precision: Int32
     /// One half at this precision, to round to nearest.
@@ -76,7 +77,7 @@ private struct Taps {
 
     init(from input: Int, to output: Int) {
         let ratio = Double(input) / Double(output)
-        let inverse = ratio >= 1 ? 1 / ratio : 1  // downscaling stretches the kernel: that is the antialiasing
+        let inverse = ratio >= 1 ? 1 / ratio : 1  // antialiasing: downscaling widens the kernel
         let support = 2 * max(ratio, 1)
         var exact: [Double] = []
         for place in 0..<output {

@@ -1,26 +1,26 @@
-/// A picture in the form the vision tower takes: one row per patch, in raster order.
+/// An image as the vision tower's input: one row per patch, in raster order.
 package struct ImagePatches: Equatable, Sendable {
     /// `[count, patchSize * patchSize * 3]`, in [0, 1]; within a patch row, then column, then channel.
     package let values: [Float]
     package let grid: PatchGrid
-    /// What the picture costs in the prompt: one per `poolingKernelSize`² patches.
+    /// Soft tokens of the image in the prompt: one per `poolingKernelSize`² patches.
     package let softTokenCount: Int
 
     package var count: Int { grid.count }
 }
 
-/// Pixels to patches at a budget of soft tokens: resize, scale to [0, 1], cut up.
+/// Pixels to patches within a budget of soft tokens: resize, scale to [0, 1], split into patches.
 ///
-/// The picture is scaled, up or down, to the largest size within the budget whose sides are multiples of
-/// `patchSize * poolingKernelSize`; its aspect ratio is kept only as far as that allows.  No padding: the reference
-/// pads to the budget and masks it out again.
+/// The image is scaled, up or down, to the largest size within the budget whose sides are multiples of `patchSize *
+/// poolingKernelSize`; its aspect ratio is kept only as far as that allows. No padding: the reference pads to the
+/// budget and masks the padding.
 ///
 /// Source: transformers, `image_processing_gemma4.py`.
 package struct ImageProcessor: Sendable {
-    /// The only budgets the models were trained with; the reference refuses others too.
+    /// The only budgets that the models were trained with; the reference rejects others too.
     package static let budgets = [70, 140, 280, 560, 1120]
 
-    /// Longer sides are refused: the weights of a resize take memory in proportion to them.
+    /// Longer sides are rejected: the weights of a resize take memory in proportion to them.
     package static let maxSide = 1_000_000
 
     package let patchSize: Int
@@ -42,9 +42,10 @@ package struct ImageProcessor: Sendable {
         self.maxSoftTokens = maxSoftTokens
     }
 
-    /// The processor of a model's pictures. The patches of the 12B are what others pool.
+    /// The image processor of a model. The patches of the 12B correspond to the pooled squares of the others.
     ///
-    /// - Throws: `ModelInputError` if the model takes no pictures, `ImageProcessorError` if there is no such budget.
+    /// - Throws: `ModelInputError` if the model does not accept images, `ImageProcessorError` if the budget is not
+    ///   supported.
     package init(_ model: ModelConfiguration, maxSoftTokens: Int) throws {
         if let vision = model.unifiedVisionConfig {
             try self.init(patchSize: vision.modelPatchSize, poolingKernelSize: 1, maxSoftTokens: maxSoftTokens)
@@ -56,10 +57,10 @@ package struct ImageProcessor: Sendable {
         }
     }
 
-    /// The size to which a picture is resized.
+    /// The size to which an image is resized.
     ///
-    /// At least one side reaches a multiple, and the product stays within the budget: the two sides before rounding
-    /// down multiply to exactly the budget's pixels, which is more than one square of `side`².
+    /// At least one side is not rounded down to 0, and the product stays within the budget: the two sides before
+    /// rounding down multiply to exactly the budget's pixels, which is more than one square of `side`².
     package func targetSize(width: Int, height: Int) throws(ImageProcessorError) -> (width: Int, height: Int) {
         guard (1...Self.maxSide).contains(width), (1...Self.maxSide).contains(height) else {
             throw ImageProcessorError(
@@ -113,14 +114,14 @@ package struct ImageProcessor: Sendable {
     }
 }
 
-/// What an image processor refuses.
+/// An input that the image processor rejects.
 package struct ImageProcessorError: Error, Equatable, Sendable, CustomStringConvertible {
     package enum Code: Sendable {
-        /// Not one of the supported numbers of soft tokens.
+        /// Not a supported number of soft tokens.
         case budget
-        /// Patch or pooling sizes that no model has.
+        /// An unsupported patch or pooling size.
         case geometry
-        /// An empty picture, or a size that contradicts the number of bytes.
+        /// An empty image, or a size that contradicts the number of bytes.
         case pixels
     }
 

@@ -1,12 +1,12 @@
 import Tensors
 import Weights
 
-/// Patches and their 2-D positions to the width of the encoder: W·(2p − 1) + X[x] + Y[y].
+/// Embeds patches and their 2-D positions at the width of the encoder: W·(2p − 1) + X[x] + Y[y].
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4VisionPatchEmbedder`.
 struct PatchEmbedder: Sendable {
     let inputProjection: Linear
-    let positions: Tensor  // [2, positionEmbeddingSize, hiddenSize], x first; only the rows in use are ever read
+    let positions: Tensor  // [2, positionEmbeddingSize, hiddenSize], x first; only the rows in use are read
     let minusOne: Tensor  // [values of a patch]
 
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
@@ -19,8 +19,8 @@ struct PatchEmbedder: Sendable {
     }
 
     /// - Parameters:
-    ///   - patches: `[rows.count, patchSize² · 3]`, in 0...1; row, column, colour of a pixel, colour fastest.
-    ///   - rows: which patches of the grid these are.
+    ///   - patches: `[rows.count, patchSize² · 3]`, in 0...1; row, column, color of a pixel, color fastest.
+    ///   - rows: the indices of these patches in the grid.
     /// - Returns: `[rows.count, hiddenSize]`.
     func callAsFunction(_ patches: Tensor, _ rows: Range<Int>, of grid: PatchGrid) -> Tensor {
         let place = positions[0].gathered(Array(grid.xs[rows])) + positions[1].gathered(Array(grid.ys[rows]))

@@ -1,4 +1,5 @@
-/// The patches of one image, in raster order: column and row of patch i are i mod `columns` and ⌊i / `columns`⌋.
+/// The grid of patches of one image, in raster order: column and row of patch i are i mod `columns` and ⌊i /
+/// `columns`⌋.
 package struct PatchGrid: Sendable, Hashable {
     package let columns, rows: Int
 

@@ -1,10 +1,10 @@
 import Tensors
 import Weights
 
-/// What the 12B has in the place of an image encoder: LN → W·p + b → LN → + X[x] + Y[y] → LN, and the projection into the
-/// text stream. No patch sees another; they meet in the decoder.
+/// The 12B's replacement of an image encoder: LN → W·p + b → LN → + X[x] + Y[y] → LN, and the projection into the
+/// text stream. Patches do not attend to each other before the decoder.
 ///
-/// Values stay in 0...1; the encoders of the other variants take 2p − 1.
+/// Pixel values stay in 0...1; the encoders of the other variants use 2p − 1.
 ///
 /// Source: transformers, `modeling_gemma4_unified.py`, `Gemma4UnifiedVisionEmbedder`.
 struct UnifiedVisionEmbedder: Sendable {
@@ -12,7 +12,7 @@ struct UnifiedVisionEmbedder: Sendable {
     let patchNorm, projectedNorm, positionNorm: LayerNorm
     let patchProjection: Linear
     let patchBias: Tensor  // [mmEmbedDim]
-    let positions: Tensor  // [2 · mmPosembSize, mmEmbedDim], x and y of each place by turns; only rows in use are ever read
+    let positions: Tensor  // [2 · mmPosembSize, mmEmbedDim], x and y interleaved; only the rows in use are read
     let embedder: MultimodalEmbedder
 
     /// - Parameters:
@@ -33,8 +33,8 @@ struct UnifiedVisionEmbedder: Sendable {
             width, hiddenSize, eps: configuration.rmsNormEps, weights["embed_vision"])
     }
 
-    /// The way of the patches, `[grid.count, patchValues]` in 0...1; row, column, colour of a pixel, colour fastest. One
-    /// stage, as no patch needs another.
+    /// The stages of the embedder, whose input is `[grid.count, patchValues]` in 0...1; row, column, color of a
+    /// pixel, color fastest. A single stage, because patches are independent.
     ///
     /// - Throws: `ModelInputError` if a side is longer than the table of positions.
     func stages(_ grid: PatchGrid) throws(ModelInputError) -> [EncoderJob.Stage] {

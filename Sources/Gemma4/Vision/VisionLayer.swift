@@ -2,7 +2,7 @@ import Foundation
 import Tensors
 import Weights
 
-/// One encoder layer: attention and gated feed-forward network, each normed before and after.
+/// One encoder layer: attention and gated feed-forward network, each with a norm before and after.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4VisionEncoderLayer`.
 struct VisionLayer: Sendable {
@@ -30,11 +30,11 @@ struct VisionLayer: Sendable {
         attention.keyValues(inputNorm(hidden), angles)
     }
 
-    /// Some patches, or all: `[rows, hiddenSize]` to `[rows, hiddenSize]`.
+    /// Any range of patches: `[rows, hiddenSize]` to `[rows, hiddenSize]`.
     ///
     /// - Parameters:
-    ///   - angles: of these patches.
-    ///   - keyValues: of all patches of the image.
+    ///   - angles: the angles of these patches.
+    ///   - keyValues: the keys and values of all patches of the image.
     func callAsFunction(_ hidden: Tensor, _ angles: AxialAngles, attendingTo keyValues: KeyValueSegment) -> Tensor {
         let attended = hidden + postAttentionNorm(attention(inputNorm(hidden), angles, attendingTo: keyValues))
         return attended + postFeedForwardNorm(mlp(preFeedForwardNorm(attended)))
@@ -86,7 +86,8 @@ struct VisionAttention: Sendable {
 struct VisionMLP: Sendable {
     let gateProjection, upProjection, downProjection: ClippedLinear
 
-    /// Patches at a time: the inner activations of all patches of a large image would take hundreds of megabytes.
+    /// Patches per block: the intermediate activations of all patches of a large image would take hundreds of
+    /// megabytes.
     static let blockSize = 1_024
 
     init(_ configuration: VisionConfiguration, _ weights: WeightScope) throws {
@@ -106,8 +107,8 @@ struct VisionMLP: Sendable {
     }
 }
 
-/// RoPE along two axes: the first half of every head turns with the column of its patch, the second with the row.
-/// Either half is rotated in the half-split layout, by x·ω or y·ω with ω_i = θ^(−2i / (headDim/2)), i < headDim/4.
+/// RoPE along two axes: the first half of every head is rotated by the column of its patch, the second by the row.
+/// Each half uses the half-split layout, with angles x·ω or y·ω, where ω_i = θ^(−2i / (headDim/2)), i < headDim/4.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4VisionRotaryEmbedding`, `apply_multidimensional_rope`.
 struct AxialAngles: Sendable {
@@ -130,7 +131,7 @@ struct AxialAngles: Sendable {
 
     private init(cosines: Tensor, sines: Tensor) { (self.cosines, self.sines) = (cosines, sines) }
 
-    /// The angles of some patches.
+    /// The angles of a range of patches.
     subscript(rows: Range<Int>) -> AxialAngles { AxialAngles(cosines: cosines[rows], sines: sines[rows]) }
 
     /// `[patches, heads, headDim]` to the same shape.

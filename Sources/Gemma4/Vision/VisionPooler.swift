@@ -1,7 +1,7 @@
 import Tensors
 import Weights
 
-/// Patches to soft tokens: the mean of each square of patches, times √hiddenSize, standardised where configured.
+/// Patches to soft tokens: the mean of each square of patches, times √hiddenSize, standardized if configured.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4VisionPooler` and the end of `Gemma4VisionModel.forward`.
 struct VisionPooler: Sendable {
@@ -29,7 +29,7 @@ struct VisionPooler: Sendable {
         return pooled.adding(row: negatedBias).multiplying(row: scale)
     }
 
-    /// The scaled means, before standardisation.
+    /// The scaled means, before standardization.
     func means(_ hidden: Tensor, _ grid: PatchGrid) -> Tensor {
         hidden.averagePooled(gridColumns: grid.columns, side: poolingKernelSize) * scale
     }

@@ -1,9 +1,9 @@
 import Tensors
 import Weights
 
-/// The image encoder: patches to soft tokens, which the multimodal embedder brings into the text stream.
+/// The image encoder: patches to soft tokens, which the multimodal embedder projects into the text stream.
 ///
-/// One image at a time, so there is no padding and nothing to mask.
+/// One image at a time, without padding or mask.
 ///
 /// Source: transformers, `modeling_gemma4.py`, `Gemma4VisionModel`.
 struct VisionTower: Sendable {
@@ -15,7 +15,7 @@ struct VisionTower: Sendable {
 
     /// - Parameters:
     ///   - weights: `model.vision_tower`.
-    ///   - activations: what the clipped linears' weights in blocks are multiplied by.
+    ///   - activations: the type of the activations that the clipped linears' quantized weights are multiplied by.
     /// - Throws: `CheckpointError` naming the tensor, if one is missing or has another shape.
     init(
         _ configuration: VisionConfiguration, _ weights: WeightScope, activations: Activations = .float32
@@ -30,20 +30,20 @@ struct VisionTower: Sendable {
 
     /// - Parameters:
     ///   - patches: `[grid.count, patchSize² · 3]`, in 0...1.
-    ///   - grid: sides that `poolingKernelSize` divides.
+    ///   - grid: both sides are multiples of `poolingKernelSize`.
     /// - Returns: `[grid.count / poolingKernelSize², hiddenSize]`.
     /// - Throws: `ModelInputError` if a side is longer than the table of positions.
     func callAsFunction(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
         pooler(try encoded(patches, grid), grid)
     }
 
-    /// What the last layer answers: `[grid.count, hiddenSize]`.
+    /// The output of the last layer: `[grid.count, hiddenSize]`.
     func encoded(_ patches: Tensor, _ grid: PatchGrid) throws(ModelInputError) -> Tensor {
         var job = EncoderJob(patches, try stages(grid).dropLast())
         return job.finish()
     }
 
-    /// The way of the patches: patch embedder, layers, pooler.
+    /// The stages of the encoder: patch embedder, layers, pooler.
     ///
     /// - Throws: `ModelInputError` if a side is longer than the table of positions.
     func stages(_ grid: PatchGrid) throws(ModelInputError) -> [EncoderJob.Stage] {
