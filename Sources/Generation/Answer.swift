@@ -4,53 +4,55 @@ import Tokenization
 public struct GeneratedToken: Sendable {
     public let id: Int
     /// Natural logarithm of its probability under the model's own logits: after the soft cap, before suppression,
-    /// penalties, temperature and truncation. 0 where a format leaves no choice and the model was not asked.
+    /// penalties, temperature and truncation. 0 if the token was forced, without running the model.
     public let logprob: Float
-    /// The likeliest tokens at this place with their log-probabilities, likeliest first; as many as were asked for.
+    /// The likeliest tokens at this position and their log-probabilities, likeliest first;
+    /// `GenerationOptions.topLogprobs` of them.
     public let topLogprobs: [(id: Int, logprob: Float)]
-    /// Answer, thought, tool call, or control token: what its text belongs to.
+    /// What its text belongs to: answer, thought, tool call, or control token.
     public let kind: TokenKind
-    /// The text that this token completes: whole characters only, so at times empty.
+    /// The text that this token completes: whole characters only, so it may be empty.
     public let text: String
-    /// On the last token.
+    /// Set on the last token.
     public let finish: Finish?
 
-    /// The same as one of several answers, of which another is the last.
+    /// The same without `finish`, for several answers in one stream of which another one ends last.
     package var withoutFinish: GeneratedToken {
         GeneratedToken(id: id, logprob: logprob, topLogprobs: topLogprobs, kind: kind, text: text, finish: nil)
     }
 
     public struct Finish: Sendable {
         public let reason: FinishReason
-        /// The tokens of the answer that only repeat what stands before them, where that ended it.
+        /// The tokens of the answer that only repeat the preceding ones, if the loop guard ended it.
         public let repetition: Range<Int>?
         public let statistics: GenerationStatistics
-        /// The ids that were answered, after expansion of media.
+        /// The token ids of the prompt, after expansion of media.
         public let promptTokens: [Int]
-        /// The functions that the answer calls.
+        /// The tool calls of the answer.
         public let toolCalls: [ChatMessage.ToolCall]
-        /// The text of a call that was cut off; nil if there is none.
+        /// The text of a truncated tool call; nil if there is none.
         public let cutToolCall: String?
     }
 }
 
 /// Why an answer ended.
 public enum FinishReason: String, Sendable, Codable {
-    /// The model ended it with a stop token, which is the last one, or it came to a stop string.
+    /// The model generated a stop token, which is the last one; a stop string occurred; or the format or tool choice
+    /// allows no more.
     case stop
-    /// As many tokens as were asked for, or as the context holds.
+    /// The limit on tokens, or the end of the context, was reached.
     case length
-    /// It went round in a circle.
+    /// The answer was repeating itself.
     case repetition
 }
 
-/// The tokens of one answer as they come. Leaving the loop ends the answer.
+/// The tokens of one answer as they are generated. Leaving the loop ends the answer.
 public typealias TokenStream = ResultStream<GeneratedToken>
 
 extension ResultStream where Element == GeneratedToken {
     /// Waits for the whole answer.
     ///
-    /// - Throws: also `CancellationError`, if the task is cancelled before the answer is over.
+    /// - Throws: errors of the stream; `CancellationError` if the task is cancelled before the answer is complete.
     public func answer() async throws -> Answer {
         var answer = Answer()
         for try await token in self { answer.append(token) }
@@ -59,22 +61,22 @@ extension ResultStream where Element == GeneratedToken {
     }
 }
 
-/// A whole answer.
+/// A complete answer.
 public struct Answer: Sendable {
-    /// The generated ids, the stop token included when one ended it.
+    /// The generated ids, including the stop token if one ended the answer.
     public private(set) var tokens: [Int] = []
     public private(set) var logprobs: [Float] = []
-    /// For each token the likeliest at its place; empty unless they were asked for.
+    /// For each token the likeliest tokens at its position; empty if `topLogprobs` is 0.
     public private(set) var topLogprobs: [[(id: Int, logprob: Float)]] = []
     public private(set) var text = ""
     public private(set) var thoughts = ""
     public private(set) var finish: GeneratedToken.Finish?
-    /// Bytes of `text` after each token.
+    /// UTF-8 length of `text` after each token.
     private var textLengths: [Int] = []
 
     public init() {}
 
-    /// The answer up to where it begins to repeat itself, what is repeated included once; all of it if it does not.
+    /// The answer without the repetition that ended it (the repeated part is kept once); the whole text if none did.
     public var textWithoutRepetition: String {
         guard let repetition = finish?.repetition, repetition.lowerBound > 0 else { return text }
         return String(decoding: text.utf8.prefix(textLengths[repetition.lowerBound - 1]), as: UTF8.self)

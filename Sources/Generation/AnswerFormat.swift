@@ -4,22 +4,23 @@ import JSONText
 import Synchronization
 import Tokenization
 
-/// What an answer must look like. It ends where it may, and is valid unless it is cut: then its finish reason is `length` or
-/// `repetition`. Thoughts come before it and are free.
+/// The format that an answer is constrained to. The answer is valid unless it is cut off (finish reason `length` or
+/// `repetition`). Thoughts precede it and are unconstrained.
 public enum AnswerFormat: Sendable, Hashable {
-    /// JSON that is valid by a schema of JSON Schema 2020-12: one line, members in the order of the schema, `format` asserted.
+    /// JSON that is valid under a JSON Schema (2020-12): one line, members in the order of the schema, `format`
+    /// asserted.
     case schema(JSONValue)
-    /// A text that the rule `root` of a grammar derives, in llama.cpp's notation GBNF.
+    /// A text derived from the rule `root` of a grammar in GBNF, the notation of llama.cpp.
     case grammar(String)
-    /// A text that a regular expression, in the syntax of ECMA-262, matches as a whole.
+    /// A text that matches a regular expression (ECMA-262) as a whole.
     case regularExpression(String)
     /// One of these texts.
     case choices([String])
 
     /// Checks that it can be enforced.
     ///
-    /// - Parameter name: what the error calls it, for example a file.
-    /// - Throws: an error with a diagnosis: what cannot be enforced is named with its place.
+    /// - Parameter name: the name in error messages, for example a file.
+    /// - Throws: an error with a diagnosis that locates what cannot be enforced.
     public func check(named name: String? = nil) throws {
         do throws(GrammarError) { _ = try compiled() } catch {
             var error = error
@@ -38,20 +39,20 @@ public enum AnswerFormat: Sendable, Hashable {
     }
 }
 
-/// What one answer must obey.
+/// The grammars that constrain one answer.
 struct AnswerGrammars: Sendable {
-    /// The format of its text.
+    /// The grammar of its text.
     var format: GrammarMatcher?
-    /// One call of a tool.
+    /// The grammar of one tool call.
     var call: GrammarMatcher?
 }
 
-/// The grammars of an engine's answers, compiled once each, and the vocabulary as a tree, made when it is first needed.
+/// The compiled grammars of an engine's answers, and the vocabulary as a trie, built on first use.
 final class GrammarCache: Sendable {
-    /// What a grammar is made of.
+    /// The source of a grammar.
     enum Source: Hashable {
         case format(AnswerFormat)
-        /// Declarations of tools: the grammar of one call.
+        /// Tool declarations: the grammar of one call.
         case tools([JSONValue])
     }
 
@@ -65,15 +66,15 @@ final class GrammarCache: Sendable {
         var matchers: [Source: GrammarMatcher] = [:]
     }
 
-    /// Formats that are kept; beyond them all are forgotten.
+    /// Maximum grammars kept; beyond it all are dropped.
     private static let limit = 16
 
-    /// - Parameter notice: told of tools whose arguments cannot be held to their schema.
+    /// - Parameter notice: called for tools whose arguments cannot be constrained to their schema.
     init(_ tokenizer: Tokenizer?, notice: @escaping @Sendable (String) -> Void) {
         (self.tokenizer, self.notice) = (tokenizer, notice)
     }
 
-    /// What the answer to a prompt must obey.
+    /// The grammars for the answer to a prompt.
     ///
     /// - Throws: `GrammarError`.
     func grammars(_ options: GenerationOptions, _ prompt: Prompt) async throws -> AnswerGrammars {
@@ -106,7 +107,7 @@ final class GrammarCache: Sendable {
             remedy: names.isEmpty ? "Declare tools in the prompt." : nil)
     }
 
-    /// Compiles a grammar on a thread where that may take its time.
+    /// Compiles a grammar on a thread that may block.
     ///
     /// - Throws: `GrammarError`.
     private func matcher(_ source: Source) async throws -> GrammarMatcher {
@@ -144,12 +145,12 @@ final class GrammarCache: Sendable {
         default:
             let start = buffer.count
             tokenizer.appendBytes(of: id, to: &buffer)
-            // The pieces of these bytes, which no text has, must not pass for the control tokens.
+            // Byte tokens with these values, which never occur in text, must not be mistaken for control tokens.
             if buffer.count == start + 1, buffer[start] >= ControlByte.callEnd { buffer.removeLast() }
         }
     }
 
-    /// A tool whose schema cannot be enforced may be called with any arguments.
+    /// A tool whose schema cannot be enforced accepts any arguments.
     private func grammar(calling tools: [JSONValue]) throws(GrammarError) -> Grammar {
         var functions: [(name: String, parameters: JSONValue)] = []
         for tool in tools {

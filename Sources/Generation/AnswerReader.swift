@@ -1,9 +1,9 @@
 import Tokenization
 
-/// Turns generated ids into text and tells thoughts and control tokens from the answer.
+/// Decodes generated ids to text and separates thoughts and control tokens from the answer.
 struct AnswerReader: Sendable {
     private let tokenizer: Tokenizer
-    /// One for each kind: a character may go on after a control token, but not in a text of another kind.
+    /// One per kind: a character may continue after a control token, but not in a text of another kind.
     private var decoders: [ResponseParser.Kind: StreamingDecoder] = [:]
     private var parser: ResponseParser
     private var stops: StopStrings
@@ -14,14 +14,14 @@ struct AnswerReader: Sendable {
         stops = StopStrings(stop)
     }
 
-    /// All of it, taken apart.
+    /// The parsed response so far.
     var response: Response { parser.response }
 
     /// Whether the next token would belong to a thought.
     var isInThought: Bool { parser.isInThought }
 
-    /// - Parameter isLast: whether the answer ends with this token: then what was held back is given out too.
-    /// - Returns: the text that is complete with this token, and whether it came to a stop string, which it ends before.
+    /// - Parameter isLast: whether the answer ends with this token; then text that was held back is returned too.
+    /// - Returns: the text completed by this token, and whether a stop string occurred, before which the text ends.
     mutating func read(_ token: Int, isLast: Bool) -> (kind: ResponseParser.Kind, text: String, isStopped: Bool) {
         let kind = parser.append(token)
         let text = decoders[kind, default: StreamingDecoder(tokenizer)].append(token)
@@ -33,7 +33,7 @@ struct AnswerReader: Sendable {
         return isLast ? finish(kind, text) : (kind, text, false)
     }
 
-    /// A stop token also gives out what the answer before it held back.
+    /// A stop token also releases the held-back text of the answer before it.
     private mutating func finish(_ kind: ResponseParser.Kind, _ text: String) -> (ResponseParser.Kind, String, Bool) {
         let kindHeldBack = kind == .control ? .answer : kind
         var heldBack = decoders[kindHeldBack]?.finish() ?? ""

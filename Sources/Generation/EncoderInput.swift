@@ -2,26 +2,26 @@ import Gemma4
 import Synchronization
 import Tensors
 
-/// One picture, one frame of a film or one piece of a recording on its way through its tower.
+/// The input of a tower: one image, one video frame or one piece of a recording.
 ///
-/// A class: prompts of one conversation share it, and what the tower has made of it is kept for as long as any of them
-/// lives. Once encoded, the content itself is let go.
+/// A class: the prompts of one conversation share it, and the tower's output is kept as long as any of them lives.
+/// Once encoded, the content is released.
 package final class EncoderInput: Sendable {
     package enum Content: Sendable {
         case image(ImagePatches)
-        /// What `SoundFeatures` makes of a recording, row-major.
+        /// The output of `SoundFeatures`, row-major.
         case sound([Float])
     }
 
     package let hash: ContentHash
     package let softTokenCount: Int
-    /// Whether it is a picture or a frame.
+    /// Whether it is an image or a video frame.
     package let isImage: Bool
     private let state: Mutex<State>
 
     private enum State: Sendable {
         case content(Content)
-        /// To be read where it came from, if its tower needs it.
+        /// Read again from its source if the tower needs it.
         case elsewhere(@Sendable () throws -> EncoderInput)
         case encoded(Tensor)
     }
@@ -36,7 +36,7 @@ package final class EncoderInput: Sendable {
     /// One piece of a recording.
     ///
     /// - Parameter samples: mono, at 16 kHz.
-    /// - Throws: `MelSpectrogramError` if a sound encoder does not take a recording of that length.
+    /// - Throws: `MelSpectrogramError` if the sound encoder does not accept a recording of that length.
     package init(_ features: SoundFeatures, samples: [Float]) throws(MelSpectrogramError) {
         let frames = try features(samples)
         hash = ContentHash(kind: "sound", dimensions: [], frames)
@@ -45,9 +45,9 @@ package final class EncoderInput: Sendable {
         state = Mutex(.content(.sound(frames)))
     }
 
-    /// A medium that an earlier process has seen. Where a cache holds its keys and values nobody looks at it again.
+    /// A medium encoded by an earlier process. It is not read if a cache holds its keys and values.
     ///
-    /// - Parameter read: called on the engine's thread if its tower needs it after all.
+    /// - Parameter read: called on the engine's thread if the tower needs the content after all.
     package init(
         hash: ContentHash, softTokenCount: Int, isImage: Bool,
         reading read: @escaping @Sendable () throws -> EncoderInput
@@ -56,14 +56,14 @@ package final class EncoderInput: Sendable {
         state = Mutex(.elsewhere(read))
     }
 
-    /// Its soft tokens, `[softTokenCount, hiddenSize]`; nil until it has been through its tower.
+    /// Its soft tokens, `[softTokenCount, hiddenSize]`; nil until it has been encoded.
     package var softTokens: Tensor? {
         state.withLock { if case .encoded(let tensor) = $0 { tensor } else { nil } }
     }
 
-    /// What the tower reads; nil once it has been read.
+    /// The tower's input; nil once it has been encoded.
     ///
-    /// - Throws: what reading it again throws; `EncoderInputError` if another content is there now.
+    /// - Throws: errors of reading it again; `EncoderInputError` if the content has changed.
     func content() throws -> Content? {
         switch state.withLock({ $0 }) {
         case .content(let content): return content
@@ -78,11 +78,11 @@ package final class EncoderInput: Sendable {
     func finish(_ softTokens: Tensor) { state.withLock { $0 = .encoded(softTokens) } }
 }
 
-/// Why a medium of an earlier process cannot be seen again.
+/// Why a medium of an earlier process cannot be read again.
 package enum EncoderInputError: Error, CustomStringConvertible {
-    /// It was handed over, and nothing says where it is.
+    /// It was passed in memory, without a path.
     case unknownPlace
-    /// At its place there is another one.
+    /// The content at its path has changed.
     case changed
 
     package var description: String {

@@ -3,11 +3,11 @@ import Gemma4
 import Tensors
 import Tokenization
 
-/// Runs the passes of one model, for all who want something of it at once.
+/// Runs the forward passes of one model for concurrent requests (continuous batching).
 ///
-/// One step is one pass over the weights: the next token of every running answer, and a slice of the prompts that wait.
-/// Sequences join and leave between steps. Pictures and sound go through their towers in portions between the passes.
-/// What one sequence gets does not depend on its neighbors.
+/// One step is one pass over the weights: the next token of every running answer, and slices of waiting prompts.
+/// Sequences join and leave between steps. Images and sound are encoded in portions between the passes. A sequence's
+/// results do not depend on the others in its pass.
 package actor Engine {
     package nonisolated let model: Gemma4Model
     private nonisolated let tokenizer: Tokenizer?
@@ -28,13 +28,13 @@ package actor Engine {
 
     package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
 
-    /// What holds for every answer of a model unless its options say otherwise.
+    /// The defaults of every answer, unless its options override them.
     package struct AnswerDefaults: Sendable {
         let sampling: SamplingOptions
         let suppressed, media, stopTokens: Set<Int>
-        /// The error to throw when the model's results are NaN or infinite. May take seconds.
+        /// Determines the error to throw if the output is NaN or infinite. May take seconds.
         let notFinite: @Sendable () -> any Error
-        /// Told what a user should know, such as a tool whose schema cannot be enforced.
+        /// Called with notices for the user, for example of a tool whose schema cannot be enforced.
         let notice: @Sendable (String) -> Void
 
         package init(
@@ -46,7 +46,7 @@ package actor Engine {
         }
     }
 
-    /// - Parameter tokenizer: makes ids into text; nil leaves the texts of all tokens empty.
+    /// - Parameter tokenizer: decodes ids to text; nil leaves the text of every token empty.
     package init(
         _ model: Gemma4Model, _ tokenizer: Tokenizer?, _ defaults: AnswerDefaults, limits: EngineLimits = .init()
     ) {
@@ -61,10 +61,10 @@ package actor Engine {
     /// Answers a prompt.
     ///
     /// - Parameters:
-    ///   - prepare: makes the prompt, on a thread where it may wait.
-    ///   - onEnd: called when the answer is over, before the stream ends.
-    /// - Returns: the tokens as they come. Iterating throws what `prepare` throws, `ModelInputError`, `EngineError`,
-    ///   `CancellationError`, and `CheckpointError` if weights are not finite.
+    ///   - prepare: creates the prompt, in a separate task.
+    ///   - onEnd: called when the answer is complete, before the stream ends.
+    /// - Returns: the tokens as they are generated. Iterating throws the errors of `prepare`, `ModelInputError`,
+    ///   `EngineError`, `CancellationError`, and `CheckpointError` if weights are not finite.
     package nonisolated func answer(
         _ options: GenerationOptions, onEnd: (@Sendable (Swift.Result<Answer, any Error>) -> Void)? = nil,
         preparing prepare: @escaping @Sendable () async throws -> Prompt
@@ -88,11 +88,11 @@ package actor Engine {
         return stream
     }
 
-    /// Hands out the logits after every token of a prompt.
+    /// Computes the logits at every position of a prompt.
     ///
-    /// - Parameter each: given positions and their logits, `[positions, vocabSize]`, at most 64 at a time in order, on the
-    ///   engine's thread.
-    /// - Throws: `ModelInputError`, `EngineError`, `CancellationError`, what `each` throws.
+    /// - Parameter each: called with positions and their logits, `[positions, vocabSize]`, at most 64 at a time, in
+    ///   order, on the engine's thread.
+    /// - Throws: `ModelInputError`, `EngineError`, `CancellationError`, errors of `each`.
     package nonisolated func logits(
         _ prompt: Prompt, each: @escaping @Sendable (Range<Int>, Tensor) throws -> Void
     ) async throws {
@@ -103,7 +103,7 @@ package actor Engine {
         }
     }
 
-    /// Sends media through their towers, after which they have their soft tokens.
+    /// Encodes media, so that their soft tokens are available.
     ///
     /// - Throws: `ModelInputError`, `CancellationError`.
     package nonisolated func encode(_ inputs: [EncoderInput]) async throws {
@@ -115,7 +115,7 @@ package actor Engine {
         }
     }
 
-    /// Waits for the end of a work that begins with `begin`.
+    /// Waits for the end of the work that `begin` starts.
     private nonisolated func finished(
         _ begin: @escaping @Sendable (@escaping @Sendable (Swift.Result<Void, any Error>) -> Void) -> Work
     ) async throws {
@@ -131,11 +131,11 @@ package actor Engine {
         try Task.checkCancellation()
     }
 
-    /// What an encoder makes of several prompts, between two steps.
+    /// The embeddings of several prompts by an encoder model, computed between two steps.
     ///
-    /// - Parameter prompts: whose media have been encoded.
-    /// - Returns: `[prompts, embeddingDim]`, not of unit length.
-    /// - Throws: `ModelInputError`; if a result is NaN or infinite the reason, looked for in the weights.
+    /// - Parameter prompts: prompts whose media have been encoded.
+    /// - Returns: `[prompts, embeddingDim]`, not normalized.
+    /// - Throws: `ModelInputError`; `AnswerDefaults.notFinite()` if a result is NaN or infinite.
     package func embeddings(_ prompts: [Prompt]) throws -> Tensor {
         let clock = ContinuousClock()
         let start = clock.now
@@ -151,12 +151,12 @@ package actor Engine {
         return embeddings
     }
 
-    /// What is kept of a prompt, or of a prompt and its answer, after they have been read: at most two states, shortest first.
+    /// The kept states of a prompt, or of a prompt and its answer: at most two, shortest first.
     package func states(of units: [PromptUnit]) -> [CacheSnapshot] { prefixes.states(of: units).map(\.snapshot) }
 
-    /// Keeps states of an earlier process, as if this one had read those beginnings.
+    /// Restores states of an earlier process, as if this one had computed them.
     ///
-    /// - Parameter states: of caches of this model, each of the first of `units`.
+    /// - Parameter states: snapshots of this model's caches, each of a prefix of `units`.
     package func keep(_ states: [CacheSnapshot], of units: [PromptUnit]) {
         for state in states {
             let cache = model.makeCache()
@@ -166,7 +166,7 @@ package actor Engine {
         prefixes.shrink(to: limits.memoryBytes - admittedBytes)
     }
 
-    /// Bytes of keys and values that it may take.
+    /// The engine's budget for keys and values, in bytes.
     package nonisolated var memoryBytes: Int { limits.memoryBytes }
 
     package var statistics: EngineStatistics {
@@ -184,7 +184,7 @@ package actor Engine {
         executor.queue.async { self.assumeIsolated(body) }
     }
 
-    // MARK: Coming and going
+    // MARK: Admission and completion
 
     private func add(_ work: Work, _ prompt: Prompt) {
         guard !work.isOver else { return }
@@ -213,9 +213,9 @@ package actor Engine {
         wake()
     }
 
-    /// Prepares a work for the queue.
+    /// Validates a request and prepares it for the queue.
     ///
-    /// - Throws: why it can never run, or not now.
+    /// - Throws: `ModelInputError`, `EngineError` if it can never run.
     private func admissible(_ work: Work) throws {
         let prompt = work.prompt
         let context = model.configuration.textConfig.maxPositionEmbeddings
@@ -245,8 +245,8 @@ package actor Engine {
 
     private var admittedBytes: Int { running.reduce(0) { $0 + $1.byteCount } }
 
-    /// Lets sequences in, of each priority first come first served, as far as memory goes. One whose prompt begins like one
-    /// that is being read waits until it can share that; it holds up nobody.
+    /// Admits waiting sequences by priority, then in order of arrival, as far as memory allows. One that shares a
+    /// prefix with a prompt in prefill is deferred until it can reuse that prefix; it does not block others.
     private func admit() {
         var index = 0
         while index < waiting.count, running.count < limits.runningSequences {
@@ -272,7 +272,7 @@ package actor Engine {
                 work.start(.init(common: 0, cache: nil), model.makeCache)
             }
             waiting.remove(at: index)
-            // Prompts are read in this order.
+            // Prompts are prefilled in this order.
             running.insert(work, at: PassPlanner.place(of: work.priority, in: running.map(\.priority)))
             totals.cachedTokens += work.read
             prefixes.shrink(to: limits.memoryBytes - admittedBytes)
@@ -282,7 +282,7 @@ package actor Engine {
         }
     }
 
-    /// The greatest position up to `position` at which a slice may begin.
+    /// The largest position, at most `position`, at which a slice may start.
     private func floor(_ position: Int, in prompt: Prompt) -> Int {
         guard model.readsImagesWhole else { return position }
         let cut = prompt.media.first { $0.positions.contains(position) && $0.positions.lowerBound < position }
@@ -292,7 +292,8 @@ package actor Engine {
 
     private func cancel(_ work: Work) { end(work, .failure(CancellationError())) }
 
-    /// - Parameter notFinite: whether the model's results are NaN or infinite: then the reason is looked for elsewhere.
+    /// - Parameter notFinite: whether the output is NaN or infinite; then `notFinite()` determines the error, on
+    ///   another thread.
     private func end(_ work: Work, _ result: Swift.Result<Void, any Error>, notFinite: Bool = false) {
         guard !work.isOver else { return }
         work.isOver = true
@@ -311,7 +312,7 @@ package actor Engine {
 
     // MARK: Steps
 
-    /// Runs steps until nothing is left to do; between two of them comes what has been asked of the engine meanwhile.
+    /// Runs steps until no work is left; requests that have arrived meanwhile are handled between steps.
     private func wake() {
         guard !isStepping else { return }
         isStepping = true
@@ -336,11 +337,11 @@ package actor Engine {
         wake()
     }
 
-    /// Runs portions of towers, at least one, until the next would go beyond `limit`.
+    /// Encodes at least one portion of media, until the next would exceed `limit`.
     private func encode(seconds limit: Double, isDecoding: Bool) {
         let clock = ContinuousClock()
         let start = clock.now
-        // A running answer does not wait for a layer of a large picture, which takes seconds.
+        // Small portions, so that running answers do not wait for a layer of a large image, which takes seconds.
         let isBounded = isDecoding && limits.stepBound < 100
         var (left, last) = (limit, 0.0)
         repeat {
@@ -366,20 +367,21 @@ package actor Engine {
         var speculation = Speculation(
             rows: decoding.reduce(0) { $0 + $1.nextTokens.count }, answers: decoding.count)
         var inputs = decoding.map { work in
-            // A pass with prompts has so many rows that guesses could change the last bit of others.
+            // No draft tokens in a pass with prompts: it has so many rows that they could change the last bit of
+            // other results.
             if slices.isEmpty {
                 work.guess(
                     &speculation, seconds: limits.verifiesAllGuesses ? { _ in 1 } : costs.decodeSeconds,
                     isPlaceholder: model.isPlaceholder)
             }
-            // A generated id that stands for media is read as the pad token, as in the reference.
+            // A generated placeholder id is replaced by the pad token, as in the reference.
             let tokens = work.tokensToRead.map { model.isPlaceholder($0) ? pad : $0 }
             return Gemma4Model.Input(
                 tokens: tokens, wantedRows: Array(work.nextTokens.count - 1..<tokens.count), cache: work.cache!)
         }
         let decodingRows = inputs.reduce(0) { $0 + $1.tokens.count }
         let read = slices.compactMap { slice in running.first { $0.id == slice.id }.map { ($0, slice.count) } }
-        // Rows that lead to tokens come first, so that they have one product with the head.
+        // Rows that are sampled come first, so that they share one product with the head.
         let answering = read.filter { !$0.0.wantsEveryRow }
         let scoring = read.filter { $0.0.wantsEveryRow }
         for (work, count) in answering + scoring {
@@ -392,7 +394,7 @@ package actor Engine {
         let start = clock.now
         let hidden: Tensor
         do { hidden = try model(inputs) } catch {
-            // Every prompt has been checked on arrival: this is the engine's own mistake.
+            // Every prompt has been validated on arrival: this is a bug of the engine.
             for work in decoding + read.map(\.0) { end(work, .failure(error)) }
             return
         }
@@ -407,9 +409,9 @@ package actor Engine {
             start.duration(to: clock.now).inSeconds, decoding: decodingRows, promptTokens: read.reduce(0) { $0 + $1.1 })
     }
 
-    /// Gives every sequence its next token, and those after it that it has guessed.
+    /// Samples the next token of every sequence, and verifies its draft tokens.
     ///
-    /// - Parameter logits: for each work a row, and one for each of its guesses.
+    /// - Parameter logits: one row per work, plus one for each of its draft tokens.
     private func choose(_ works: [Work], _ logits: Tensor) {
         let summaries = logits.logitSummaries()
         @Sendable func chosen(_ work: Work, _ row: Int) -> Int? {
@@ -434,7 +436,7 @@ package actor Engine {
                 let row = rows[index] + right
                 let before = work.nextTokens.count
                 outcome = accept(token, of: work, logits[row..<row + 1], summaries[row].logSumExp)
-                // The guesses that these tokens bear out have been read: the row after them tells what follows.
+                // Draft tokens equal to these tokens are in the cache: the row after them gives the next token.
                 let taken = work.nextTokens[before...]
                 let equal = zip(work.guesses.dropFirst(right), taken).prefix { $0 == $1 }.count
                 right += equal
@@ -453,11 +455,11 @@ package actor Engine {
 
     private enum Outcome { case goesOn, isOver, isNotFinite }
 
-    /// Gives a sequence a token, and those that must follow it.
+    /// Appends a token to a sequence, and the tokens that must follow it.
     ///
     /// - Parameters:
-    ///   - token: nil if none can be chosen.
-    ///   - logits: `[1, vocabSize]`, from which it was chosen.
+    ///   - token: nil if no token can be chosen.
+    ///   - logits: `[1, vocabSize]`, from which `token` was chosen.
     private func accept(_ token: Int?, of work: Work, _ logits: Tensor, _ logSumExp: Float) -> Outcome {
         guard let token else { return .isNotFinite }
         let logprob = logits.element(0, token) - logSumExp
@@ -467,7 +469,7 @@ package actor Engine {
         if work.sequence!.generated.isEmpty { totals.timeToFirstToken = work.secondsSinceArrival }
         var isOver = work.accept(token, logprob: logprob, top: top.map { ($0.index, $0.value - logSumExp) })
         if !isOver {
-            // What must follow is read in one pass with this token.
+            // Forced tokens are processed in one pass with this token.
             for forced in work.sequence!.forcedRun where !isOver {
                 totals.generatedTokens += 1
                 isOver = work.accept(forced, logprob: 0, top: [])
@@ -476,7 +478,7 @@ package actor Engine {
         return isOver ? .isOver : .goesOn
     }
 
-    /// Hands out the logits of every row, a few rows at a time: all rows of a slice would take hundreds of megabytes.
+    /// Passes on the logits of every row, 64 rows at a time: all rows of a slice would take hundreds of megabytes.
     private func handOut(_ works: [(Work, Int)], _ hidden: Tensor) {
         var first = 0
         for (work, count) in works {
@@ -501,7 +503,7 @@ package actor Engine {
 }
 
 extension [Float] {
-    /// The greatest values with their indices, greatest first; of equal ones the first.
+    /// The largest values and their indices, largest first; ties go to the lower index.
     fileprivate func largest(_ count: Int) -> [(index: Int, value: Float)] {
         var largest: [(index: Int, value: Float)] = []
         for (index, value) in enumerated() where largest.count < count || value > largest[largest.count - 1].value {
@@ -512,7 +514,7 @@ extension [Float] {
     }
 }
 
-/// Runs the engine on a queue of its own, so that a pass never occupies a thread of Swift's pool.
+/// Runs the engine on a separate queue, so that a pass never blocks a thread of Swift's pool.
 private final class EngineExecutor: SerialExecutor {
     let queue = DispatchQueue(label: "gemma4.engine")
 

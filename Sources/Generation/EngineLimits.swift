@@ -1,23 +1,23 @@
 import Tensors
 
-/// What an engine may take.
+/// Resource limits of an engine.
 public struct EngineLimits: Sendable {
-    /// Bytes of keys and values of running sequences and of those that are kept for later prompts.
+    /// Bytes of keys and values of running sequences and of those kept for later prompts.
     public var memoryBytes: Int
-    /// Bytes of soft tokens that are kept for media that come again.
+    /// Bytes of soft tokens kept for media that occur again.
     public var mediaBytes: Int
-    /// Sequences that run at once; more wait.
+    /// Maximum concurrent sequences; more wait.
     public var runningSequences: Int
-    /// Sequences that wait at once; more are refused.
+    /// Maximum waiting sequences; more are rejected.
     public var waitingSequences: Int
-    /// Tokens of prompts that one step reads at most.
+    /// Maximum prompt tokens per step.
     public var promptTokensPerStep: Int
-    /// The longest step, as a multiple of what the running answers alone would take.
+    /// The maximum duration of a step, as a multiple of that of decoding the running answers alone.
     public var stepBound: Double
-    /// Whether all guesses are verified, whatever that costs on this machine.
+    /// Whether all draft tokens are verified, whatever that costs on this machine.
     package var verifiesAllGuesses = false
 
-    /// - Parameter memoryBytes: nil takes half of what the machine, or the control group, can give.
+    /// - Parameter memoryBytes: nil means half of what the machine, or the control group, has available.
     public init(
         memoryBytes: Int? = nil, mediaBytes: Int = 256 << 20, runningSequences: Int = 16,
         waitingSequences: Int = 4096, promptTokensPerStep: Int = 512, stepBound: Double = 3
@@ -31,37 +31,37 @@ public struct EngineLimits: Sendable {
     }
 }
 
-/// What an engine does at a moment, and has done so far.
+/// The current state and the totals of an engine.
 public struct EngineStatistics: Sendable, Equatable, Codable {
-    /// Sequences that write or are read.
+    /// Sequences in prefill or decode.
     public var running = 0
-    /// Sequences that have not been admitted yet.
+    /// Sequences not yet admitted.
     public var waiting = 0
-    /// Media that wait for their towers.
+    /// Media waiting to be encoded.
     public var encoding = 0
-    /// Bytes that the running sequences take at most.
+    /// Upper bound of the bytes of the running sequences.
     public var admittedBytes = 0
-    /// Bytes of keys and values that are kept for later prompts, and of soft tokens.
+    /// Bytes of keys and values kept for later prompts, and of kept soft tokens.
     public var keptBytes = 0, keptMediaBytes = 0
-    /// Steps, and the seconds that they took.
+    /// Steps, and their total duration in seconds.
     public var steps = 0
     public var busySeconds = 0.0
-    /// Tokens of prompts that were read, or found in a cache, and tokens of answers.
+    /// Prompt tokens that were prefilled, or found in a cache, and generated tokens.
     public var promptTokens = 0, cachedTokens = 0, generatedTokens = 0
-    /// Media that had been encoded before.
+    /// Media whose soft tokens were found in the cache.
     public var mediaHits = 0
-    /// Of the last sequence that got its first token: the seconds from its arrival to then.
+    /// Seconds from arrival to first token, of the sequence that most recently got its first token.
     public var timeToFirstToken = 0.0
-    /// Sequences that have ended, for whatever reason.
+    /// Sequences that have ended, for any reason.
     public var ended = 0
 }
 
-/// Why an engine does not take a sequence.
+/// Why an engine rejects a sequence.
 package struct EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
-        /// It needs more memory than the engine may take at all.
+        /// It needs more memory than the engine's budget.
         case memory(needed: Int, budget: Int)
-        /// Too many sequences wait.
+        /// Too many sequences are waiting.
         case busy(waiting: Int)
     }
 

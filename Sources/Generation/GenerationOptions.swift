@@ -1,54 +1,56 @@
 import Tokenization
 
-/// How an answer is made.
+/// Options for generating an answer.
 public struct GenerationOptions: Sendable {
-    /// How tokens are chosen; nil: as the model's `generation_config.json` says.
+    /// Sampling parameters; nil: those of the model's `generation_config.json`.
     public var sampling: SamplingOptions?
-    /// The answer ends after so many tokens at the latest.
+    /// Maximum number of generated tokens.
     public var maxTokens: Int
-    /// Strings that end the answer; they are not part of it.
+    /// Strings that end the answer and are not part of it.
     public var stop: [String]
-    /// How many of the likeliest tokens are reported at each place.
+    /// Number of likeliest tokens reported at each position.
     public var topLogprobs: Int
-    /// Ends an answer that repeats itself without end; nil lets it go on.
+    /// Ends an answer that repeats itself endlessly; nil lets it continue.
     public var loopGuard: LoopGuard?
-    /// What the answer must look like; nil leaves it free. Where the prompt has tools, calls may come instead.
+    /// The format of the answer; nil: unconstrained. If the prompt has tools, calls may come instead.
     public var format: AnswerFormat?
     /// Whether the answer calls tools.
     public var toolChoice = ToolChoice.auto
-    /// Whether an answer may call several tools at once; if not, it ends with its first call.
+    /// Whether an answer may contain several tool calls; if not, it ends with its first call.
     public var parallelToolCalls = true
-    /// Whether a call that the model begins must be of a tool that exists, with arguments that obey its schema. Calls that
-    /// have to come, and single ones, are held to it in any case.
+    /// Whether tool calls are constrained to existing tools and to arguments that match their schema. Required and
+    /// single calls are always constrained.
     public var constrainsToolCalls = true
-    /// A thought is closed once it has so many tokens, and the answer goes on; nil: it may be as long as the answer.
+    /// Maximum number of tokens of thoughts, after which the thought is closed and the answer continues; nil: no
+    /// limit but that of the answer.
     public var thinkingBudget: Int?
-    /// Where guesses of the next tokens come from, which are verified several in a pass; the answer is the same, to the bit.
+    /// The source of draft tokens, which are verified several per pass; the answer is bit-identical.
     public var draft: Draft?
-    /// Who goes first where several wait.
+    /// Priority among waiting requests.
     public var priority = Priority.interactive
-    /// Called while the prompt is read: tokens read so far, tokens in all.
+    /// Called during prefill: tokens prefilled so far, tokens in total.
     public var onPrefill: (@Sendable (_ read: Int, _ total: Int) -> Void)?
 
-    /// Restricts the tokens that may be chosen.
+    /// Constrains the tokens that may be sampled.
     package var constraint: (any TokenConstraint)?
-    /// The tokens of the answer, whatever the model would choose; what follows them it chooses itself.
+    /// The first tokens of the answer, whatever the model would choose; the model chooses those that follow.
     package var forcedTokens: [Int] = []
     /// Whether stop tokens end the answer.
     package var endsAtStopTokens = true
-    /// Whether keys and values are kept for a later prompt that begins in the same way.
+    /// Whether keys and values are kept for later prompts with the same prefix.
     package var keepsCache = true
 
-    /// How urgent an answer is: one that somebody waits for is begun, and its prompt read, before one of a batch.
+    /// How urgent an answer is: interactive requests are admitted and prefilled before batch requests.
     public enum Priority: Int, Sendable, Comparable {
         case batch, interactive
 
         public static func < (one: Priority, other: Priority) -> Bool { one.rawValue < other.rawValue }
     }
 
-    /// What proposes tokens.
+    /// The source of draft tokens.
     public enum Draft: String, Sendable, CaseIterable {
-        /// Runs that the prompt or the answer holds already: for texts that are copied, summarized or edited.
+        /// Prompt lookup: n-grams that occur in the prompt or the answer; for texts that are copied, summarized or
+        /// edited.
         case lookup
     }
 
@@ -66,7 +68,7 @@ public struct GenerationOptions: Sendable {
         self.onPrefill = onPrefill
     }
 
-    /// Tokens that no answer may hold.
+    /// Tokens that are never sampled.
     func suppressed(_ tokenizer: Tokenizer?) -> Set<Int> {
         guard toolChoice == .none, let callStart = tokenizer?.specialTokens["<|tool_call>"] else { return [] }
         return [callStart]

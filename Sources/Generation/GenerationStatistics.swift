@@ -1,17 +1,17 @@
-/// Where the time of one answer went.
+/// Token counts and timings of one answer.
 public struct GenerationStatistics: Sendable, Equatable, Codable {
-    /// Tokens of the prompt that this answer had to read; see `cachedTokens`.
+    /// Prompt tokens that were prefilled; see `cachedTokens`.
     public var promptTokens = 0
-    /// Tokens of the prompt whose keys and values an earlier sequence had left, or a running one shares.
+    /// Prompt tokens whose keys and values were reused from an earlier sequence or are shared with a running one.
     public var cachedTokens = 0
     public var generatedTokens = 0
-    /// Tokens that were guessed and verified, and how many of these were right.
+    /// Draft tokens that were verified, and the number of accepted ones.
     public var draftedTokens = 0, acceptedTokens = 0
-    /// Pictures and sound to soft tokens; 0 for those that had been encoded before.
+    /// Encoding of images and sound; 0 for media that had been encoded before.
     public var encodeSeconds = 0.0
-    /// The prompt, up to the first token.
+    /// Prefill, up to the first token.
     public var prefillSeconds = 0.0
-    /// All tokens after the first.
+    /// Decode: all tokens after the first.
     public var decodeSeconds = 0.0
 
     public init() {}

@@ -1,14 +1,14 @@
 import Grammar
 
-/// Holds an answer to a grammar: a thought before it is free, and it ends where the grammar may end. Calls of tools may
-/// stand in its place.
+/// Constrains an answer to a grammar: a thought before it is unconstrained, and it may end only where the grammar
+/// accepts. Tool calls may replace it.
 struct GrammarConstraint: TokenConstraint {
     private enum Phase: Equatable {
-        /// The answer begins, or a thought before it.
+        /// At the start of the answer, or of a thought before it.
         case opening(allowsThought: Bool)
         case thought
         case answer
-        /// Calls instead of an answer.
+        /// Tool calls instead of an answer.
         case calls
     }
 
@@ -18,7 +18,7 @@ struct GrammarConstraint: TokenConstraint {
     private let markers: AnswerMarkers
     private let vocabularySize: Int
 
-    /// - Parameter calls: what holds the calls that may stand in place of the answer; nil: there can be none.
+    /// - Parameter calls: the constraint of tool calls that may replace the answer; nil: calls are not allowed.
     init(_ matcher: GrammarMatcher, _ prompt: Prompt, _ markers: AnswerMarkers, calls: ToolCallConstraint? = nil) {
         state = matcher.start
         (self.markers, self.calls) = (markers, calls)

@@ -1,7 +1,7 @@
-/// When an answer counts as going round in a circle, and is ended.
+/// The limits at which an answer counts as an endless repetition and is ended.
 ///
-/// The end of the answer is looked at: so many tokens at least, that are so many rounds at least of the same tokens. Both
-/// numbers are more than lists, tables, refrains and numbers such as 5 5 5 5 need.
+/// An answer is ended if its last tokens are at least `fewestRounds` repetitions of one sequence and at least
+/// `fewestTokens` tokens. Both limits are more than lists, tables, refrains and numbers such as 5 5 5 5 need.
 public struct LoopGuard: Sendable, Equatable {
     public var fewestRounds: Int
     public var fewestTokens: Int
@@ -12,23 +12,23 @@ public struct LoopGuard: Sendable, Equatable {
         self.fewestTokens = fewestTokens
     }
 
-    /// For what is said within 30 s: nobody says 96 tokens in a circle in that time. Forty digits are 80 tokens.
+    /// For 30 s of speech, in which a speaker does not repeat 96 tokens. Forty digits are 80 tokens.
     public static let transcript = LoopGuard(fewestRounds: 6, fewestTokens: 96)
 }
 
-/// Watches the tokens of one answer.
+/// Detects endless repetition in the tokens of one answer.
 struct LoopDetector: Sendable {
-    /// The longest circle that is noticed.
+    /// The longest period that is detected.
     private static let longestPeriod = 128
 
     private let limits: LoopGuard
     private var tokens: [Int] = []
-    /// For each period: how many tokens at the end equal the one that many before them.
+    /// For each period p, the number of consecutive tokens at the end that equal the token p positions before them.
     private var runs = [Int](repeating: 0, count: longestPeriod + 1)
 
     init(_ limits: LoopGuard) { self.limits = limits }
 
-    /// - Returns: the tokens of the answer that merely repeat what stands before them, once the limits are reached.
+    /// - Returns: the tokens of the answer that only repeat the preceding ones, once the limits are reached.
     mutating func append(_ token: Int) -> Range<Int>? {
         tokens.append(token)
         for period in 1...Self.longestPeriod where period < tokens.count {

@@ -1,7 +1,6 @@
 import Gemma4
 
-/// Keys and values of ended sequences and of shared beginnings, for prompts that begin in the same way. The least
-/// recently used go first.
+/// Keys and values of ended sequences and of shared prefixes, for prompts with the same prefix. LRU eviction.
 struct PrefixCache {
     private struct Entry {
         let units: [PromptUnit]
@@ -12,9 +11,9 @@ struct PrefixCache {
     private var entries: [Entry] = []
     private var clock = 0
 
-    /// A beginning of a prompt that is in some cache.
+    /// A prefix of a prompt that is in a cache.
     struct Match {
-        /// Units that are equal; the cache may hold fewer of them in usable form.
+        /// Length of the common prefix; the cache may hold fewer of its units in usable form.
         let common: Int
         /// The keys and values of the first `cache.length` units; nil if none can be used.
         let cache: KVCache?
@@ -22,19 +21,19 @@ struct PrefixCache {
         var usable: Int { cache?.length ?? 0 }
     }
 
-    /// Bytes of all pages, those that entries share counted once.
+    /// Bytes of all pages; pages shared between entries count once.
     var byteCount: Int {
         var pages: [ObjectIdentifier: Int] = [:]
         for entry in entries { entry.cache.addPages(to: &pages) }
         return pages.values.reduce(0, +)
     }
 
-    /// The longest usable beginning of `units`, all but the last of them at most, since a sequence starts from the result
-    /// of its last token.
+    /// The longest usable prefix of `units`, excluding at least the last unit, because a sequence needs the output of
+    /// its last token.
     ///
     /// - Parameters:
-    ///   - others: caches of running sequences with the units that they hold.
-    ///   - floor: the greatest position at most as great as the given one at which a slice of the prompt may begin.
+    ///   - others: caches of running sequences and the units that they hold.
+    ///   - floor: the largest position, at most the given one, at which a slice of the prompt may start.
     mutating func match(
         _ units: [PromptUnit], others: [(units: ArraySlice<PromptUnit>, cache: KVCache)], floor: (Int) -> Int
     ) -> Match {
@@ -56,8 +55,8 @@ struct PrefixCache {
         return Match(common: common, cache: fork)
     }
 
-    /// The caches from which prompts that begin with `units` can go on, shortest first: that of the longest beginning, and the
-    /// longest of those to which it cannot be cut back.
+    /// The caches from which a prompt that starts with `units` can continue, shortest first: that of the longest
+    /// prefix, and the longest of those to which it cannot be truncated.
     func states(of units: [PromptUnit]) -> [KVCache] {
         func longest(within limit: Int) -> KVCache? {
             var (length, found) = (0, KVCache?.none)
@@ -76,9 +75,9 @@ struct PrefixCache {
         return [longest(within: last.shortestTruncation - 1), last].compactMap(\.self)
     }
 
-    /// Keeps a cache. Entries that it makes superfluous, since it can be cut back to each of them, are dropped.
+    /// Keeps a cache. Drops the entries that it makes redundant because it can be truncated to each of them.
     ///
-    /// - Parameter units: as many as `cache` holds positions.
+    /// - Parameter units: one for each position of `cache`.
     mutating func insert(_ units: [PromptUnit], _ cache: KVCache) {
         guard !units.isEmpty else { return }
         precondition(units.count == cache.length, "PrefixCache: \(units.count) units, \(cache.length) positions")
@@ -89,7 +88,7 @@ struct PrefixCache {
         entries.append(Entry(units: units, cache: cache, lastUse: clock))
     }
 
-    /// Drops the least recently used entries until at most `byteCount` bytes are left.
+    /// Evicts the least recently used entries until at most `byteCount` bytes are left.
     mutating func shrink(to byteCount: Int) {
         while !entries.isEmpty, self.byteCount > byteCount {
             entries.remove(at: entries.indices.min { entries[$0].lastUse < entries[$1].lastUse }!)

@@ -1,29 +1,29 @@
 import Gemma4
 import JSONText
 
-/// A prompt as the model reads it: token ids, and the media whose soft tokens stand at the placeholders.
+/// A prompt as the model's input: token ids, and the media whose soft tokens replace the placeholders.
 public struct Prompt: Sendable {
-    /// As rendered, one placeholder for each picture or recording; empty for plain ids.
+    /// As rendered, one placeholder per image or recording; empty for plain ids.
     public let text: String
-    /// After expansion: one placeholder id for each soft token.
+    /// After expansion: one placeholder id per soft token.
     public let tokens: [Int]
-    /// The answer begins inside a thought that the prompt has opened.
+    /// Whether the answer starts within a thought that the prompt has opened.
     package let opensThought: Bool
-    /// The answer may begin with a thought.
+    /// Whether the answer may start with a thought.
     package let allowsThought: Bool
-    /// The declarations of the tools that the answer may call.
+    /// The declarations of the tools that may be called.
     package let tools: [JSONValue]
-    /// The media in order, with the positions of their placeholders.
+    /// The media in order, and the positions of their placeholders.
     package let media: [(positions: Range<Int>, input: EncoderInput)]
-    /// What each position is.
+    /// The unit at each position.
     package let units: [PromptUnit]
 
-    /// Ids as they are, without chat format.
+    /// Token ids without chat format.
     public init(tokens: [Int]) {
         self.init(text: "", tokens: tokens, media: [], opensThought: false)
     }
 
-    /// - Parameter media: ascending, each with as many placeholders in `tokens` as it has soft tokens.
+    /// - Parameter media: ascending; each medium has one placeholder in `tokens` per soft token.
     package init(
         text: String, tokens: [Int], media: [(positions: Range<Int>, input: EncoderInput)], opensThought: Bool,
         allowsThought: Bool = false, tools: [JSONValue] = []
@@ -33,12 +33,12 @@ public struct Prompt: Sendable {
         units = [PromptUnit](tokens, media: media.map { ($0.positions, $0.input.hash) })
     }
 
-    /// How many positions pictures and frames take, or recordings.
+    /// The number of positions of images and frames, or of recordings.
     package func softTokenCount(ofImages isImage: Bool) -> Int {
         media.reduce(0) { $0 + ($1.input.isImage == isImage ? $1.positions.count : 0) }
     }
 
-    /// The same prompt with other ids from `position` on, none of them of a medium.
+    /// The prompt with the ids of `range`, which must not include placeholders of media, replaced.
     package func replacingTokens(_ range: Range<Int>, with ids: [Int]) -> Prompt {
         let shift = ids.count - range.count
         let media = media.map { medium in
@@ -51,7 +51,7 @@ public struct Prompt: Sendable {
             opensThought: opensThought, allowsThought: allowsThought, tools: tools)
     }
 
-    /// The media whose placeholders begin in these positions.
+    /// The media whose placeholders overlap these positions.
     func media(in positions: Range<Int>) -> [(positions: Range<Int>, input: EncoderInput)] {
         media.filter { $0.positions.overlaps(positions) }
     }

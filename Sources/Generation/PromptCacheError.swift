@@ -1,30 +1,30 @@
-/// Why a file of keys and values cannot be used, or not be made.
+/// Why a prompt cache file cannot be used or written.
 package struct PromptCacheError: Error, Equatable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
         case notReadable
-        /// Another kind of file.
+        /// Not a prompt cache file.
         case notACache
         /// Written by another version of this program.
         case version
-        /// Truncated, or changed since it was written.
+        /// Truncated or corrupted.
         case damaged
-        /// Of another model, or of the same one with other weights or another precision.
+        /// Of another model, or of the same model with different weights or precision.
         case otherModel
-        /// With keys and values of another type.
+        /// The type of keys and values differs.
         case otherKeyValueType
-        /// A saved conversation, which no prompt cache is written over.
+        /// A saved conversation, which a prompt cache must not overwrite.
         case conversation
-        /// A prompt alone, where a conversation is wanted.
+        /// A prompt cache without a conversation.
         case noConversation
-        /// A full disk, for example.
+        /// The file cannot be written, for example because the disk is full.
         case notWritable
-        /// The engine had no memory to keep what would be written.
+        /// The engine had no memory to keep the keys and values.
         case nothingKept
     }
 
     package let code: Code
     package let file: String
-    /// A part of the file; nil: all of it.
+    /// A part of the file; nil: the whole file.
     package let place: String?
     package let expected: String?
     package let found: String

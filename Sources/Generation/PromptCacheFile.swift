@@ -3,29 +3,30 @@ import Gemma4
 import JSONText
 import Tensors
 
-/// Keys and values of what a model has read and written, in a file from which any process with the same model goes on.
+/// A prompt cache file: keys and values from which any process with the same model can continue.
 ///
 ///     0   "gemma4kv"
-///     8   version, 8 bytes, least first as all numbers here
-///     16  bytes of the header, 8 bytes
+///     8   version, 8 bytes, little-endian like all integers of this file
+///     16  byte count of the header, 8 bytes
 ///     24  XXH64 of the header, 8 bytes
 ///     32  header, JSON
 ///     …   tokens, 4 bytes each
-///     …   pages of each layer that owns keys and values, keys before values, as they lie in memory
+///     …   pages of each layer that owns keys and values, keys before values, in the layout of memory
 ///
 /// The header:
 ///
-///     {"model": fingerprint, "name": for messages, "kv_cache": type of keys and values, "positions": tokens,
+///     {"model": fingerprint, "name": for messages, "kv_cache": type of keys and values, "positions": token count,
 ///      "media": [{"position": of the first soft token, "count": soft tokens, "hash": SHA-256}],
-///      "pages": [[number, bytes of one] for each layer],
+///      "pages": [[page count, bytes per page] for each layer],
 ///      "states": [{"length": positions, "layers": [[index of the first page, [numbers of the pages]]]}],
-///      "conversation": {"messages": […], "media": [{"kind": "image", "pieces": [{"count": soft tokens, "hash": SHA-256}],
-///                                                   "labels": [text before each piece]}]},
-///      "checksum": XXH64 of what follows, stretch by stretch}
+///      "conversation": {"messages": […],
+///                       "media": [{"kind": "image", "pieces": [{"count": soft tokens, "hash": SHA-256}],
+///                                  "labels": [text before each piece]}]},
+///      "checksum": XXH64 of the tokens and pages, chained segment by segment}
 package struct PromptCacheFile: Sendable {
-    /// What has to be equal for keys and values to mean the same.
+    /// The properties that must be equal for keys and values to be valid.
     package struct Model: Sendable, Equatable {
-        /// Of configuration, weights and precision.
+        /// A hash of configuration, weights and precision.
         package let fingerprint: String
         /// For messages.
         package let name: String
@@ -36,18 +37,18 @@ package struct PromptCacheFile: Sendable {
         }
     }
 
-    /// All that was read and written, of which the states hold beginnings.
+    /// All tokens of prompt and answer; each state holds a prefix of them.
     package let tokens: [Int]
-    /// The positions of soft tokens, ascending, and what their media hold.
+    /// The positions of soft tokens, ascending, and the content hashes of their media.
     package let media: [(positions: Range<Int>, hash: ContentHash)]
     /// Shortest first.
     package let states: [CacheSnapshot]
-    /// Nil for a prompt alone.
+    /// Nil for a prompt cache without a conversation.
     package let conversation: Conversation?
 
-    /// What was said.
+    /// The saved conversation.
     package struct Conversation: Sendable {
-        /// Of what was seen and heard, in order, what `EncoderInput` has to know.
+        /// One medium, in the order of the conversation: what `EncoderInput` needs.
         package struct Medium: Sendable {
             package let kind: String
             package let pieces: [(hash: ContentHash, softTokenCount: Int)]
@@ -71,25 +72,26 @@ package struct PromptCacheFile: Sendable {
         (self.tokens, self.media, self.states, self.conversation) = (tokens, media, states, conversation)
     }
 
-    /// What each position is.
+    /// The unit at each position.
     package var units: [PromptUnit] { [PromptUnit](tokens, media: media) }
 
     fileprivate static let magic = Array("gemma4kv".utf8)
-    /// Changes with this format, and with the layout of a page of a type that there was before.
+    /// Incremented if this format, or the page layout of an existing type, changes.
     fileprivate static let version: UInt64 = 1
     fileprivate static let startByteCount = 32
     fileprivate static let headerLimit = 1 << 28
     private static let stateLimit = 16
 
-    /// Whether a file begins as these do.
+    /// Whether a file starts with the magic of this format.
     package static func begins(_ path: String) -> Bool {
         guard let file = try? ReadableFile(path), file.byteCount >= magic.count else { return false }
         return (try? file.bytes(magic.count, "start")) == magic
     }
 
-    /// Looks at what a file would replace.
+    /// Checks whether an existing file may be replaced.
     ///
-    /// - Throws: `PromptCacheError` if that is a conversation, unless another one replaces it, or is none of these files.
+    /// - Throws: `PromptCacheError` if the file is a conversation, unless a conversation replaces it, or is not of
+    ///   this format.
     package static func checkReplaceable(_ path: String, byConversation: Bool) throws {
         guard FileManager.default.fileExists(atPath: path) else { return }
         if try ReadableFile(path).header()["conversation"] != nil, !byConversation {
@@ -101,12 +103,12 @@ package struct PromptCacheFile: Sendable {
 
     // MARK: Writing
 
-    /// The name under which a file is written, beside its place, until it is complete.
+    /// The temporary name, in the same folder, of a file until it is complete.
     package static func draft(of path: String) -> String {
         "\(URL(filePath: path).resolvingSymlinksInPath().path).\(getpid()).partial"
     }
 
-    /// Writes the file, which appears when it is complete; what was there before stays until then.
+    /// Writes the file under a temporary name and renames it; an existing file stays until then.
     ///
     /// - Throws: `PromptCacheError`.
     package func write(to path: String, of model: Model) throws {
@@ -130,7 +132,7 @@ package struct PromptCacheFile: Sendable {
         var isOpen = true
         defer {
             if isOpen { close(descriptor) }
-            unlink(draft)  // without effect once it has its name
+            unlink(draft)  // without effect after the rename
         }
         func write(_ bytes: UnsafeRawBufferPointer) throws {
             var rest = bytes[...]
@@ -154,11 +156,11 @@ package struct PromptCacheFile: Sendable {
         try ids.withUnsafeBytes(write)
         for page in pages.joined() { try page.withBytes(write) }
         isOpen = false
-        // Some file systems tell only now that the disk is full.
+        // Some file systems report a full disk only on close.
         guard close(descriptor) == 0, rename(draft, target) == 0 else { throw failure(errno) }
     }
 
-    /// The pages of each layer, those that states share once, and of each state and layer their numbers there.
+    /// The distinct pages of each layer (shared pages once), and the page numbers of each state and layer.
     private var numberedPages: (pages: [[KeyValuePage]], numbers: [[[Int]]]) {
         let layers = states.first?.layers.count ?? 0
         var pages = Array(repeating: [KeyValuePage](), count: layers)
@@ -212,11 +214,11 @@ package struct PromptCacheFile: Sendable {
 // MARK: - Reading
 
 extension PromptCacheFile {
-    /// Reads a file. Nothing is allocated that its size, and the model, do not bear out.
+    /// Reads a file. Every size is checked against the file and the model before memory is allocated.
     ///
     /// - Parameters:
-    ///   - identity: of `model`, which must have written it.
-    ///   - byteLimit: the most bytes that the pages may take.
+    ///   - identity: the identity of `model`, which must have written the file.
+    ///   - byteLimit: the maximum number of bytes of all pages.
     /// - Throws: `PromptCacheError`, `EngineError` if the pages take more than `byteLimit`.
     package init(contentsOf path: String, of identity: Model, _ model: Gemma4Model, byteLimit: Int) throws {
         let file = try ReadableFile(path)
@@ -401,7 +403,7 @@ extension PromptCacheFile.Conversation {
     }
 }
 
-/// A file that is read once from front to back, whatever happens to it meanwhile.
+/// A file that is read once, sequentially, and safe against concurrent changes.
 private final class ReadableFile {
     private let path: String
     private let descriptor: Int32
@@ -462,7 +464,7 @@ private final class ReadableFile {
         }
     }
 
-    /// Start and header.
+    /// Reads start and header.
     func header() throws -> JSONValue {
         guard byteCount >= PromptCacheFile.startByteCount else { throw notACache("\(byteCount) bytes") }
         guard try bytes(PromptCacheFile.magic.count, "start") == PromptCacheFile.magic else {

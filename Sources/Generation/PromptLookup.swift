@@ -1,17 +1,17 @@
-/// Guesses what comes next from what has been: after a run of tokens that the prompt or the answer holds already, the
-/// tokens that followed it there.
+/// Proposes draft tokens: after an n-gram that already occurs in the prompt or the answer, the tokens that followed
+/// it there.
 ///
-/// Source: Saxena, "Prompt Lookup Decoding", 2023; the follow-up of a match is kept for as long as it is right.
+/// Source: Saxena, "Prompt Lookup Decoding", 2023; a match is followed as long as its tokens are right.
 struct PromptLookup: Sendable {
-    /// Tokens that must be equal before a place is taken for the same.
+    /// Length of the n-gram that must match.
     private static let runLength = 3
 
     private var tokens: [Int] = []
-    /// For each run the place after its last occurrence.
+    /// For each n-gram, the position after its last occurrence.
     private var places: [Run: Int] = [:]
-    /// Where the next token is expected to stand, if anywhere.
+    /// The position whose token is expected next, if any.
     private var match: Int?
-    /// The share of guesses that were right: a running mean, the last ones counting most.
+    /// The acceptance rate of draft tokens: an exponential moving average.
     private(set) var acceptance = 0.5
 
     private struct Run: Hashable {
@@ -24,7 +24,7 @@ struct PromptLookup: Sendable {
         for token in prompt { append(token, isGuessed: false) }
     }
 
-    /// Takes the token that came.
+    /// Appends the token that was generated.
     mutating func append(_ token: Int) { append(token, isGuessed: true) }
 
     private mutating func append(_ token: Int, isGuessed: Bool) {
@@ -40,36 +40,36 @@ struct PromptLookup: Sendable {
         places[run] = end
     }
 
-    /// At most `count` tokens that may come next.
+    /// At most `count` draft tokens.
     func guesses(_ count: Int) -> ArraySlice<Int> {
         match.map { tokens[$0..<min($0 + count, tokens.count)] } ?? []
     }
 }
 
-/// How many guesses are verified: as many as make the running answers fastest on this machine, and none where they cost
-/// more than they bring.
+/// Chooses the number of draft tokens to verify: the number that makes the running answers fastest on this machine,
+/// none if verification costs more than it gains.
 struct Speculation {
-    /// Rows of a pass up to which its results do not depend on them, whatever the weights.
+    /// The number of rows of a pass up to which results do not depend on the number of rows, for any weights.
     static let mostRows = 16
-    /// Guesses of one answer.
+    /// Maximum draft tokens per answer.
     static let mostGuesses = 8
 
-    /// Rows of the pass so far, and the tokens that they are expected to bring.
+    /// Rows of the pass so far, and the expected number of tokens that it yields.
     private var rows: Int
     private var tokens: Double
 
     /// - Parameters:
-    ///   - rows: of the running answers without guesses.
-    ///   - answers: how many there are.
+    ///   - rows: the rows of the running answers without draft tokens.
+    ///   - answers: the number of running answers.
     init(rows: Int, answers: Int) { (self.rows, self.tokens) = (rows, Double(answers)) }
 
-    /// Takes guesses of one answer into the pass.
+    /// Adds draft tokens of one answer to the pass.
     ///
-    /// With acceptance a, of k guesses a + a² + … + aᵏ are right.
+    /// With acceptance rate a, a + a² + … + aᵏ of k draft tokens are expected to be right.
     ///
     /// - Parameters:
-    ///   - most: guesses that there are.
-    ///   - seconds: what a pass of so many rows takes.
+    ///   - most: the number of available draft tokens.
+    ///   - seconds: the duration of a pass with that number of rows.
     mutating func add(most: Int, acceptance: Double, seconds: (_ rows: Int) -> Double) -> Int {
         var (best, rate, brought) = (0, tokens / seconds(rows), 0.0)
         var (right, expected) = (1.0, 0.0)

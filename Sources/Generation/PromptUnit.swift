@@ -1,21 +1,22 @@
 import Tokenization
 
-/// What one position of a sequence is. Two sequences whose first units are equal have the same keys and values there.
+/// The identity of one position of a sequence. Sequences whose first units are equal have the same keys and values
+/// there.
 ///
-/// Token ids alone would not do: a picture is so many times the same placeholder id, whatever it shows.
+/// Token ids do not suffice: an image is a run of the same placeholder id, whatever it shows.
 package enum PromptUnit: Hashable, Sendable {
     case token(Int)
     /// One soft token of the medium with this content.
     case softToken(ContentHash, index: Int)
 }
 
-/// SHA-256 of the content of a medium as its encoder reads it: equal in every process and collision-resistant.
+/// SHA-256 of a medium's encoder input: equal in every process and collision-resistant.
 package struct ContentHash: Hashable, Sendable {
     private let words: SIMD8<UInt32>
 
     /// - Parameters:
-    ///   - kind: tells contents of equal numbers apart, for example a picture from a recording.
-    ///   - values: all that the tower is given.
+    ///   - kind: distinguishes contents with equal values, for example an image from a recording.
+    ///   - values: the whole input of the tower.
     package init(kind: String, dimensions: [Int], _ values: [Float]) {
         var hash = SHA256()
         hash.update("\(kind) \(dimensions.map(String.init).joined(separator: " "))\n".utf8)
@@ -23,7 +24,7 @@ package struct ContentHash: Hashable, Sendable {
         words = SIMD8(hash.digest())
     }
 
-    /// - Parameter hex: as `hex` gives it; nil if it is anything else.
+    /// - Parameter hex: a value of `hex`; the result is nil for anything else.
     package init?(hex: String) {
         let digits = Array(hex.utf8)
         guard digits.count == 64, digits.allSatisfy({ 48...57 ~= $0 || 97...102 ~= $0 }) else { return nil }
@@ -43,7 +44,7 @@ package struct ContentHash: Hashable, Sendable {
 }
 
 extension [PromptUnit] {
-    /// - Parameter media: the positions of their soft tokens, among those of `tokens`.
+    /// - Parameter media: the hashes of the media, and the positions in `tokens` of their soft tokens.
     package init(_ tokens: [Int], media: [(positions: Range<Int>, hash: ContentHash)]) {
         self = tokens.map(PromptUnit.token)
         for (positions, hash) in media {
@@ -53,7 +54,7 @@ extension [PromptUnit] {
 }
 
 extension Collection where Element == PromptUnit {
-    /// How many units at the beginning are equal.
+    /// The length of the common prefix.
     package func commonPrefixCount(_ other: some Collection<PromptUnit>) -> Int {
         zip(self, other).prefix { $0 == $1 }.count
     }

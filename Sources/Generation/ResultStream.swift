@@ -1,13 +1,14 @@
 import Synchronization
 
-/// Results as they come. Leaving the loop, or cancelling the task that runs it, ends the work behind it.
+/// Results as they are produced. Leaving the loop, or cancelling the task that runs it, cancels the work that
+/// produces them.
 ///
-/// For one loop: a second iteration finds what the first has left.
+/// For a single loop: a second iteration gets only the results that the first has left.
 public struct ResultStream<Element: Sendable>: AsyncSequence, Sendable {
     private let stream: AsyncThrowingStream<Element, any Error>
     private let backlog: Backlog
 
-    /// A stream, and the end at which results are put into it.
+    /// A stream, and the channel that feeds it.
     static func make() -> (stream: ResultStream, channel: ResultChannel<Element>) {
         let backlog = Backlog()
         let (stream, continuation) = AsyncThrowingStream.makeStream(of: Element.self)
@@ -18,7 +19,7 @@ public struct ResultStream<Element: Sendable>: AsyncSequence, Sendable {
         (self.stream, self.backlog) = (stream, backlog)
     }
 
-    /// The results of `produce`, which runs in a task of its own.
+    /// The results of `produce`, which runs in a separate task.
     package init(
         _ produce: @escaping @Sendable (_ yield: @escaping @Sendable (Element) -> Void) async throws -> Void
     ) {
@@ -36,7 +37,8 @@ public struct ResultStream<Element: Sendable>: AsyncSequence, Sendable {
         self = stream
     }
 
-    /// Cancels the task that produces the results, without leaving the loop: what that task still gives comes.
+    /// Cancels the task that produces the results, without leaving the loop: results that the task still yields are
+    /// delivered.
     package func cancelProducer() { backlog.endEarly() }
 
     public struct Iterator: AsyncIteratorProtocol {
@@ -53,7 +55,7 @@ public struct ResultStream<Element: Sendable>: AsyncSequence, Sendable {
     public func makeAsyncIterator() -> Iterator { Iterator(base: stream.makeAsyncIterator(), backlog: backlog) }
 }
 
-/// Where the results of a stream are put.
+/// The producer's end of a stream.
 package struct ResultChannel<Element: Sendable>: Sendable {
     private let continuation: AsyncThrowingStream<Element, any Error>.Continuation
     private let backlog: Backlog
@@ -62,7 +64,7 @@ package struct ResultChannel<Element: Sendable>: Sendable {
         (self.continuation, self.backlog) = (continuation, backlog)
     }
 
-    /// Whether the reader has left so many results untaken that producing more should wait.
+    /// Whether so many results are unread that the producer should wait.
     var isFull: Bool { backlog.isFull }
 
     func yield(_ element: Element) {
@@ -72,7 +74,7 @@ package struct ResultChannel<Element: Sendable>: Sendable {
 
     func finish(throwing error: (any Error)? = nil) { continuation.finish(throwing: error) }
 
-    /// - Parameter body: called when the reader leaves before the end.
+    /// - Parameter body: called if the reader leaves before the end.
     func onCancel(_ body: @escaping @Sendable () -> Void) {
         continuation.onTermination = { if case .cancelled = $0 { body() } }
     }
@@ -81,9 +83,9 @@ package struct ResultChannel<Element: Sendable>: Sendable {
     func onRoom(_ body: @escaping @Sendable () -> Void) { backlog.onRoom(body) }
 }
 
-/// How many results wait for their reader, and who is told of what it does.
+/// Counts unread results, and notifies the producer of the reader's progress.
 private final class Backlog: Sendable {
-    /// A reader may be so many results behind.
+    /// Maximum number of unread results.
     private static let limit = 256
 
     private let waiting = Atomic(0)

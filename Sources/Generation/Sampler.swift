@@ -1,22 +1,22 @@
 import Foundation
 import Grammar
 
-/// Chooses the tokens of one sequence from logits.
+/// Samples the tokens of one sequence from logits.
 ///
 /// Order, as in transformers' `GenerationMixin._get_logits_processor`: repetition penalty, suppressed tokens,
 /// temperature, top-k, top-p, min-p. OpenAI's penalties and the bias come after the repetition penalty.
 ///
-/// A value: a copy is the state to go back to.
+/// A value type: a copy saves the state.
 package struct Sampler: Sendable {
     let options: SamplingOptions
-    /// Never chosen: `suppress_tokens` of the file.
+    /// Never sampled: `suppress_tokens` of the file.
     let suppressed: Set<Int>
-    /// Never chosen at a temperature above 0: ids that stand for media, which no answer can hold. The likeliest token is
-    /// taken as the reference takes it, by the file's list alone.
+    /// Never sampled at a temperature above 0: placeholder ids of media, which an answer cannot contain. Greedy
+    /// decoding suppresses only the file's list, as the reference does.
     let media: Set<Int>
     private var random: SplitMix64
     private let prompt: Set<Int>
-    /// How often the answer holds each token.
+    /// Occurrences of each token in the answer.
     private var counts: [Int: Int] = [:]
 
     /// - Parameter prompt: the ids before the answer, for the repetition penalty.
@@ -30,19 +30,19 @@ package struct Sampler: Sendable {
         random = SplitMix64(state: options.seed ?? .random(in: 0 ... .max))
     }
 
-    /// Whether the likeliest token is chosen as it stands, so that logits need not be copied.
+    /// Whether the plain argmax is chosen, so that logits need not be copied.
     var isPlain: Bool {
         options.temperature <= 0 && options.repetitionPenalty == 1 && options.presencePenalty == 0
             && options.frequencyPenalty == 0 && options.logitBias.isEmpty
     }
 
-    /// Takes a token into the sequence.
+    /// Adds a token to the sequence.
     mutating func accept(_ token: Int) { counts[token, default: 0] += 1 }
 
     /// - Parameters:
-    ///   - logits: of the whole vocabulary.
-    ///   - allowed: the only tokens that may be chosen; nil: all.
-    /// - Returns: nil if nothing can be chosen, because no logit is greater than −∞.
+    ///   - logits: the logits of the whole vocabulary.
+    ///   - allowed: the mask of tokens that may be sampled; nil: all.
+    /// - Returns: nil if no logit is greater than −∞.
     package mutating func choose(_ logits: [Float], allowed: TokenMask? = nil) -> Int? {
         var logits = logits
         if options.repetitionPenalty != 1 {
@@ -67,14 +67,14 @@ package struct Sampler: Sendable {
         return draw(candidates(logits))
     }
 
-    /// The first of the largest logits; nil if none is greater than −∞.
+    /// The first index of the maximum; nil if no logit is greater than −∞.
     static func likeliest(_ logits: [Float]) -> Int? {
         var best: (index: Int?, value: Float) = (nil, -.infinity)
         for index in logits.indices where logits[index] > best.value { best = (index, logits[index]) }
         return best.index
     }
 
-    /// The tokens that may be chosen with their odds, likeliest first.
+    /// The candidate tokens and their odds, likeliest first.
     func candidates(_ logits: [Float]) -> [(token: Int, odds: Double)] {
         var tokens = logits.indices.filter { logits[$0] > -.infinity }
         if let topK = options.topK, topK > 0, topK < tokens.count { tokens = Self.top(topK, tokens, by: logits) }
@@ -84,7 +84,8 @@ package struct Sampler: Sendable {
         }
         if let topP = options.topP, topP < 1 {
             let total = candidates.reduce(0) { $0 + $1.odds }
-            // Tokens below (1 − p) / n together weigh less than 1 − p: top-p drops them all, and few are left to sort.
+            // All tokens below (1 − p) / n together have less than 1 − p: top-p drops them all, which leaves few to
+            // sort.
             let negligible = (1 - Double(topP)) / Double(candidates.count) * total
             candidates = candidates.filter { $0.odds >= negligible }.sorted(by: Self.isLikelier)
             var sum = 0.0
@@ -106,7 +107,7 @@ package struct Sampler: Sendable {
         (b.odds, a.token) < (a.odds, b.token)
     }
 
-    /// The k tokens of the greatest logits, in no order; those that tie with the last are kept, as in transformers.
+    /// The k tokens with the largest logits, unordered; ties with the last are kept, as in transformers.
     private static func top(_ k: Int, _ tokens: [Int], by logits: [Float]) -> [Int] {
         var greatest: [Float] = []  // so far, ascending
         for token in tokens where greatest.count < k || logits[token] > greatest[0] {
@@ -127,7 +128,7 @@ package struct Sampler: Sendable {
     }
 }
 
-/// A small generator with a seed, of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
+/// A seeded generator: Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
 package struct SplitMix64: RandomNumberGenerator, Sendable {
     var state: UInt64
 

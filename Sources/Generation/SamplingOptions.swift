@@ -1,24 +1,25 @@
 import Gemma4
 
-/// How the next token is chosen from the logits, with the names and the order of transformers.
+/// Sampling parameters, with the names and the order of transformers.
 public struct SamplingOptions: Sendable, Equatable {
-    /// 0 takes the likeliest token; otherwise logits are divided by it.
+    /// 0 means greedy decoding; otherwise logits are divided by it.
     public var temperature: Float
     /// Keeps the k likeliest tokens; nil keeps all.
     public var topK: Int?
     /// Keeps the smallest set of likeliest tokens whose probabilities reach this sum; nil keeps all.
     public var topP: Float?
-    /// Keeps tokens of at least this share of the likeliest one's probability; nil keeps all.
+    /// Keeps tokens with at least this share of the likeliest one's probability; nil keeps all.
     public var minP: Float?
-    /// Divides the positive and multiplies the negative logits of tokens that the sequence already holds; 1 does nothing.
+    /// Divides the positive and multiplies the negative logits of tokens that already occur in the sequence; 1 has no
+    /// effect.
     public var repetitionPenalty: Float
-    /// Taken off the logits of tokens that the answer already holds; 0 does nothing. As in OpenAI's interface.
+    /// Subtracted from the logits of tokens that already occur in the answer, as in OpenAI's API; 0 has no effect.
     public var presencePenalty: Float
-    /// Taken off a token's logit for each time that the answer already holds it; 0 does nothing.
+    /// Subtracted from a token's logit for each occurrence in the answer; 0 has no effect.
     public var frequencyPenalty: Float
-    /// Added to the logits of these tokens; −∞ forbids one.
+    /// Added to the logits of these tokens; −∞ excludes one.
     public var logitBias: [Int: Float]
-    /// The same seed gives the same tokens; nil takes a fresh one.
+    /// The same seed gives the same tokens; nil uses a random one.
     public var seed: UInt64?
 
     public init(
@@ -36,12 +37,12 @@ public struct SamplingOptions: Sendable, Equatable {
         self.seed = seed
     }
 
-    /// Always the likeliest token.
+    /// Greedy decoding.
     public static let greedy = SamplingOptions()
 }
 
 extension SamplingOptions {
-    /// What `generation_config.json` asks for: without `do_sample` the likeliest token.
+    /// The parameters of `generation_config.json`: greedy without `do_sample`.
     package init(_ configuration: GenerationConfiguration) {
         self.init(
             temperature: configuration.doSample ? Float(configuration.temperature) : 0, topK: configuration.topK,

@@ -2,7 +2,7 @@ import Gemma4
 import Grammar
 import Tokenization
 
-/// One answer in the making, as a value: given the logits of its last position it says what comes next.
+/// The state of one answer, as a value: given the logits of its last position it chooses the next token.
 struct Sequence: Sendable {
     let prompt: Prompt
     let options: GenerationOptions
@@ -18,9 +18,9 @@ struct Sequence: Sendable {
     private let stopTokens: Set<Int>
 
     /// - Parameters:
-    ///   - maxTokens: the most tokens for which the context has room.
+    ///   - maxTokens: the maximum number of tokens, within the context length.
     ///   - stopTokens: ids that end the answer.
-    ///   - grammars: what the answer and the calls in it must obey.
+    ///   - grammars: the grammars of the answer and of its tool calls.
     init(
         _ prompt: Prompt, _ options: GenerationOptions, _ tokenizer: Tokenizer?, sampler: Sampler, maxTokens: Int,
         stopTokens: Set<Int>, grammars: AnswerGrammars = .init()
@@ -49,16 +49,16 @@ struct Sequence: Sendable {
         self.tokenizer = tokenizer
     }
 
-    /// Tokens that may still come, the context's end permitting.
+    /// Tokens that can still be generated.
     var tokensLeft: Int { maxTokens - generated.count }
 
-    /// Whether the likeliest token is chosen as it stands; then `choose` need not see the logits.
+    /// Whether the plain argmax is chosen, so that `choose` does not need the logits.
     var isPlain: Bool { sampler.isPlain && sampler.suppressed.isEmpty && constraint?.isFree != false }
 
     /// - Parameters:
-    ///   - likeliest: the token of the greatest logit.
-    ///   - logits: all of them.
-    /// - Returns: the next token; nil if nothing can be chosen.
+    ///   - likeliest: the argmax of the logits.
+    ///   - logits: returns the logits of the whole vocabulary.
+    /// - Returns: the next token; nil if no token can be chosen.
     mutating func choose(likeliest: Int?, _ logits: () -> [Float]) -> Int? {
         if generated.count < options.forcedTokens.count { return options.forcedTokens[generated.count] }
         if let token = closing?.tokens.first { return token }
@@ -72,17 +72,17 @@ struct Sequence: Sendable {
         return nil
     }
 
-    /// The tokens that must follow the last one: the model need not be asked for them one by one. None where log-probabilities
-    /// of others are wanted at each place.
+    /// The tokens that must follow the last one, which need no sampling. Empty if top log-probabilities are
+    /// requested.
     var forcedRun: [Int] {
         guard let tokenizer, options.topLogprobs == 0 else { return [] }
         if let closing, !closing.tokens.isEmpty { return closing.tokens }
         return constraint?.forced { tokenizer.encode($0) } ?? []
     }
 
-    /// Takes the chosen token.
+    /// Appends the chosen token.
     ///
-    /// - Returns: what the reader gets; with `finish` if the answer is over.
+    /// - Returns: the token for the stream; with `finish` if the answer is complete.
     mutating func accept(_ token: Int, logprob: Float, top: [(id: Int, logprob: Float)]) -> GeneratedToken {
         generated.append(token)
         sampler.accept(token)

@@ -1,4 +1,4 @@
-/// Watches an answer for strings that end it, and holds text back until it is clear that none begins in it.
+/// Searches an answer for stop strings, and holds text back while it may be the start of one.
 struct StopStrings: Sendable {
     private let stops: [[UInt8]]
     private var held: [UInt8] = []
@@ -8,8 +8,8 @@ struct StopStrings: Sendable {
 
     var isEmpty: Bool { stops.isEmpty }
 
-    /// - Returns: the text that no stop string can begin in any more, and whether one is complete: then the text ends before
-    ///   it. Of several, the one that begins first counts.
+    /// - Returns: the text that cannot be part of a stop string, and whether a stop string is complete: then the
+    ///   text ends before it. Of several, the one that starts first counts.
     mutating func append(_ text: String) -> (text: String, isComplete: Bool) {
         guard !isEmpty else { return (text, false) }
         held += text.utf8
@@ -21,9 +21,9 @@ struct StopStrings: Sendable {
         return (release(held.count), false)
     }
 
-    /// The answer has ended otherwise.
+    /// Called if the answer ends without a stop string.
     ///
-    /// - Returns: what was held back.
+    /// - Returns: the text that was held back.
     mutating func finish() -> String { release(held.count) }
 
     private mutating func release(_ count: Int) -> String {

@@ -1,29 +1,29 @@
 import Tokenization
 
-/// Closes a thought that has become too long, as the model itself would: with a line end and the marker.
+/// Closes a thought that exceeds its budget, as the model itself would: with a newline and the marker.
 struct ThoughtClosing: Sendable {
-    /// What must follow now; empty while the thought may go on, and outside of thoughts.
+    /// The tokens that must follow now; empty while the thought may continue, and outside of thoughts.
     private(set) var tokens: [Int] = []
     private let budget: Int
     private var count = 0
     private let end: Int
     private let tokenizer: Tokenizer
 
-    /// - Parameter budget: the most tokens of all thoughts of an answer.
+    /// - Parameter budget: the maximum number of tokens of all thoughts of an answer.
     /// - Returns: nil without a budget, or if the vocabulary has no marker.
     init?(_ tokenizer: Tokenizer, budget: Int?) {
         guard let budget, let end = tokenizer.specialTokens["<channel|>"] else { return nil }
         (self.tokenizer, self.budget, self.end) = (tokenizer, budget, end)
     }
 
-    /// The answer begins.
+    /// Called at the start of the answer.
     ///
     /// - Parameter isInThought: whether the prompt has opened a thought.
     mutating func begin(isInThought: Bool) {
         if isInThought && budget <= 0 { tokens = [end] }
     }
 
-    /// Takes a token of the answer.
+    /// Counts a token of the answer.
     ///
     /// - Parameter isInThought: whether the next token would belong to a thought.
     mutating func accept(_ token: Int, _ kind: TokenKind, isInThought: Bool) {
@@ -34,7 +34,7 @@ struct ThoughtClosing: Sendable {
         }
         if kind == .thought { count += 1 }
         guard isInThought, count >= budget else { return }
-        // The line end after the name of the channel is one already.
+        // The newline after the channel's name counts as one.
         let endsLine = kind != .thought || tokenizer.decode([token]).hasSuffix("\n")
         tokens = (endsLine ? [] : tokenizer.encode("\n")) + [end]
     }

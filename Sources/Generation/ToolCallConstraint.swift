@@ -1,16 +1,16 @@
 import Grammar
 
-/// Holds the calls of an answer to the tools that exist and to the schemas of their arguments. What is no call stays free,
-/// unless the answer has to call.
+/// Constrains tool calls to existing tools and to the schemas of their arguments. Other text is unconstrained, unless
+/// the answer has to start with a call.
 struct ToolCallConstraint: TokenConstraint {
     private enum Phase {
-        /// The answer must begin with a call, or a thought before it.
+        /// The answer must start with a call, or a thought before it.
         case opening(allowsThought: Bool)
-        /// A thought before a call that must come.
+        /// A thought before a required call.
         case thought
         case free
         case call(GrammarState)
-        /// Nothing may follow the one call.
+        /// After the only call.
         case ended
     }
 
@@ -20,10 +20,10 @@ struct ToolCallConstraint: TokenConstraint {
     private var phase: Phase
 
     /// - Parameters:
-    ///   - matcher: of one call, its end marker included.
+    ///   - matcher: matches one call, including its end marker.
     ///   - callStart: the id of `<|tool_call>`.
-    ///   - mustCall: whether the answer has to begin with a call.
-    ///   - allowsSeveral: whether another call may follow; if not, the answer ends with the first.
+    ///   - mustCall: whether the answer has to start with a call.
+    ///   - allowsSeveral: whether several calls are allowed; if not, the answer ends with the first.
     init(
         _ matcher: GrammarMatcher, _ prompt: Prompt, _ markers: AnswerMarkers, callStart: Int, mustCall: Bool = false,
         allowsSeveral: Bool = true
@@ -86,7 +86,7 @@ struct ToolCallConstraint: TokenConstraint {
     var isComplete: Bool { if case .ended = phase { true } else { false } }
 }
 
-/// The control tokens that part an answer.
+/// The control tokens that delimit the parts of an answer.
 struct AnswerMarkers: Sendable {
     /// Ids that end the answer.
     let stopTokens: Set<Int>

@@ -1,10 +1,10 @@
 import Gemma4
 import Tensors
 
-/// One request on its way through the engine.
+/// One request in the engine.
 ///
-/// `@unchecked Sendable`: made by whoever asks, and from then on touched on the engine's executor only; threads of a pass
-/// that choose tokens each touch another one.
+/// `@unchecked Sendable`: created by the caller and then accessed only on the engine's executor; threads that sample
+/// tokens each access a different one.
 final class Work: @unchecked Sendable {
     enum Goal {
         case answer(
@@ -19,19 +19,19 @@ final class Work: @unchecked Sendable {
     private(set) var id = 0
     private(set) var prompt = Prompt(tokens: [])
     var sequence: Sequence?
-    /// Bytes that its keys and values take at most.
+    /// Upper bound of the bytes of its keys and values.
     var byteCount = 0
     var cache: KVCache?
-    /// Tokens of the prompt that are in the cache.
+    /// Prompt tokens that are in the cache.
     private(set) var read = 0
-    /// The chosen tokens that are not in the cache yet: the last one, and those before it that the model was not asked for.
+    /// The chosen tokens that are not in the cache yet: the last one, and forced tokens before it.
     private(set) var nextTokens: [Int] = []
-    /// What the answer must obey.
+    /// The grammars that constrain the answer.
     var grammars = AnswerGrammars()
     private var lookup: PromptLookup?
-    /// Guesses that the current pass verifies.
+    /// Draft tokens that the current pass verifies.
     private(set) var guesses: [Int] = []
-    /// Positions at which other prompts have begun to differ from this one: a fork is kept there for the next.
+    /// Positions at which other prompts diverge from this one; a fork is kept there for later prompts.
     private var checkpoints: Set<Int> = []
     private var found = 0
     private var answer = Answer()
@@ -44,19 +44,19 @@ final class Work: @unchecked Sendable {
 
     func begin(_ prompt: Prompt, id: Int) { (self.prompt, self.id, arrival) = (prompt, id, clock.now) }
 
-    /// Admits it, with what a cache has of its prompt.
+    /// Admits the request, with the cached prefix of its prompt.
     func start(_ match: PrefixCache.Match, _ makeCache: () -> KVCache) {
         cache = match.cache ?? makeCache()
         (read, found) = (match.usable, match.usable)
         sequence?.statistics.cachedTokens = found
         sequence?.statistics.promptTokens = prompt.tokens.count - found
-        // Equal units that no cache could give: the next prompt of this kind shall find them.
+        // A common prefix that no cache could provide: keep it for later prompts.
         if match.common >= match.usable + 16 { keepCheckpoint(at: match.common) }
         if sequence?.options.draft == .lookup { lookup = PromptLookup(prompt.tokens) }
         start = clock.now
     }
 
-    // MARK: What it wants
+    // MARK: Goal
 
     var wantsEveryRow: Bool { if case .logits = goal { true } else { false } }
     var keepsCache: Bool { if case .answer(let options, _, _) = goal { options.keepsCache } else { false } }
@@ -68,7 +68,7 @@ final class Work: @unchecked Sendable {
     var isReaderBehind: Bool { if case .answer(_, let channel, _) = goal { channel.isFull } else { false } }
     var secondsSinceArrival: Double { arrival.duration(to: clock.now).inSeconds }
 
-    /// Whether all it wants is soft tokens, and they are there.
+    /// Whether its goal is soft tokens, and all of them are available.
     var isEncoded: Bool {
         if case .encoding(let inputs, _) = goal { inputs.allSatisfy { $0.softTokens != nil } } else { false }
     }
@@ -78,7 +78,7 @@ final class Work: @unchecked Sendable {
         return prompt.media.contains { $0.input === input && $0.positions.upperBound > read }
     }
 
-    /// What the cache holds.
+    /// The units that the cache holds.
     var units: ArraySlice<PromptUnit> {
         let length = cache?.length ?? 0
         guard length > prompt.units.count else { return prompt.units[..<length] }
@@ -86,22 +86,22 @@ final class Work: @unchecked Sendable {
         return (prompt.units + generated.map(PromptUnit.token))[...]
     }
 
-    /// How many units `other` begins with that this one is about to read, if they are clearly more than the `common` ones
-    /// that a cache has.
+    /// The length of the prefix shared with `other` that this one is about to prefill, if it exceeds the `common`
+    /// prefix that a cache already has by at least 32.
     func unitsToShare(with other: Work, beyond common: Int) -> Int? {
         guard !isRead, case .answer = goal else { return nil }
         let shared = min(prompt.units.commonPrefixCount(other.prompt.units), other.prompt.units.count - 1)
         return shared >= max(common, read) + 32 ? shared : nil
     }
 
-    /// Keeps a fork of the cache for another prompt once `position` tokens have been read.
+    /// Keeps a fork of the cache for another prompt once `position` tokens have been prefilled.
     func keepCheckpoint(at position: Int) {
         if position > read && position < prompt.tokens.count { checkpoints.insert(position) }
     }
 
-    // MARK: Its share of a pass
+    // MARK: Rows of a pass
 
-    /// The slices of the prompt that could be read now; nil if none.
+    /// The possible next slices of the prompt; nil if none.
     func slices(readsImagesWhole: Bool) -> PassPlanner.Prompt? {
         var end = prompt.tokens.count
         if let missing = prompt.media.first(where: { $0.positions.upperBound > read && $0.input.softTokens == nil }) {
@@ -135,24 +135,24 @@ final class Work: @unchecked Sendable {
             wantedRows: Array(rows), cache: cache!)
     }
 
-    /// `count` tokens of the prompt have been read.
+    /// Records that `count` prompt tokens have been prefilled.
     func advance(_ count: Int, checkpoint prefixes: inout PrefixCache) {
         read += count
         sequence?.options.onPrefill?(read - found, prompt.tokens.count - found)
-        // What follows the prompt may be told otherwise in the next turn, without its thoughts for example.
+        // The next turn may render the text after the prompt differently, for example without its thoughts.
         if checkpoints.remove(read) != nil || (isRead && keepsCache) {
             prefixes.insert(Array(prompt.units[..<read]), cache!.fork())
         }
     }
 
-    /// Guesses what follows the chosen tokens.
+    /// Proposes draft tokens after the chosen tokens.
     ///
-    /// - Parameter isPlaceholder: of a token that stands for media, which no answer repeats.
+    /// - Parameter isPlaceholder: whether a token is a placeholder of media, which is never drafted.
     func guess(
         _ speculation: inout Speculation, seconds: (_ rows: Int) -> Double, isPlaceholder: (Int) -> Bool
     ) {
         guard let lookup, let sequence else { return }
-        // The last token of an answer is never read.
+        // The last token of an answer is never fed back.
         let candidates = lookup.guesses(min(Speculation.mostGuesses, sequence.tokensLeft - 1)).prefix {
             !isPlaceholder($0)
         }
@@ -162,13 +162,13 @@ final class Work: @unchecked Sendable {
         self.sequence!.statistics.draftedTokens += count
     }
 
-    /// The tokens that a pass reads: the chosen ones, then the guesses.
+    /// The tokens of the next pass: the chosen ones, then the draft tokens.
     var tokensToRead: [Int] { nextTokens + guesses }
 
-    /// The chosen tokens have been read.
+    /// Records that the chosen tokens are in the cache.
     func advanceAnswer() { nextTokens.removeAll(keepingCapacity: true) }
 
-    /// Takes back the guesses from `count` on; those before were right, and are in the cache already.
+    /// Truncates the draft tokens from `count`; those before were accepted and are already in the cache.
     func keepGuesses(_ count: Int) {
         let kept = cache!.truncate(to: cache!.length - guesses.count + count)
         precondition(kept, "Work: more guesses than a cache can take back")
@@ -178,9 +178,9 @@ final class Work: @unchecked Sendable {
 
     // MARK: Results
 
-    /// Takes the token that follows.
+    /// Appends the next token.
     ///
-    /// - Returns: whether the answer is over.
+    /// - Returns: whether the answer is complete.
     func accept(_ token: Int, logprob: Float, top: [(id: Int, logprob: Float)]) -> Bool {
         guard case .answer(_, let channel, let onEnd) = goal else { return true }
         let now = clock.now

@@ -1,8 +1,8 @@
-/// A fast, non-cryptographic checksum: it detects damage, not forgery.
+/// A fast, non-cryptographic checksum: it detects corruption, not tampering.
 ///
 /// Source: Yann Collet, xxHash, `doc/xxhash_spec.md`, XXH64.
 enum XXH64 {
-    /// - Parameter seed: the hash of what comes before, for bytes in several stretches.
+    /// - Parameter seed: the hash of the preceding segment, to chain segments.
     static func hash(_ bytes: UnsafeRawBufferPointer, seed: UInt64 = 0) -> UInt64 {
         var offset = 0
         func word() -> UInt64 {
