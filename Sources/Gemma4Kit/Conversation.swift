@@ -4,12 +4,13 @@ import Generation
 import Synchronization
 import Tokenization
 
-/// A conversation of several turns: a history, and a way to the engine, which keeps the keys and values of earlier turns.
+/// A conversation of several turns: a history, and a handle to the engine, which keeps the keys and values of earlier
+/// turns.
 ///
-/// A conversation with tools runs what the model calls and goes on, until the model answers without a call, or has called in
-/// `toolRounds` answers: the next must do without.
+/// A conversation with tools runs the model's calls and continues until the model answers without a call, or has made
+/// calls in `toolRounds` answers; the next answer must not call.
 ///
-/// Turns wait for each other. A turn that fails, is cancelled or is left before its end leaves the history as it was.
+/// Turns are serialized. A turn that fails, is cancelled or is left before its end does not change the history.
 public final class Conversation: Sendable {
     private let pipeline: Gemma4Pipeline
     private let promptOptions: PromptOptions
@@ -20,11 +21,11 @@ public final class Conversation: Sendable {
     private struct State: Sendable {
         var messages: [ChatMessage]
         var media: [PreparedMedium] = []
-        /// The ids that stand for what was said, as the model has read and written them.
+        /// The token ids of the conversation, as prefilled and generated.
         var tokens: [Int] = []
-        /// The last prompt, and the ids of its answer; `count` messages were said then.
+        /// The last prompt, the ids of its answer, and the number of messages at that time.
         var last: (prompt: Prompt, answer: [Int], count: Int)?
-        /// The turn that was begun last.
+        /// The most recently started turn.
         var lastTurn: Task<Void, Never>?
     }
 
@@ -45,13 +46,13 @@ public final class Conversation: Sendable {
         state = Mutex(copy)
     }
 
-    /// What was said so far.
+    /// The messages so far.
     public var messages: [ChatMessage] { state.withLock { $0.messages } }
 
-    /// A conversation with the same history, which goes on by itself. What both have said so far is in memory once.
+    /// A conversation with the same history, which continues independently. The common history is shared in memory.
     public func fork() -> Conversation { Conversation(self, tools: tools) }
 
-    /// Forgets all but the first messages; by default all but an instruction at the beginning.
+    /// Removes all but the first `count` messages; by default all but a system message at the start.
     public func reset(keeping count: Int? = nil) {
         state.withLock { state in
             let kept = count ?? (state.messages.first?.role == .system ? 1 : 0)
@@ -61,11 +62,11 @@ public final class Conversation: Sendable {
         }
     }
 
-    /// Writes what was said so far, with its keys and values, for `Gemma4Pipeline.conversation(contentsOf:)`. Pictures, films and
-    /// recordings are not in the file. What was read of them is: they are opened again only if a later turn goes back behind
-    /// them, where the messages say they are.
+    /// Saves the conversation with its keys and values, for `Gemma4Pipeline.conversation(contentsOf:)`. Images,
+    /// videos and recordings are not in the file, but their keys and values are: the media are opened again, by the
+    /// references in the messages, only if a later turn diverges before them.
     ///
-    /// The file appears when it is complete; it replaces nothing but such files.
+    /// The file is renamed into place when complete; it replaces only files of this format.
     ///
     /// - Throws: an error with a diagnosis if it cannot be written.
     public func save(to url: URL) async throws {
@@ -91,8 +92,8 @@ public final class Conversation: Sendable {
 
     // MARK: Turns
 
-    /// Says something and waits for the answer: pictures and films, then the text, then recordings, as the model was
-    /// trained.
+    /// Sends a message and waits for the answer. Images and videos precede the text, recordings follow it, as in
+    /// training.
     ///
     /// - Throws: errors as in `Gemma4Pipeline.generate`.
     public func respond(
@@ -102,9 +103,9 @@ public final class Conversation: Sendable {
         try await streamResponse(to: text, images: images, videos: videos, audio: audio, options: options).answer()
     }
 
-    /// Says something and answers it token by token.
+    /// Sends a message and streams the answer token by token.
     ///
-    /// - Returns: the tokens as they come; errors as in `Gemma4Pipeline.generate`.
+    /// - Returns: the tokens as they are generated; errors as in `Gemma4Pipeline.generate`.
     public func streamResponse(
         to text: String, images: [ImageInput] = [], videos: [VideoInput] = [], audio: [AudioInput] = [],
         options: GenerationOptions = .init()
@@ -115,19 +116,19 @@ public final class Conversation: Sendable {
         return streamResponse(to: [ChatMessage(.user, parts: parts)], media: media, options: options)
     }
 
-    /// Adds messages, for example the results of tools that were called, and waits for the answer.
+    /// Adds messages, for example the results of tool calls, and waits for the answer.
     public func respond(
         to messages: [ChatMessage], media: [MediaInput] = [], options: GenerationOptions = .init()
     ) async throws -> Answer {
         try await streamResponse(to: messages, media: media, options: options).answer()
     }
 
-    /// Adds messages, for example the results of tools that were called, and answers them token by token.
+    /// Adds messages, for example the results of tool calls, and streams the answer token by token.
     ///
-    /// Results of tools that name no call belong to the calls in their order.
+    /// Tool results without a call id are assigned to the calls in order.
     ///
-    /// - Parameter media: the pictures, recordings and films that these messages name, in order; none, if the messages refer
-    ///   to them and the prompt options have a resolver.
+    /// - Parameter media: the images, recordings and videos that these messages name, in order; empty if the
+    ///   messages contain references and the prompt options have a resolver.
     public func streamResponse(
         to messages: [ChatMessage], media: [MediaInput] = [], options: GenerationOptions = .init()
     ) -> TokenStream {
@@ -155,7 +156,7 @@ public final class Conversation: Sendable {
         }
     }
 
-    /// A turn with all the calls that it takes. Only its end changes the history.
+    /// Runs a turn, including its tool calls. Only a completed turn changes the history.
     private func runTurn(
         _ messages: [ChatMessage], _ media: [MediaInput], _ options: GenerationOptions,
         _ yield: @Sendable (GeneratedToken) -> Void
@@ -184,7 +185,7 @@ public final class Conversation: Sendable {
         }
     }
 
-    /// Takes over what was said in another conversation.
+    /// Replaces the state by that of another conversation.
     private func adopt(_ other: Conversation) {
         let end = other.state.withLock { $0 }
         state.withLock {
@@ -192,7 +193,7 @@ public final class Conversation: Sendable {
         }
     }
 
-    /// What a turn adds to the conversation once it is over.
+    /// The state that a completed turn adds to the conversation.
     private struct Turn: Sendable {
         let messages: [ChatMessage]
         let media: [PreparedMedium]
@@ -202,9 +203,9 @@ public final class Conversation: Sendable {
     /// The prompt of the last answer; nil before the first.
     package var lastPrompt: Prompt? { state.withLock { $0.last?.prompt } }
 
-    /// The prompt that these messages would lead to.
+    /// The prompt that these messages would result in.
     ///
-    /// - Throws: as in `Gemma4Pipeline.prompt`.
+    /// - Throws: errors of `Gemma4Pipeline.prompt`.
     package func prompt(adding messages: [ChatMessage]) async throws -> Prompt {
         try await pipeline.preparation.run { [self] in try prepare(messages, []).prompt }
     }
@@ -219,12 +220,13 @@ public final class Conversation: Sendable {
             messages: said, media: prepared, prompt: try goingOn(prompt, before, messages, said, &prepared))
     }
 
-    /// The prompt with the ids that the model has read and written already, so that they need not be read again.
+    /// The prompt, with the ids that have already been prefilled or generated, so that their keys and values are
+    /// reused.
     private func goingOn(
         _ prompt: Prompt, _ before: State, _ messages: [ChatMessage], _ said: [ChatMessage],
         _ prepared: inout [PreparedMedium]
     ) throws -> Prompt {
-        // After calls the model goes on in its open turn, whatever its spelling of them was.
+        // After tool calls the model continues its open turn, with the call's ids as generated.
         if let last = before.last, last.count == before.messages.count, !messages.isEmpty,
             messages.allSatisfy({ $0.role == .tool }),
             pipeline.chatTemplate.generation > .release,
@@ -232,7 +234,7 @@ public final class Conversation: Sendable {
             let end = last.answer.lastIndex(of: callEnd),
             last.answer[(end + 1)...].allSatisfy(pipeline.tokenizer.specialTokens.contains)
         {
-            // Text before a call would be told behind the results.
+            // The template would render text before a call after the results.
             var told = said
             told[before.messages.count - 1].content = nil
             let results = try pipeline.prompt(told, media: nil, options: promptOptions, prepared: &prepared)
@@ -244,7 +246,7 @@ public final class Conversation: Sendable {
         return prompt.keepingTokens(of: before.tokens, pipeline.tokenizer)
     }
 
-    /// Where the results of tools name no call, they belong to the calls of the last message in their order.
+    /// Assigns tool results without a call id to the calls of the last message, in order.
     package static func paired(_ before: [ChatMessage], _ new: [ChatMessage]) -> [ChatMessage] {
         var said = before + new
         guard let last = before.indices.last, before[last].toolCalls.allSatisfy({ $0.id == nil }) else { return said }
@@ -269,7 +271,7 @@ public final class Conversation: Sendable {
 }
 
 extension Prompt {
-    /// The same prompt from `position` on, behind another one and its answer.
+    /// The prompt from `position`, appended to another prompt and its answer.
     fileprivate func replacingStart(upTo position: Int, by prompt: Prompt, and answer: [Int]) -> Prompt {
         let start = prompt.tokens + answer
         let shift = start.count - position
@@ -280,8 +282,8 @@ extension Prompt {
             allowsThought: allowsThought, tools: tools)
     }
 
-    /// The same text with the ids that an earlier turn read and wrote for it. The model may spell a text by other tokens than
-    /// the tokenizer would: taken as they are, nothing has to be read again.
+    /// The same text with the ids of an earlier turn. The model may tokenize a text differently than the tokenizer
+    /// does: with its ids, keys and values are reused.
     func keepingTokens(of earlier: [Int], _ tokenizer: Tokenizer) -> Prompt {
         var prompt = self
         var index = 0
@@ -296,7 +298,7 @@ extension Prompt {
                 ids[start...].firstIndex(where: tokenizer.specialTokens.contains) ?? ids.count
             }
             let (mine, theirs) = (start..<end(prompt.tokens), start..<end(earlier))
-            // Where both texts are over, control tokens differ: from here on it is another conversation.
+            // If both texts have ended, the control tokens differ: the conversations diverge here.
             guard !mine.isEmpty, !theirs.isEmpty, index < max(mine.upperBound, theirs.upperBound),
                 tokenizer.decode(Array(prompt.tokens[mine])) == tokenizer.decode(Array(earlier[theirs]))
             else { break }

@@ -5,7 +5,7 @@ import Tokenization
 import Transcription
 
 extension GGUFExport {
-    /// - Parameter directory: as published.
+    /// - Parameter directory: a model directory as published.
     /// - Throws: `CheckpointError`, `TokenizerError`.
     package init(contentsOf directory: URL) throws {
         let source = ModelSource.directory(directory)
@@ -22,16 +22,16 @@ extension GGUFExport {
 }
 
 extension QuantizationComparison {
-    /// Compares what both expect at every position of a text.
+    /// Compares the predictions of both models at every position of a text.
     ///
     /// - Throws: `ModelInputError`, `CancellationError`.
     package mutating func add(text: String, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline) async throws {
         try await add(text: original.prompt(text: text).tokens, original.engine, quantized.engine)
     }
 
-    /// Compares the words that both hear in a recording.
+    /// Compares the words that both models transcribe from a recording.
     ///
-    /// - Throws: what transcribing throws.
+    /// - Throws: errors of transcription.
     package mutating func add(
         recording: AudioInput, _ original: Gemma4Pipeline, _ quantized: Gemma4Pipeline
     ) async throws {

@@ -6,8 +6,8 @@ import Tensors
 import Tokenization
 import Weights
 
-/// An error that says what kind it is, where, what was expected, what was found, and what to do. `description` is the
-/// whole sentence. Every error of this library does.
+/// An error that states its kind, the place, what was expected, what was found, and the remedy. `description` is the
+/// complete sentence. Every error of this library conforms to it.
 public protocol DiagnosedError: Error, CustomStringConvertible {
     var diagnosis: Diagnosis { get }
 }
@@ -15,7 +15,7 @@ public protocol DiagnosedError: Error, CustomStringConvertible {
 /// The parts of an error.
 public struct Diagnosis: Sendable, Hashable {
     public let kind: Kind
-    /// A file, a tensor, a key of a configuration or of a message; nil where there is no place.
+    /// A file, a tensor, a key of a configuration or of a message; nil if none applies.
     public let place: String?
     public let expected: String?
     public let found: String?
@@ -29,24 +29,24 @@ public struct Diagnosis: Sendable, Hashable {
 }
 
 extension Diagnosis {
-    /// What kind of thing went wrong, for whoever has to answer for it.
+    /// The kind of an error, which determines exit code and HTTP status.
     public enum Kind: Sendable, CaseIterable {
-        /// A request, a message or a medium is not what it should be.
+        /// A request, a message or a medium is invalid.
         case badInput
-        /// A file is not there, or cannot be read.
+        /// A file does not exist, or cannot be read.
         case noInput
-        /// Nothing is wrong with the input, but this model or this machine cannot take it.
+        /// The input is valid, but not supported by this model or this machine.
         case unsupported
-        /// A file cannot be made.
+        /// A file cannot be created.
         case cannotCreate
-        /// The machine has too little of something, for example memory.
+        /// A resource is exhausted, for example memory.
         case resources
-        /// Too much is asked for at this moment.
+        /// Too many requests at this moment.
         case busy
         /// The model or its files are damaged.
         case damagedModel
 
-        /// For a program: the number of `sysexits.h`.
+        /// The exit code of a program, from `sysexits.h`.
         public var exitCode: Int32 {
             switch self {
             case .badInput, .damagedModel: 65
@@ -58,7 +58,7 @@ extension Diagnosis {
             }
         }
 
-        /// For a server.
+        /// The HTTP status of a server's response.
         public var httpStatus: Int {
             switch self {
             case .badInput: 400

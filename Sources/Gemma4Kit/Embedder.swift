@@ -4,38 +4,38 @@ import Generation
 import Logging
 import Tokenization
 
-/// What an embedding is made of.
+/// The input of an embedding.
 public enum EmbeddingInput: Sendable {
     case text(String)
-    /// Ids of tokens as the model reads them: nothing is put before or after them, and none stands for a medium.
+    /// Token ids, unchanged: nothing is added before or after them, and none is a placeholder of a medium.
     case tokens([Int])
     case image(ImageInput)
-    /// A recording; one of more than 30 s is heard in pieces, cut at pauses.
+    /// A recording; one longer than 30 s is split at pauses.
     case audio(AudioInput)
-    /// A film: a frame a second, 32 at most; its sound is not heard.
+    /// A video: one frame per second, at most 32; its sound is ignored.
     case video(VideoInput)
 }
 
-/// EmbeddingGemma 2, ready for use: texts, pictures, recordings and films as vectors of unit length, of which those of similar
-/// content lie close together, whatever their media. Their inner product is the cosine.
+/// EmbeddingGemma 2: embeds texts, images, recordings and videos as vectors of unit length. Similar contents have
+/// similar vectors, whatever their media; the inner product is the cosine similarity.
 ///
-/// Load it once and share it: whatever is asked of it at the same time is done one after the other, many inputs in a pass.
+/// Load it once and share it: concurrent calls are processed one after the other, many inputs per pass.
 ///
 /// Source: transformers, `models/embedding_gemma2`; sentence-transformers for prompts and lengths.
 public struct Embedder: Sendable {
     package let pipeline: Gemma4Pipeline
     private let prompts: EmbeddingPrompts
 
-    /// Tokens that are prepared before they go through the model: some passes' worth.
+    /// Tokens per batch that is prepared before inference: several passes.
     package static let tokensPerBatch = 4_096
 
     /// Opens a directory as published on Hugging Face.
     ///
     /// - Parameters:
-    ///   - threadCount: threads that share one pass; by default as many as the machine has cores.
-    ///   - precision: what may be rounded for speed.
-    ///   - logger: told what a user should know of an input.
-    /// - Throws: `CheckpointError`, also if it is another model; `TokenizerError`, `MelSpectrogramError`.
+    ///   - threadCount: threads that share one pass; by default the number of CPUs available to the process.
+    ///   - precision: which values are quantized for speed.
+    ///   - logger: receives notices for the user about inputs.
+    /// - Throws: `CheckpointError`, also if it is not an embedding model; `TokenizerError`, `MelSpectrogramError`.
     public init(
         contentsOf url: URL, threadCount: Int? = nil, precision: Precision = .init(),
         logger: Logger = Logger(label: "gemma4")
@@ -52,10 +52,10 @@ public struct Embedder: Sendable {
         prompts = try source.embeddingPrompts()
     }
 
-    /// The tasks for which a prompt was published, "query" and "document" say.
+    /// The tasks with a published prompt, for example "query" and "document".
     public var tasks: [String] { prompts.prompts.map(\.task) }
 
-    /// How long vectors can be, longest first: 768, 512, 256 or 128.
+    /// The supported lengths of vectors, longest first: 768, 512, 256 or 128.
     public var dimensions: [Int] {
         let whole = pipeline.model.configuration.textConfig.embeddingDim!
         return [whole] + [512, 256, 128].filter { $0 < whole }
@@ -64,9 +64,10 @@ public struct Embedder: Sendable {
     /// The vectors of many inputs, each of unit length.
     ///
     /// - Parameters:
-    ///   - task: what the embeddings of texts are for, one of `tasks`; nil takes the published default, which may be no prompt.
-    ///     Media have none.
-    ///   - dimensions: how long each is, one of `dimensions`; nil: the longest. A shorter one has the first of the numbers.
+    ///   - task: the task of the embeddings of texts, one of `tasks`; nil selects the published default, which may
+    ///     be no prompt. Media have no prompt.
+    ///   - dimensions: the length of each vector, one of `dimensions`; nil: the longest. A shorter vector consists
+    ///     of the first elements, renormalized.
     /// - Returns: one vector for each input.
     /// - Throws: `PromptError`, `MediaError`, `ImageProcessorError`, `ModelInputError`, `CancellationError`.
     public func embed(_ inputs: [EmbeddingInput], task: String? = nil, dimensions: Int? = nil) async throws -> [[Float]]
@@ -74,9 +75,9 @@ public struct Embedder: Sendable {
         try await countedEmbeddings(inputs, task: task, dimensions: dimensions).vectors
     }
 
-    /// The same, with the number of tokens that the model has read.
+    /// The same, with the number of processed tokens.
     ///
-    /// - Throws: as `embed`.
+    /// - Throws: errors of `embed`.
     package func countedEmbeddings(
         _ inputs: [EmbeddingInput], task: String? = nil, dimensions: Int? = nil
     ) async throws -> (vectors: [[Float]], tokenCount: Int) {
@@ -106,7 +107,7 @@ public struct Embedder: Sendable {
 
     // MARK: Parts
 
-    /// What the model reads of an input: `<bos>`, the prompt of the task and the text, or a medium, `<eos>`.
+    /// The prompt of an input: `<bos>`, the prompt of the task and the text, or a medium, `<eos>`.
     ///
     /// - Throws: `PromptError`, `MediaError`, `ImageProcessorError`, `ModelInputError`, `CancellationError`.
     package func prompt(_ input: EmbeddingInput, task: String? = nil) async throws -> Prompt {
@@ -134,7 +135,7 @@ public struct Embedder: Sendable {
         }
     }
 
-    /// The vectors of some prompts.
+    /// The vectors of several prompts.
     ///
     /// - Throws: `PromptError`, `ModelInputError`, `CancellationError`.
     package func embed(_ prompts: [Prompt], dimensions: Int? = nil) async throws -> [[Float]] {
@@ -153,7 +154,7 @@ public struct Embedder: Sendable {
         return dimensions
     }
 
-    /// Brought to unit length; zeros stay.
+    /// Normalizes to unit length; a zero vector stays zero.
     private static func unit(_ numbers: ArraySlice<Float>) -> [Float] {
         let norm = numbers.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
         return norm > 0 ? numbers.map { Float(Double($0) / norm) } : Array(numbers)

@@ -1,15 +1,15 @@
 import JSONText
 import Weights
 
-/// `config_sentence_transformers.json`: what stands before a text, by the task that its embedding serves. The file may be
-/// absent.
+/// `config_sentence_transformers.json`: the prompts that precede a text, by the task of its embedding. The file is
+/// optional.
 package struct EmbeddingPrompts: Sendable {
-    /// In the order of the file.
+    /// Tasks and prompts, in file order.
     package private(set) var prompts: [(task: String, text: String)] = []
-    /// Of a text whose task nobody says; nil: none.
+    /// The task of texts without a task; nil: no prompt.
     private(set) var defaultTask: String?
 
-    /// - Throws: `CheckpointError` with the key whose value is no text.
+    /// - Throws: `CheckpointError` with the key whose value is not a string.
     init(contentsOf file: String) throws(CheckpointError) {
         func invalid(_ place: String, _ expected: String, _ found: JSONValue) -> CheckpointError {
             CheckpointError(
@@ -35,8 +35,8 @@ package struct EmbeddingPrompts: Sendable {
         }
     }
 
-    /// - Parameter task: uppercase or not; nil takes the default.
-    /// - Throws: `PromptError` if there is none for the task.
+    /// - Parameter task: case-insensitive; nil selects the default.
+    /// - Throws: `PromptError` if the task has no prompt.
     func callAsFunction(_ task: String?) throws(PromptError) -> String {
         guard let task = task ?? defaultTask else { return "" }
         let found =

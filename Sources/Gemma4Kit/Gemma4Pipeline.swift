@@ -8,11 +8,11 @@ import Tensors
 import Tokenization
 import Weights
 
-/// A checkpoint ready for use: model, tokenizer, chat format, processors and defaults of one directory or GGUF file.
+/// A loaded checkpoint: model, tokenizer, chat format, processors and defaults of one directory or GGUF file.
 ///
-/// Load it once and share it: whatever is asked of it at the same time goes through one engine, which reads the weights
-/// once for all. Weights stay in the mapped files; only quantized matrices are copied, to be packed for the kernels, which
-/// takes from half a second to a minute for the largest.
+/// Load it once and share it: concurrent requests go through one engine, which batches them into shared passes over
+/// the weights. Weights stay in the mapped files; only quantized matrices are copied, to be packed for the kernels,
+/// which takes from half a second to a minute for the largest.
 public struct Gemma4Pipeline: Sendable {
     package let model: Gemma4Model
     package let tokenizer: Tokenizer
@@ -24,19 +24,22 @@ public struct Gemma4Pipeline: Sendable {
     let precision: Precision
     let logger: Logger
     package let engine: Engine
-    /// Makes the prompts of requests, which decodes and resizes media.
+    /// Creates the prompts of requests, which includes decoding and resizing media.
     let preparation = BlockingQueue(label: "gemma4.preparation")
 
-    /// Opens a directory as published on Hugging Face, `config.json`, `model.safetensors` or its shards, `tokenizer.json`,
-    /// `processor_config.json`, `generation_config.json`, `chat_template.jinja`; or a GGUF file, with the one of its towers.
+    /// Opens a directory as published on Hugging Face, with `config.json`, `model.safetensors` or its shards,
+    /// `tokenizer.json`, `processor_config.json`, `generation_config.json`, `chat_template.jinja`; or a GGUF file and
+    /// that of its towers.
     ///
     /// - Parameters:
     ///   - url: the directory or the `.gguf` file, which may be any one of several shards.
-    ///   - projector: the GGUF file of the towers, `mmproj`; nil takes the one beside the model, if there is exactly one.
-    ///   - threadCount: threads that share one forward pass; by default as many as the machine has cores.
-    ///   - precision: what may be rounded for speed.
-    ///   - limits: what its engine may take.
-    ///   - logger: told what a user should know, such as an unknown chat template.
+    ///   - projector: the GGUF file of the towers, `mmproj`; nil selects the one beside the model that belongs to
+    ///     it (of several, `mmproj-<model>`, else bf16, f16, f32 or q8_0, in this order).
+    ///   - threadCount: threads that share one forward pass; by default the number of CPUs available to the
+    ///     process.
+    ///   - precision: which values are quantized for speed.
+    ///   - limits: the resource limits of its engine.
+    ///   - logger: receives notices for the user, for example about an unknown chat template.
     /// - Throws: `CheckpointError`, `TokenizerError`, `MelSpectrogramError`.
     public init(
         contentsOf url: URL, projector: URL? = nil, threadCount: Int? = nil, precision: Precision = .init(),
@@ -47,10 +50,11 @@ public struct Gemma4Pipeline: Sendable {
             precision: precision, limits: limits, logger: logger)
     }
 
-    /// Reads the model whose files have been opened.
+    /// Loads a model whose files have been opened.
     ///
-    /// - Parameter isEncoder: whether the model must be one that makes embeddings, or one that writes.
-    /// - Throws: `CheckpointError`, also if the model is of the other kind; `TokenizerError`, `MelSpectrogramError`.
+    /// - Parameter isEncoder: whether an embedding model is expected, or one that generates text.
+    /// - Throws: `CheckpointError`, also if `isEncoder` does not match the model; `TokenizerError`,
+    ///   `MelSpectrogramError`.
     package init(
         _ source: ModelSource, threadCount: Int? = nil, precision: Precision = .init(), limits: EngineLimits? = nil,
         isEncoder: Bool = false, logger: Logger = Logger(label: "gemma4")
@@ -80,10 +84,10 @@ public struct Gemma4Pipeline: Sendable {
         }
     }
 
-    /// Ids that end an answer: the union of what `config.json` and `generation_config.json` list.
+    /// Stop tokens: the union of those that `config.json` and `generation_config.json` list.
     public var stopTokens: Set<Int> { Set(model.configuration.eosTokenIds + generationConfiguration.eosTokenIds) }
 
-    /// Most soft tokens of one picture, unless the caller says otherwise.
+    /// Default maximum of soft tokens per image.
     public var defaultImageTokens: Int { processorConfiguration.imageMaxSoftTokens }
 
     private static func defaults(
@@ -102,7 +106,7 @@ public struct Gemma4Pipeline: Sendable {
             stopTokens: Set(configuration.eosTokenIds + generation.eosTokenIds), notFinite: notFinite, notice: notice)
     }
 
-    /// What the engine does at this moment, and has done so far.
+    /// The current state and the totals of the engine.
     public var statistics: EngineStatistics { get async { await engine.statistics } }
 
     // MARK: Answers
@@ -110,10 +114,10 @@ public struct Gemma4Pipeline: Sendable {
     /// Answers a conversation.
     ///
     /// - Parameters:
-    ///   - messages: the last one is to be answered.
-    ///   - media: the pictures and recordings that the messages name, in order; nil takes what the messages refer to:
-    ///     data URLs, and whatever the options' resolver finds.
-    /// - Returns: the tokens as they come. Iterating throws `ChatError`, `PromptError`, `MediaError`,
+    ///   - messages: the conversation; the model answers the last message.
+    ///   - media: the images, recordings and videos that the messages name, in order; nil opens the references in
+    ///     the messages: data URLs, and those that the options' resolver accepts.
+    /// - Returns: the tokens as they are generated. Iterating throws `ChatError`, `PromptError`, `MediaError`,
     ///   `ImageProcessorError`, `ModelInputError` or `CancellationError`.
     public func generate(
         _ messages: [ChatMessage], media: [MediaInput]? = nil, prompt promptOptions: PromptOptions = .init(),
@@ -122,13 +126,13 @@ public struct Gemma4Pipeline: Sendable {
         engine.answer(options) { try await self.prompt(messages, media: media, options: promptOptions) }
     }
 
-    /// Answers a prompt that has been made before.
+    /// Answers a prompt that has been created before.
     public func generate(_ prompt: Prompt, options: GenerationOptions = .init()) -> TokenStream {
         engine.answer(options) { prompt }
     }
 
-    /// Several answers to one prompt, which is read once. Without a seed each has a fresh one; with a seed the answers have
-    /// that one and those that follow it.
+    /// Several answers to one prompt, which is prefilled once. Without a seed each answer has a random one; with a
+    /// seed the answers use it and its successors.
     public func generate(_ prompt: Prompt, count: Int, options: GenerationOptions = .init()) -> [TokenStream] {
         (0..<count).map { index in
             var options = options
@@ -138,12 +142,13 @@ public struct Gemma4Pipeline: Sendable {
         }
     }
 
-    /// A conversation of several turns, of which each reads only what is new.
+    /// A conversation of several turns, each of which prefills only what is new.
     ///
     /// - Parameters:
-    ///   - messages: what was said before, for example by a conversation that was saved.
-    ///   - tools: what the model may call; they are declared beside those of `options`, which nothing runs.
-    ///   - toolRounds: how many answers of a turn may call; the next has to do without.
+    ///   - messages: earlier messages, for example of a saved conversation.
+    ///   - tools: the tools that the model may call; they are declared in addition to those of `options`, which are
+    ///     not run.
+    ///   - toolRounds: the maximum number of answers with calls per turn; the next answer must not call.
     public func conversation(
         system: String? = nil, messages: [ChatMessage] = [], tools: [any Tool] = [], toolRounds: Int = 10,
         prompt options: PromptOptions = .init()
@@ -157,17 +162,17 @@ public struct Gemma4Pipeline: Sendable {
 
     // MARK: Soft tokens
 
-    /// The soft tokens of one picture: what the text model sees of it.
+    /// The soft tokens of one image: the text model's input.
     ///
-    /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
+    /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default that of the processor's configuration.
     /// - Returns: `[tokens, hiddenSize]`.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
     package func softTokens(_ image: ImageInput, maxTokens: Int? = nil) async throws -> Tensor {
         try await softTokens(.image(image), PromptOptions(imageTokens: maxTokens))[0]
     }
 
-    /// The soft tokens of one recording, 25 in a second: for each piece of at most 30 s, or, where the model has no sound
-    /// encoder, in one piece.
+    /// The soft tokens of one recording, 25 per second: for each piece of at most 30 s, or in one piece if the model
+    /// has no sound encoder.
     ///
     /// - Returns: `[tokens, hiddenSize]` for each piece.
     /// - Throws: `MediaError`, `PromptError`, `ModelInputError`.
@@ -180,15 +185,16 @@ public struct Gemma4Pipeline: Sendable {
         return try await encoded(pieces)
     }
 
-    /// Sends media through their towers.
+    /// Encodes media.
     func encoded(_ inputs: [EncoderInput]) async throws -> [Tensor] {
         try await engine.encode(inputs)
         return inputs.map { $0.softTokens! }
     }
 
-    /// Makes pixels into what the vision tower reads, at a budget of soft tokens.
+    /// The processor that converts pixels to the vision tower's input, for a budget of soft tokens.
     ///
-    /// - Throws: `ModelInputError` if there is no vision tower, `ImageProcessorError` if there is no such budget.
+    /// - Throws: `ModelInputError` if there is no vision tower, `ImageProcessorError` if the budget is not
+    ///   supported.
     func imageProcessor(maxTokens: Int?) throws -> ImageProcessor {
         try ImageProcessor(model.configuration, maxSoftTokens: maxTokens ?? defaultImageTokens)
     }
@@ -198,7 +204,7 @@ public struct Gemma4Pipeline: Sendable {
             try imageProcessor(maxTokens: maxTokens)(width: pixels.width, height: pixels.height, rgb: pixels.rgb))
     }
 
-    /// - Parameter samples: mono, at 16 kHz; for a sound encoder at most 30 s.
+    /// - Parameter samples: mono, at 16 kHz; at most 30 s if the model has a sound encoder.
     func encoderInput(_ samples: [Float]) throws -> EncoderInput {
         guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
         guard soundFeatures.softTokenCount(samples: samples.count) > 0 else {

@@ -1,8 +1,8 @@
 import Foundation
 
-/// The folder in which `hf download` and transformers keep the repositories of Hugging Face.
+/// The cache folder of `hf download` and transformers.
 ///
-/// `models--OWNER--NAME/refs/main` names the commit, `snapshots/COMMIT/` holds its files, as links.
+/// `models--OWNER--NAME/refs/main` names the commit, `snapshots/COMMIT/` holds its files as links.
 ///
 /// Source: huggingface_hub, `constants.py`, `file_download.py`.
 package struct HuggingFaceCache: Sendable {
@@ -27,14 +27,15 @@ package struct HuggingFaceCache: Sendable {
         name.wholeMatch(of: /[A-Za-z0-9][\w.\-]*\/[A-Za-z0-9][\w.\-]*/) != nil
     }
 
-    /// The files of a repository that has been downloaded; nil if it has not.
+    /// The folder with the files of a downloaded repository; nil if it has not been downloaded.
     package func snapshot(of repository: String) -> URL? {
         guard Self.isRepository(repository) else { return nil }
         let name = "models--" + repository.replacing("/", with: "--")
         return Self.snapshot(in: folder.appending(path: name, directoryHint: .isDirectory))
     }
 
-    /// The files of a repository's folder in a cache: of its commit `main`, or else of the newest; nil if it is no such folder.
+    /// The snapshot of a repository's folder in a cache: that of the commit `main`, else the newest; nil if there is
+    /// none.
     package static func snapshot(in folder: URL) -> URL? {
         let snapshots = folder.appending(path: "snapshots", directoryHint: .isDirectory)
         let keys: [URLResourceKey] = [.contentModificationDateKey]

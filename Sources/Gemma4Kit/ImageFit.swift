@@ -1,20 +1,20 @@
 import Gemma4
 
-/// How a picture fits a budget of soft tokens.
+/// How an image is scaled to a budget of soft tokens.
 package struct ImageFit: Sendable, Equatable {
-    /// Of the picture.
+    /// The size of the image.
     package let width, height: Int
-    /// To which it is scaled, up or down: what the model sees.
+    /// The size to which it is scaled, up or down: the model's input.
     package let seenWidth, seenHeight: Int
     package let softTokens: Int
-    /// The most soft tokens that it may have.
+    /// The maximum number of soft tokens.
     package let budget: Int
 }
 
 extension Gemma4Pipeline {
-    /// What the model sees of a picture.
+    /// Computes the size at which the model gets an image.
     ///
-    /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
+    /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default that of the processor's configuration.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
     package func fit(_ image: ImageInput, maxTokens: Int? = nil) throws -> ImageFit {
         let processor = try imageProcessor(maxTokens: maxTokens)
@@ -26,9 +26,9 @@ extension Gemma4Pipeline {
             budget: processor.maxSoftTokens)
     }
 
-    /// The smallest budget at which a picture is not scaled down; the largest, if it is at any.
+    /// The smallest budget that does not downscale the image; the largest budget if all do.
     ///
-    /// - Throws: as `fit`.
+    /// - Throws: errors of `fit`.
     public func smallestBudget(_ image: ImageInput) throws -> Int {
         let budgets = ProcessorConfiguration.softTokenBudgets
         let enough = try budgets.first {

@@ -5,7 +5,7 @@ import Tensors
 import Tokenization
 import Transcription
 
-// What the interface of the library takes and gives of the modules below it: `import Gemma4Kit` is enough.
+// Types of lower modules in the library's interface, so that `import Gemma4Kit` suffices.
 
 public typealias ChatMessage = Tokenization.ChatMessage
 public typealias ContentPart = Tokenization.ContentPart

@@ -2,21 +2,21 @@ import Foundation
 import Media
 import Transcription
 
-/// A picture, a recording or a film, as the caller has it.
+/// An image, a recording or a video, provided by the caller.
 public enum MediaInput: Sendable {
     case image(ImageInput)
     case audio(AudioInput)
     case video(VideoInput)
 }
 
-/// A picture, as the caller has it.
+/// An image, provided by the caller.
 public enum ImageInput: Sendable {
     case file(URL)
-    /// An encoded file in memory: PNG, JPEG, WebP, or what `PictureConverter` reads.
+    /// An encoded file in memory: PNG, JPEG, WebP, or a format that `PictureConverter` reads.
     case bytes(Data, name: String = "image")
     case pixels(Pixels)
 
-    /// Decodes it.
+    /// Decodes the image.
     ///
     /// - Throws: `MediaError`.
     public func pixels() throws -> Pixels {
@@ -28,19 +28,19 @@ public enum ImageInput: Sendable {
     }
 }
 
-/// A recording, as the caller has it.
+/// A recording, provided by the caller.
 public enum AudioInput: Sendable {
     case file(URL)
-    /// An encoded file in memory: WAV, FLAC, OGG, MP3, AIFF, or what an `ffmpeg` on the PATH reads.
+    /// An encoded file in memory: WAV, FLAC, OGG, MP3, AIFF, or a format that an `ffmpeg` on the PATH reads.
     case bytes(Data, name: String = "recording")
-    /// An encoded file that is read from a pipe to its end.
+    /// An encoded file, read from a pipe to its end.
     case descriptor(Int32, name: String)
     /// Mono samples in [−1, 1].
     case samples([Float], sampleRate: Int)
-    /// Raw samples from a pipe, while they come.
+    /// Raw samples from a pipe, live.
     case pcm(PCMStream)
 
-    /// What errors call it.
+    /// The name in error messages.
     var name: String {
         switch self {
         case .file(let url): url.path
@@ -50,12 +50,12 @@ public enum AudioInput: Sendable {
         }
     }
 
-    /// Whether it is spoken while it is read.
+    /// Whether it is live.
     var isLive: Bool {
         if case .pcm = self { true } else { false }
     }
 
-    /// Opens it for reading block by block.
+    /// Opens the recording for reading block by block.
     ///
     /// - Throws: `MediaError`.
     func open(_ options: TranscriptionOptions = .init()) throws -> any SoundSource {
@@ -77,7 +77,7 @@ public enum AudioInput: Sendable {
 
     /// Mono samples at 16 kHz.
     ///
-    /// - Parameter notify: told what a user should know of the recording.
+    /// - Parameter notify: called with notices for the user about the recording.
     /// - Throws: `MediaError`, also if the recording is damaged or longer than six hours.
     package func samples(_ notify: (MediaNotice) -> Void = { _ in }) throws -> [Float] {
         let sound = try open()

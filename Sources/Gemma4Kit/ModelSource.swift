@@ -4,25 +4,25 @@ import JSONText
 import Tokenization
 import Weights
 
-/// The files of a model, opened but not yet read: a directory as published on Hugging Face, or a GGUF file with the one that
-/// holds its towers.
+/// The files of a model, opened but not yet read: a directory as published on Hugging Face, or a GGUF file and the
+/// one that holds its towers.
 ///
-/// Each part is read when it is asked for, so that a tool which needs the tokenizer alone needs no weights.
+/// Each part is read on demand, so that a tool that needs only the tokenizer does not need the weights.
 package enum ModelSource: Sendable {
     case directory(URL)
-    /// The text model, and the towers, `mmproj`; without them the model takes text alone.
+    /// The text model, and the towers, `mmproj`; without them the model accepts only text.
     case gguf(GGUFShards, projector: GGUFShards?)
 
     /// - Parameters:
-    ///   - url: a directory, as published or with the GGUF files of one model; or a GGUF file, known by its first bytes: the
-    ///     whole model or any one of its shards.
-    ///   - projector: the GGUF file of the towers; nil takes the one beside the model whose name holds "mmproj" and that is of
-    ///     this model. Of several that is `mmproj-<model>`, as `gemma4 quantize` names it, or else the one nearest to the
-    ///     published bf16 by its name: bf16, f16, f32, q8_0.
-    ///   - takesTextAlone: whether the model takes text alone, whatever is beside it.
-    ///   - notice: told which files of towers are passed over, and why.
-    /// - Throws: `CheckpointError` if a GGUF file cannot be read or is no model of this family, or a directory holds something
-    ///   else than one model.
+    ///   - url: a directory, as published or with the GGUF files of one model; or a GGUF file, recognized by its
+    ///     magic or extension: the whole model or any one of its shards.
+    ///   - projector: the GGUF file of the towers; nil selects the file beside the model whose name contains
+    ///     "mmproj" and that belongs to this model. If there are several, it selects `mmproj-<model>`, as `gemma4
+    ///     quantize` names it, else the type closest to the published bf16 by its name: bf16, f16, f32, q8_0.
+    ///   - takesTextAlone: whether the model accepts only text, whatever files are beside it.
+    ///   - notice: called with the files of towers that are ignored, and why.
+    /// - Throws: `CheckpointError` if a GGUF file cannot be read or is not a model of this family, or if a
+    ///   directory does not hold exactly one model.
     package init(
         contentsOf url: URL, projector: URL? = nil, takesTextAlone: Bool = false, notice: (String) -> Void = { _ in }
     ) throws(CheckpointError) {
@@ -49,7 +49,7 @@ package enum ModelSource: Sendable {
         }
     }
 
-    /// Whether a path is to be read as a GGUF file: one that begins as such, or one that is called so and may be damaged.
+    /// Whether a path is treated as a GGUF file: one with its magic, or one with its extension, which may be damaged.
     package static func isGGUF(_ url: URL) -> Bool {
         hasEnding(url.lastPathComponent) && !isFolder(url) || GGUFFile.begins(url.path)
     }
@@ -61,7 +61,8 @@ package enum ModelSource: Sendable {
         return FileManager.default.fileExists(atPath: url.path, isDirectory: &isDirectory) && isDirectory.boolValue
     }
 
-    /// The only model of a directory that holds GGUF files and no published checkpoint; nil if it holds none of them.
+    /// The only model of a directory that holds GGUF files and no published checkpoint; nil if it holds no GGUF
+    /// files.
     private static func onlyModel(in directory: URL) throws(CheckpointError) -> URL? {
         func has(_ name: String) -> Bool {
             FileManager.default.fileExists(atPath: directory.appending(path: name).path)
@@ -77,7 +78,7 @@ package enum ModelSource: Sendable {
                 "a whole model", "a LoRA adapter\(base)",
                 "Merge it into its base model, with peft's merge_and_unload say, and give the result.")
         }
-        // Beside GGUF files a config.json describes what they were made from.
+        // Beside GGUF files, a config.json describes the model that they were converted from.
         if isWhole { return nil }
         let files = ggufFiles(directory).sorted()
         let models = onePerModel(files.filter { !isProjector($0) && !isOfAnotherKind($0) })
@@ -95,7 +96,7 @@ package enum ModelSource: Sendable {
         return models.first.map { directory.appending(path: $0) }
     }
 
-    /// The names of GGUF files, of a split model the first shard that is there.
+    /// The names of GGUF files; for a split model, the first existing shard.
     private static func onePerModel(_ files: [String]) -> [String] {
         var stems = Set<Substring>()
         return files.filter { name in
@@ -111,12 +112,12 @@ package enum ModelSource: Sendable {
 
     private static func isProjector(_ name: String) -> Bool { name.lowercased().contains("mmproj") }
 
-    /// Draft models and importance matrices, which are published beside models.
+    /// Whether a file is a draft model or an importance matrix, which are published beside models.
     private static func isOfAnotherKind(_ name: String) -> Bool {
         ["mtp-", "imatrix"].contains(where: name.lowercased().hasPrefix)
     }
 
-    /// The file of towers beside a model; nil if there is none of this model, or none that stands out.
+    /// The file of towers beside a model; nil if none belongs to this model, or if the choice is ambiguous.
     private static func projector(of text: GGUFShards, _ notice: (String) -> Void) -> GGUFShards? {
         let model = URL(filePath: text.path)
         let folder = model.deletingLastPathComponent()
@@ -142,7 +143,7 @@ package enum ModelSource: Sendable {
         return nil
     }
 
-    /// The name of the file of towers that stands out.
+    /// The name of the preferred file of towers; nil if ambiguous.
     private static func choice(among names: [String], for model: URL) -> String? {
         let sameName = names.filter { $0 == "mmproj-\(model.lastPathComponent)" }
         let byType = ["bf16", "f16", "f32", "q8_0"].map { type in
@@ -173,7 +174,7 @@ package enum ModelSource: Sendable {
         }
     }
 
-    /// - Parameter isEncoder: whether a model is wanted that makes embeddings, or one that writes.
+    /// - Parameter isEncoder: whether an embedding model is expected, or one that generates text.
     /// - Throws: `CheckpointError` if the model is of the other kind.
     package func check(_ configuration: ModelConfiguration, isEncoder: Bool) throws(CheckpointError) {
         guard configuration.isEncoder != isEncoder else { return }
@@ -191,16 +192,16 @@ package enum ModelSource: Sendable {
         if case .gguf = self { true } else { false }
     }
 
-    /// The prompts of EmbeddingGemma by their tasks, as published for sentence-transformers.
+    /// The prompts of EmbeddingGemma by task, as published for sentence-transformers.
     ///
-    /// - Throws: `CheckpointError` if there is such a file and it cannot be read.
+    /// - Throws: `CheckpointError` if the file exists and cannot be read.
     package func embeddingPrompts() throws(CheckpointError) -> EmbeddingPrompts {
         try EmbeddingPrompts(contentsOf: path("config_sentence_transformers.json"))
     }
 
     /// The weights.
     ///
-    /// - Throws: `CheckpointError` if they are not as `table` says.
+    /// - Throws: `CheckpointError` if they do not match `table`.
     package func checkpoint(_ table: TensorTable) throws(CheckpointError) -> Checkpoint {
         switch self {
         case .directory(let url): try Checkpoint(url.path, checkedAgainst: table)
@@ -232,7 +233,7 @@ package enum ModelSource: Sendable {
 
     private func isPresent(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
 
-    /// Where the chat template is looked for.
+    /// The location of the chat template, for messages.
     var chatTemplatePlace: String {
         switch self {
         case .directory: path("chat_template.jinja")
@@ -248,7 +249,7 @@ package enum ModelSource: Sendable {
         }
     }
 
-    /// GGUF files say nothing of it: the reference's defaults hold, which are the published values.
+    /// GGUF files do not contain it: the reference's defaults apply, which are the published values.
     ///
     /// - Throws: `CheckpointError`.
     func processorConfiguration() throws(CheckpointError) -> ProcessorConfiguration {

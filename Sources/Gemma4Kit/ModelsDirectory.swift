@@ -1,11 +1,11 @@
 import Foundation
 
-/// The folder `Models` that comes with the program: configurations of the published variants.
+/// The folder `Models` that is distributed with the program: configurations of the published variants.
 package enum ModelsDirectory {
     package static let variants = ["E2B", "E4B", "12B", "31B", "26B-A4B", "E2B-mobile", "EmbeddingGemma2"]
 
-    /// Looked for beside the executable, in `share/gemma4` of its prefix, and in the folders above it, which is where a
-    /// source tree has it; nil if it is nowhere.
+    /// Searches beside the executable, in `share/gemma4` of its prefix, and in the folders above it (a source tree);
+    /// nil if not found.
     package static func find() -> URL? {
         guard let executable = Bundle.main.executableURL?.resolvingSymlinksInPath() else { return nil }
         var folder = executable.deletingLastPathComponent()

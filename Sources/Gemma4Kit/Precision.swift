@@ -2,22 +2,25 @@ import Gemma4
 import Tensors
 import Weights
 
-/// How weights are held and what they are multiplied by: fewer bits for speed.
+/// The precision of weights, activations and the key-value cache: fewer bits for speed.
 public struct Precision: Sendable {
-    /// What meets the decoder's weights in blocks of 4 to 8 bits.
+    /// The type of the activations that the decoder's quantized weights are multiplied by.
     public var activations = Activations.int8
-    /// The type, one of `BlockQuantizer.types`, to which the decoder's matrices in f32, bf16 or f16 are rounded as they are
-    /// read, with the exceptions of `WeightTypes`; nil leaves them as they are. A file from `gemma4 quantize` loads faster.
+    /// The type, one of `BlockQuantizer.types`, to which the decoder's f32, bf16 or f16 matrices are quantized while
+    /// loading, with the exceptions of `WeightTypes`; nil keeps the stored types. A file from `gemma4 quantize` loads
+    /// faster.
     public var quantization: ElementType?
-    /// What meets the clipped linears of the towers. With `int8` their weights are rounded to q8_0.
+    /// The type of the activations of the towers' clipped linears. With `int8` their weights are quantized to q8_0.
     public var towerActivations = Activations.float32
 
-    /// How keys and values of past tokens are stored; nil takes f16 where weights are in blocks, f32 elsewhere.
+    /// The type of cached keys and values; nil selects f16 if the decoder multiplies quantized weights by int8
+    /// activations, f32 otherwise.
     public var keyValueType: KeyValueType?
 
     public init() {}
 
-    /// - Throws: `CheckpointError` if the layers are to be rounded and have been before: less would be left than either says.
+    /// - Throws: `CheckpointError` if `quantization` is set and the layers are already quantized: quantizing twice
+    ///   loses more than either type states.
     func check(_ checkpoint: Checkpoint, _ configuration: ModelConfiguration) throws(CheckpointError) {
         guard let quantization else { return }
         for row in TensorTable(configuration).rows where [.attention, .feedForward, .experts].contains(row.part) {
@@ -29,7 +32,7 @@ public struct Precision: Sendable {
         }
     }
 
-    /// The types to which matrices are rounded as they are read, by name.
+    /// The types to which matrices are quantized while loading, by name.
     package func roundedTypes(_ configuration: ModelConfiguration) -> [String: ElementType] {
         let types = WeightTypes(layers: quantization, towers: towerActivations == .int8 ? .q8_0 : nil)
         var result: [String: ElementType] = [:]

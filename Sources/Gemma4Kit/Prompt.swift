@@ -5,22 +5,22 @@ import JSONText
 import Media
 import Tokenization
 
-/// How a conversation becomes a prompt.
+/// Options for rendering a conversation to a prompt.
 public struct PromptOptions: Sendable {
-    /// Whether the model may think aloud before it answers.
+    /// Whether the model may think before it answers.
     public var thinking: Bool
     /// Keeps the thoughts of earlier turns that called tools.
     public var preserveThinking: Bool
-    /// `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}` each.
+    /// Each `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}`.
     public var tools: [JSONValue]
-    /// Most soft tokens of one picture: 70, 140, 280, 560 or 1120; nil takes the processor's configuration.
+    /// Maximum soft tokens per image: 70, 140, 280, 560 or 1120; nil uses the processor's configuration.
     public var imageTokens: Int?
-    /// Opens the media that messages refer to by a path or an address; nil refuses all but data URLs, so that a message
-    /// from a stranger opens nothing.
+    /// Opens the media that messages refer to by path or URL; nil rejects all except data URLs, so that untrusted
+    /// messages open no files.
     public var resolver: MediaResolver?
-    /// Whether the assistant speaks next.
+    /// Whether the assistant's turn is opened at the end.
     public var addGenerationPrompt: Bool
-    /// Whether the model goes on with the last message; nil: if that is an assistant's, as in Hugging Face's pipelines.
+    /// Whether the model continues the last message; nil: if that is the assistant's, as in Hugging Face's pipelines.
     public var continueFinalMessage: Bool?
 
     public init(
@@ -45,12 +45,12 @@ public struct PromptOptions: Sendable {
 public struct MediaResolver: Sendable {
     private let open: @Sendable (Medium, String) throws -> MediaInput
 
-    /// - Parameter open: given the kind of medium and the reference as the message has it.
+    /// - Parameter open: called with the kind of medium and the reference in the message.
     public init(_ open: @escaping @Sendable (Medium, String) throws -> MediaInput) { self.open = open }
 
-    /// Files of this machine, by path or `file:` URL: for messages of the machine's own user.
+    /// Opens local files by path or `file:` URL: only for messages of the machine's own user.
     ///
-    /// - Parameter directory: where relative paths start; nil: the current directory.
+    /// - Parameter directory: the base of relative paths; nil: the current directory.
     public static func files(in directory: URL? = nil) -> MediaResolver {
         MediaResolver { medium, reference in
             var url = URL(filePath: reference, relativeTo: directory)
@@ -71,15 +71,15 @@ public struct MediaResolver: Sendable {
     func callAsFunction(_ medium: Medium, _ reference: String) throws -> MediaInput { try open(medium, reference) }
 }
 
-/// What the towers read of one picture, recording or film.
+/// The encoder inputs of one image, recording or video.
 struct PreparedMedium: Sendable {
     let medium: Medium
-    /// The picture, each piece of a recording, each frame of a film.
+    /// The image, each piece of a recording, or each frame of a video.
     let pieces: [EncoderInput]
-    /// The text before each frame of a film, or piece of a recording; none elsewhere.
+    /// The text before each frame of a video or piece of a recording; empty for images.
     var labels: [String] = []
 
-    /// When a frame is shown, as `mm:ss` and a space; between frames another space before it.
+    /// The timestamp of a frame, `mm:ss` and a space; after the first frame also preceded by a space.
     ///
     /// Source: transformers, `processing_gemma4.py`, `replace_video_token`.
     static func label(of index: Int, at time: Double) -> String {
@@ -89,7 +89,7 @@ struct PreparedMedium: Sendable {
 }
 
 extension Gemma4Pipeline {
-    /// The text of a prompt, without looking at its media.
+    /// The text of a prompt, without opening its media.
     ///
     /// - Throws: `ChatError`.
     public func renderedText(_ messages: [ChatMessage], options: PromptOptions = .init()) throws -> String {
@@ -102,15 +102,15 @@ extension Gemma4Pipeline {
             addGenerationPrompt: options.addGenerationPrompt, continueFinalMessage: options.continues(messages))
     }
 
-    /// The media that messages name, in order.
+    /// The media referenced by messages, in order.
     func renderedMedia(
         _ messages: [ChatMessage], _ options: PromptOptions
     ) throws -> [(medium: Medium, reference: String?)] {
         try rendered(messages, options).media.map { ($0.medium, $0.reference) }
     }
 
-    /// Makes a prompt: renders the conversation, decodes its media, expands the placeholders. Media go through their towers
-    /// when the prompt is read.
+    /// Creates a prompt: renders the conversation, decodes its media, expands the placeholders. Media are encoded
+    /// when the prompt is prefilled.
     ///
     /// - Parameter media: as in `generate`.
     /// - Throws: `ChatError`, `PromptError`, `MediaError`, `ImageProcessorError`, `ModelInputError`.
@@ -123,9 +123,10 @@ extension Gemma4Pipeline {
         }
     }
 
-    /// The same, for a conversation whose first media have been prepared before; new ones are added to `prepared`.
+    /// The same, for a conversation whose first media have already been prepared; new ones are appended to
+    /// `prepared`.
     ///
-    /// Takes as long as its media take to decode, and blocks its thread meanwhile.
+    /// Blocks its thread while media are decoded.
     func prompt(
         _ messages: [ChatMessage], media: [MediaInput]?, options: PromptOptions, prepared: inout [PreparedMedium]
     ) throws -> Prompt {
@@ -144,7 +145,7 @@ extension Gemma4Pipeline {
         return try expand(rendered, prepared, tools: options.tools)
     }
 
-    /// The prompt of a rendered conversation with its media: begin marker, placeholders and end marker of each piece.
+    /// Expands the media of a rendered conversation: begin marker, placeholders and end marker of each piece.
     func expand(
         _ rendered: RenderedPrompt, _ prepared: [PreparedMedium], tools: [JSONValue] = []
     ) throws -> Prompt {
@@ -164,7 +165,7 @@ extension Gemma4Pipeline {
             allowsThought: rendered.allowsThought, tools: tools)
     }
 
-    /// Text as it is, after `<bos>`: for scoring and plain continuation.
+    /// Plain text after `<bos>`: for scoring and plain continuation.
     public func prompt(text: String) throws -> Prompt { Prompt(tokens: try [id(of: "<bos>")] + tokenizer.encode(text)) }
 
     private func id(of token: String) throws -> Int {
@@ -179,9 +180,9 @@ extension Gemma4Pipeline {
         return try Self.input(medium, reference, options.resolver)
     }
 
-    /// The medium that a `data:` URL holds, or that the resolver finds.
+    /// The medium of a `data:` URL, or of the resolver.
     ///
-    /// - Throws: `PromptError` if it is neither; what the resolver throws.
+    /// - Throws: `PromptError` if it is neither; errors of the resolver.
     package static func input(_ medium: Medium, _ reference: String, _ resolver: MediaResolver?) throws -> MediaInput {
         if reference.hasPrefix("data:") {
             guard let comma = reference.firstIndex(of: ","), reference[..<comma].hasSuffix(";base64"),
@@ -198,9 +199,9 @@ extension Gemma4Pipeline {
         return try resolver(medium, reference)
     }
 
-    /// Makes one picture, recording or film into what its tower reads.
+    /// Converts one image, recording or video to encoder inputs.
     ///
-    /// An encoder sees no times beside the frames of a film; pieces of a recording have a space between them, as several
+    /// Embedding models get no timestamps before frames; pieces of a recording are separated by a space, like several
     /// recordings of one input in the published processor.
     func encoderInputs(_ input: MediaInput, _ options: PromptOptions) throws -> PreparedMedium {
         let isEncoder = model.configuration.isEncoder
@@ -231,7 +232,7 @@ extension Gemma4Pipeline {
         }
     }
 
-    /// The ids before, in the place of and after the soft tokens of a medium.
+    /// The begin, placeholder and end ids of a medium's soft tokens.
     private func markers(_ medium: Medium) -> (begin: Int?, placeholder: Int, end: Int?) {
         let configuration = model.configuration
         return switch medium {

@@ -4,16 +4,16 @@ import Generation
 import JSONText
 import Tokenization
 
-/// Keys and values in files: what was read once need not be read again by the next process.
+/// Prompt caches in files: a later process need not prefill the same tokens again.
 extension Gemma4Pipeline {
-    /// Takes up what `savePromptCache` has written: a prompt that begins in the same way goes on from there. Its pictures and
-    /// recordings are not encoded again.
+    /// Loads what `savePromptCache` has written: a prompt with the same prefix continues from there, and the prefix's
+    /// images and recordings are not encoded again.
     ///
-    /// A saved conversation is taken up in the same way.
+    /// Also accepts a saved conversation.
     ///
-    /// - Returns: whether there is such a file.
-    /// - Throws: an error with a diagnosis if the file is damaged, is none of these, or was written by another model, with other
-    ///   weights or another precision, or if it takes more memory than the engine may.
+    /// - Returns: whether the file exists.
+    /// - Throws: an error with a diagnosis if the file is damaged, has another format, was written by another model
+    ///   or with other weights or precision, or exceeds the engine's memory limit.
     @discardableResult
     public func loadPromptCache(contentsOf url: URL) async throws -> Bool {
         guard FileManager.default.fileExists(atPath: url.path) else { return false }
@@ -21,13 +21,14 @@ extension Gemma4Pipeline {
         return true
     }
 
-    /// Writes keys and values of a prompt that has been answered, or whose answer has begun. Where prompts before it had begin
-    /// in the same way, their common beginning is in the file, too.
+    /// Saves keys and values of a prompt whose answer has started or ended. If earlier prompts share a prefix with
+    /// it, the file also contains the state of that prefix.
     ///
-    /// The file appears when it is complete. Call it once the prompt is read: see `GenerationOptions.onPrefill`.
+    /// The file is renamed into place when complete. Call this once the prompt is prefilled: see
+    /// `GenerationOptions.onPrefill`.
     ///
-    /// - Throws: an error with a diagnosis if the file cannot be written, would replace something else, or if nothing of the
-    ///   prompt was kept.
+    /// - Throws: an error with a diagnosis if the file cannot be written, would replace another kind of file, or if
+    ///   no state of the prompt is kept.
     public func savePromptCache(of prompt: Prompt, to url: URL) async throws {
         try PromptCacheFile.checkReplaceable(url.path, byConversation: false)
         let states = await engine.states(of: prompt.units)
@@ -37,10 +38,10 @@ extension Gemma4Pipeline {
         }
     }
 
-    /// A conversation that was saved, with its keys and values: its next turn reads only what is new.
+    /// A saved conversation, with its keys and values: its next turn prefills only what is new.
     ///
-    /// - Parameters: as in `conversation`. Other prompt options than at the time change what the model reads.
-    /// - Throws: as `loadPromptCache`, and `ChatError`.
+    /// - Parameters: as in `conversation`. Prompt options that differ from those at saving change the prompt.
+    /// - Throws: errors of `loadPromptCache`, and `ChatError`.
     public func conversation(
         contentsOf url: URL, tools: [any Tool] = [], toolRounds: Int = 10, prompt options: PromptOptions = .init()
     ) async throws -> Conversation {
@@ -54,7 +55,7 @@ extension Gemma4Pipeline {
             media: try media(saved.media, of: messages, options), tokens: file.tokens)
     }
 
-    /// The media of a saved conversation, of which none is opened before its tower needs it.
+    /// The media of a saved conversation, opened only when their tower needs them.
     private func media(
         _ saved: [PromptCacheFile.Conversation.Medium], of messages: [ChatMessage], _ options: PromptOptions
     ) throws -> [PreparedMedium] {
@@ -89,7 +90,7 @@ extension Gemma4Pipeline {
         return file
     }
 
-    /// What keys and values depend on: the shape of the model, its weights, and what is rounded.
+    /// Identifies what keys and values depend on: the configuration of the model, its weights, and the precision.
     var identity: PromptCacheFile.Model {
         let configuration = model.configuration
         var hash = SHA256()

@@ -1,17 +1,17 @@
-/// What a conversation holds that cannot become a prompt.
+/// Why a conversation cannot be converted to a prompt.
 package struct PromptError: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Code: Sendable, Equatable {
-        /// A message names a medium that nobody handed over, or more were handed over than named.
+        /// The number of media given differs from the number that messages name.
         case mediaCount(named: Int, given: Int)
-        /// A picture where the message names a recording, or the reverse.
+        /// The kind of a medium differs from the one that the message names, for example an image for a recording.
         case mediumKind(index: Int, named: String)
-        /// A medium is named by an address that is no file.
+        /// A medium is referenced by a URL that is not a file.
         case reference(String)
-        /// A recording too short to have one frame.
+        /// A recording shorter than one frame.
         case audioTooShort(samples: Int)
-        /// A task without a prompt; `known` are those that have one.
+        /// A task without a prompt; `known` lists the tasks with one.
         case noSuchTask(String, known: [String])
-        /// A number of dimensions to which embeddings are not cut.
+        /// An unsupported number of dimensions.
         case noSuchDimensions(Int, known: [Int])
         /// The tokenizer lacks a token of the chat format.
         case missingToken(String)

@@ -4,14 +4,14 @@ import Generation
 import Tokenization
 import Transcription
 
-/// What people do most, with the prompts that the models were trained with.
+/// The most common tasks, with the prompts that the models were trained with.
 extension Gemma4Pipeline {
     public static let captionInstruction = "Describe this image."
     public static let videoInstruction = "Describe this video."
 
-    /// Writes down, or translates, what is said in a recording of any length: segment by segment, in bounded memory.
+    /// Transcribes or translates the speech in a recording of any length, segment by segment, in bounded memory.
     ///
-    /// - Returns: the segments as they are complete, and what became of every second at the end. Iterating throws
+    /// - Returns: the segments as they are completed, and at the end an account of every second. Iterating throws
     ///   `MediaError`, `PromptError`, `ModelInputError` or `CancellationError`.
     public func transcribe(_ audio: AudioInput, options: TranscriptionOptions = .init()) -> TranscriptStream {
         TranscriptStream { yield in
@@ -21,9 +21,9 @@ extension Gemma4Pipeline {
         }
     }
 
-    /// Writes down one turn of speech, whose pieces come while it goes on.
+    /// Transcribes one turn of live speech, which arrives in pieces.
     ///
-    /// - Parameter write: given the text as it grows: what is new of it.
+    /// - Parameter write: called with the new part of the text as it grows.
     package func turnTranscriber(
         _ options: TranscriptionOptions, write: @escaping @Sendable (String) async throws -> Void
     ) -> TurnTranscriber {
@@ -36,7 +36,7 @@ extension Gemma4Pipeline {
         try await tokens(about: samples, instruction: instruction, options: options).answer()
     }
 
-    /// What the model says of a piece of sound.
+    /// The model's answer about a piece of sound.
     ///
     /// - Parameter samples: mono, at 16 kHz, at most 30 s.
     private func tokens(about samples: [Float], instruction: String, options: GenerationOptions) -> TokenStream {
@@ -51,7 +51,7 @@ extension Gemma4Pipeline {
 
     /// Translates a text that fits the context.
     ///
-    /// - Parameter source: its language; nil if it is not known.
+    /// - Parameter source: the language of the text; nil if unknown.
     public func translate(
         _ text: String, from source: Language? = nil, to target: Language,
         options: GenerationOptions = .init(sampling: .greedy)
@@ -61,9 +61,9 @@ extension Gemma4Pipeline {
         return generate([ChatMessage(.user, "\(instruction)\n\n\(text)")], options: options)
     }
 
-    /// Describes a picture.
+    /// Describes an image.
     ///
-    /// - Parameter imageTokens: 70, 140, 280, 560 or 1120; by default what the processor's configuration says.
+    /// - Parameter imageTokens: 70, 140, 280, 560 or 1120; by default that of the processor's configuration.
     public func caption(
         _ image: ImageInput, instruction: String = captionInstruction, imageTokens: Int? = nil, thinking: Bool = false,
         options: GenerationOptions = .init(sampling: .greedy)
@@ -74,7 +74,7 @@ extension Gemma4Pipeline {
             options: options)
     }
 
-    /// Describes a film. (The label is there because `.file` would fit either input.)
+    /// Describes a video. (The label is needed because `.file` would fit either input.)
     public func caption(
         video: VideoInput, instruction: String = videoInstruction, thinking: Bool = false,
         options: GenerationOptions = .init(sampling: .greedy)

@@ -4,13 +4,13 @@ import Generation
 import Synchronization
 import Tensors
 
-/// What the model thinks of given tokens.
+/// The log-probabilities of given tokens under the model.
 public struct Score: Sendable {
     public let tokens: [Int]
-    /// Natural logarithm of each token's probability given all before it; nil for the first.
+    /// Natural logarithm of each token's probability given all previous ones; nil for the first.
     public let logprobs: [Float?]
 
-    /// e to the mean of the negative log-probabilities; nil if there are none.
+    /// The exponential of the mean negative log-probability; nil if there are no log-probabilities.
     public var perplexity: Double? {
         let known = logprobs.compactMap { $0.map(Double.init) }
         return known.isEmpty ? nil : exp(-known.reduce(0, +) / Double(known.count))
@@ -26,7 +26,7 @@ extension Gemma4Pipeline {
         let logprobs = Mutex<[Float?]>([nil])
         let tokens = prompt.tokens
         try await engine.logits(prompt) { positions, logits in
-            // Each row's logits tell what follows it; nothing follows the last.
+            // Each row's logits predict the next token; the last row has none.
             let scored = positions.prefix { $0 + 1 < tokens.count }
             guard !scored.isEmpty else { return }
             let found = logits[0..<scored.count].logProbabilities(of: scored.map { tokens[$0 + 1] })

@@ -2,26 +2,26 @@ import Foundation
 import JSONText
 import Tokenization
 
-/// A function that the model may call, its arguments of a type of your own.
+/// A function that the model may call, with arguments of a type you define.
 ///
-/// Give tools to `Gemma4Pipeline.conversation`: whenever the model calls one, the conversation runs it, hands the result
-/// back and lets the model go on.
+/// Pass tools to `Gemma4Pipeline.conversation`: whenever the model calls one, the conversation runs it, returns the
+/// result to the model and lets it continue.
 public protocol Tool: Sendable {
-    /// What the model gives: an object with the members that `parameters` lists.
+    /// The arguments that the model generates: an object with the members that `parameters` lists.
     associatedtype Arguments: Codable & Sendable
-    /// What the model is told: a string as it is, anything else as JSON.
+    /// The result that the model receives: a string as it is, anything else as JSON.
     associatedtype Output: Encodable & Sendable
 
-    /// What the model calls it by.
+    /// The name by which the model calls it.
     var name: String { get }
-    /// What it is good for: the model decides by this whether to call it.
+    /// The purpose of the tool, by which the model decides whether to call it.
     var description: String { get }
-    /// The members of `Arguments`. What the model writes for them obeys, token by token.
+    /// The members of `Arguments`. The model's output is constrained to them token by token.
     @ToolParameterBuilder var parameters: [ToolParameter] { get }
 
-    /// Runs it. Calls of one answer run at the same time.
+    /// Runs the tool. Calls of one answer run concurrently.
     ///
-    /// - Throws: anything; the model is told of it in the place of a result. Only `CancellationError` ends the turn.
+    /// - Throws: any error; the model receives it instead of a result. Only `CancellationError` ends the turn.
     func call(_ arguments: Arguments) async throws -> Output
 }
 
@@ -33,8 +33,8 @@ public struct ToolParameter: Sendable {
 
     /// - Parameters:
     ///   - name: the key under which `Arguments` decode it.
-    ///   - description: what it means, for the model.
-    ///   - isOptional: whether it may be left out.
+    ///   - description: its meaning, for the model.
+    ///   - isOptional: whether it may be omitted.
     public init(_ name: String, _ type: ToolValueType, _ description: String = "", isOptional: Bool = false) {
         self.name = name
         isRequired = !isOptional
@@ -48,7 +48,7 @@ public struct ToolParameter: Sendable {
     static func object(_ parameters: [ToolParameter]) -> JSONValue {
         var members: [JSONValue.Member] = [.init("type", "object")]
         members.append(.init("properties", .object(parameters.map { .init($0.name, $0.schema) })))
-        // An object that declares no members could have any.
+        // Without this, an object that declares no members would allow any.
         if parameters.isEmpty { members.append(.init("additionalProperties", false)) }
         let required = parameters.filter(\.isRequired)
         if !required.isEmpty { members.append(.init("required", .array(required.map { .string($0.name) }))) }
@@ -56,11 +56,11 @@ public struct ToolParameter: Sendable {
     }
 }
 
-/// What an argument of a tool may be.
+/// The type of a tool's argument.
 public struct ToolValueType: Sendable {
     let schema: JSONValue
 
-    /// A type by its JSON Schema (2020-12).
+    /// A type defined by a JSON Schema (2020-12).
     public init(schema: JSONValue) { self.schema = schema }
 
     public static let string = ToolValueType(schema: ["type": "string"])
@@ -68,7 +68,7 @@ public struct ToolValueType: Sendable {
     public static let integer = ToolValueType(schema: ["type": "integer"])
     public static let number = ToolValueType(schema: ["type": "number"])
 
-    /// One of some texts, such as the raw values of an enumeration.
+    /// One of several strings, for example the raw values of an enumeration.
     public static func string(oneOf texts: [String]) -> ToolValueType {
         ToolValueType(schema: ["type": "string", "enum": .array(texts.map(JSONValue.string))])
     }
@@ -94,7 +94,7 @@ public struct ToolValueType: Sendable {
     }
 }
 
-/// Lists parameters one below the other.
+/// A result builder for lists of parameters.
 @resultBuilder
 public enum ToolParameterBuilder {
     public static func buildExpression(_ parameter: ToolParameter) -> [ToolParameter] { [parameter] }
@@ -106,7 +106,7 @@ public enum ToolParameterBuilder {
 }
 
 extension Tool {
-    /// As the prompt declares it: OpenAI's form.
+    /// The declaration for the prompt, in OpenAI's format.
     public var declaration: JSONValue {
         [
             "type": "function",
@@ -117,9 +117,9 @@ extension Tool {
         ]
     }
 
-    /// Runs it with arguments as the model wrote them.
+    /// Runs the tool with the arguments that the model generated.
     ///
-    /// - Returns: the result as the content of a message, or what went wrong.
+    /// - Returns: the result as the content of a message, or the error.
     /// - Throws: `CancellationError` alone.
     func result(of arguments: JSONValue) async throws -> ChatMessage.Content {
         do {
@@ -147,9 +147,9 @@ extension Tool {
 }
 
 extension [any Tool] {
-    /// Runs the calls of an answer, all at the same time.
+    /// Runs all calls of an answer concurrently.
     ///
-    /// - Returns: a message for each call, in their order.
+    /// - Returns: one message per call, in order.
     /// - Throws: `CancellationError` alone.
     func results(of calls: [ChatMessage.ToolCall]) async throws -> [ChatMessage] {
         try await withThrowingTaskGroup(of: (Int, ChatMessage).self) { group in

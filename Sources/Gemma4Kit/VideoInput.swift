@@ -4,9 +4,9 @@ import Generation
 import Media
 import Tensors
 
-/// A film, as the caller has it.
+/// A video, provided by the caller.
 public enum VideoInput: Sendable {
-    /// A film, which an `ffmpeg` on the PATH reads, or a folder of numbered pictures at 24 a second.
+    /// A video file, which an `ffmpeg` on the PATH decodes, or a folder of numbered images at 24 frames per second.
     case file(URL)
     /// All frames in order.
     case pictures([ImageInput], framesPerSecond: Double)
@@ -15,9 +15,9 @@ public enum VideoInput: Sendable {
         "png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "heic", "avif",
     ]
 
-    /// Hands over the frames that the published processor chooses, one by one.
+    /// Calls `use` with the frames that the published processor samples, one by one.
     ///
-    /// - Throws: `MediaError`; what `use` throws.
+    /// - Throws: `MediaError`; errors of `use`.
     func read(_ choice: VideoReader.Choice, _ use: (VideoFrame) throws -> Void) throws {
         switch self {
         case .pictures(let pictures, let rate):
@@ -32,9 +32,9 @@ public enum VideoInput: Sendable {
         }
     }
 
-    /// The first 30 s of its sound: as much as a model hears at once.
+    /// The first 30 s of the sound track, the maximum that a model accepts at once.
     ///
-    /// - Throws: `MediaError`, also if it has none.
+    /// - Throws: `MediaError`, also if there is no sound track.
     public func soundTrack() throws -> AudioInput {
         guard case .file(let url) = self else {
             throw MediaError(
@@ -47,7 +47,7 @@ public enum VideoInput: Sendable {
         return .samples(Array(samples.prefix(AudioSplitter.modelLimit)), sampleRate: AudioReader.sampleRate)
     }
 
-    /// The pictures of a folder in the order of their numbers; nil if it is none.
+    /// The images of a folder in numerical order; nil if the path is not a folder.
     private static func pictures(in folder: URL) throws -> [ImageInput]? {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isFolder), isFolder.boolValue else {
@@ -66,7 +66,7 @@ public enum VideoInput: Sendable {
 }
 
 extension Gemma4Pipeline {
-    /// The soft tokens of a film, for each frame that the model sees, and when the frame is shown.
+    /// The soft tokens and the time of each sampled frame of a video.
     ///
     /// - Returns: `[tokens, hiddenSize]` and seconds for each frame.
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
@@ -75,9 +75,9 @@ extension Gemma4Pipeline {
         return zip(try await encoded(frames.map(\.input)), frames).map { ($0, $1.seconds) }
     }
 
-    /// What the vision tower reads of a film, frame by frame, and when each frame is shown.
+    /// The encoder input and the time of each sampled frame of a video.
     ///
-    /// Every frame goes through the vision tower by itself, at the budget of the processor's configuration.
+    /// Frames are encoded separately, with the budget of the processor's configuration.
     ///
     /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`.
     func frames(_ video: VideoInput) throws -> [(input: EncoderInput, seconds: Double)] {
