@@ -1,15 +1,15 @@
 import Foundation
 
-/// Reads a recording as the models want it: 16 kHz, 32-bit floats, in blocks of bounded memory or whole.
+/// Decodes a recording to 32-bit floats at 16 kHz, the input of the models: chunk by chunk in bounded memory, or whole.
 ///
-/// Channels are averaged or kept apart, then the rate is changed by libsoxr; nothing is normalised, dithered or filtered.
-/// Formats: whatever libsndfile and libmpg123 open, known by content and not by name. Joined recordings are read to the
-/// last. Where sound is damaged or missing, silence stands for it as long as that is known, and what follows is read; the
-/// error comes at the end, so that half a recording never passes for a whole one.
+/// Averages the channels or keeps them apart, then resamples with libsoxr; does not normalize, dither or filter.
+/// Formats: everything that libsndfile and libmpg123 open, detected by content, not by file name. Reads joined
+/// (concatenated) recordings to the last one. Replaces damaged or missing sound by silence if its duration is known,
+/// and continues after it; throws at the end, so that an incomplete recording never passes for a complete one.
 ///
 /// Source: transformers, `audio_utils.py`, `load_audio` with its soundfile backend.
 package struct AudioReader: ~Copyable, Sendable {
-    /// Of what is read, in hertz.
+    /// Sample rate of the output, in hertz.
     package static let sampleRate = 16_000
 
     private let sound: JoinedSound
@@ -23,7 +23,7 @@ package struct AudioReader: ~Copyable, Sendable {
         try self.init(SourceBytes(contentsOf: file), channels)
     }
 
-    /// - Parameter name: what errors call these bytes.
+    /// - Parameter name: the name of these bytes in errors.
     package init(_ bytes: Data, name: String = "recording", channels: AudioChannels = .mix) throws(MediaError) {
         try self.init(SourceBytes(bytes, name: name), channels)
     }
@@ -36,23 +36,23 @@ package struct AudioReader: ~Copyable, Sendable {
         outputs = channels
     }
 
-    /// Of the file, in hertz.
+    /// Sample rate of the file, in hertz.
     package var sourceSampleRate: Int { sound.firstSampleRate }
     package var sourceChannels: Int { sound.channels }
-    /// What the header announces.  Damaged or streamed files may have more or less.
+    /// Duration according to the header. Damaged or streamed files may hold more or less.
     package var announcedDurationInSeconds: Double { sound.announcedDurationInSeconds }
-    /// What of the sound is missing or damaged, as far as it is known, in seconds of the recording.
+    /// Missing or damaged ranges, as far as known, in seconds of the recording.
     package var lost: [Range<Double>] { sound.lost }
-    /// What is odd about the file, and does no harm.
+    /// Harmless oddities of the file.
     package var notices: [MediaNotice] { sound.notices }
 
-    /// The next 16 kHz samples, never none and at most a few seconds of them; `nil` at the end. Of the first channel, if
+    /// The next 16 kHz samples: at least one, at most a few seconds; `nil` at the end. Returns the first channel if
     /// channels are kept apart.
-    /// - Throws: `MediaError` where the file cannot be decoded, holds no sample, or one that is not finite; at the end, if
-    ///   something of it is missing.
+    /// - Throws: `MediaError` if the file cannot be decoded, is empty, or holds a non-finite sample; at the end, if
+    ///   sound is missing.
     package mutating func readBlock() throws(MediaError) -> [Float]? { try readChannels()?[0] }
 
-    /// The same for each channel; one if they are mixed.
+    /// Like `readBlock`, with one array per channel; a single array if the channels are mixed.
     package mutating func readChannels() throws(MediaError) -> [[Float]]? {
         while !isFinished {
             let rate = sound.sampleRate
@@ -81,9 +81,9 @@ package struct AudioReader: ~Copyable, Sendable {
         return nil
     }
 
-    /// What `readBlock` has not yet given.
-    /// - Throws: also when the recording is longer than `maxDurationInSeconds`: a small file can announce, and
-    ///   compressed silence can hold, more than memory does.  Read longer ones in blocks.
+    /// All samples that `readBlock` has not returned yet.
+    /// - Throws: also if the recording is longer than `maxDurationInSeconds`: the header of a small file can announce,
+    ///   and compressed silence can hold, more than fits in memory. Read longer recordings with `readBlock`.
     package mutating func readAll(maxDurationInSeconds: Double = 6 * 3600) throws(MediaError) -> [Float] {
         var samples: [Float] = []
         while let block = try readBlock() {
@@ -97,10 +97,10 @@ package struct AudioReader: ~Copyable, Sendable {
         return samples
     }
 
-    /// The same for samples that are in memory already.
+    /// Converts samples in memory in the same way.
     /// - Parameters:
     ///   - interleaved: `[frames, channels]`, nominally in [-1, 1].
-    ///   - name: what errors call these samples.
+    ///   - name: the name of these samples in errors.
     package static func convert(
         interleaved: [Float], sampleRate: Int, channels: Int = 1, name: String = "samples"
     ) throws(MediaError) -> [Float] {

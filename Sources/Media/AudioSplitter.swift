@@ -1,19 +1,19 @@
-/// Cuts a recording into consecutive pieces that a model takes one by one, each cut at the quietest moment near the
-/// limit, so that words stay whole.  No sample is lost or doubled.
+/// Splits a recording into consecutive pieces that the model processes one by one. Cuts at the quietest moment before
+/// the limit, so that words stay whole. No sample is lost or duplicated.
 package struct AudioSplitter: Sendable {
     /// 30 s at 16 kHz: what Gemma 4's audio encoder was trained on.
     package static let modelLimit = 480_000
 
-    /// No piece has more samples than this.
+    /// Maximum number of samples of a piece.
     package let maxSamples: Int
-    /// A cut is looked for in this many samples before the limit.
+    /// Searches for the cut in this many samples before the limit.
     package let searchSamples: Int
-    /// No piece after a cut has fewer samples than this: a sliver says nothing, and 160 samples or fewer cannot be
+    /// Minimum number of samples of a piece after a cut: shorter ones hold no words, and 160 samples or fewer cannot be
     /// processed at all.
     package let minSamples: Int
 
-    /// Loudness is measured over 100 ms, about a pause between words (a stop consonant is silent for less), in steps
-    /// of 10 ms.
+    /// Energy window of 100 ms, about a pause between words (the closure of a stop consonant is shorter), moved in
+    /// steps of 10 ms.
     private static let windowSamples = 1_600
     private static let stepSamples = 160
 
@@ -26,7 +26,7 @@ package struct AudioSplitter: Sendable {
         self.minSamples = minSamples
     }
 
-    /// The pieces of `samples` (16 kHz) in order, adjoining; none if there are no samples.
+    /// Adjoining pieces of `samples` (16 kHz), in order; empty if `samples` is empty.
     package func pieces(of samples: [Float]) -> [Range<Int>] {
         var pieces: [Range<Int>] = []
         var start = 0
@@ -40,7 +40,7 @@ package struct AudioSplitter: Sendable {
         return pieces
     }
 
-    /// The point within the range around which the window has the least energy; the latest of equals.
+    /// The position in the range around which the window has the least energy; the last one on ties.
     static func quietest(in samples: [Float], from first: Int, through last: Int) -> Int {
         var best = (energy: Double.infinity, point: last)
         for point in stride(from: last, through: first, by: -Self.stepSamples) {

@@ -1,12 +1,12 @@
 import CSndFile
 import Foundation
 
-/// A position in bytes, which C libraries read as they would read a file.
+/// A read position in bytes, as the file-like input of the C libraries.
 final class ByteStream {
     private let source: SourceBytes
     private let bytes: SplicedBytes
     private var position = 0
-    /// Everything before this has been given back.
+    /// Memory of the bytes before this position has been released.
     private var forgotten = 0
 
     init(_ source: SourceBytes, _ bytes: SplicedBytes) {
@@ -14,7 +14,7 @@ final class ByteStream {
         self.bytes = bytes
     }
 
-    // MARK: libsndfile's way
+    // MARK: Callbacks of libsndfile
 
     static var callbacks: SF_VIRTUAL_IO {
         SF_VIRTUAL_IO(
@@ -25,7 +25,7 @@ final class ByteStream {
             tell: { sf_count_t(ByteStream.at($0).position) })
     }
 
-    // MARK: libmpg123's way
+    // MARK: Callbacks of libmpg123
 
     static let readDescriptor: @convention(c) (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?, Int) -> Int = {
         ByteStream.at($0).read(into: $1, count: $2)
@@ -34,7 +34,7 @@ final class ByteStream {
         off_t(ByteStream.at($0).seek(to: Int($1), from: $2))
     }
 
-    /// The stream outlives the handle that is given its address: the decoder owns both.
+    /// The decoder owns both the stream and the handle that holds its address, so the stream outlives the handle.
     private static func at(_ address: UnsafeMutableRawPointer?) -> ByteStream {
         Unmanaged<ByteStream>.fromOpaque(address!).takeUnretainedValue()
     }

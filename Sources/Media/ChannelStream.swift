@@ -1,19 +1,19 @@
 import Foundation
 
-/// What becomes of a recording's channels.
+/// How the channels of a recording are processed.
 public enum AudioChannels: String, Sendable, CaseIterable {
-    /// One channel: their mean.
+    /// Downmix to one channel: the mean.
     case mix
-    /// Each for itself.
+    /// Keep each channel apart.
     case split
 }
 
-/// Interleaved frames in; 16 kHz out, one array of equal length for each channel.
+/// Converts interleaved frames to 16 kHz: one array per channel, all of equal length.
 struct ChannelStream: ~Copyable, Sendable {
     private let name: String
     private let sampleRate: Int
     private let channels: Int
-    /// Channels that come out.
+    /// Number of output channels.
     private let outputs: Int
     private var resampler: Resampler?
     private var framesSeen = 0
@@ -33,7 +33,7 @@ struct ChannelStream: ~Copyable, Sendable {
     }
 
     /// - Parameter interleaved: `[frames, channels]`.
-    /// - Throws: `MediaError` where a sample is infinite or not a number: one of them would spoil the whole answer.
+    /// - Throws: `MediaError` if a sample is NaN or infinite: a single one would spoil the whole result.
     mutating func append(_ interleaved: [Float]) throws(MediaError) -> [[Float]] {
         let samples = outputs == channels ? interleaved : mean(interleaved)
         if let bad = samples.firstIndex(where: { !$0.isFinite }) {
@@ -55,8 +55,8 @@ struct ChannelStream: ~Copyable, Sendable {
         }
     }
 
-    /// The mean of the channels, or the first where they cancel each other: a cable or a recorder that turns one of two
-    /// over would leave silence.
+    /// The mean of the channels, or the first channel if they cancel: a cable or recorder that inverts the phase of one
+    /// of two channels would otherwise leave silence.
     private func mean(_ interleaved: [Float]) -> [Float] {
         var (apart, together) = (0.0, 0.0)
         let mean = (0..<interleaved.count / channels).map { frame in
@@ -74,6 +74,6 @@ struct ChannelStream: ~Copyable, Sendable {
         return stride(from: 0, to: interleaved.count, by: 2).map { interleaved[$0] }
     }
 
-    /// 20 dB: sounds that have nothing to do with each other keep half of their power.
+    /// -20 dB: uncorrelated channels keep half of their power.
     private static let cancelled = 0.01
 }

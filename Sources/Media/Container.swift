@@ -1,13 +1,13 @@
 import Foundation
 
-/// Containers of plain samples whose headers say how long the sound is, and may be wrong: a recorder that crashed leaves 0,
-/// one that writes into a pipe 0 or nearly 2³¹ or 2³², and beyond 4 GiB a 32-bit length starts again at 0. Then the sound
-/// goes on to the end of the file. A file that ends before its header says was cut.
+/// Containers of PCM samples whose headers state the length of the data, possibly wrong: a recorder that crashed leaves
+/// 0, a program that writes to a pipe leaves 0 or nearly 2³¹ or 2³², and beyond 4 GiB a 32-bit length wraps around. The
+/// data then extends to the end of the file. A file that ends before its announced length is truncated.
 ///
-/// Source: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0" (RIFF); EBU Tech 3306 (RF64);
-/// Apple, AIFF-C; NeXT and Sun, `.au`.
+/// Source: Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0" (RIFF); EBU Tech 3306
+/// (RF64); Apple, AIFF-C; NeXT and Sun, `.au`.
 extension SourceBytes {
-    /// WAV and RF64; nil for other files.
+    /// WAV and RF64; nil for other formats.
     var waveLayout: SoundLayout? {
         guard ["RIFF", "RF64"].contains(text(at: 0, count: 4)), text(at: 8, count: 4) == "WAVE",
             let data = chunk("data", .little)
@@ -27,17 +27,17 @@ extension SourceBytes {
         }
     }
 
-    /// The codec of a WAV file by its registered number.
+    /// The format tag (codec) of a WAV file.
     var waveFormatTag: Int? { chunk("fmt ", .little).flatMap { integer(at: $0.body, .little, bytes: 2) } }
 
-    /// AIFF and AIFF-C; nil for other files.
+    /// AIFF and AIFF-C; nil for other formats.
     var aiffLayout: SoundLayout? {
         guard text(at: 0, count: 4) == "FORM", ["AIFF", "AIFC"].contains(text(at: 8, count: 4)),
             let sound = chunk("SSND", .big), let common = chunk("COMM", .big), common.body < sound.body,
             let channels = integer(at: common.body, .big, bytes: 2),
             let bits = integer(at: common.body + 6, .big, bytes: 2)
         else { return nil }
-        // Before the samples stand an offset and a block size, 4 bytes each.
+        // An offset and a block size, 4 bytes each, precede the samples.
         return layout(sound.body + 8, max(0, sound.size - 8), .big) { size in
             var header = Data(bytes.prefix(sound.body + 8))
             let frames = size / max(1, channels * ((bits + 7) / 8))
@@ -48,21 +48,21 @@ extension SourceBytes {
         }
     }
 
-    /// `.au`; nil for other files.
+    /// `.au`; nil for other formats.
     var auLayout: SoundLayout? {
         guard text(at: 0, count: 4) == ".snd", let start = integer(at: 4, .big), start >= 24, start < bytes.count,
             let announced = integer(at: 8, .big)
         else { return nil }
         return layout(start, announced, .big) { _ in
             var header = Data(bytes.prefix(start))
-            header.replaceSubrange(8..<12, with: [0xFF, 0xFF, 0xFF, 0xFF])  // as long as the file
+            header.replaceSubrange(8..<12, with: [0xFF, 0xFF, 0xFF, 0xFF])  // to the end of the file
             return header
         }
     }
 
     /// - Parameters:
-    ///   - start: of the samples.
-    ///   - header: that of a recording of so many bytes.
+    ///   - start: offset of the samples.
+    ///   - header: makes the header for data of this many bytes.
     private func layout(_ start: Int, _ announced: Int, _ order: ByteOrder, _ header: (Int) -> Data) -> SoundLayout {
         var layout = SoundLayout(self)
         let left = bytes.count - start
@@ -84,21 +84,22 @@ extension SourceBytes {
         SplicedBytes([header, bytes[(bytes.startIndex + start)...]])
     }
 
-    /// What programs write that do not know the length yet: sox 0x7F000000, others nearly 2³¹ or 2³².
+    /// Lengths that streaming writers leave in the header: 0x7F000000 (sox), others nearly 2³¹ or 2³².
     private static func leavesOpen(_ size: Int) -> Bool {
         (0x7F00_0000...0x8000_0000).contains(size) || (0xFF00_0000...0xFFFF_FFFF).contains(size)
     }
 
-    /// Whether the sound may end there: with the file, with other chunks up to its end, or with a tag or padding.
+    /// Whether the data may end at `place`: at the end of the file, before other chunks that reach it, or before a tag
+    /// or padding.
     private func isEnd(_ place: Int, _ order: ByteOrder) -> Bool {
         let left = bytes.count - place
         if left < Self.shortestRest || ["TAG", "ID3"].contains(text(at: place, count: 3)) { return true }
-        // A length that has gone round: what stands there is sound by chance only.
+        // The length has wrapped around: a chunk found there is sound that looks like one by chance.
         if left >= 1 << 32 - 16 { return false }
         return [place, place + 1].contains { isChunks(from: $0, order) }
     }
 
-    /// Fewer bytes are no sound that anybody misses.
+    /// A remainder shorter than this is ignored.
     private static let shortestRest = 1_024
 
     private func isChunks(from first: Int, _ order: ByteOrder) -> Bool {
@@ -132,7 +133,7 @@ extension SourceBytes {
         return String(decoding: bytes.dropFirst(place).prefix(count), as: Unicode.ASCII.self)
     }
 
-    /// Nil where there are too few bytes, and beyond 2⁶³.
+    /// Nil if too few bytes are left, and for values of 2⁶³ and more.
     func integer(at place: Int, _ order: ByteOrder, bytes count: Int = 4) -> Int? {
         guard place >= 0, place + count <= bytes.count else { return nil }
         let digits = bytes.dropFirst(place).prefix(count)

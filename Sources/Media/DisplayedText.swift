@@ -1,9 +1,9 @@
 extension String {
-    /// As a terminal may show it: without control characters, which it would obey. `\x1B` is shown for each of their bytes,
-    /// line breaks and tabs included.
+    /// Text that is safe to print to a terminal: each byte of a control character, including line breaks and tabs, is
+    /// escaped as `\x1B`.
     package var displayed: String { displayed { _ in false } }
 
-    /// The same for a message of several lines.
+    /// Escapes all control characters except line breaks and tabs, for messages of several lines.
     package var displayedLines: String { displayed { $0 == "\n" || $0 == "\t" } }
 
     private func displayed(except isKept: (Unicode.Scalar) -> Bool) -> String {

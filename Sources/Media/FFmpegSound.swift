@@ -1,15 +1,15 @@
 import Foundation
 
-/// Which of several sound tracks is heard.
+/// Selects one of several audio tracks.
 public enum SoundTrack: Sendable, Equatable {
-    /// Counted from 1.
+    /// The track's number, from 1.
     case number(Int)
-    /// Codes of one language, ISO 639: `de`, `deu` and `ger` say.
+    /// All ISO 639 codes of one language, for example `de`, `deu` and `ger`.
     case language(Set<String>)
 }
 
-/// The sound of any file that `ffmpeg` reads, at the times that the file gives it: where its packets leave a gap there is
-/// silence, and where their clock runs apart from the samples the sound is stretched by a twentieth until they agree.
+/// The audio of any file that `ffmpeg` reads, placed by the file's timestamps: gaps between packets become silence, and
+/// if the clock drifts from the samples, the sound is stretched or compressed by a twentieth until they agree.
 package final class FFmpegSound: SoundSource {
     private let name: String
     private let input: FFmpegInput
@@ -21,9 +21,9 @@ package final class FFmpegSound: SoundSource {
     private var timeline: SoundTimeline
     private var stream: ChannelStream
     private var isFinished = false
-    /// Whether all has been said of the file, its end included.
+    /// Whether the whole file, including its end, has been checked for damage.
     private var isJudged = false
-    /// Where the track ends by its header, in seconds; nil where that is a guess.
+    /// End of the track according to the header, in seconds; nil if it would be a guess.
     private let announcedEnd: Double?
     private let hasCoarseTimes: Bool
     private var damage: MediaError?
@@ -32,12 +32,12 @@ package final class FFmpegSound: SoundSource {
     package private(set) var lost: [Range<Double>] = []
     package var announcedDurationInSeconds: Double? { announcedEnd }
 
-    /// - Throws: `MediaError` if there is no `ffmpeg`, or it finds no sound, or not this track.
+    /// - Throws: `MediaError` if `ffmpeg` is not installed, or finds no audio, or not this track.
     package convenience init(_ file: URL, channels: AudioChannels = .mix, track: SoundTrack? = nil) throws(MediaError) {
         try self.init(SourceBytes(contentsOf: file), channels, track)
     }
 
-    /// - Parameter name: what errors call these bytes.
+    /// - Parameter name: the name of these bytes in errors.
     package convenience init(
         _ bytes: Data, name: String, channels: AudioChannels = .mix, track: SoundTrack? = nil
     ) throws(MediaError) {
@@ -55,10 +55,10 @@ package final class FFmpegSound: SoundSource {
         if tracks.count > 1, choice == nil { notices.append(Self.notice(tracks, track)) }
         sampleRate = Int(track.sampleRate ?? "") ?? 48_000
         let trackChannels = max(1, track.channels ?? 1)
-        // ffmpeg knows what surround sound is; of two channels we see whether they cancel each other.
+        // ffmpeg downmixes surround sound; two channels are checked for cancellation here.
         let isSurround = output == .mix && trackChannels > 2
         let channels = isSurround ? 1 : trackChannels
-        // Into floats it mixes without a limit: louder than full scale.
+        // Downmixing to floats does not clip, so it could exceed full scale.
         let format = isSurround ? PCMStream.Format.s16le : .f32le
         packets = MatroskaPackets(format: format)
         try SoundLimits.check(source, channels: channels, sampleRate: sampleRate)
@@ -142,9 +142,9 @@ package final class FFmpegSound: SoundSource {
         }
     }
 
-    /// Shorter differences between a header and the sound are padding.
+    /// Shorter differences between the header and the decoded length are padding.
     private static let shortestLoss = 0.5
-    /// Longer gaps are a pause of the recorder, whatever else is damaged.
+    /// Longer gaps are pauses of the recorder, even in a damaged file.
     private static let longestHole = 30.0
 
     private func judge() {
@@ -154,7 +154,7 @@ package final class FFmpegSound: SoundSource {
         let isBroken =
             hasCoarseTimes && !complaints.isEmpty
             || complaints.contains { $0.contains("rror while decoding") || $0.contains("rror submitting packet") }
-        // ASF has no pauses that are shorter than its packets may be: a packet is missing.
+        // ASF has no pauses shorter than the duration that its packets can have: such a gap is a lost packet.
         let longest = isBroken ? Self.longestHole : hasCoarseTimes ? SoundTimeline.coarse : 0
         lost = timeline.gaps.filter { $0.upperBound - $0.lowerBound < longest }
         let end = timeline.seconds
@@ -187,14 +187,14 @@ extension SoundTrack {
     }
 }
 
-/// How `ffmpeg` is given a file: by its path, or as a file without a name that it has open.
+/// How a file is passed to `ffmpeg`: by path, or as an open file without a name.
 ///
-/// Sendable although it holds a handle: that is only handed on.
+/// Sendable although it holds a handle: the handle is only passed on.
 final class FFmpegInput: @unchecked Sendable {
     let arguments: [String]
     let handle: FileHandle?
 
-    /// Bytes that lie in no file are written into one, since MP4 has to be read from both ends.
+    /// Writes bytes that are not in a file to a temporary one, because demuxing MP4 needs to seek.
     init(_ source: SourceBytes) throws(MediaError) {
         guard source.file == nil else {
             (arguments, handle) = (["-i", "file:\(source.name)"], nil)
@@ -218,7 +218,7 @@ final class FFmpegInput: @unchecked Sendable {
     }
 }
 
-/// What `ffprobe` says of a file.
+/// The output of `ffprobe` for a file.
 struct MediaProbe: Decodable {
     struct Stream: Decodable {
         let index: Int
@@ -258,63 +258,63 @@ struct MediaProbe: Decodable {
                 ?? "something else", remedy: "check the file, or convert it to WAV or FLAC")
     }
 
-    /// These write down how long a track is; of others `ffprobe` makes a guess from its size.
+    /// Containers whose headers hold the duration of a track; for others `ffprobe` estimates it from the file size.
     private static let announcing: Set<String> = [
         "mov", "matroska", "asf", "avi", "flv", "wav", "caf", "wv", "ape", "tta", "aiff", "w64",
     ]
 
-    /// ASF: a packet holds seconds of sound, and ffmpeg gives what it decodes the time of the packet after it.
+    /// ASF: a packet holds seconds of sound, and ffmpeg gives decoded sound the timestamp of the next packet.
     var hasCoarseTimes: Bool { format.formatName == "asf" }
 
-    /// Where a track ends by its header, in seconds from the beginning of the file.
+    /// End of a track according to the header, in seconds from the beginning of the file.
     func announcedEnd(_ track: Stream) -> Double? {
         let names = (format.formatName ?? "").split(separator: ",").map(String.init)
         guard names.contains(where: Self.announcing.contains) else { return nil }
         func number(_ text: String?) -> Double? { text.flatMap { Double($0) } }
         let begin = number(format.startTime) ?? 0
-        // Matroska: hh:mm:ss.nnnnnnnnn, from the beginning.
+        // Matroska: hh:mm:ss.nnnnnnnnn, from the beginning of the file.
         if let parts = track.tags?["DURATION"]?.split(separator: ":").compactMap({ Double($0) }), parts.count == 3 {
             return (parts[0] * 60 + parts[1]) * 60 + parts[2] - begin
         }
         if let duration = number(track.duration) { return (number(track.startTime) ?? begin) + duration - begin }
-        // The whole file's length is that of its longest track.
+        // The duration of the file is that of its longest track.
         return streams.count == 1 ? number(format.duration) : nil
     }
 }
 
-/// Places the samples of packets where their timestamps say.
+/// Places decoded packets at their timestamps.
 struct SoundTimeline {
     private let sampleRate: Int
     private let channels: Int
-    /// Frames that have been given out or are ready.
+    /// Frames returned or ready.
     private var frames = 0
-    /// Of the clock, where it began anew.
+    /// Offset of the clock after a restart, in seconds.
     private var origin = 0.0
-    /// Where the last packet ended by its timestamp; nil before the first.
+    /// End of the last packet by its timestamp; nil before the first.
     private var lastEnd: Double?
     private var ready: [Float] = []
     /// Silence before `ready`, in frames.
     private var silence = 0
-    /// What no packet was for, in seconds.
+    /// Gaps between packets, in seconds.
     private(set) var gaps: [Range<Double>] = []
 
-    /// What is nearer agrees, in seconds: timestamps are in milliseconds and often worse.
+    /// Timestamps within this many seconds of the samples agree: they are in milliseconds and often less exact.
     private var tolerance: Double
     static let fine = 0.04
-    /// Until the times have proved better.
+    /// The tolerance until the timestamps have proved more exact.
     static let coarse = 3.0
     private static let proved = 0.3
-    /// How many packets have followed that began where the one before ended, to a millisecond or two.
+    /// Number of consecutive packets that began at the end of the previous one, to a millisecond or two.
     private var contiguous = 0
     private static let enoughContiguous = 12
-    /// A clock that goes back by more begins anew: another recording follows.
+    /// A clock that goes back by more has restarted: another recording follows.
     private static let restart = 1.0
 
     init(sampleRate: Int, channels: Int, tolerance: Double = fine) {
         (self.sampleRate, self.channels, self.tolerance) = (sampleRate, channels, tolerance)
     }
 
-    /// Where the sound ends, in seconds.
+    /// End of the sound, in seconds.
     var seconds: Double { Double(frames) / Double(sampleRate) }
 
     mutating func place(_ packet: MatroskaPackets.Packet) {
@@ -328,7 +328,7 @@ struct SoundTimeline {
         if tolerance == Self.coarse, let lastEnd {
             contiguous = abs(start - lastEnd) < 0.002 ? contiguous + 1 : 0
             if contiguous == Self.enoughContiguous {
-                // What the clock says of the beginning is as coarse.
+                // The first timestamp is as coarse.
                 tolerance = Self.proved
                 origin += seconds - start
                 self.lastEnd = seconds
@@ -350,7 +350,7 @@ struct SoundTimeline {
         frames += samples.count / channels
     }
 
-    /// The next samples, silence included; nil if another packet is needed.
+    /// The next samples, including silence; nil if another packet is needed.
     mutating func take() -> [Float]? {
         if silence > 0 {
             let count = min(silence, 1 << 16)
@@ -362,7 +362,7 @@ struct SoundTimeline {
         return ready
     }
 
-    /// By a twentieth longer or shorter, by linear interpolation.
+    /// Lengthens or shortens the sound by a twentieth, by linear interpolation.
     private func stretched(_ samples: [Float], by direction: Int) -> [Float] {
         let count = samples.count / channels
         let target = count + direction * count / 20
@@ -377,7 +377,7 @@ struct SoundTimeline {
     }
 }
 
-/// Packets of one track of plain samples in Matroska, as `ffmpeg` writes it into a pipe.
+/// Demuxes the Matroska stream with one PCM track that `ffmpeg` writes to a pipe.
 ///
 /// Source: RFC 8794 (EBML), RFC 9559 (Matroska).
 struct MatroskaPackets {
@@ -399,13 +399,13 @@ struct MatroskaPackets {
         bytes += more
     }
 
-    /// Nil until more bytes are there.
+    /// Nil if more bytes are needed.
     mutating func next(_ name: String) throws(MediaError) -> Packet? {
         while let (id, afterID) = number(at: place, keepsMarker: true),
             let (size, body) = number(at: afterID, keepsMarker: false)
         {
             switch id {
-            case 0x1853_8067, 0x1F43_B675, 0xA0:  // Segment, Cluster, BlockGroup: what is in them comes next
+            case 0x1853_8067, 0x1F43_B675, 0xA0:  // Segment, Cluster, BlockGroup: descend
                 place = body
                 continue
             default: break
@@ -427,7 +427,7 @@ struct MatroskaPackets {
         return nil
     }
 
-    /// A number whose first byte says how long it is.
+    /// An EBML variable-length integer, whose first byte encodes its length.
     private func number(at place: Int, keepsMarker: Bool) -> (value: Int, end: Int)? {
         guard place < bytes.count else { return nil }
         let length = bytes[place].leadingZeroBitCount + 1

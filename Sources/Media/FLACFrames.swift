@@ -1,10 +1,10 @@
 import Foundation
 
-/// FLAC, whose frames can be found again behind damage: each says which samples it has.
+/// Finds FLAC frames after damage: each frame header holds the number of its frame or first sample.
 ///
 /// Source: RFC 9639, 9.1.
 extension SourceBytes {
-    /// Where the frames of a FLAC file begin; nil for other files.
+    /// Offset of the first frame of a FLAC file; nil for other files.
     var flacFrames: Int? {
         guard text(at: 0, count: 4) == "fLaC" else { return nil }
         var place = 4
@@ -15,9 +15,9 @@ extension SourceBytes {
         return nil
     }
 
-    /// The first whole frame from `place` on that has no sample before `sample`.
+    /// The first intact frame at or after `place` that has no sample before `sample`.
     ///
-    /// - Returns: where it begins, and its first sample.
+    /// - Returns: its offset and its first sample.
     func flacFrame(from place: Int, notBefore sample: Int) -> (place: Int, sample: Int)? {
         var place = place
         while let frame = flacHeader(from: place) {
@@ -27,7 +27,8 @@ extension SourceBytes {
         return nil
     }
 
-    /// The first sample of the frame that ends before `sample`, if it is broken: a decoder gives silence for it.
+    /// The first sample of the frame that ends before `sample`, if that frame is broken: decoders return silence for
+    /// it.
     func brokenFlacFrame(before sample: Int, from place: Int) -> Int? {
         let blockSize = integer(at: 10, .big, bytes: 2) ?? 0
         var (place, last) = (place, (place: 0, sample: -1))
@@ -52,10 +53,10 @@ extension SourceBytes {
         }
     }
 
-    /// The longest that is looked for: 8 channels of 32 bits.
+    /// Maximum frame length that is searched: 8 channels of 32 bits.
     private static let longestFrame = 1 << 21
 
-    /// Whether the checksum at the end of a frame is right, wherever the next begins.
+    /// Whether the frame's CRC-16 is right, wherever the next frame begins.
     private func isWhole(_ frame: (place: Int, sample: Int)) -> Bool {
         bytes.withUnsafeBytes { bytes in
             var (crc, counted) = (UInt16(0), frame.place)
@@ -77,14 +78,15 @@ extension SourceBytes {
         (0..<8).reduce(UInt16(index) << 8) { crc, _ in crc >> 15 == 1 ? crc << 1 ^ 0x8005 : crc << 1 }
     }
 
-    /// What the header of a frame says; nil if it is none.
+    /// The first sample of the frame with this header; nil if it is not a frame header.
     ///
-    /// - Parameter blockSize: of all frames but the last, where frames are of one size and count themselves.
+    /// - Parameter blockSize: samples of every frame but the last, for streams of fixed block size, which number frames
+    ///   instead of samples.
     private static func firstSample(_ head: [UInt8], _ blockSize: Int) -> Int? {
         guard head.count == 16, head[1] & 0xFE == 0xF8 else { return nil }
         let (isVariable, size, rate) = (head[1] & 1 == 1, Int(head[2] >> 4), Int(head[2] & 15))
         guard size > 0, rate < 15, head[3] >> 4 < 11, head[3] & 1 == 0 else { return nil }
-        // The number is written as UTF-8 writes characters, in up to seven bytes.
+        // The number is coded like UTF-8, in up to seven bytes.
         let ones = (~head[4]).leadingZeroBitCount
         guard ones != 1, ones < 8 else { return nil }
         let length = max(1, ones)
@@ -93,7 +95,7 @@ extension SourceBytes {
             guard byte >> 6 == 2 else { return nil }
             number = number << 6 | Int(byte & 0x3F)
         }
-        // A size and a rate that no code stands for are written out.
+        // Block sizes and sample rates without a code follow explicitly.
         let place = 4 + length + (size == 6 ? 1 : size == 7 ? 2 : 0) + (rate == 12 ? 1 : rate > 12 ? 2 : 0)
         guard place < head.count, checksum(head[..<place]) == head[place] else { return nil }
         return isVariable ? number : number * blockSize

@@ -1,21 +1,22 @@
 import CImageDecoding
 import Foundation
 
-/// Reads PNG, JPEG and WebP as Pillow's `exif_transpose` and `convert("RGB")` do, byte for byte, with these differences:
-/// transparency is composited over white (the reference's image processor does so; its file loader drops alpha), and
-/// 16-bit grey keeps the high byte as every other 16-bit kind does (Pillow clips it at 255, which turns nearly
-/// everything white).  A transparent colour (tRNS of grey and RGB) is compared at the file's own bit depth, as the PNG
-/// specification says; Pillow compares after reduction to 8 bits.
+/// Decodes PNG, JPEG and WebP as Pillow's `exif_transpose` and `convert("RGB")` do, byte for byte, with these
+/// differences: transparency is composited over white (the reference's image processor does so; its file loader drops
+/// alpha), and 16-bit gray keeps the high byte, as all other 16-bit kinds do (Pillow clips it at 255, which makes
+/// nearly everything white). A transparent color (tRNS of gray and RGB) is compared at the file's own bit depth, as the
+/// PNG specification says; Pillow compares after reduction to 8 bits.
 ///
-/// GIF, BMP, TIFF, HEIC and AVIF are read through programs on the PATH (`PictureConverter`). Of several pictures in a file the
-/// first counts.
+/// GIF, BMP, TIFF, HEIC and AVIF are decoded by programs on the PATH (`PictureConverter`). If a file holds several
+/// images, the first is used.
 ///
-/// Source: Pillow 13.0, `PngImagePlugin.py`, `JpegImagePlugin.py`, `WebPImagePlugin.py`; transformers, `image_transforms.convert_to_rgb`.
+/// Source: Pillow 13.0, `PngImagePlugin.py`, `JpegImagePlugin.py`, `WebPImagePlugin.py`; transformers,
+/// `image_transforms.convert_to_rgb`.
 package struct ImageReader: Sendable {
-    /// Larger pictures are refused before memory is taken.  The default is where Pillow refuses too: half a gigabyte.
+    /// Larger images are refused before memory is allocated. The default is Pillow's limit too: half a gigabyte.
     package static let defaultMaxPixels = 178_956_970
 
-    /// libpng's own limit; a picture of one row may not cost more than its pixels do.
+    /// libpng's own limit; it also bounds images of a single row, whose cost per row would exceed that of their pixels.
     package static let maxSide = 1_000_000
 
     package let maxPixels: Int
@@ -28,7 +29,7 @@ package struct ImageReader: Sendable {
         try read(SourceBytes(contentsOf: file))
     }
 
-    /// - Parameter name: what errors call these bytes.
+    /// - Parameter name: the name of these bytes in errors.
     package func read(_ bytes: Data, name: String = "image") throws(MediaError) -> Pixels {
         try read(SourceBytes(bytes, name: name))
     }
@@ -60,14 +61,14 @@ package struct ImageReader: Sendable {
     }
 }
 
-/// One of the C decoders, over one source.
+/// One of the C decoders, with its source.
 private struct Decoder {
     enum Library: String {
         case png = "PNG"
         case jpeg = "JPEG"
         case webp = "WebP"
 
-        /// - Throws: `MediaError` for a format that none of them reads.
+        /// - Throws: `MediaError` if no library here decodes the format.
         init(_ format: MediaFormat, _ source: SourceBytes) throws(MediaError) {
             switch format {
             case .png: self = .png
@@ -103,7 +104,7 @@ private struct Decoder {
         return (Int(width), Int(height))
     }
 
-    /// - Parameters: what `size` returned.
+    /// - Parameters: the values that `size` returned.
     func rgb(width: Int, height: Int) throws(MediaError) -> [UInt8] {
         let readRGB =
             switch library {

@@ -1,39 +1,39 @@
 import Foundation
 
-/// The parts of a recording one after the other, with silence for what is missing between them.
+/// Decodes the parts of a recording in sequence, with silence for missing sound between them.
 ///
-/// Sendable although it changes: it has one owner, and reading needs exclusive access to that.
+/// Sendable although it is mutable: it has one owner, and reading needs exclusive access to that owner.
 final class JoinedSound: @unchecked Sendable {
     let source: SourceBytes
-    /// The most of any part.
+    /// Maximum over all parts.
     let channels: Int
     let firstSampleRate: Int
     let announcedDurationInSeconds: Double
     let notices: [MediaNotice]
-    /// What is missing, in seconds of the recording.
+    /// Missing ranges, in seconds of the recording.
     private(set) var lost: [Range<Double>] = []
-    /// Why not all of it could be read; nil while nothing is known to be wrong.
+    /// Why not all of the recording could be read; nil while no damage is known.
     private(set) var damage: MediaError?
 
     private let layout: SoundLayout
     private var next = 0
     private var decoder: any SoundDecoder
-    /// The part that is being read.
+    /// The part that is being decoded.
     private var part: SoundLayout.Part
     private var framesOfPart = 0
-    /// Of the recording, up to the next frame that comes out.
+    /// Position of the next output frame, in seconds of the recording.
     private var seconds = 0.0
     /// Silence that comes before the next frame, in frames.
     private var silence = 0
-    /// Where the stream's clock stood at the end of the last part, in ticks.
+    /// The stream's clock at the end of the last part, in ticks.
     private var ticks = 0
-    /// Where frames of FLAC are looked for behind damage; nil for other files.
+    /// Where the search for FLAC frames after damage begins; nil for other formats.
     private var searchFrom: Int?
     private var isFinished = false
-    /// What a decoder said first.
+    /// The first error of a decoder.
     private var failure: MediaError?
 
-    /// Loss that is shorter is how decoders round.
+    /// Shorter losses are rounding of the decoders.
     private static let shortestLoss = 0.1
 
     /// - Throws: `MediaError` if no part opens.
@@ -60,7 +60,7 @@ final class JoinedSound: @unchecked Sendable {
         }
     }
 
-    /// The next at most `frames` frames, `[frames, channels]`; empty at the end.
+    /// The next frames, at most `frames`: `[frames, channels]`; empty at the end.
     func read(frames: Int) -> [Float] {
         while !isFinished {
             if silence > 0 {
@@ -83,7 +83,7 @@ final class JoinedSound: @unchecked Sendable {
         return []
     }
 
-    /// As many channels as the recording has.
+    /// Expands samples to the channel count of the recording.
     private func widened(_ samples: [Float]) -> [Float] {
         let (from, to) = (decoder.channels, channels)
         guard from != to else { return samples }
@@ -93,7 +93,7 @@ final class JoinedSound: @unchecked Sendable {
         }
     }
 
-    // MARK: From part to part
+    // MARK: Next part
 
     private func advance() {
         let announced = decoder.announcedFrames
@@ -107,7 +107,7 @@ final class JoinedSound: @unchecked Sendable {
             part = layout.parts[next]
             next += 1
             lostBefore += part.lostBefore
-            // One that does not open was lost with its headers.
+            // A part that does not open has lost its headers.
             guard let opened = try? Self.open(source, part) else {
                 failure =
                     failure
@@ -131,12 +131,12 @@ final class JoinedSound: @unchecked Sendable {
         judge()
     }
 
-    /// Goes on with FLAC behind a frame that does not decode.
+    /// Resumes decoding FLAC after a frame that does not decode.
     private func resume() -> Bool {
         guard let header = source.flacFrames, let start = searchFrom,
             let first = source.flacFrame(from: header, notBefore: 0)?.sample
         else { return false }
-        // What has been given out, in the file's own count.
+        // Sample position reached, in the file's own numbering.
         let position = first + Int((seconds * Double(sampleRate)).rounded())
         if let broken = source.brokenFlacFrame(before: position, from: start) {
             let length = Double(position - broken) / Double(sampleRate)
@@ -161,7 +161,7 @@ final class JoinedSound: @unchecked Sendable {
         return false
     }
 
-    // MARK: What is lost
+    // MARK: Losses
 
     private func lose(frames: Int, atLeast shortest: Double = shortestLoss) {
         lose(seconds: Double(frames) / Double(sampleRate), atLeast: shortest)

@@ -1,9 +1,10 @@
 import CMPG123
 import Foundation
 
-/// MPEG audio (MP3 and its older layers) that libmpg123 decodes, without the encoder's padding at its ends.
+/// MPEG audio (MP3 and its older layers) decoded by libmpg123, without the encoder's padding at both ends.
 ///
-/// libsndfile would do, but lets libmpg123 write to standard error, and stops where two files are joined.
+/// libsndfile could do it, but lets libmpg123 write to standard error, and stops at the end of the first of two joined
+/// files.
 ///
 /// Sendable although it holds a C handle: the handle has one owner, and reading needs exclusive access to it.
 final class MPEGFile: SoundDecoder, @unchecked Sendable {
@@ -18,7 +19,7 @@ final class MPEGFile: SoundDecoder, @unchecked Sendable {
 
     private static let isReady = mpg123_init() == MPG123_OK.rawValue
 
-    /// - Parameter bytes: frames that adjoin, without tags.
+    /// - Parameter bytes: adjoining frames, without tags.
     init(_ source: SourceBytes, _ bytes: SplicedBytes) throws(MediaError) {
         var failure: Int32 = 0
         guard Self.isReady, let handle = mpg123_new(nil, &failure) else {
@@ -52,7 +53,7 @@ final class MPEGFile: SoundDecoder, @unchecked Sendable {
         mpg123_delete(handle)
     }
 
-    /// A frame that does not decode is passed over: what it says is not known to be wrong before.
+    /// Skips frames that do not decode: damage inside a frame is detected only here.
     func read(frames: Int) throws(MediaError) -> [Float] {
         while !isFinished {
             let samples = [Float](unsafeUninitializedCapacity: frames * channels) { buffer, count in

@@ -1,23 +1,23 @@
 import Foundation
 
-/// The first four bytes of a frame of MPEG audio.
+/// The 4-byte header of an MPEG audio frame.
 ///
 /// Source: ISO/IEC 11172-3, 2.4.1.3, and 13818-3.
 struct MPEGFrameHeader: Equatable {
     let sampleRate: Int
     let channels: Int
-    /// Of the frame, in bytes.
+    /// Length of the frame, in bytes.
     let length: Int
-    /// In the frame, of each channel.
+    /// Samples of the frame, per channel.
     let samples: Int
     fileprivate let layer: Int
     fileprivate let isMPEG1: Bool
-    /// Two bytes behind the header.
+    /// A 2-byte CRC after the header.
     fileprivate let hasChecksum: Bool
-    /// Of layer III, in bytes. Encoders leave behind it how long the recording is.
+    /// Size of the side information of layer III, in bytes. The encoder's announcement of the length (Xing) follows it.
     fileprivate let sideInformation: Int
 
-    /// Nil for other bytes, and for the free format, whose frames do not say how long they are.
+    /// Nil for other bytes, and for the free format, whose headers do not state the frame length.
     init?(_ b0: UInt8, _ b1: UInt8, _ b2: UInt8, _ b3: UInt8) {
         let (version, layer) = (Int(b1 >> 3 & 3), 4 - Int(b1 >> 1 & 3))  // version 3: MPEG 1, 2: MPEG 2, 0: MPEG 2.5
         let (bitrate, rate) = (Int(b2 >> 4), Int(b2 >> 2 & 3))
@@ -36,7 +36,7 @@ struct MPEGFrameHeader: Equatable {
         sideInformation = isFirst ? (channels == 2 ? 32 : 17) : (channels == 2 ? 17 : 9)
     }
 
-    /// In kbit/s: MPEG 1's layers, then MPEG 2's first and its others.
+    /// In kbit/s: the layers of MPEG 1, then layer I and the other layers of MPEG 2.
     private static let bitrates = [
         [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
         [32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
@@ -45,23 +45,23 @@ struct MPEGFrameHeader: Equatable {
         [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
     ]
 
-    /// Whether frames of one stream may follow each other so.
+    /// Whether both frames can belong to one stream.
     fileprivate func continues(_ other: MPEGFrameHeader) -> Bool {
         sampleRate == other.sampleRate && samples == other.samples && channels == other.channels
     }
 }
 
 extension SourceBytes {
-    /// MP3 and its older layers: each of joined recordings is a part, and so is what follows damage. Tags and padding are
-    /// left out; what else stands between frames has taken the place of sound, as long as it would play.
+    /// MP3 and its older layers: each of several joined recordings is a part, and so is the sound after damage. Tags
+    /// and padding are left out; other bytes between frames have replaced sound, of the duration that they would play.
     ///
-    /// Nil if the first sound of the file is of another kind.
+    /// Nil if the first sound of the file is of another format.
     var mpegLayout: SoundLayout? {
         bytes.withUnsafeBytes { buffer in
             var scan = MPEGScan(buffer.bindMemory(to: UInt8.self))
             let recordings = scan.findsStart() ? scan.recordings() : []
             guard !recordings.isEmpty else {
-                // libsndfile would hand it to libmpg123 too, and let that write to the terminal.
+                // libsndfile would pass it to libmpg123 too, which would write to the terminal.
                 return scan.isLikeMPEG
                     ? SoundLayout(parts: [.init(decoder: .libmpg123, bytes: SplicedBytes([self.bytes]))]) : nil
             }
@@ -72,21 +72,21 @@ extension SourceBytes {
     }
 }
 
-/// Goes through a file frame by frame.
+/// Scans a file frame by frame.
 private struct MPEGScan {
-    /// One of the recordings that a file joins.
+    /// One of the recordings that are joined in a file.
     struct Recording {
         let header: MPEGFrameHeader
-        /// What the encoder wrote into the first frame; nil if it wrote nothing.
+        /// Number of frames announced in the first frame; nil if not announced.
         let announced: Int?
         var frames = 0
-        /// Runs of frames, and what stands before each: bytes of something else, and frames that cannot be decoded.
+        /// Runs of frames, and what precedes each: bytes that are not frames, and frames that cannot be decoded.
         var runs: [(range: Range<Int>, stray: Int, broken: Int)]
-        /// Frames behind the last run that cannot be decoded.
+        /// Frames after the last run that cannot be decoded.
         var broken = 0
     }
 
-    /// Tags and padding before the first frame, at most.
+    /// Maximum length of tags and padding before the first frame.
     private static let longestLeader = 1 << 20
 
     private let bytes: UnsafeBufferPointer<UInt8>
@@ -94,14 +94,14 @@ private struct MPEGScan {
 
     init(_ bytes: UnsafeBufferPointer<UInt8>) { self.bytes = bytes }
 
-    /// Goes to the first frame; says whether there is one, and nothing but tags and padding stands before it.
+    /// Moves to the first frame; returns whether there is one, preceded by tags and padding only.
     mutating func findsStart() -> Bool {
         while let length = tagLength(at: place) { place += length }
         let end = min(bytes.count, place + Self.longestLeader)
         while place < end, bytes[place] == 0 { place += 1 }
         while let length = tagLength(at: place) { place += length }
         if isConfirmed(place) { return true }
-        // A stream that was recorded from its middle begins within a frame.
+        // A stream recorded from its middle begins inside a frame.
         guard place < bytes.count, SoundFormat.isUnknown(Data(bytes[place..<min(bytes.count, place + 4_096)])),
             let first = (place..<min(bytes.count, place + Self.longestFrame)).first(where: {
                 isConfirmed($0, frames: 4)
@@ -111,10 +111,10 @@ private struct MPEGScan {
         return true
     }
 
-    /// Of any bitrate.
+    /// Maximum frame length for any bitrate, in bytes.
     private static let longestFrame = 2_881
 
-    /// Whether something that is no other kind of sound stands behind a tag, or what may be a frame.
+    /// Whether a tag or a possible frame is followed by something that is not another sound format.
     var isLikeMPEG: Bool {
         guard place < bytes.count else { return place > 0 && tagLength(at: 0) != nil }
         return header(at: place) != nil
@@ -148,7 +148,7 @@ private struct MPEGScan {
                     recordings[recordings.count - 1].broken = 0
                     recordings[recordings.count - 1].runs.append((place..<place, stray, broken))
                 }
-                // The frame that has the announcement has no sound.
+                // The frame with the announcement holds no sound.
                 if announced == nil { recordings[recordings.count - 1].frames += 1 }
                 place += header.length
                 let last = recordings[recordings.count - 1].runs.count - 1
@@ -163,7 +163,8 @@ private struct MPEGScan {
         return recordings
     }
 
-    /// Whether the header at `place` is one: the less it has in common with what came before, the more must follow.
+    /// Whether the header at `place` begins a frame: the less it matches the recording so far, the more frames must
+    /// follow it.
     private func continues(_ header: MPEGFrameHeader, _ recording: Recording?, isStray: Bool) -> Bool {
         guard let recording else { return isConfirmed(place) }
         let isLike = header.continues(recording.header)
@@ -175,7 +176,8 @@ private struct MPEGScan {
         return MPEGFrameHeader(bytes[place], bytes[place + 1], bytes[place + 2], bytes[place + 3])
     }
 
-    /// Whether a frame begins there, since so many of its kind follow it, or fewer and then a tag or the end.
+    /// Whether a frame begins at `place`: at least `frames` of its kind follow it, or fewer up to a tag or the end of
+    /// the file.
     private func isConfirmed(_ place: Int, frames: Int = 1) -> Bool {
         guard let first = header(at: place) else { return false }
         var next = place + first.length
@@ -187,10 +189,10 @@ private struct MPEGScan {
         return true
     }
 
-    /// Random bytes pass for a frame of one channel in one of three cases: so many must follow where damage ends.
+    /// Random bytes look like a mono frame in one of three cases, so this many frames must follow the end of damage.
     private static let framesBehindDamage = 8
 
-    /// Whether the frame at `place` can be decoded, and so many of its kind follow it that can be.
+    /// Whether the frame at `place` and the `frames` frames after it are of one kind and can be decoded.
     private func isPossible(_ place: Int, frames: Int) -> Bool {
         guard let first = header(at: place) else { return false }
         var next = place
@@ -204,8 +206,7 @@ private struct MPEGScan {
         return true
     }
 
-    /// Whether what a frame of layer III says of its contents can be true. Frames of the other layers say nothing that is
-    /// checked.
+    /// Whether the side information of a layer III frame is plausible. The other layers have nothing to check.
     ///
     /// Source: ISO/IEC 11172-3, 2.4.1.7 and 2.4.2.7, and 13818-3, 2.4.1.7.
     private func hasPossibleSideInformation(_ header: MPEGFrameHeader, at place: Int) -> Bool {
@@ -235,7 +236,7 @@ private struct MPEGScan {
         return mainDataBits <= 8 * (mainDataBegin + end - start - header.sideInformation)
     }
 
-    /// Of an ID3, APE or Lyrics tag.
+    /// Length of an ID3, APE or Lyrics tag.
     ///
     /// Source: id3.org, "ID3 tag version 2.4.0", 3.1 and 3.4, and "Lyrics3 v2.00"; "APE Tags Header".
     private func tagLength(at place: Int) -> Int? {
@@ -251,7 +252,7 @@ private struct MPEGScan {
         }
         if has("TAG") { return min(bytes.count - place, 128) }
         if has("LYRICSBEGIN") {
-            // Its length stands at its end: six digits, and nine letters.
+            // Its length is written at its end: six digits, and nine letters.
             let rest = UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(bytes)[place...].prefix(1 << 20))
             for end in ["LYRICS200", "LYRICSEND"] {
                 if let found = Data(rest).range(of: Data(end.utf8)) { return found.upperBound }
@@ -259,13 +260,13 @@ private struct MPEGScan {
         }
         if has("APETAGEX"), place + 32 <= bytes.count {
             let size = (0..<4).reduce(0) { $0 | Int(bytes[place + 12 + $1]) << (8 * $1) }
-            // At the end of a tag the same stands again; its size is then behind us.
+            // An APE tag has the same header as a footer, whose size counts the bytes before it.
             return bytes[place + 23] & 0x20 == 0 ? 32 : min(bytes.count - place, 32 + size)
         }
         return nil
     }
 
-    /// How many frames the one at `place` says that follow it; nil if it is one of sound.
+    /// Number of following frames that the frame at `place` announces; nil if it is a frame of sound.
     ///
     /// Source: LAME, `VbrTag.c`; Fraunhofer's VBRI header.
     private func announcedFrames(_ header: MPEGFrameHeader) -> Int? {
@@ -279,7 +280,7 @@ private struct MPEGScan {
         return has("VBRI", 36) ? number(50) : nil
     }
 
-    // MARK: What is missing
+    // MARK: Missing frames
 
     static func layout(_ recordings: [Recording], _ bytes: (Range<Int>) -> SplicedBytes) -> SoundLayout {
         var layout = SoundLayout(parts: [])
@@ -301,22 +302,22 @@ private struct MPEGScan {
         return layout
     }
 
-    /// How many frames are missing in each gap between runs, and behind the last run, beside those that are there and
-    /// broken.
+    /// Number of missing frames in each gap between runs, and after the last run, besides the broken ones that are
+    /// present.
     ///
-    /// What stands in a gap has taken the place of frames, as many as fit, unless the announcement says fewer: it may have
-    /// been put between them. One is broken in any case.
+    /// Bytes in a gap have replaced as many frames as fit there, unless the announcement says fewer: the bytes may have
+    /// been inserted between frames. At least one frame is broken in any case.
     private static func missingFrames(_ recording: Recording) -> (gaps: [Int], rest: Int) {
         let stray = recording.runs.dropFirst().map(\.stray)
         let length = max(1, recording.runs.reduce(0) { $0 + $1.range.count } / max(1, recording.frames))
         let guesses = stray.map { $0 == 0 ? 0 : max(1, $0 / length) }
         let guessed = guesses.reduce(0, +)
-        // Some encoders count the frame of the announcement, or pad: what is near is all there.
+        // Some encoders count the frame of the announcement, or pad: a small difference is no loss.
         guard let announced = recording.announced, announced > 0 else { return (guesses, 0) }
         let broken = recording.runs.reduce(recording.broken) { $0 + $1.broken }
         let missing = announced - recording.frames - broken
         guard guessed > 0 else { return (guesses, missing > 2 ? missing : 0) }
-        // Where frames differ in length the guess is coarse.
+        // If frames differ in length the guess is coarse.
         guard missing <= 2 * guessed + 2 else { return (guesses, missing - guessed) }
         let total = stray.reduce(0, +)
         return (stray.map { $0 == 0 ? 0 : max(1, (missing * $0 + total / 2) / max(1, total)) }, 0)

@@ -1,11 +1,11 @@
-/// Why a picture or a recording could not be read: where, what was expected, what was found, what to do.
+/// Why an image or a recording could not be read: where, expected, found, remedy.
 public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
     public enum Code: Sendable {
         /// The file cannot be opened or read.
         case unreadable
-        /// There are no bytes, or a recording without a sample.
+        /// The file is empty, or the recording has no sample.
         case empty
-        /// Another format, or a kind of this format that is not read.
+        /// Another format, or an unsupported kind of this format.
         case unsupported
         /// The data ends before what its header announces.
         case truncated
@@ -13,9 +13,9 @@ public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
         case malformed
         /// More pixels, samples, channels or hertz than this reader accepts.
         case tooLarge
-        /// The memory for a picture of an accepted size is not there.
+        /// Not enough memory for an image of an accepted size.
         case outOfMemory
-        /// A program that reads this format is not installed.
+        /// A program that decodes this format is not installed.
         case missingProgram
     }
 

@@ -1,13 +1,13 @@
 import Foundation
 
-/// What a file is by its first bytes; its name is never asked.
+/// The format of a file by its first bytes; the file name is not used.
 enum MediaFormat: Equatable {
     case png
     case jpeg
     case webp
-    /// A picture that a program on the PATH reads.
+    /// An image that a program on the PATH decodes.
     case converted(PictureConverter.Format)
-    /// A format we know by name but do not read as a picture.
+    /// A format that is recognized but not decoded as an image.
     case other(String)
     case unknown
 
@@ -30,7 +30,7 @@ enum MediaFormat: Equatable {
         }
     }
 
-    /// Nil if it is not known.
+    /// Nil if unknown.
     var name: String? {
         switch self {
         case .png: "PNG"
@@ -47,14 +47,14 @@ enum MediaFormat: Equatable {
 
     private static func converted(_ head: [UInt8], has: (String, Int) -> Bool) -> PictureConverter.Format? {
         if has("GIF87a", 0) || has("GIF89a", 0) { return .gif }
-        // Its letters begin words too: the length of a header follows.
+        // "BM" begins words too, so the length of the DIB header must be valid.
         if has("BM", 0), head.count >= 18, (12...124).contains(head[14]), head[15...17] == [0, 0, 0] { return .bmp }
         // 43: BigTIFF.
         let tiffs =
             [[0x49, 0x49, 42, 0], [0x4D, 0x4D, 0, 42], [0x49, 0x49, 43, 0], [0x4D, 0x4D, 0, 43]] as [[UInt8]]
         if tiffs.contains(where: head.starts) { return .tiff }
         guard has("ftyp", 4), head.count >= 16 else { return nil }
-        // The major brand, then those that it is compatible with; a general brand says neither HEIC nor AVIF.
+        // The major brand, then the compatible brands; a general brand says neither HEIC nor AVIF.
         let length = min(head.count, Int(head[2]) << 8 | Int(head[3]))
         let places = [8] + stride(from: 16, through: length - 4, by: 4)
         let brands = places.map { String(decoding: head[$0..<$0 + 4], as: Unicode.ASCII.self) }
@@ -71,7 +71,7 @@ enum MediaFormat: Equatable {
         return magics.first { has($0.0, 0) }?.1
     }
 
-    /// ISO media files name their kind in a brand after `ftyp`; Matroska and MPEG-TS have a magic of their own.
+    /// ISO media files name their kind in a brand after `ftyp`; Matroska and MPEG-TS have their own magic numbers.
     private static func container(_ head: [UInt8], has: (String, Int) -> Bool) -> String? {
         if head.starts(with: [0x1A, 0x45, 0xDF, 0xA3]) { return "Matroska or WebM" }
         guard has("ftyp", 4) else { return nil }

@@ -1,13 +1,13 @@
 import Foundation
 
-/// What kind of medium a file holds, and the name of its format, by its first bytes.
+/// The kind of medium in a file, and the name of its format, by its first bytes.
 package struct MediaKind: Equatable, Sendable {
     package enum Medium: Sendable { case picture, sound, film }
 
     package let medium: Medium
     package let name: String
 
-    /// Nil for anything else, and for what is no regular file: bytes that are read from a pipe are gone.
+    /// Nil for anything else, and for anything but a regular file: bytes read from a pipe are consumed.
     package init?(of file: URL) {
         var status = stat()
         guard stat(file.path, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
@@ -35,7 +35,7 @@ package struct MediaKind: Equatable, Sendable {
         var medium = Medium.sound
         let matches: @Sendable ([UInt8]) -> Bool
 
-        /// - Parameter magics: texts whose characters are bytes, at their places.
+        /// - Parameter magics: magic bytes, as the characters of a string, with their offsets.
         init(_ name: String, _ medium: Medium, _ magics: (offset: Int, bytes: String)...) {
             (self.name, self.medium) = (name, medium)
             let magics = magics.map { ($0.offset, $0.bytes.unicodeScalars.map { UInt8($0.value) }) }
@@ -64,7 +64,8 @@ package struct MediaKind: Equatable, Sendable {
         Magic("QuickTime", .film, (4, "mdat")),
     ]
 
-    /// A frame's header: eleven set bits, then fields whose last values are reserved (ISO 11172-3, 2.4.1.3; ADTS: 13818-7).
+    /// A frame header: eleven set bits, then fields whose last values are reserved (ISO 11172-3, 2.4.1.3; ADTS:
+    /// 13818-7).
     private static func isMPEGAudio(_ head: [UInt8]) -> Bool {
         guard head.count >= 4, head[0] == 0xFF, head[1] & 0xE0 == 0xE0 else { return false }
         if head[1] & 0xF6 == 0xF0 { return head[2] >> 2 & 0xF < 13 }  // ADTS

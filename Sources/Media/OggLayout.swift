@@ -1,12 +1,12 @@
 import Foundation
 
-/// Ogg: streams of Vorbis, Opus or FLAC that are chained, or stand beside a picture's, and pages that are missing or broken.
+/// Ogg: Vorbis, Opus or FLAC streams, chained or multiplexed with video, with missing or broken pages.
 ///
-/// Every stream of a chain is a part, and so is what follows damage, with the stream's headers before it.
+/// Each stream of a chain is a part, and so is the sound after damage, with the stream's headers before it.
 ///
 /// Source: RFC 3533 (Ogg), RFC 7845 (Opus), the Vorbis I specification, A.
 extension SourceBytes {
-    /// Nil for other files, and where a stream is none of these.
+    /// Nil for other files, and if a stream has another codec.
     var oggLayout: SoundLayout? {
         guard text(at: 0, count: 4) == "OggS" else { return nil }
         return bytes.withUnsafeBytes { buffer in
@@ -25,30 +25,30 @@ extension SourceBytes {
 
 private struct OggPage {
     let range: Range<Int>
-    /// Where the last packet that ends on it ends, in samples; -1: none does.
+    /// End of the last packet that ends on this page, in samples; -1: no packet ends here.
     let granule: Int
     let serial, number: Int
     let isFirst, isLast: Bool
-    /// How many packets end on it.
+    /// Number of packets that end on it.
     let packets: Int
-    /// Whether its bytes are all there and as they were written.
+    /// Whether it is complete and its checksum is right.
     let isWhole: Bool
 }
 
-/// One stream of sound.
+/// One audio stream.
 private struct OggStream {
     let serial: Int
-    /// Of the granules, in hertz.
+    /// Clock of the granule positions, in hertz.
     let rate: Int
     let channels: Int
-    /// 0 for a kind of sound that libsndfile does not read.
+    /// 0 for codecs that libsndfile does not decode.
     let headerPackets: Int
     var headers: [Range<Int>] = []
     var packetsSeen = 0
-    /// Pages that follow each other, and where each run ends.
+    /// Runs of consecutive pages, and the granule position at the end of each.
     var runs: [(pages: [Range<Int>], end: Int)] = []
     var lastNumber: Int?
-    /// Where the page ends that the end of the file cuts.
+    /// End of the page that the end of the file cuts.
     var cutEnd: Int?
     var hasEnd = false
 }
@@ -71,7 +71,7 @@ private struct OggScan {
             place = page.range.upperBound
             if page.isFirst {
                 let stream = stream(page)
-                // Of streams that are played together the first of sound counts.
+                // Of multiplexed streams the first audio stream is used.
                 let isBeside = streams.last.map { $0.runs.isEmpty && $0.packetsSeen <= 1 } ?? false
                 if isBeside, let last = streams.last, last.headerPackets > 0 || stream.headerPackets == 0 {
                 } else if isBeside {
@@ -120,7 +120,7 @@ private struct OggScan {
             isWhole: end <= bytes.count && checksum(place..<end) == number(place + 22, 4))
     }
 
-    /// CRC-32 with the polynomial 0x04C11DB7, most significant bit first; the page's own four bytes count as 0.
+    /// CRC-32 with the polynomial 0x04C11DB7, most significant bit first; the checksum field itself counts as 0.
     private func checksum(_ range: Range<Int>) -> Int {
         var crc: UInt32 = 0
         for place in range {
@@ -134,7 +134,7 @@ private struct OggScan {
         (0..<8).reduce(UInt32(index) << 24) { crc, _ in crc >> 31 == 1 ? crc << 1 ^ 0x04C1_1DB7 : crc << 1 }
     }
 
-    /// What the first packet of a stream says.
+    /// Parses the first packet of a stream.
     private func stream(_ page: OggPage) -> OggStream {
         let start = page.range.lowerBound + 27 + Int(bytes[page.range.lowerBound + 26])
         func has(_ magic: [UInt8]) -> Bool {
@@ -168,7 +168,7 @@ private struct OggScan {
         return layout
     }
 
-    /// Ranges that adjoin as one.
+    /// Merges adjoining ranges.
     private func joined(_ ranges: [Range<Int>]) -> [Range<Int>] {
         ranges.reduce(into: []) { joined, range in
             if let last = joined.last, last.upperBound == range.lowerBound {

@@ -1,16 +1,17 @@
 import Foundation
 
-/// How a stored picture must be turned to stand upright: the value of EXIF's tag 0x0112, or of XMP's `tiff:Orientation`.
+/// How a stored image must be rotated or mirrored to be upright: the value of EXIF's tag 0x0112, or of XMP's
+/// `tiff:Orientation`.
 ///
-/// As Pillow's `exif_transpose`: any numeric type of EXIF's tag counts, one of bytes or text does not, and XMP is asked only
-/// where EXIF has no such tag.
+/// Like Pillow's `exif_transpose`: accepts any numeric type of the EXIF tag, ignores one of bytes or text, and uses XMP
+/// only if EXIF has no such tag.
 ///
 /// Source: CIPA DC-008 (Exif 2.32), 4.6.4 A; Pillow 13.0, `Image.getexif`, `ImageOps.exif_transpose`.
 enum Orientation: Int, CaseIterable {
     case upright = 1
     case mirrored, upsideDown, flipped, transposed, clockwise, transversed, counterclockwise
 
-    /// `upright` where the file says nothing, or nothing intelligible.
+    /// `upright` if the file has no orientation or an invalid one.
     init(of bytes: Data, _ format: MediaFormat) {
         let metadata = PictureMetadata(bytes, format)
         let exif = metadata.exif.flatMap { TIFFDirectory(Data($0)) }
@@ -36,11 +37,11 @@ enum Orientation: Int, CaseIterable {
         return nil
     }
 
-    /// The same picture, turned upright.
+    /// The same image, upright.
     func applied(to stored: Pixels) throws(MediaError) -> Pixels {
         if self == .upright { return stored }
         let (width, height) = (stored.width, stored.height)
-        // Stored offset of the first upright pixel, and of one step right and one step down in the upright picture.
+        // Offset in the stored image of the upright image's first pixel, of one step right and of one step down.
         let last = (x: width - 1, y: (height - 1) * width)
         let (first, right, down): (Int, Int, Int) =
             switch self {

@@ -1,11 +1,11 @@
 import Foundation
 
-/// Raw samples without a header from a pipe, as they come: what `arecord -t raw` or `ffmpeg -f s16le` write.
+/// Raw headerless samples from a pipe in real time, as `arecord -t raw` or `ffmpeg -f s16le` write them.
 ///
-/// A thread of its own reads ahead, up to five minutes, so that who records need not wait while a model listens; who
-/// writes faster than that has to wait.
+/// A background thread reads up to five minutes ahead, so that the recorder need not wait for the model; a faster
+/// writer blocks.
 public final class PCMStream: Sendable {
-    /// How a sample is written: little-endian, one channel.
+    /// Sample format: little-endian, one channel.
     public enum Format: String, Sendable, CaseIterable {
         case s16le, f32le
 
@@ -17,14 +17,14 @@ public final class PCMStream: Sendable {
     public let format: Format
     /// In hertz.
     public let sampleRate: Int
-    /// What errors call it.
+    /// Its name in errors.
     public let name: String
     private let queue: ByteQueue
 
     /// Starts reading.
     ///
-    /// - Parameter descriptor: stays open, and must stay so until the end has been read.
-    /// - Throws: `MediaError` if no recording has this rate.
+    /// - Parameter descriptor: is not closed here, and must stay open until the end has been read.
+    /// - Throws: `MediaError` if the sample rate is out of range.
     public init(
         _ descriptor: Int32 = STDIN_FILENO, format: Format, sampleRate: Int, name: String = "standard input"
     ) throws(MediaError) {
@@ -43,7 +43,7 @@ public final class PCMStream: Sendable {
 
     /// Waits for the next samples.
     ///
-    /// - Returns: at the rate of the stream; none after a fifth of a second without any, nil at the end.
+    /// - Returns: samples at the rate of the stream; empty if none arrive within 0.2 s, nil at the end.
     /// - Throws: `MediaError` if the stream cannot be read, or ends within a sample.
     func read() throws(MediaError) -> [Float]? {
         switch queue.take(multipleOf: format.bytesPerSample) {
@@ -61,29 +61,29 @@ public final class PCMStream: Sendable {
     }
 }
 
-/// Raw samples without a header of one channel, which somebody hands over in blocks: they become samples at 16 kHz.
+/// Converts raw mono samples, appended in chunks, to 16 kHz.
 package final class PCMBlocks {
     private let format: PCMStream.Format
     private var stream: ChannelStream
-    /// The first bytes of a sample whose last are in the next block.
+    /// The first bytes of a sample whose remaining bytes are in the next chunk.
     private var rest: [UInt8] = []
 
-    /// - Parameter name: what errors call the sound.
+    /// - Parameter name: the name of the sound in errors.
     /// - Throws: `MediaError` if there is no memory.
     package init(_ format: PCMStream.Format, sampleRate: Int, name: String) throws(MediaError) {
         self.format = format
         stream = try ChannelStream(name, sampleRate: sampleRate, channels: 1, output: .mix)
     }
 
-    /// - Returns: what is known of the sound at 16 kHz; the filter holds a little back.
-    /// - Throws: `MediaError` where a sample is not finite.
+    /// - Returns: the samples at 16 kHz that are computed so far; the filter holds a few back.
+    /// - Throws: `MediaError` if a sample is not finite.
     package func append(_ bytes: [UInt8]) throws(MediaError) -> [Float] {
         let bytes = rest + bytes
         rest = Array(bytes.suffix(bytes.count % format.bytesPerSample))
         return try stream.append(format.samples(bytes.dropLast(rest.count)))[0]
     }
 
-    /// What the filter held back. Nothing can be appended afterwards.
+    /// The samples that the filter held back. Nothing can be appended afterwards.
     package func finish() -> [Float] { stream.finish()[0] }
 }
 
@@ -105,9 +105,9 @@ extension PCMStream.Format {
     }
 }
 
-/// Bytes that one thread writes and another takes, in blocks.
+/// A bounded byte queue between a writing and a reading thread.
 ///
-/// Sendable although it changes: every access holds the condition's lock.
+/// Sendable although it is mutable: every access holds the condition's lock.
 private final class ByteQueue: @unchecked Sendable {
     enum Taken {
         case bytes([UInt8])
@@ -122,7 +122,7 @@ private final class ByteQueue: @unchecked Sendable {
     private var count = 0
     private var isEnd = false
     private var failure: String?
-    /// The first bytes of a sample whose last are in the next block.
+    /// The first bytes of a sample whose remaining bytes are in the next chunk.
     private var rest: [UInt8] = []
 
     init(limit: Int) { self.limit = limit }

@@ -1,9 +1,9 @@
 import Foundation
 
-/// Reads the pictures that no library here does with a program on the PATH, which hands them over as PNG: that keeps every pixel,
-/// alpha and 16 bits.
+/// Decodes image formats that no linked library reads, with a program on the PATH that converts them to PNG, which
+/// preserves all pixels, alpha and 16 bits.
 ///
-/// Programs and not libraries, so that a service which links this one need not install the codecs of every format.
+/// Programs instead of libraries, so that a service that links this module need not install the codecs of every format.
 struct PictureConverter {
     enum Format: Equatable, Sendable {
         case gif, bmp, tiff, heic, avif
@@ -20,8 +20,9 @@ struct PictureConverter {
 
     }
 
-    /// ffmpeg's reader of the format. It is named so that neither a wrong ending nor a number in the name leads ffmpeg astray.
-    /// Nil: libheif's program, which joins the tiles and turns the picture as the file says, but reads no animations.
+    /// ffmpeg's demuxer for the format, named explicitly so that neither a wrong extension nor a number in the file
+    /// name misleads ffmpeg. Nil: libheif's program, which joins tiles and applies the file's rotation, but reads no
+    /// animations.
     private var demuxer: String? {
         switch format {
         case .gif: "gif"
@@ -38,9 +39,9 @@ struct PictureConverter {
     let source: SourceBytes
     let format: Format
 
-    /// Width and height that the header announces, before anything is decoded.
+    /// Width and height according to the header, before decoding.
     ///
-    /// - Throws: `MediaError` if there are none.
+    /// - Throws: `MediaError` if the header has none.
     func size() throws(MediaError) -> (width: Int, height: Int) {
         if format == .tiff, let kind = TIFFDirectory(source.bytes)?.unfaithfulKind {
             throw source.error(
@@ -68,7 +69,7 @@ struct PictureConverter {
             let isOld = number(at: 14, 4) == 12
             guard let width = number(at: 18, isOld ? 2 : 4), let height = number(at: isOld ? 20 : 22, isOld ? 2 : 4)
             else { return nil }
-            // Negative where the first row is the upper one.
+            // Negative if rows are stored top-down.
             return (width, isOld ? height : Int(Int32(truncatingIfNeeded: height).magnitude))
         case .tiff:
             let directory = TIFFDirectory(source.bytes)
@@ -77,16 +78,16 @@ struct PictureConverter {
             else { return nil }
             return (width, height)
         case .heic, .avif:
-            // The largest of the picture, its tiles and its thumbnails.
+            // The largest of the image, its tiles and its thumbnails.
             return HEIFBoxes(source.bytes).sizes.max {
                 Double($0.width) * Double($0.height) < Double($1.width) * Double($1.height)
             }
         }
     }
 
-    /// The picture as a PNG file; of several pictures the first.
+    /// The image as a PNG file; the first if the file holds several.
     ///
-    /// - Throws: `MediaError` if the program is not there, or cannot read the picture.
+    /// - Throws: `MediaError` if the program is not installed, or cannot decode the image.
     func png() throws(MediaError) -> Data {
         let folder = FileManager.default.temporaryDirectory.appending(path: "gemma4-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -107,19 +108,19 @@ struct PictureConverter {
         let run = try ffmpeg.start(
             [
                 "-v", "error", "-nostdin", "-f", demuxer,
-            ] + (demuxer == "mov" ? [] : ["-noautorotate"]) + [  // a track is turned by its matrix, a picture by us
+            ] + (demuxer == "mov" ? [] : ["-noautorotate"]) + [  // by the matrix of a track; we rotate images
                 "-i", ExternalProgram.argument(try file(in: folder)), "-frames:v", "1",
             ] + (hasNoAlpha ? ["-pix_fmt", "rgb24"] : []) + [
                 "-c:v", "png", "-compression_level", "1", "-f", "image2pipe", "-",
             ], source: source.name)
         var png = Data()
         while case let bytes = try run.read(upTo: 1 << 20), !bytes.isEmpty { png += bytes }
-        // It ends well with half a picture too, and says so.
+        // It exits with 0 for an incomplete image too, and reports it on standard error.
         if let complaint = run.complaint { throw malformed(complaint) }
         return png
     }
 
-    /// The fourth byte of a pixel means nothing in a plain BMP of 32 bits; ffmpeg takes it for alpha if it is not always 0.
+    /// The fourth byte of a pixel is unused in a plain 32-bit BMP; ffmpeg takes it for alpha if it is not always 0.
     private var hasNoAlpha: Bool {
         func number(at offset: Int) -> Int? { source.bytes.slice(at: offset, count: 4)?.littleEndianValue }
         return format == .bmp && number(at: 30) == 0 && number(at: 28).map { $0 & 0xFFFF } == 32
@@ -130,17 +131,17 @@ struct PictureConverter {
             "heif-convert", "heif-dec", for: source.name, reads: format.name,
             packages: ("libheif-examples", "libheif"))
         let run = try program.start(
-            // No path that could be an option.
+            // An absolute path cannot be taken for an option.
             [try file(in: folder).absoluteURL.path, folder.appending(path: "picture.png").path], source: source.name)
-        while try !run.read(upTo: 1 << 12).isEmpty {}  // what it reports
-        // Of several pictures it numbers the files.
+        while try !run.read(upTo: 1 << 12).isEmpty {}  // its messages
+        // It numbers the output files of a multi-image file.
         for name in ["picture.png", "picture-1.png"] {
             if let png = try? Data(contentsOf: folder.appending(path: name)) { return png }
         }
         return Data()
     }
 
-    /// A file that holds the picture: its own, or one for the program's sake.
+    /// A file that holds the image: the source file, or a temporary one for the program.
     private func file(in folder: URL) throws(MediaError) -> URL {
         if let file = source.file { return file }
         let file = folder.appending(path: "picture")
@@ -161,7 +162,7 @@ struct PictureConverter {
     }
 }
 
-/// The boxes of a HEIF file that say how large its pictures are.
+/// The boxes of a HEIF file that hold the sizes of its images.
 ///
 /// Source: ISO/IEC 23008-12, 6.5.3, `ispe`.
 struct HEIFBoxes {

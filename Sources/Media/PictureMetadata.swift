@@ -1,11 +1,11 @@
 import CImageDecoding
 import Foundation
 
-/// The records of a picture that say how it must be turned: EXIF and XMP, wherever its format keeps them.
+/// The metadata of an image that hold its orientation: EXIF and XMP, wherever the format stores them.
 ///
 /// Source: Pillow 13.0, `Image.getexif` and the plugins of the formats.
 struct PictureMetadata {
-    /// Laid out as a TIFF file.
+    /// In the layout of a TIFF file.
     var exif: Data?
     var xmp: Data?
 
@@ -17,16 +17,16 @@ struct PictureMetadata {
         case .converted(.tiff):
             exif = bytes
             xmp = TIFFDirectory(bytes)?.bytes(700)
-        // heif-convert has turned the picture as the file says, and the others say nothing.
+        // heif-convert has applied the orientation, and the other formats have none.
         case .converted, .other, .unknown: break
         }
-        for _ in 0..<2 { if let stripped = exif?.removing(Self.prefix) { exif = stripped } }  // once more is not rare
+        for _ in 0..<2 { if let stripped = exif?.removing(Self.prefix) { exif = stripped } }  // at times doubled
     }
 
     private static let prefix = Data("Exif\0\0".utf8)
 
-    /// The APP1 segments before the first scan. EXIF that does not fit one goes on in the next; of several XMP packets the last
-    /// counts.
+    /// The APP1 segments before the first scan. EXIF that exceeds one segment continues in the next; the last of
+    /// several XMP packets wins.
     private mutating func readJPEG(_ bytes: Data) {
         var place = 2
         while let head = bytes.slice(at: place, count: 4)?.map(Int.init), head[0] == 0xFF, head[1] != 0xDA {
@@ -34,7 +34,7 @@ struct PictureMetadata {
                 place += 1
                 continue
             }
-            let length = head[2] << 8 | head[3]  // counts itself
+            let length = head[2] << 8 | head[3]  // includes its own two bytes
             if head[1] == 0xE1, length >= 8, let segment = bytes.slice(at: place + 4, count: length - 2) {
                 if let record = segment.removing(Self.prefix) {
                     exif = (exif ?? Data()) + record
@@ -46,8 +46,8 @@ struct PictureMetadata {
         }
     }
 
-    /// The chunk eXIf and texts, before the image and after it. ImageMagick writes EXIF as the hexadecimal text of a
-    /// "raw profile".
+    /// The eXIf chunk and text chunks, before and after the image data. ImageMagick writes EXIF as a hexadecimal "raw
+    /// profile" text.
     private mutating func readPNG(_ bytes: Data) {
         var profile: Data?
         var place = 8
@@ -71,7 +71,7 @@ struct PictureMetadata {
         if exif == nil { exif = profile.flatMap(Self.rawProfile) }
     }
 
-    /// Keyword and text of a PNG chunk; nil if it is none, or cannot be inflated within 1 MiB.
+    /// Keyword and text of a PNG text chunk; nil for other chunks, and if it does not inflate within 1 MiB.
     private static func text(_ body: Data, _ kind: String) -> (key: String, text: Data)? {
         guard ["tEXt", "zTXt", "iTXt"].contains(kind), let end = body.prefix(80).firstIndex(of: 0) else { return nil }
         let key = String(decoding: body[..<end], as: Unicode.ASCII.self)
@@ -103,7 +103,7 @@ struct PictureMetadata {
         return text.isEmpty ? nil : Data(text)
     }
 
-    /// Bytes of "\nexif\n      1234\n45786966…", in lines.
+    /// Decodes the lines "\nexif\n      1234\n45786966…".
     private static func rawProfile(_ text: Data) -> Data? {
         let lines = text.split(separator: 0x0A, omittingEmptySubsequences: false).dropFirst(3)
         let digits = lines.joined().filter { !Unicode.Scalar($0).properties.isWhitespace }
@@ -135,6 +135,6 @@ struct PictureMetadata {
 }
 
 extension Data {
-    /// What follows `prefix`; nil if the data does not begin with it.
+    /// The data after `prefix`; nil if it does not begin with it.
     fileprivate func removing(_ prefix: Data) -> Data? { starts(with: prefix) ? dropFirst(prefix.count) : nil }
 }

@@ -1,11 +1,11 @@
-/// A picture: 8-bit sRGB, upright, opaque.
+/// An image: 8-bit sRGB, upright, opaque.
 public struct Pixels: Equatable, Sendable {
     public let width: Int
     public let height: Int
     /// `[height, width, 3]`, row-major, red first.
     public let rgb: [UInt8]
 
-    /// - Throws: `MediaError` if `rgb` has not one byte for each of the three colours of each pixel.
+    /// - Throws: `MediaError` if `rgb` does not have three bytes for each pixel.
     public init(width: Int, height: Int, rgb: [UInt8], name: String = "image") throws(MediaError) {
         guard width > 0, height > 0, rgb.count.isMultiple(of: 3),
             (rgb.count / 3).quotientAndRemainder(dividingBy: width) == (height, 0)

@@ -1,7 +1,6 @@
 import CSoxr
 
-/// Changes the sample rate of interleaved channels, block by block: libsoxr at its "HQ" quality, which the reference uses
-/// too.
+/// Resamples interleaved channels, chunk by chunk, with libsoxr at its "HQ" quality, which the reference uses too.
 ///
 /// Sendable although it holds a C handle: the handle has one owner, and resampling needs exclusive access to it.
 struct Resampler: ~Copyable, @unchecked Sendable {
@@ -9,10 +8,10 @@ struct Resampler: ~Copyable, @unchecked Sendable {
     private let ratio: Double
     private let channels: Int
 
-    /// `nil` where libsoxr finds no memory.
+    /// `nil` if libsoxr cannot allocate memory.
     init?(from inputRate: Int, to outputRate: Int, channels: Int) {
         var failure: soxr_error_t?
-        // Without specifications: 32-bit floats, interleaved, HQ, one thread.
+        // Default specifications: 32-bit floats, interleaved, HQ, one thread.
         let created = soxr_create(
             Double(inputRate), Double(outputRate), UInt32(channels), &failure, nil, nil, nil)
         guard let created, failure == nil else { return nil }
@@ -25,14 +24,14 @@ struct Resampler: ~Copyable, @unchecked Sendable {
         soxr_delete(handle)
     }
 
-    /// What can be computed of the output once `samples`, `[frames, channels]`, are known; the filter holds some back.
+    /// The output that can be computed after appending `samples`, `[frames, channels]`; the filter holds some back.
     mutating func append(_ samples: [Float]) -> [Float] {
         samples.isEmpty ? [] : samples.withUnsafeBufferPointer { process($0) }
     }
 
-    /// What the filter held back.  Nothing can be appended afterwards.
+    /// The samples that the filter held back. Nothing can be appended afterwards.
     mutating func finish() -> [Float] {
-        process(UnsafeBufferPointer(start: nil, count: 0))  // soxr: no input means that it has ended
+        process(UnsafeBufferPointer(start: nil, count: 0))  // soxr: no input marks the end of the input
     }
 
     private func process(_ input: UnsafeBufferPointer<Float>) -> [Float] {

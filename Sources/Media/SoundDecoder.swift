@@ -1,20 +1,20 @@
-/// One stretch of sound of one rate and number of channels on its way out of a file. A class, since reading moves on.
+/// Decodes one part of a file, with a fixed sample rate and channel count. A class because reading moves its position.
 protocol SoundDecoder: AnyObject {
     /// In hertz.
     var sampleRate: Int { get }
     var channels: Int { get }
-    /// Frames that the header announces; 0 or far too many where it does not know.
+    /// Number of frames according to the header; 0 or far too many if the header does not know.
     var announcedFrames: Int { get }
-    /// The next at most `frames` frames, `[frames, channels]`, nominally in [-1, 1]; empty at the end.
+    /// The next frames, at most `frames`: `[frames, channels]`, nominally in [-1, 1]; empty at the end.
     func read(frames: Int) throws(MediaError) -> [Float]
 }
 
-/// Beyond these a header is wrong, or the recording is of something else than speech.
+/// Outside these limits the header is wrong, or the recording is not speech.
 enum SoundLimits {
     static let rates = 1_000...768_000
     static let mostChannels = 64
 
-    /// - Throws: `MediaError` for a recording that is not within them.
+    /// - Throws: `MediaError` for a recording outside them.
     static func check(_ source: SourceBytes, channels: Int, sampleRate: Int) throws(MediaError) {
         guard (1...mostChannels).contains(channels), rates.contains(sampleRate) else {
             throw source.error(

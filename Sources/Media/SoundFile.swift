@@ -1,7 +1,7 @@
 import CSndFile
 import Foundation
 
-/// A recording that libsndfile has open: interleaved frames at the file's own rate, integers scaled to [-1, 1).
+/// A recording opened by libsndfile: interleaved frames at the file's own sample rate, integers scaled to [-1, 1).
 ///
 /// Sendable although it holds a C handle: the handle has one owner, and reading needs exclusive access to it.
 final class SoundFile: SoundDecoder, @unchecked Sendable {
@@ -9,7 +9,7 @@ final class SoundFile: SoundDecoder, @unchecked Sendable {
     let channels: Int
     let announcedFrames: Int
 
-    /// libsndfile keeps why an opening failed in one place for all threads, and the next opening overwrites it.
+    /// libsndfile keeps the reason of a failed open in one global, which the next open on any thread overwrites.
     private static let opening = NSLock()
 
     private let source: SourceBytes
@@ -18,10 +18,10 @@ final class SoundFile: SoundDecoder, @unchecked Sendable {
     private var framesRead = 0
     private var failure: MediaError?
 
-    /// - Parameter bytes: what libsndfile is given of the source.
+    /// - Parameter bytes: the bytes of the source that libsndfile reads.
     init(_ source: SourceBytes, _ bytes: SplicedBytes) throws(MediaError) {
         let stream = ByteStream(source, bytes)
-        defer { withExtendedLifetime(stream) {} }  // libsndfile has its address, also while it fails
+        defer { withExtendedLifetime(stream) {} }  // libsndfile holds its address, also while opening fails
         var callbacks = ByteStream.callbacks
         var info = SF_INFO()
         Self.opening.lock()
@@ -47,7 +47,7 @@ final class SoundFile: SoundDecoder, @unchecked Sendable {
         sf_close(handle)
     }
 
-    /// - Throws: `MediaError` where the file does not decode, after what stands before that.
+    /// - Throws: `MediaError` if the file does not decode, after returning the frames before the damage.
     func read(frames: Int) throws(MediaError) -> [Float] {
         if let failure { throw failure }
         var failed = false
@@ -85,7 +85,7 @@ final class SoundFile: SoundDecoder, @unchecked Sendable {
             remedy: "if it has sound, \(convert)")
     }
 
-    /// libsndfile's internal SFE_BAD_FILE, whose text speaks of files that do not exist.
+    /// libsndfile's internal SFE_BAD_FILE; its message would speak of a file that does not exist.
     private static let noMPEGFrame: Int32 = 7
 
     private static func sentence(_ text: UnsafePointer<CChar>?) -> String {

@@ -1,10 +1,10 @@
 import Foundation
 
-/// The names of kinds of sound and film that our libraries do not read, by their first bytes.
+/// Names of audio and video formats that the linked libraries do not read, by their first bytes.
 enum SoundFormat {
     static func name(_ bytes: Data) -> String? { container(bytes) ?? codec(bytes) }
 
-    /// Kinds that `ffmpeg` reads and no library of ours.
+    /// Containers that only `ffmpeg` reads.
     static func container(_ bytes: Data) -> String? {
         let head = [UInt8](bytes.prefix(600))
         func has(_ text: String, at offset: Int = 0) -> Bool { head.dropFirst(offset).starts(with: text.utf8) }
@@ -18,7 +18,7 @@ enum SoundFormat {
         }
         if ["moov", "mdat", "wide", "skip", "free", "pnot"].contains(where: { has($0, at: 4) }) { return "QuickTime" }
         if has("RIFF"), has("AVI ", at: 8) { return "AVI" }
-        // A packet of a transport stream is 188 bytes long; some recorders put a time of 4 bytes before it.
+        // MPEG-TS packets have 188 bytes; some recorders put a 4-byte timestamp before each.
         if [0, 4].contains(where: { start in
             head.count > start + 376 && [0, 1, 2].allSatisfy { head[start + $0 * (188 + start)] == 0x47 }
         }) {
@@ -37,7 +37,7 @@ enum SoundFormat {
         return magics.first { has($0.1) }?.0
     }
 
-    /// Codecs in containers that our libraries read.
+    /// Codecs inside containers that the linked libraries read.
     static func codec(_ bytes: Data) -> String? {
         let head = [UInt8](bytes.prefix(4_096))
         func has(_ text: String, at offset: Int) -> Bool { head.dropFirst(offset).starts(with: text.utf8) }
@@ -46,7 +46,7 @@ enum SoundFormat {
             guard let tag = source.waveFormatTag else { return nil }
             return "WAV with \(waveCodecs[tag] ?? "codec \(tag)")"
         }
-        // The first packet of a stream stands behind the page's header and one length.
+        // The first packet of a stream follows the page header and one segment length.
         if has("OggS", at: 0), head.count > 36 {
             let packet = 27 + Int(head[26])
             let kinds: [([UInt8], String)] = [
@@ -57,18 +57,18 @@ enum SoundFormat {
             return kinds.first { head.dropFirst(packet).starts(with: $0.0) }.map { "Ogg with \($0.1)" }
         }
         if has("caff", at: 0) { return "CAF" }
-        // An ID3 tag may stand before anything.
+        // An ID3 tag may precede any format.
         return has("ID3", at: 0) ? "a file with an ID3 tag" : nil
     }
 
-    /// Whether nobody knows what begins so.
+    /// Whether these first bytes match no known format.
     static func isUnknown(_ bytes: Data) -> Bool {
         let known = ["RIFF", "RF64", "FORM", ".snd", "fLaC", "OggS", "caff", "riff", "NIST", "Crea"]
         let head = bytes.prefix(4)
         return MediaFormat(bytes) == .unknown && name(bytes) == nil && !known.contains { head.elementsEqual($0.utf8) }
     }
 
-    /// Whether it is worth asking `ffmpeg`: not of pictures and documents.
+    /// Whether `ffmpeg` is worth trying: not for images and documents.
     static func mayHaveSound(_ bytes: Data) -> Bool { MediaFormat(bytes) == .unknown }
 
     /// Source: RFC 2361, and Microsoft's `mmreg.h`.

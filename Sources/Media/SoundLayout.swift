@@ -1,29 +1,29 @@
 import Foundation
 
-/// How the sound of a file lies in it: stretches that are decoded one after the other, and what is missing of it.
+/// The parts of a recording in the order in which they are decoded, and the sound that is missing.
 struct SoundLayout {
     struct Part {
         enum Decoder { case libsndfile, libmpg123 }
 
         let decoder: Decoder
         let bytes: SplicedBytes
-        /// Seconds of sound that are known to be missing before it.
+        /// Seconds of sound known to be missing before it.
         var lostBefore = 0.0
-        /// What its container announces and does not hold, as a share of what it holds.
+        /// Sound that the container announces but does not hold, as a fraction of what it holds.
         var missingShare = 0.0
-        /// Where it ends on the clock of its stream, in ticks of 1/`rate` s, and whether it is the rest of one.
+        /// Its end on the clock of its stream, in ticks of 1/`rate` s, and whether it is the remainder of a stream.
         var end: (ticks: Int, rate: Int, isRest: Bool)?
         var channels: Int?
     }
 
     var parts: [Part]
-    /// Seconds that are known to be missing behind the last part.
+    /// Seconds of sound known to be missing after the last part.
     var lostAtEnd = 0.0
-    /// What shows that the file was cut, where nobody knows how much is missing.
+    /// Evidence that the file is truncated, if the missing duration is unknown.
     var isCut = false
     var notices: [MediaNotice] = []
 
-    /// What libsndfile makes of all bytes.
+    /// One part, all bytes decoded by libsndfile.
     init(_ source: SourceBytes) {
         parts = [Part(decoder: .libsndfile, bytes: SplicedBytes([source.bytes]))]
     }
@@ -36,17 +36,17 @@ struct SoundLayout {
             throw source.error(
                 .empty, expected: "a recording", found: "no bytes", remedy: "check that it was written or downloaded")
         }
-        // Pages of Ogg and frames of MPEG audio are looked at to the last.
+        // Ogg pages and MPEG audio frames are scanned to the end.
         defer { source.forget(0..<source.bytes.count) }
         return source.waveLayout ?? source.aiffLayout ?? source.auLayout ?? source.oggLayout ?? source.mpegLayout
             ?? SoundLayout(source)
     }
 }
 
-/// What a user should know of a recording or a film that is read all the same.
+/// A message to the user about a recording or a film that can be read nevertheless.
 public struct MediaNotice: Sendable, Equatable {
     public let text: String
-    /// Whether something is wrong.
+    /// Whether it reports a defect.
     public let isWarning: Bool
 
     public init(_ text: String, isWarning: Bool = true) { (self.text, self.isWarning) = (text, isWarning) }

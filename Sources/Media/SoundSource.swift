@@ -1,15 +1,15 @@
 import Foundation
 
-/// Sound that comes block by block at 16 kHz. A class, since reading moves on; one reader at a time.
+/// Sound at 16 kHz, chunk by chunk. A class because reading moves its position; one reader at a time.
 package protocol SoundSource: AnyObject {
-    /// What is known before the end is reached.
+    /// Duration known before the end is reached.
     var announcedDurationInSeconds: Double? { get }
-    /// - Returns: the next samples of each channel, as many of each; none while a pipe has none to give; nil at the end.
+    /// - Returns: the next samples of each channel, of equal count; empty while a pipe has no data; nil at the end.
     func readChannels() throws(MediaError) -> [[Float]]?
-    /// What a user should know of it; at the end there may be more.
+    /// Messages to the user; more may be added until the end.
     var notices: [MediaNotice] { get }
-    /// What of it is missing or damaged, in seconds of the recording; complete at the end. Where it is not at the end,
-    /// silence stands for it.
+    /// Missing or damaged ranges, in seconds of the recording; complete at the end. Replaced by silence, except at the
+    /// end of the recording.
     var lost: [Range<Double>] { get }
 }
 
@@ -18,11 +18,11 @@ extension SoundSource {
     package var lost: [Range<Double>] { [] }
 }
 
-/// Opens recordings of any kind by their first bytes.
+/// Opens recordings of any format, detected by their first bytes.
 package enum SoundSources {
     /// - Parameters:
-    ///   - track: of several; nil: the one that the file marks, or its first.
-    ///   - isCancelled: asked while a pipe is read; what has come until then is all there is.
+    ///   - track: one of several; nil: the file's default track, or its first.
+    ///   - isCancelled: polled while reading a pipe; if true, the data read so far is used.
     /// - Throws: `MediaError`.
     package static func open(
         _ file: URL, channels: AudioChannels, track: SoundTrack? = nil, isCancelled: () -> Bool = { false }
@@ -30,14 +30,14 @@ package enum SoundSources {
         try open(SourceBytes(contentsOf: file, isCancelled: isCancelled), channels, track)
     }
 
-    /// - Parameter name: what errors call these bytes.
+    /// - Parameter name: the name of these bytes in errors.
     package static func open(
         _ bytes: Data, name: String, channels: AudioChannels, track: SoundTrack? = nil
     ) throws(MediaError) -> any SoundSource {
         try open(SourceBytes(bytes, name: name), channels, track)
     }
 
-    /// - Parameter descriptor: of a pipe or a file, which is read to its end.
+    /// - Parameter descriptor: a pipe or a file, which is read to its end.
     package static func open(
         _ descriptor: Int32, name: String, channels: AudioChannels, track: SoundTrack? = nil,
         isCancelled: () -> Bool = { false }
@@ -45,7 +45,7 @@ package enum SoundSources {
         try open(SourceBytes(descriptor, name: name, isCancelled: isCancelled), channels, track)
     }
 
-    /// `ffmpeg` reads what our own libraries do not: they are asked first, for they need no program.
+    /// Tries the linked libraries first, because they need no program, then `ffmpeg`.
     private static func open(
         _ source: SourceBytes, _ channels: AudioChannels, _ track: SoundTrack?
     ) throws(MediaError) -> any SoundSource {
@@ -71,14 +71,14 @@ package enum SoundSources {
     }
 }
 
-/// A recording that libsndfile or libmpg123 opens.
+/// A recording decoded by libsndfile or libmpg123.
 package final class RecordedSound: SoundSource {
     private var reader: AudioReader
 
     package init(_ reader: consuming AudioReader) { self.reader = reader }
 
     package var announcedDurationInSeconds: Double? {
-        // Headers of streams leave the length open: 0, or far too much.
+        // Headers of streams leave the length open: 0, or far too large.
         let announced = reader.announcedDurationInSeconds
         return announced > 0 && announced < 1e6 ? announced : nil
     }

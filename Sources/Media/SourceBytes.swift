@@ -1,13 +1,13 @@
 import Foundation
 
-/// The bytes of one picture or recording and the name by which errors call them.
+/// The bytes of one image or recording, and its name in errors.
 struct SourceBytes: Sendable {
     let name: String
     let bytes: Data
-    /// The file that they are in, if it can be read again.
+    /// The file that holds them, if it can be read again.
     let file: URL?
     private let isMapped: Bool
-    /// Smaller files are read: if somebody cuts one meanwhile, that is an error and no fault of memory.
+    /// Smaller files are read: if another process truncates one meanwhile, that is an error instead of SIGBUS.
     private static let leastMappedByteCount = 16 << 20
 
     init(_ bytes: Data, name: String) {
@@ -16,12 +16,12 @@ struct SourceBytes: Sendable {
         (file, isMapped) = (nil, false)
     }
 
-    /// A large file is mapped, so that a long recording costs no memory; a small one and a pipe are read to their end.
+    /// Maps large files, so that a long recording takes no memory; reads small files and pipes to their end.
     ///
-    /// - Parameter isCancelled: asked while a pipe is read; what has come until then is all there is.
+    /// - Parameter isCancelled: polled while reading a pipe; if true, the data read so far is used.
     init(contentsOf file: URL, isCancelled: () -> Bool = { false }) throws(MediaError) {
         name = file.path
-        // A named pipe that nobody writes to would be waited for already here.
+        // Without O_NONBLOCK, opening a named pipe without a writer would block.
         let descriptor = file.withUnsafeFileSystemRepresentation { path in
             path.map { open($0, O_RDONLY | O_NONBLOCK | O_CLOEXEC) } ?? -1
         }
@@ -51,9 +51,9 @@ struct SourceBytes: Sendable {
         }
     }
 
-    /// Everything up to the end.
+    /// Reads to the end of the file.
     ///
-    /// - Parameter isCancelled: asked meanwhile; what has come until then is all there is.
+    /// - Parameter isCancelled: polled meanwhile; if true, the data read so far is used.
     init(_ descriptor: Int32, name: String, isCancelled: () -> Bool = { false }) throws(MediaError) {
         self.name = name
         (file, isMapped) = (nil, false)
@@ -66,7 +66,7 @@ struct SourceBytes: Sendable {
         }
     }
 
-    /// Gives back the memory of bytes that will hardly be needed again.
+    /// Releases the memory of bytes that will hardly be read again.
     func forget(_ range: Range<Int>) {
         guard isMapped else { return }
         bytes.withUnsafeBytes { bytes in
@@ -79,7 +79,7 @@ struct SourceBytes: Sendable {
         }
     }
 
-    /// What errors of this source have in common.
+    /// An error about this source.
     func error(_ code: MediaError.Code, expected: String, found: String, remedy: String) -> MediaError {
         MediaError(code: code, source: name, expected: expected, found: found, remedy: remedy)
     }

@@ -1,10 +1,10 @@
 import Foundation
 
-/// Stretches of bytes that are read as if they adjoined: a header made anew before the body of a file, or the pages of one
-/// stream without what lies between them.
+/// Byte ranges read as one contiguous sequence: a new header before the body of a file, or the pages of one stream
+/// without the bytes between them.
 struct SplicedBytes: Sendable {
     private let stretches: [Data]
-    /// Where each stretch begins.
+    /// Offset of each range in the sequence.
     private let starts: [Int]
     let count: Int
 
@@ -20,7 +20,7 @@ struct SplicedBytes: Sendable {
 
     /// Copies the bytes from `position` on.
     ///
-    /// - Returns: how many: `size`, or fewer at the end.
+    /// - Returns: the number of bytes copied: `size`, or fewer at the end.
     func copy(from position: Int, to buffer: UnsafeMutableRawPointer, size: Int) -> Int {
         guard position < count, size > 0 else { return 0 }
         var copied = 0
@@ -37,7 +37,8 @@ struct SplicedBytes: Sendable {
         return copied
     }
 
-    /// The bytes of the file between two positions, where stretches are slices of it: what may be given back.
+    /// The file's byte ranges between two positions, if the ranges are slices of the file: the memory that may be
+    /// released.
     func fileRanges(_ range: Range<Int>) -> [Range<Int>] {
         zip(starts, stretches).compactMap { start, stretch in
             let part = range.clamped(to: start..<start + stretch.count)
@@ -49,7 +50,7 @@ struct SplicedBytes: Sendable {
 }
 
 extension RandomAccessCollection where Index == Int {
-    /// The first index from which on the predicate holds, if it holds for all behind the first for which it does.
+    /// The first index at which the predicate holds, if it holds for all elements after the first for which it does.
     fileprivate func partitioningIndex(_ belongsToSecond: (Element) -> Bool) -> Int {
         var (low, high) = (startIndex, endIndex)
         while low < high {

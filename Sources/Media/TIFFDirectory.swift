@@ -1,17 +1,17 @@
 import Foundation
 
-/// The first directory of a TIFF file, or of the EXIF record that is laid out as one: tags and their values.
+/// The first directory of a TIFF file, or of an EXIF record, which has the same layout: tags and their values.
 ///
-/// What is damaged ends it: the tags before that count. Of two tags of one number the first counts.
+/// Damage ends it: the tags before the damage are kept. The first of two entries with the same tag wins.
 ///
-/// Source: TIFF 6.0, section 2; BigTIFF; Pillow 13.0, `TiffImagePlugin.ImageFileDirectory_v2`, for damaged ones.
+/// Source: TIFF 6.0, section 2; BigTIFF; Pillow 13.0, `TiffImagePlugin.ImageFileDirectory_v2`, for damaged files.
 struct TIFFDirectory {
-    /// Bytes of the values and their type, by tag.
+    /// Type and bytes of the values, by tag.
     private var values: [Int: (type: Int, bytes: Data)] = [:]
     private let isLittleEndian: Bool
     private let isBig: Bool
 
-    /// Nil if these bytes are no TIFF.
+    /// Nil if these bytes are not a TIFF file.
     init?(_ file: Data) {
         switch [UInt8](file.prefix(4)) {
         case [0x49, 0x49, 42, 0], [0x49, 0x49, 0, 42]: (isLittleEndian, isBig) = (true, false)
@@ -50,7 +50,7 @@ struct TIFFDirectory {
         }
     }
 
-    /// Bytes of one value, by type. Text and bytes are no numbers.
+    /// Size of one value in bytes, by type. Text and bytes do not count as numeric.
     private static let sizes = [
         1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8,
     ]
@@ -59,7 +59,7 @@ struct TIFFDirectory {
 
     func bytes(_ tag: Int) -> Data? { values[tag]?.bytes }
 
-    /// The first value of a tag, whatever numeric type it has.
+    /// The first value of a tag, of any numeric type.
     func number(_ tag: Int) -> Double? {
         guard let (type, bytes) = values[tag], let size = Self.sizes[type] else { return nil }
         func signed(_ bytes: Data) -> Int? {
@@ -78,10 +78,10 @@ struct TIFFDirectory {
         }
     }
 
-    /// What ffmpeg decodes otherwise than libtiff, or not at all, and nobody would notice; nil if there is nothing.
+    /// What ffmpeg would silently decode differently from libtiff, or not at all; nil if there is nothing.
     ///
-    /// Found by comparing ffmpeg 5.1 with Pillow (Tests/Corpora): it shuffles tiles, takes YCbCr and CMYK for RGB within JPEG
-    /// compression, premultiplied alpha for plain, and bits the wrong way round.
+    /// Found by comparing ffmpeg 5.1 with Pillow (Tests/Corpora): it shuffles tiles, takes YCbCr and CMYK for RGB
+    /// within JPEG compression, premultiplied alpha for straight alpha, and reversed bit order for normal.
     var unfaithfulKind: String? {
         func text(_ number: Double) -> String { String(format: "%.0f", number) }
         let compression = number(259) ?? 1
@@ -109,7 +109,7 @@ struct TIFFDirectory {
 }
 
 extension Data {
-    /// `nil` where the data is too short for it.
+    /// `nil` if the data is too short.
     func slice(at offset: Int, count: Int) -> Data? {
         guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else { return nil }
         return self[startIndex + offset..<startIndex + offset + count]

@@ -1,7 +1,7 @@
 import Foundation
 
-/// Splits sound into bands of about 2/3 of an octave from 250 Hz to 4 kHz and measures each: where speech has its
-/// formants and hum has only faint overtones.
+/// Measures the power in bands of about 2/3 of an octave from 250 Hz to 4 kHz, which hold the formants of speech and
+/// only faint overtones of hum.
 ///
 /// Source: R. Bristow-Johnson, "Cookbook formulae for audio EQ biquad filter coefficients", band-pass with 0 dB peak
 /// gain; two of them in a row for each band.

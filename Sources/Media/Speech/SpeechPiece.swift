@@ -1,17 +1,17 @@
-/// A piece of a recording that a model hears at once.
+/// A segment of a recording that the model processes at once.
 package struct SpeechPiece: Sendable, Equatable {
-    /// 16 kHz, with a little of the silence around the speech.
+    /// 16 kHz, including a short silence around the speech.
     package let samples: [Float]
-    /// Where they stand in the recording, in samples at 16 kHz.
+    /// Its range in the recording, in samples at 16 kHz.
     package let range: Range<Int>
-    /// Where in the recording its speech begins and ends: the times of a transcript.
+    /// Range of its speech in the recording, from which transcripts take their times.
     package let speech: Range<Int>
-    /// The same without the pauses.
+    /// Its speech without the pauses.
     package let stretches: [Range<Int>]
-    /// Samples at its beginning that the piece before it has too, because no pause was found between them.
+    /// Samples at its beginning that overlap the previous piece, because no pause was found between them.
     package let overlap: Int
-    /// Whether it ends within speech, so that the next piece overlaps it.
+    /// Whether it was cut within speech, so that the next piece overlaps it.
     package let isCutInSpeech: Bool
-    /// The share of its frames in which speech was detected.
+    /// The fraction of its frames in which speech was detected.
     package let speechShare: Double
 }

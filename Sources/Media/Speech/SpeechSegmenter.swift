@@ -1,19 +1,19 @@
-/// Cuts a recording of any length into pieces of speech and leaves out the silence between them, block by block, in
+/// Splits a recording of any length into segments of speech and drops the silence between them, chunk by chunk, in
 /// bounded memory.
 ///
-/// A long pause ends a piece. Where a piece reaches its limit, it is cut in a shorter pause; where
-/// speech runs through, at the quietest place before the limit, and then both pieces have what is around the cut, so that
-/// every word is whole in one of them. A recording that fits one piece is left as it is, if there is speech in it and not 3 s of
-/// silence to leave out.
+/// A long pause ends a piece. A piece that reaches its limit is cut in a shorter pause; without a pause it is cut at
+/// the quietest moment before the limit, and both pieces contain the sound around the cut, so that every word is whole
+/// in one of them. A recording that fits into one piece stays whole if it contains speech and less than 3 s of
+/// removable silence.
 package struct SpeechSegmenter: Sendable {
     package struct Options: Sendable, Equatable {
-        /// No piece is longer.
+        /// Maximum length of a piece.
         package var maxPieceInSeconds: Double
-        /// A pause of this length ends a piece; 0.3 s at least.
+        /// A pause of this length ends a piece; at least 0.3 s.
         package var pauseInSeconds: Double
-        /// Whether a recording that fits one piece is one piece, with its silence.
+        /// Whether a recording that fits into one piece stays one piece, including its silence.
         package var keepsShortRecordings: Bool
-        /// Whether silence and steady noise are left out; otherwise all is taken for speech.
+        /// Whether silence and steady noise are dropped; otherwise everything counts as speech.
         package var detectsSpeech = true
 
         package init(maxPieceInSeconds: Double = 28, pauseInSeconds: Double = 1, keepsShortRecordings: Bool = true) {
@@ -22,22 +22,22 @@ package struct SpeechSegmenter: Sendable {
             self.keepsShortRecordings = keepsShortRecordings
         }
 
-        /// For sound that is being spoken: short pieces, so that the first words come before the last are said.
+        /// For live speech: short pieces, so that the first words appear while the speaker continues.
         package static let live = Options(maxPieceInSeconds: 10, pauseInSeconds: 0.5, keepsShortRecordings: false)
     }
 
     private static let frame = VoiceActivityDetector.frameLength
     private static let rate = VoiceActivityDetector.sampleRate
-    /// Silence that a piece keeps before and after its speech, for consonants that are as faint as noise.
+    /// Silence kept before and after the speech of a piece, for consonants as faint as noise.
     private static let lead = rate * 3 / 10
     private static let tail = rate * 3 / 10
-    /// The shortest pause, in frames, in which a piece that is too long is cut.
+    /// The shortest pause, in frames, at which a piece that is too long is cut.
     private static let shortestPause = 12
-    /// Where speech runs through, so much is in both pieces.
+    /// Overlap of two pieces cut within speech.
     private static let overlap = rate * 3 / 2
-    /// A recording that fits one piece is cut all the same where so much of it can be left out.
+    /// A recording that fits into one piece is still split if this much silence can be dropped.
     private static let mostSilence = rate * 3
-    /// The part of a piece before its limit in which the quietest place is looked for, at most.
+    /// Maximum length before the limit in which the quietest moment is searched.
     private static let search = rate * 5
 
     package let options: Options
@@ -45,21 +45,21 @@ package struct SpeechSegmenter: Sendable {
     private let pauseFrames: Int
 
     private var detector = VoiceActivityDetector()
-    /// Of the recording, from `bufferStart` on.
+    /// Samples of the recording from `bufferStart` on.
     private var buffer: [Float] = []
     private var bufferStart = 0
     private var samplesSeen = 0
     private var framesDecided = 0
-    /// Stretches of speech of the piece that is being made, in frames.
+    /// Speech ranges of the current piece, in frames.
     private var stretches: [Range<Int>] = []
-    /// All frames of speech of the recording, and the first.
+    /// Number of speech frames of the recording, and the bounds of its speech.
     private var voiced = (count: 0, first: 0, end: 0)
-    /// What an earlier piece has already.
+    /// End of the samples that earlier pieces contain.
     private var cursor = 0
     private var overlapWithLast = 0
-    /// All pieces, as long as the recording may fit one.
+    /// All pieces, while the recording may still fit into one.
     private var held: [SpeechPiece] = []
-    /// Samples before the last piece that no piece has: silence. Right once the recording has ended.
+    /// Silent samples before the last piece that are in no piece. Final once the recording has ended.
     package private(set) var skippedSamples = 0
 
     package init(_ options: Options = .init()) {
@@ -71,8 +71,8 @@ package struct SpeechSegmenter: Sendable {
         pauseFrames = max(Self.tail, Int(options.pauseInSeconds * Double(Self.rate))) / Self.frame
     }
 
-    /// - Parameter samples: the next of the recording, at 16 kHz.
-    /// - Returns: the pieces that are complete now.
+    /// - Parameter samples: the next samples of the recording, at 16 kHz.
+    /// - Returns: the pieces that are complete.
     package mutating func append(_ samples: [Float]) -> [SpeechPiece] {
         buffer += samples
         samplesSeen += samples.count
@@ -86,7 +86,7 @@ package struct SpeechSegmenter: Sendable {
         return []
     }
 
-    /// The pieces that are left at the end of the recording.
+    /// The remaining pieces at the end of the recording.
     package mutating func finish() -> [SpeechPiece] {
         var pieces = held + decide(asWanted(detector.finish()))
         if !stretches.isEmpty {
@@ -104,12 +104,12 @@ package struct SpeechSegmenter: Sendable {
         options.detectsSpeech ? decisions : [Bool](repeating: true, count: decisions.count)
     }
 
-    /// The first sample of speech of the piece that is being made; nil while nobody speaks.
+    /// The first speech sample of the current piece; nil during silence.
     package var speechStart: Int? { stretches.first.map { $0.lowerBound * Self.frame } }
 
     private var mayBeOnePiece: Bool { options.keepsShortRecordings && samplesSeen <= maxSamples }
 
-    /// - Parameter pieces: what it would be cut into.
+    /// - Parameter pieces: the pieces into which the recording would be split.
     private func whole(_ pieces: [SpeechPiece]) -> SpeechPiece {
         let speech = min(voiced.first * Self.frame, samplesSeen)..<min(voiced.end * Self.frame, samplesSeen)
         return SpeechPiece(
@@ -141,7 +141,7 @@ package struct SpeechSegmenter: Sendable {
         return pieces
     }
 
-    // MARK: The piece that is being made
+    // MARK: The current piece
 
     private var voicedFrames: Int { stretches.reduce(0) { $0 + $1.count } }
 
@@ -149,7 +149,7 @@ package struct SpeechSegmenter: Sendable {
         stretches.map { $0.lowerBound * Self.frame..<min(samplesSeen, $0.upperBound * Self.frame) }
     }
 
-    /// From the first to the last sample of its speech.
+    /// Range from the first to the last sample of its speech.
     private var speechSamples: Range<Int> {
         stretches[0].lowerBound * Self.frame..<min(samplesSeen, stretches[stretches.count - 1].upperBound * Self.frame)
     }
@@ -159,7 +159,7 @@ package struct SpeechSegmenter: Sendable {
         overlapWithLast > 0 ? cursor - overlapWithLast : max(cursor, stretches[0].lowerBound * Self.frame - Self.lead)
     }
 
-    /// Ends the piece there; the next begins with the speech after it.
+    /// Ends the piece at `end`; the next begins with the speech after it.
     private mutating func piece(endingAt end: Int, isCutInSpeech: Bool = false) -> SpeechPiece {
         let range = start..<min(end, samplesSeen)
         let piece = SpeechPiece(
@@ -183,7 +183,7 @@ package struct SpeechSegmenter: Sendable {
         if let pause = bestPause {
             let rest = Array(stretches[pause...])
             stretches.removeSubrange(pause...)
-            // Where speech is faint all the time, a pause may hold a word: the quietest place is beside it.
+            // In faint speech a pause may contain a word: the quietest moment avoids it.
             let place = quietest(from: speechSamples.upperBound, through: rest[0].lowerBound * Self.frame)
             let ended = piece(endingAt: min(place, speechSamples.upperBound + Self.tail))
             stretches = rest
@@ -202,13 +202,13 @@ package struct SpeechSegmenter: Sendable {
         return ended
     }
 
-    /// The quietest place between two samples of the recording.
+    /// The quietest moment between two samples of the recording.
     private func quietest(from first: Int, through last: Int) -> Int {
         AudioSplitter.quietest(in: buffer, from: first - bufferStart, through: last - bufferStart) + bufferStart
     }
 
-    /// The stretch before which the piece is best cut: the last pause of its later half that is at least half as long as
-    /// the longest there.
+    /// Index of the speech range before which the piece is best cut: after the last pause in the second half of the
+    /// piece that is at least half as long as the longest pause there.
     private var bestPause: Int? {
         let half = start + maxSamples / 2
         func length(_ index: Int) -> Int { stretches[index].lowerBound - stretches[index - 1].upperBound }
@@ -223,7 +223,7 @@ package struct SpeechSegmenter: Sendable {
         stretches.map { $0.clamped(to: frames) }.filter { !$0.isEmpty }
     }
 
-    /// Keeps what a piece can still need.
+    /// Drops the samples that no piece can need any more.
     private mutating func forgetOldSamples() {
         guard !mayBeOnePiece else { return }
         let needed = stretches.isEmpty ? max(cursor, framesDecided * Self.frame - Self.lead) : start

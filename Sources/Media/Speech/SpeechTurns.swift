@@ -1,7 +1,7 @@
-/// Tells while sound comes in when somebody begins and ends to speak, and cuts what is said into pieces.
+/// Detects the beginning and end of speech in live sound, and splits it into pieces.
 ///
-/// A turn lasts from the first speech to a pause; a long one has several pieces, the first of which come while it goes on.
-/// Whether a moment is speech is known one second after it at the latest, because the detector looks so far ahead.
+/// A turn lasts from the first speech to a pause; a long turn has several pieces, the first of which are returned while
+/// it lasts. A decision about a frame takes at most one second, the look-ahead of the detector.
 package struct SpeechTurns: Sendable {
     package enum Event: Sendable, Equatable {
         /// Speech that begins at this sample.
@@ -14,16 +14,16 @@ package struct SpeechTurns: Sendable {
 
     package init(_ options: SpeechSegmenter.Options = .live) { segmenter = SpeechSegmenter(options) }
 
-    /// - Parameter samples: the next, at 16 kHz, in blocks of any size.
+    /// - Parameter samples: the next samples, at 16 kHz, in chunks of any size.
     package mutating func append(_ samples: [Float]) -> [Event] {
-        // Frame by frame, so that at most one thing happens in a block.
+        // Frame by frame, so that each call produces at most one event.
         stride(from: 0, to: samples.count, by: VoiceActivityDetector.frameLength).flatMap { first in
             let frame = samples[first..<min(first + VoiceActivityDetector.frameLength, samples.count)]
             return events(segmenter.append(Array(frame)))
         }
     }
 
-    /// The sound has ended, or whoever speaks says so.
+    /// Ends the sound, or the turn if the speaker signals its end.
     package mutating func finish() -> [Event] {
         let pieces = segmenter.finish()
         guard !pieces.isEmpty else { return [] }

@@ -1,22 +1,22 @@
 import Foundation
 
-/// Tells speech from silence and steady noise, in frames of 10 ms.
+/// Separates speech from silence and steady noise, in frames of 10 ms.
 ///
-/// The power of seven bands, smoothed over 50 ms, is compared with the floor of its band: what the quietest tenth of the
-/// frames from 4 s before to 1 s after it stays below. A frame's excess is the mean over the bands of the decibels above
-/// their floors. Speech begins where the excess exceeds 3 dB and lasts while it exceeds 2 dB (hysteresis); gaps of up to
-/// 80 ms, such as the closure of a stop, belong to it (hang-over); what has less than 80 ms of such frames is a click.
+/// Compares the power in seven bands, smoothed over 50 ms, with the noise floor of each band: the 10 % quantile of the
+/// frames from 4 s before to 1 s after. A frame's excess is the mean over the bands of the decibels above their floors.
+/// Speech begins when the excess exceeds 3 dB and lasts while it exceeds 2 dB (hysteresis); gaps of up to 80 ms, such
+/// as the closure of a stop, belong to it (hang-over); fewer than 80 ms of such frames are a click.
 ///
-/// Steady noise of any level and colour, and hum, raise their own floors: white, pink, blue and brown noise stay below
-/// 2.3 dB. Speech at 10 dB above white noise exceeds 3 dB in 95 % of its frames, at 0 dB in 78 %, so no word stays
-/// without. A noise that begins or ends counts as speech for up to 5 s; music counts as speech. Frames of digital
-/// silence are none, and raise or lower no floor.
+/// Steady noise of any level and color, and hum, raise their own floors: white, pink, blue and brown noise stay below
+/// 2.3 dB. Speech at 10 dB above white noise exceeds 3 dB in 95 % of its frames, at 0 dB in 78 %, so every word is
+/// detected. A noise that begins or ends counts as speech for up to 5 s; music counts as speech. Frames of digital
+/// silence do not, and do not change the floors.
 ///
 /// The floor as a low quantile over some seconds follows R. Martin, "Noise power spectral density estimation based on
 /// optimal smoothing and minimum statistics", IEEE TSAP 9 (2001).
 package struct VoiceActivityDetector: Sendable {
     package static let sampleRate = 16_000
-    /// Samples of one frame: 10 ms.
+    /// Samples per frame: 10 ms.
     package static let frameLength = 160
 
     private static let framesBehind = 400
@@ -26,7 +26,7 @@ package struct VoiceActivityDetector: Sendable {
     private static let fewestVoiced = 8
     private static let onset: Float = 3
     private static let offset: Float = 2
-    /// Mean square below which a frame is digital silence: a third of one step of 16 bits.
+    /// Mean square below which a frame is digital silence: a third of a 16-bit step.
     private static let digitalSilence: Float = 1e-10
 
     private var bank = FilterBank(sampleRate: sampleRate)
@@ -43,14 +43,15 @@ package struct VoiceActivityDetector: Sendable {
     private struct Frame: Sendable {
         var power: [Float]
         let isDigitalSilence: Bool
-        /// Smoothed, in dB of full scale.
+        /// Smoothed, in dBFS.
         var levels: [Float] = []
     }
 
     package init() {}
 
     /// - Parameter samples: 16 kHz, in [-1, 1].
-    /// - Returns: whether the next frames in order are speech; those of the last second or so are still open.
+    /// - Returns: whether the next frames, in order, are speech; the last frames, up to about one second, are
+    ///   undecided.
     package mutating func append(_ samples: [Float]) -> [Bool] {
         unframed += samples
         var start = 0
@@ -64,7 +65,7 @@ package struct VoiceActivityDetector: Sendable {
         return advance(isEnd: false)
     }
 
-    /// What is still open. An unfinished frame is none.
+    /// The undecided frames. Drops an incomplete frame.
     package mutating func finish() -> [Bool] { advance(isEnd: true) + run.finish() }
 
     private mutating func advance(isEnd: Bool) -> [Bool] {
@@ -73,7 +74,8 @@ package struct VoiceActivityDetector: Sendable {
         while nextSmoothed < (isEnd ? end : end - half) { smooth(nextSmoothed, end: end) }
         var decisions: [Bool] = []
         while nextDecided < (isEnd ? end : nextSmoothed - Self.framesAhead) {
-            // The floors know the frames from `framesBehind` before to `framesAhead` after it, however blocks come.
+            // The floors use the frames from `framesBehind` before to `framesAhead` after the frame, whatever the chunk
+            // sizes.
             while nextCounted < min(end, nextDecided + Self.framesAhead + 1) {
                 count(frames[nextCounted - firstFrame], 1)
                 nextCounted += 1
@@ -139,7 +141,7 @@ package struct VoiceActivityDetector: Sendable {
 
         mutating func finish() -> [Bool] { settle(asSpeech: voiced >= VoiceActivityDetector.fewestVoiced) }
 
-        /// What was open; a gap at its end is no speech.
+        /// Decides the open frames; a gap at their end is not speech.
         private mutating func settle(asSpeech: Bool) -> [Bool] {
             defer { open = [] }
             let end = open.lastIndex(of: true) ?? -1
@@ -148,7 +150,7 @@ package struct VoiceActivityDetector: Sendable {
     }
 }
 
-/// The level that a tenth of the counted levels stays below, to a quarter of a decibel.
+/// The 10 % quantile of the counted levels, to a quarter of a decibel.
 private struct QuantileTracker: Sendable {
     private static let lowest: Float = -90
     private static let binsPerDecibel: Float = 4

@@ -1,17 +1,17 @@
 import Foundation
 
-/// A program that is not ours and may not be there: `ffmpeg` and `ffprobe`, which read what our libraries do not, and others
-/// that read pictures.
+/// An external program that may not be installed: `ffmpeg` and `ffprobe`, which decode formats that the linked
+/// libraries do not, and others that decode images.
 package struct ExternalProgram: Sendable {
     private let executable: URL
 
-    /// Looks for it in the folders of `PATH`.
+    /// Searches the folders of `PATH`.
     ///
     /// - Parameters:
-    ///   - names: what it may be called.
-    ///   - source: what errors call the file that needs it.
-    ///   - reads: what of the file it would read.
-    ///   - packages: Debian's and Homebrew's.
+    ///   - names: possible names of the program.
+    ///   - source: the name in errors of the file that needs it.
+    ///   - reads: what it would read of the file.
+    ///   - packages: the packages of Debian and Homebrew.
     init(
         _ names: String..., for source: String, reads: String = "films",
         packages: (apt: String, brew: String) = ("ffmpeg", "ffmpeg"),
@@ -26,23 +26,23 @@ package struct ExternalProgram: Sendable {
         executable = URL(filePath: found)
     }
 
-    /// Where on the `PATH` the program of a name is; nil if it is nowhere.
+    /// Path of the program on the `PATH`; nil if it is not found.
     package static func find(_ name: String, path: String? = ProcessInfo.processInfo.environment["PATH"]) -> String? {
         (path ?? "").split(separator: ":").lazy.map { "\($0)/\(name)" }
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 
-    /// `PATH` as an argument: no protocol but a file's, and no option.
+    /// `PATH` as an argument that can be neither an option nor another protocol than `file`.
     static func argument(_ file: URL) -> String { "file:\(file.path)" }
 
-    /// A run that is under way. A class, since reading moves on; it ends with its last reference.
+    /// A running process. A class because reading moves its position; the process ends with the last reference.
     final class Run {
         private let child: pid_t
         private let output: FileHandle
         private let messages: Messages
         private let source: String
         private let name: String
-        /// Once it has ended.
+        /// Set once it has ended.
         private var status: Int32?
 
         fileprivate init(_ executable: URL, _ arguments: [String], _ source: String, _ input: FileHandle?)
@@ -78,26 +78,26 @@ package struct ExternalProgram: Sendable {
 
         deinit {
             guard status == nil else { return }
-            // Nothing of what it does is wanted any more, and it may be waiting for a disk.
+            // Its output is no longer needed, and it may be blocked on a disk.
             kill(child, SIGKILL)
             var ignored: Int32 = 0
             waitpid(child, &ignored, 0)
         }
 
-        /// Waits for its end.
+        /// Waits for it to exit.
         private func exitCode() -> Int32 {
             if status == nil {
                 var word: Int32 = 0
                 while waitpid(child, &word, 0) < 0, errno == EINTR {}
-                // As a shell counts: a signal is 128 and its number.
+                // As in a shell: 128 plus the number of the signal.
                 status = word & 0x7F == 0 ? word >> 8 & 0xFF : 128 + (word & 0x7F)
             }
             return status ?? 0
         }
 
-        /// The next at most `count` bytes; none after a fifth of a second without any; nil at the end.
+        /// The next bytes, at most `count`; empty if none arrive within 0.2 s; nil at the end.
         ///
-        /// - Throws: what the program says of the file, if it fails.
+        /// - Throws: the program's message about the file, if it fails.
         func readIfReady(upTo count: Int) throws(MediaError) -> Data? {
             var state = pollfd(fd: output.fileDescriptor, events: Int16(POLLIN), revents: 0)
             if poll(&state, 1, 200) == 0 { return Data() }
@@ -105,9 +105,9 @@ package struct ExternalProgram: Sendable {
             return bytes.isEmpty ? nil : bytes
         }
 
-        /// The next at most `count` bytes; none at the end.
+        /// The next bytes, at most `count`; empty at the end.
         ///
-        /// - Throws: what the program says of the file, if it fails.
+        /// - Throws: the program's message about the file, if it fails.
         func read(upTo count: Int) throws(MediaError) -> Data {
             let bytes = readAvailable(min(count, Self.mostAtOnce))
             if !bytes.isEmpty { return bytes }
@@ -121,13 +121,13 @@ package struct ExternalProgram: Sendable {
             return Data()
         }
 
-        /// The first line that the program said of the file, if it said anything; waits until it has ended.
+        /// The first message of the program about the file, if it wrote any; waits for it to exit.
         var complaint: String? { complaints.first }
 
-        /// Of a pipe, which holds no more than a quarter of it.
+        /// Maximum read size; a pipe holds at most a quarter of it.
         private static let mostAtOnce = 1 << 18
 
-        /// What the pipe has, and no more: `FileHandle` waits until all of `count` is there.
+        /// Reads the bytes that the pipe holds; `FileHandle` would wait for all of `count`.
         private func readAvailable(_ count: Int) -> Data {
             let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, read in
                 var got = 0
@@ -150,7 +150,8 @@ package struct ExternalProgram: Sendable {
             return bytes
         }
 
-        /// What it has said against the file, each once, without the addresses of its parts. Waits until it has ended.
+        /// The program's messages about the file, without duplicates and without object addresses. Waits for it to
+        /// exit.
         var complaints: [String] {
             var lines: [String] = []
             for line in messages.lines {
@@ -165,18 +166,18 @@ package struct ExternalProgram: Sendable {
     }
 
     /// - Parameters:
-    ///   - source: what errors call the file.
-    ///   - input: what it reads as standard input; nil: nothing.
+    ///   - source: the name of the file in errors.
+    ///   - input: standard input of the program; nil: none.
     func start(_ arguments: [String], source: String, input: FileHandle? = nil) throws(MediaError) -> Run {
         try Run(executable, arguments, source, input)
     }
 }
 
-/// What a program says on standard error, read while it runs so that it never has to wait.
+/// The standard error of a program, drained while it runs so that it never blocks.
 ///
-/// Sendable although it changes: the condition's lock is held.
+/// Sendable although it is mutable: the condition's lock is held.
 private final class Messages: @unchecked Sendable {
-    /// A damaged film can be complained about for hours.
+    /// Bound in bytes: a damaged film can produce messages for hours.
     private static let most = 1 << 16
 
     private let pipe: FileHandle

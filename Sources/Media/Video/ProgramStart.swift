@@ -1,13 +1,13 @@
 import Foundation
 
-/// How programs are started: by `posix_spawn`, since Foundation's `Process` needs dozens of file descriptors, and traps where
-/// there are too few.
+/// Starts programs with `posix_spawn`, because Foundation's `Process` needs dozens of file descriptors, and traps if
+/// too few are left.
 package enum ProgramStart {
-    /// Held from the first pipe to the spawn: a program that another thread starts meanwhile would inherit the ends of pipes
-    /// that are not marked yet, and hold them open.
+    /// Held from the first pipe to the spawn: a program started by another thread meanwhile would inherit the pipe ends
+    /// that are not marked close-on-exec yet, and keep them open.
     package static let lock = NSLock()
 
-    /// Closed in programs that are started. Nil with `errno` set if there are too many open files.
+    /// A pipe with close-on-exec ends. Nil with `errno` set if too many files are open.
     package static func pipe() -> (read: Int32, write: Int32)? {
         var ends: [Int32] = [0, 0]
         guard Foundation.pipe(&ends) == 0 else { return nil }
@@ -15,12 +15,13 @@ package enum ProgramStart {
         return (ends[0], ends[1])
     }
 
-    /// In a process group of its own, so that Ctrl-C is ours alone, and all of it can be ended.
+    /// Spawns the program in a new process group, so that Ctrl-C reaches only this process, and the whole group can be
+    /// killed.
     ///
     /// - Parameters:
-    ///   - words: the program, looked for on the `PATH` unless it is a path, and its arguments.
+    ///   - words: the program, searched on the `PATH` unless it is a path, and its arguments.
     ///   - input: its standard input; nil is `/dev/null`.
-    /// - Returns: the process, and 0 or the error for which there is none.
+    /// - Returns: the process id, and 0 or the error code of the spawn.
     package static func spawn(
         _ words: [String], input: Int32?, output: Int32, error: Int32
     ) -> (child: pid_t, code: Int32) {
@@ -44,7 +45,7 @@ package enum ProgramStart {
         }
         posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
         posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO)
-        // What we ignore or block it would ignore or block too.
+        // The child would inherit our ignored and blocked signals.
         var signals = sigset_t()
         sigemptyset(&signals)
         for number in [SIGINT, SIGTERM, SIGHUP, SIGPIPE] { sigaddset(&signals, number) }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A frame of a film and when it is shown.
+/// A video frame and its presentation time.
 package struct VideoFrame: Sendable, Equatable {
     package let pixels: Pixels
     package let seconds: Double
@@ -8,18 +8,18 @@ package struct VideoFrame: Sendable, Equatable {
     package init(pixels: Pixels, seconds: Double) { (self.pixels, self.seconds) = (pixels, seconds) }
 }
 
-/// Reads frames of a film, upright and in 8-bit colours, with an `ffmpeg` found on the PATH.
+/// Decodes frames of a video, upright and in 8-bit color, with `ffmpeg` from the PATH.
 ///
 /// Source: for the choice of frames, transformers, `video_processing_utils.py`, `BaseVideoProcessor.sample_frames`.
 package struct VideoReader: Sendable {
     package let frameCount: Int
     package let framesPerSecond: Double
-    /// Whether its light is coded beyond what 8 bits show: PQ or HLG.
+    /// Whether it is HDR: PQ or HLG.
     private let isHDR: Bool
     private let file: URL
     private let ffmpeg: ExternalProgram
 
-    /// - Throws: `MediaError` if this is no film, or there is no `ffmpeg`.
+    /// - Throws: `MediaError` if this is not a video, or `ffmpeg` is not installed.
     package init(_ file: URL) throws(MediaError) {
         self.file = file
         guard FileManager.default.isReadableFile(atPath: file.path) else {
@@ -47,14 +47,14 @@ package struct VideoReader: Sendable {
         framesPerSecond = rate.count == 2 && rate[0] > 0 && rate[1] > 0 ? rate[0] / rate[1] : Self.unknownRate
     }
 
-    /// What the reference assumes where the rate is not known.
+    /// The frame rate that the reference assumes if it is unknown.
     package static let unknownRate = 24.0
 
-    /// Which frames of a film are looked at.
+    /// Which frames of a video are sampled.
     package enum Choice: Sendable, Equatable {
-        /// So many at equal distances.
+        /// This many frames at equal distances.
         case count(Int)
-        /// So many a second, and if that is too many, so many of those.
+        /// This many frames per second; if that exceeds `limit`, `limit` frames.
         case rate(Double, limit: Int)
     }
 
@@ -63,7 +63,7 @@ package struct VideoReader: Sendable {
         switch choice {
         case .count(let count): return indices(frames: frames, count: count)
         case .rate(let rate, let limit):
-            // At least one, as in the reference; what the quotient of a damaged file may be, all frames are enough of.
+            // At least one, as in the reference. The bound covers any quotient that a damaged file may give.
             let wanted = Double(frames) / framesPerSecond * rate
             let step = framesPerSecond / rate
             let count = frames == 0 ? 0 : max(1, Int(min(wanted, Double(1 << 24))))
@@ -74,17 +74,17 @@ package struct VideoReader: Sendable {
         }
     }
 
-    /// Which frames of so many are looked at: `floor(i · frames / count)`, all where there are fewer.
+    /// Indices of the sampled frames: `floor(i · frames / count)`; all frames if there are fewer.
     package static func indices(frames: Int, count: Int) -> [Int] {
         let count = min(count, frames)
         return (0..<count).map { $0 * frames / count }
     }
 
-    /// Hands over the chosen frames one by one, so that one is in memory at a time.
+    /// Passes the chosen frames one by one to `use`, so that only one is in memory at a time.
     ///
-    /// A frame that is chosen twice is handed over twice.
+    /// A frame that is chosen twice is passed twice.
     ///
-    /// - Throws: `MediaError` where the film cannot be decoded; what `use` throws.
+    /// - Throws: `MediaError` if the video cannot be decoded; rethrows errors of `use`.
     package func read(_ choice: Choice, _ use: (VideoFrame) throws -> Void) throws {
         let indices = Self.indices(frames: frameCount, framesPerSecond: framesPerSecond, choice)
         let distinct = indices.enumerated().filter { $0 == 0 || indices[$0 - 1] != $1 }.map(\.element)
@@ -109,11 +109,11 @@ package struct VideoReader: Sendable {
         }
     }
 
-    /// What makes 8-bit colours of a film in HDR: its highlights are rolled off, as a display without HDR shows them.
+    /// Filters that tone-map HDR video to 8-bit colors: highlights are rolled off, as on a display without HDR.
     private func toneMapping() throws(MediaError) -> [String] {
         guard isHDR else { return [] }
         let filters = try ffmpeg.start(["-v", "error", "-filters"], source: file.path).readExactly(1 << 20)
-        // A build without libzimg shows it as it is, a little grey.
+        // Without libzimg the video is shown unmapped, a little gray.
         guard String(decoding: filters, as: UTF8.self).contains(" zscale ") else { return [] }
         return [
             "zscale=t=linear:npl=100", "format=gbrpf32le", "zscale=p=bt709", "tonemap=hable:desat=0",
@@ -121,7 +121,7 @@ package struct VideoReader: Sendable {
         ]
     }
 
-    /// One picture in the format PPM, as ffmpeg writes it: `P6\nWIDTH HEIGHT\n255\n` and the bytes; nil at the end.
+    /// One PPM image, as ffmpeg writes it: `P6\nWIDTH HEIGHT\n255\n` and the bytes; nil at the end.
     private static func portablePixmap(_ run: ExternalProgram.Run, _ name: String) throws(MediaError) -> Pixels? {
         var header = ""
         while header.count(where: { $0 == "\n" }) < 3 {
