@@ -1,4 +1,4 @@
-/// Levenshtein's: elements to put in, take out or replace to make one of the other.
+/// Levenshtein distance: the number of insertions, deletions and replacements.
 package func editDistance<Element: Equatable>(_ a: some Sequence<Element>, _ b: [Element]) -> Int {
     var row = Array(0...b.count)
     for (i, element) in a.enumerated() {

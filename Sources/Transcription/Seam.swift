@@ -1,20 +1,21 @@
-/// Joins the texts of two pieces that overlap, so that no word is doubled or lost.
+/// Joins the texts of two overlapping pieces without duplicating or losing a word.
 ///
-/// The last words of the one are aligned with the first of the other, as overlapping reads are in the assembly of
-/// genomes: the best alignment that reaches the end of the one and the beginning of the other. A word that a cut broke
-/// may differ. Up to the middle of the alignment the words of the first text hold, behind it those of the second.
+/// Aligns the last words of the earlier text with the first words of the later one, like overlapping reads in genome
+/// assembly: the best alignment that reaches the end of the one and the beginning of the other. A word broken by the
+/// cut may differ. Takes the words up to the middle of the alignment from the earlier text, the rest from the later.
 ///
 /// Source: for the alignment, D. Gusfield, "Algorithms on Strings, Trees, and Sequences" (1997), 11.6.4.
 struct Seam: Equatable {
-    /// What is left of the two.
+    /// The joined texts.
     let earlier, later: String
 
-    /// Words of each text that may stand in both: 1.5 s hold six or seven, in scripts without spaces as many signs.
+    /// Maximum number of words that can overlap: 1.5 s hold six or seven words, and as many characters in scripts
+    /// without spaces.
     private static let reach = 10
     private static let match = 1.0
     private static let resemblance = 0.5
     private static let mismatch = -0.6
-    /// Below this the two have nothing in common.
+    /// Below this score the texts do not overlap.
     private static let least = 0.3
 
     init(_ earlier: String, _ later: String) {
@@ -28,17 +29,17 @@ struct Seam: Equatable {
         }
         let (end, start) = (tail[first], head[second])
         if end.key.count >= start.key.count {
-            // What the cut ends has a full stop too many at times: the punctuation is the other's.
+            // The earlier text may end in a spurious full stop, so take the later text's punctuation.
             self.earlier = String(earlier[..<end.range.upperBound] + later[start.range.upperBound..<start.end])
             self.later = String(later[start.end...])
         } else {
-            // The word is broken in the first and whole in the second.
+            // The word is broken in the first text and whole in the second.
             self.earlier = String(earlier[..<end.range.lowerBound])
             self.later = String(later[start.range.lowerBound...])
         }
     }
 
-    /// The two texts with a space between them where their scripts have one.
+    /// Joins two texts with a space, unless their script has none.
     static func concatenate(_ first: String, _ second: String) -> String {
         let (first, second) = (first.trimmed, second.trimmed)
         guard let last = first.last, let next = second.first else { return first + second }
@@ -48,10 +49,10 @@ struct Seam: Equatable {
     /// Han, kana, Thai, Lao, Khmer and Burmese are written without spaces.
     static func standsAlone(_ character: Character) -> Bool { Word.standsAlone(character) }
 
-    /// Pairs of words, of the tail and of the head, that correspond.
+    /// Pairs of indices of aligned words in the tail and in the head.
     private static func align(_ tail: [Word], _ head: [Word]) -> [(Int, Int)] {
         guard !tail.isEmpty, !head.isEmpty else { return [] }
-        // scores[i][j]: the best alignment of any end of tail[..<i] with all of head[..<j].
+        // scores[i][j]: the best alignment of any suffix of tail[..<i] with all of head[..<j].
         var scores = [[Double]](repeating: [Double](repeating: 0, count: head.count + 1), count: tail.count + 1)
         for j in 0...head.count { scores[0][j] = Double(j) * mismatch }
         for i in 1...tail.count {
@@ -80,12 +81,12 @@ struct Seam: Equatable {
         return pairs
     }
 
-    /// A word, or a sign of a script that has no spaces.
+    /// A word, or a character of a script without spaces.
     private struct Word {
         let key: String
-        /// Without the punctuation after it.
+        /// Excludes the punctuation after it.
         let range: Range<String.Index>
-        /// Behind that punctuation.
+        /// End of that punctuation.
         let end: String.Index
 
         static func words(of text: String) -> [Word] {

@@ -1,9 +1,9 @@
 import Foundation
 
-/// What the model is told about a piece of speech, in the words that Google's model card gives.
+/// The prompt for a piece of speech, in the words of Google's model card.
 struct SpeechInstruction: Sendable {
     let text: String
-    /// What stands before the translation in an answer; nil for a transcript.
+    /// The text before the translation in an answer; nil for a transcript.
     private let marker: String?
 
     init(_ options: TranscriptionOptions) {
@@ -40,9 +40,9 @@ struct SpeechInstruction: Sendable {
         hint.map { "\n* These names and words may occur, spelt like this: \($0)" } ?? ""
     }
 
-    /// Takes an answer apart.
+    /// Splits an answer.
     ///
-    /// - Returns: what was said, and its translation; the whole answer is both where the model left out the marker.
+    /// - Returns: the transcript and its translation; both are the whole answer if the model omitted the marker.
     func parse(_ answer: String) -> (heard: String, translated: String?) {
         guard let marker else { return (Self.oneLine(answer), nil) }
         let answer = answer.trimmingCharacters(in: .whitespacesAndNewlines)

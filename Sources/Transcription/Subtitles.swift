@@ -1,21 +1,21 @@
-/// A part of a segment that is shown at once.
+/// A part of a segment that is displayed at once.
 package struct SubtitleCue: Sendable, Equatable {
     /// In seconds of the recording.
     package let start, end: Double
     package let lines: [String]
-    /// Whether it begins or ends within its segment: where a word stands in time is then estimated.
+    /// Whether it begins or ends within its segment, so that its times are estimated.
     package let isEstimated: Bool
 }
 
-/// Cuts segments into cues that can be read: a few short lines, a few seconds.
+/// Splits segments into readable cues: a few short lines, a few seconds.
 ///
-/// The model gives words without times. Each is placed where its share of the text ends in the segment's speech, pauses left
-/// out; a cut that comes near a pause goes there. Cues end with a sentence where they can, then in a pause, then with a
-/// clause.
+/// The model returns words without times. The time of a word is estimated from its fraction of the text, over the
+/// segment's speech without pauses; a cut near a pause moves to the pause. Cues preferably end with a sentence, then in
+/// a pause, then with a clause.
 ///
 /// Source: for the limits, Netflix, "English Timed Text Style Guide": 42 characters, 2 lines, 7 seconds.
 public struct SubtitleLayout: Sendable, Equatable {
-    /// In characters; those of Chinese, Japanese and Korean count twice.
+    /// In characters; Chinese, Japanese and Korean ones count twice.
     public var maxLineWidth: Int
     public var maxLines: Int
     public var maxSeconds: Double
@@ -26,12 +26,12 @@ public struct SubtitleLayout: Sendable, Equatable {
 
     /// Shorter silence is a closure within a word.
     private static let shortestPause = 0.15
-    /// How far a cut may be from where its share of the text puts it.
+    /// Maximum distance of a cut from its estimated time, in seconds.
     private static let reach = 0.6
-    /// A cue that is shorter is hard to read.
+    /// Shorter cues are hard to read.
     private static let shortestCue = 1.0
 
-    /// - Parameter label: stands before the text of each cue.
+    /// - Parameter label: a prefix for the text of each cue.
     package func cues(of segment: TranscriptSegment, label: String = "") -> [SubtitleCue] {
         let width = max(1, maxLineWidth - Self.width(label))
         let words = Self.words(segment.text, width)
@@ -56,9 +56,9 @@ public struct SubtitleLayout: Sendable, Equatable {
         }
     }
 
-    // MARK: Where cues end
+    // MARK: Cue boundaries
 
-    /// The cheapest way to cut, as the numbers of words before each end.
+    /// The cheapest segmentation: for each cue, the number of words before its end.
     private func breaks(_ words: [Word], _ cuts: [SpeechClock.Cut], _ segment: TranscriptSegment, _ width: Int) -> [Int]
     {
         var best = [(cost: 0.0, first: 0)]
@@ -69,7 +69,7 @@ public struct SubtitleLayout: Sendable, Equatable {
                 guard first == end - 1 || lines(Array(words[first..<end]), width) != nil else { break }
                 let seconds = stop - (first == 0 ? segment.start : cuts[first - 1].next)
                 var cost = best[first].cost + 1 + (seconds < Self.shortestCue ? 2 : 0)
-                // One word may last as long as it likes.
+                // A single word may exceed the limit.
                 if seconds > maxSeconds { cost += first == end - 1 ? 10 : 1_000 }
                 if end < words.count { cost += words[end - 1].costAfter(isPause: cuts[end - 1].isPause) }
                 if cost < cheapest.cost { cheapest = (cost, first) }
@@ -83,7 +83,7 @@ public struct SubtitleLayout: Sendable, Equatable {
 
     // MARK: Lines
 
-    /// As few lines as hold the words, of as equal a width as can be; nil if they are too many.
+    /// Breaks the words into the fewest lines, as balanced as possible; nil if they need too many lines.
     private func lines(_ words: [Word], _ width: Int) -> [String]? {
         guard let fewest = Self.wrapped(words, width), fewest.count <= maxLines else { return nil }
         guard fewest.count > 1 else { return fewest }
@@ -130,7 +130,7 @@ public struct SubtitleLayout: Sendable, Equatable {
         let hasSpaceBefore: Bool
         var width: Int
 
-        /// What it costs to end a cue with it.
+        /// The cost of ending a cue after this word.
         func costAfter(isPause: Bool) -> Double {
             guard let last = text.last(where: { !"\"'”’»)]".contains($0) }) else { return 3 }
             if ".?!…。？！".contains(last) { return 0 }
@@ -139,7 +139,7 @@ public struct SubtitleLayout: Sendable, Equatable {
         }
     }
 
-    /// Words, and the signs of scripts without spaces; what is wider than a line in pieces of that width.
+    /// Splits text into words, and into characters in scripts without spaces; splits words wider than a line.
     private static func words(_ text: String, _ width: Int) -> [Word] {
         var words: [Word] = []
         var afterSpace = false
@@ -150,7 +150,7 @@ public struct SubtitleLayout: Sendable, Equatable {
                 continue
             }
             let size = Self.width(character)
-            // Punctuation stays with the sign before it.
+            // Punctuation stays with the character before it.
             let stays = !afterSpace && !words.isEmpty && !character.isLetter && !character.isNumber
             if let last = words.indices.last, mayJoin && !Seam.standsAlone(character) || stays,
                 words[last].width + size <= width
@@ -166,10 +166,10 @@ public struct SubtitleLayout: Sendable, Equatable {
     }
 }
 
-/// The speech of a segment as one stretch of time, and the way back.
+/// Maps positions in a segment's speech without pauses to times.
 private struct SpeechClock {
     struct Cut {
-        /// Where a cue may end, and the next begin.
+        /// Where a cue may end, and the next may begin.
         let end, next: Double
         let isPause: Bool
     }
@@ -183,8 +183,8 @@ private struct SpeechClock {
     }
 
     /// - Parameters:
-    ///   - share: of the speech, 0 to 1.
-    ///   - reach: how far away a pause may be, in seconds of speech.
+    ///   - share: fraction of the speech, 0 to 1.
+    ///   - reach: maximum distance to a pause, in seconds of speech.
     func cut(atShare share: Double, reach: Double, shortestPause: Double) -> Cut {
         let spoken = share * stretches.reduce(0) { $0 + length($1) }
         var before = 0.0

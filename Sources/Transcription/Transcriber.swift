@@ -4,15 +4,15 @@ import Generation
 import Media
 import Synchronization
 
-/// Asks a model what is said in a piece of sound: mono samples at 16 kHz, at most 30 s, and what it is told about them.
+/// Transcribes a segment of sound with a model: mono samples at 16 kHz, at most 30 s, and the instruction.
 package typealias SpeechModel =
     @Sendable (_ samples: [Float], _ instruction: String, _ options: GenerationOptions) async throws -> Answer
 
-/// A recording that is to be opened.
+/// A recording to be opened.
 package struct Recording: Sendable {
-    /// What errors call it.
+    /// Its name in errors.
     let name: String
-    /// Whether it is spoken while it is read.
+    /// Whether it is live.
     let isLive: Bool
     /// Throws `MediaError`.
     let open: @Sendable () throws -> any SoundSource
@@ -22,9 +22,10 @@ package struct Recording: Sendable {
     }
 }
 
-/// Reads one recording, cuts it into pieces, has several answered at once and joins the answers in order.
+/// Transcribes one recording: reads it, splits it into pieces, generates several answers at once and joins them in
+/// order.
 ///
-/// An actor on a queue of its own: reading a pipe waits, and must not do so on a thread of Swift's pool.
+/// An actor on its own dispatch queue: reading a pipe blocks, and must not block a thread of Swift's pool.
 package actor Transcriber {
     private let model: SpeechModel
     private let options: TranscriptionOptions
@@ -32,7 +33,7 @@ package actor Transcriber {
     private let executor = ReadingExecutor()
     private var report = TranscriptReport()
     private var channels: [Channel] = []
-    /// Pieces that have been asked about, in order.
+    /// Pieces with a pending answer, in order.
     private var pending: [Question] = []
     private var isStopped = false
 
@@ -44,17 +45,17 @@ package actor Transcriber {
         instruction = SpeechInstruction(options)
     }
 
-    /// One channel on its way, in samples of the excerpt.
+    /// State of one channel, in samples of the excerpt.
     private struct Channel {
         var segmenter: SpeechSegmenter
         var read = 0
         var heard: [Range<Int>] = []
         var heardThrough = 0
-        /// Was cut within speech: the next segment may begin with its last words.
+        /// The last segment if it was cut within speech: the next may begin with its last words.
         var held: TranscriptSegment?
     }
 
-    /// A piece, and what becomes the answer about it.
+    /// A piece and its future answer.
     private struct Question {
         let piece: SpeechPiece
         let channel: Int
@@ -65,8 +66,8 @@ package actor Transcriber {
 
     private final class AnsweredFlag: Sendable { let value = Atomic(false) }
 
-    /// A recording that turns out damaged on the way is heard up to there before the error is thrown. If the task is
-    /// cancelled, what was answered until then and the report still come.
+    /// If a recording is found to be damaged, the part before the damage is transcribed before the error is thrown. If
+    /// the task is cancelled, the segments answered so far and the report are still yielded.
     package func run(_ recording: Recording, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
         guard let source = try open(recording) else { return yield(.end(report)) }
         var segmentation = recording.isLive ? SpeechSegmenter.Options.live : .init()
@@ -109,11 +110,11 @@ package actor Transcriber {
         guard isStopped || channels.contains(where: { $0.read > 0 }) else { throw damage ?? nothing(recording, source) }
         balance(source.lost)
         yield(.end(report))
-        // Ctrl-C ends a program that we read from too.
+        // Ctrl-C also kills the program whose output is read, which is not an error.
         if let damage, !mustStop { throw damage }
     }
 
-    /// - Returns: nil if the work was stopped before that.
+    /// - Returns: nil if the work was stopped first.
     private func open(_ recording: Recording) throws -> (any SoundSource)? {
         do { return try recording.open() } catch {
             guard mustStop else { throw error }
@@ -122,7 +123,7 @@ package actor Transcriber {
         }
     }
 
-    /// Whether the task was cancelled; from now on it is stopped.
+    /// Whether the task was cancelled; stays true once it was.
     private var mustStop: Bool {
         isStopped = isStopped || Task.isCancelled
         return isStopped
@@ -155,7 +156,7 @@ package actor Transcriber {
         pending.append(Question(piece: piece, channel: channel, answer: answer, isAnswered: isAnswered))
     }
 
-    /// Waits for answers in the order of their pieces until at most `count` are open.
+    /// Waits for answers in the order of their pieces until at most `count` are pending.
     private func takeAnswers(leaving count: Int, _ yield: @Sendable (TranscriptEvent) -> Void) async throws {
         while pending.count > count, !isStopped {
             let question = pending[0]
@@ -187,7 +188,7 @@ package actor Transcriber {
 
     // MARK: Segments
 
-    /// Takes out of a segment what the one before it has too, and gives out what is settled.
+    /// Removes the overlap with the previous segment, and yields the segments that are final.
     private func join(
         _ segment: TranscriptSegment, _ piece: SpeechPiece, _ channel: Int, _ yield: (TranscriptEvent) -> Void
     ) {
@@ -221,7 +222,7 @@ package actor Transcriber {
 
     // MARK: Seconds
 
-    /// - Parameter lost: what of the recording is damaged or missing, in its seconds.
+    /// - Parameter lost: damaged or missing ranges, in seconds of the recording.
     private func balance(_ lost: [Range<Double>]) {
         let lost = lost.map { sample($0.lowerBound)..<sample($0.upperBound) }
         func count(_ ranges: [Range<Int>], within range: Range<Int>) -> Int {
@@ -230,10 +231,10 @@ package actor Transcriber {
         report.channels = channels.count
         for (index, channel) in channels.enumerated() {
             let heard = channel.heard.reduce(0) { $0 + $1.count }
-            // Until a piece has been heard, the silence before it has not been left out either.
+            // If stopped, silence after the last piece heard does not count as skipped.
             let reached = isStopped ? channel.heardThrough : channel.read
             let skipped = isStopped ? channel.heardThrough - heard : channel.segmenter.skippedSamples
-            // Silence stands for what is lost, heard or left out, or it is missing at the end.
+            // Lost sound was replaced by silence, which was heard or skipped, or it is missing at the end.
             let lostHere = count(lost, within: 0..<reached)
             let lostAsHeard = channel.heard.reduce(0) { $0 + count(lost, within: $1) }
             let beyond = isStopped ? 0 : count(lost, within: reached..<wantedEnd(reached))
@@ -247,25 +248,25 @@ package actor Transcriber {
         if isStopped { report.stoppedAt = time(channels.map(\.heardThrough).min() ?? 0) }
     }
 
-    /// Where the part that is asked for ends, if it does not end before.
+    /// End of the requested range, unless the recording ends before.
     private func wantedEnd(_ reached: Int) -> Int {
         options.durationInSeconds.map { max(reached, sample(options.offsetInSeconds + $0)) } ?? .max
     }
 
-    /// Of the excerpt, at this second of the recording; the first, if it is before that.
+    /// The sample of the excerpt at a time in seconds of the recording; 0 for times before the excerpt.
     private func sample(_ time: Double) -> Int {
         max(0, Int(((time - options.offsetInSeconds) * Double(AudioReader.sampleRate)).rounded()))
     }
 
     private func seconds(_ samples: Int) -> Double { Double(samples) / Double(AudioReader.sampleRate) }
 
-    /// Of a sample of the excerpt, in the recording.
+    /// Time in the recording of a sample of the excerpt.
     private func time(_ sample: Int) -> Double { options.offsetInSeconds + seconds(sample) }
 }
 
 extension SpeechInstruction {
-    /// Asks what is said in a piece. Where speech was detected and the model writes nothing, it is asked once more, with half
-    /// a second of silence before the piece: what it hears at all can depend on where a recording is cut.
+    /// Transcribes a piece. If speech was detected but the answer is empty, retries once with half a second of silence
+    /// before the piece, because recognition can depend on where a recording is cut.
     func answer(
         about piece: SpeechPiece, _ model: SpeechModel, _ options: GenerationOptions
     ) async throws -> Answer {
@@ -283,7 +284,7 @@ extension Answer {
     fileprivate var isBlank: Bool { text.allSatisfy(\.isWhitespace) }
 }
 
-/// Runs a transcriber on a queue of its own.
+/// Runs a transcriber on its own dispatch queue.
 private final class ReadingExecutor: SerialExecutor {
     private let queue = DispatchQueue(label: "gemma4.transcriber")
 
@@ -293,7 +294,7 @@ private final class ReadingExecutor: SerialExecutor {
     }
 }
 
-/// The part of a recording between two times.
+/// The range of a recording that is transcribed.
 private struct Excerpt {
     private var left: Int
     private var wanted: Int?
@@ -305,13 +306,13 @@ private struct Excerpt {
 
     var isOver: Bool { left == 0 && wanted == 0 }
 
-    /// Where a recording of this length, in seconds, is over.
+    /// End of the range in a recording of this length, in seconds.
     func end(of length: Double) -> Double {
         let start = Double(left) / Double(AudioReader.sampleRate)
         return min(length, wanted.map { start + Double($0) / Double(AudioReader.sampleRate) } ?? length)
     }
 
-    /// What of the next block belongs to it.
+    /// The part of the next chunk that is in the range.
     mutating func take(_ block: [[Float]]) -> [[Float]] {
         let count = block.first?.count ?? 0
         let skipped = min(left, count)

@@ -1,23 +1,23 @@
 import Generation
 import Media
 
-/// What was said in one piece of a recording.
+/// The transcript of one piece of a recording.
 public struct TranscriptSegment: Sendable {
-    /// In seconds of the recording.
+    /// Times in seconds of the recording.
     public let start, end: Double
-    /// The transcript, or its translation; nothing if the model heard nothing.
+    /// The transcript, or its translation; empty if the model recognized nothing.
     public internal(set) var text: String
-    /// What was said, where `text` is a translation.
+    /// The transcript, if `text` is a translation.
     public internal(set) var heard: String?
-    /// Counted from 0; nil where channels are mixed.
+    /// Index of the channel, from 0; nil if channels are mixed.
     public let channel: Int?
-    /// The answer as the model gave it, before repetition and doubled words were taken out.
+    /// The model's answer, before repetitions and overlapping words were removed.
     public let answer: Answer
-    /// The share of the piece in which no speech was detected.
+    /// The fraction of the piece in which no speech was detected.
     public let noSpeech: Double
-    /// Whether speech was detected, but the model wrote nothing, also when asked again.
+    /// Whether speech was detected, but the model answered nothing, even after a retry.
     public internal(set) var isUnanswered = false
-    /// When something is said within it, in seconds of the recording, pauses left out.
+    /// Ranges of speech within the segment without pauses, in seconds of the recording.
     public var stretches: [Range<Double>] = []
 
     /// The mean of the answer's log-probabilities.
@@ -26,56 +26,56 @@ public struct TranscriptSegment: Sendable {
     }
 }
 
-/// What became of a recording, in seconds. Of channels that are kept apart, the sum.
+/// How the seconds of a recording were processed. Sums over the channels if they are kept apart.
 public struct TranscriptReport: Sendable, Equatable {
     /// Read from the recording.
     public internal(set) var read = 0.0
-    /// Given to the model.
+    /// Passed to the model.
     public internal(set) var heard = 0.0
-    /// Left out: silence and steady noise.
+    /// Skipped: silence and steady noise.
     public internal(set) var skipped = 0.0
-    /// Channels without any speech, counted from 0, where channels are kept apart.
+    /// Indices of channels without speech, from 0, if channels are kept apart.
     public internal(set) var silentChannels: [Int] = []
     /// Not reached, because the work was stopped.
     public internal(set) var unreached = 0.0
-    /// Where the work was stopped, in seconds of the recording; nil at its end. To go on, start there.
+    /// Where the work was stopped, in seconds of the recording; nil if it was not. To continue, start there.
     public internal(set) var stoppedAt: Double?
-    /// Of the recording, or of the part of it that was asked for.
+    /// Duration of the recording, or of its requested range.
     public internal(set) var duration = 0.0
     public internal(set) var channels = 0
     public internal(set) var segments = 0
-    /// Segments whose answer was cut at the most tokens, and that went round in a circle.
+    /// Segments whose answer reached the token limit, and those stopped because they repeated themselves.
     public internal(set) var cutSegments = 0
     public internal(set) var repeatingSegments = 0
-    /// Segments in which speech was detected, but for which the model wrote nothing.
+    /// Segments in which speech was detected, but the model answered nothing.
     public internal(set) var unansweredSegments = 0
     public internal(set) var statistics = GenerationStatistics()
 
-    /// Neither heard nor left out: what is damaged or missing in the file.
+    /// Neither heard nor skipped: damaged or missing in the file.
     public var lost: Double {
         let lost = read - heard - skipped - unreached
         return abs(lost) < 1e-6 ? 0 : lost
     }
 }
 
-/// What happens while a recording is transcribed.
+/// Progress and results of a transcription.
 public enum TranscriptEvent: Sendable {
-    /// The model begins to listen at this second of the recording; what the whole lasts, if that is known.
+    /// The model starts at this second of the recording; `of` is the total duration, if known.
     case progress(at: Double, of: Double?)
-    /// Something that a user should know of the recording.
+    /// A message to the user about the recording.
     case notice(MediaNotice)
-    /// Segments of a channel come in order.
+    /// The segments of a channel arrive in order.
     case segment(TranscriptSegment)
-    /// The last event, unless an error follows it.
+    /// The last event, unless an error is thrown after it.
     case end(TranscriptReport)
 }
 
-/// A transcript as it comes. Leaving the loop ends the work; `cancel()` ends it with what has been heard.
+/// A transcript as a stream. Leaving the loop cancels the work; `cancel()` stops it and keeps the results so far.
 public typealias TranscriptStream = ResultStream<TranscriptEvent>
 
 extension ResultStream where Element == TranscriptEvent {
-    /// Ends the work early: the loop still gets the segments that were answered, and the report, whose `stoppedAt` says
-    /// where to go on.
+    /// Stops the work early: the loop still receives the segments that were answered, and the report, whose `stoppedAt`
+    /// says where to continue.
     public func cancel() { cancelProducer() }
 
     /// Waits for the whole transcript.
@@ -102,8 +102,8 @@ public struct Transcript: Sendable {
         }
     }
 
-    /// All segments in one line.
+    /// The texts of all segments on one line.
     public var text: String { segments.reduce("") { Seam.concatenate($0, $1.text) } }
-    /// What was said, where the segments are translations.
+    /// The transcript, if the segments are translations.
     public var heard: String { segments.reduce("") { Seam.concatenate($0, $1.heard ?? $1.text) } }
 }

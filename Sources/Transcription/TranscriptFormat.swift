@@ -1,27 +1,27 @@
 import Foundation
 import JSONText
 
-/// How a transcript is written to a file.
+/// File format of a transcript.
 public enum TranscriptFormat: String, Sendable, CaseIterable {
-    /// A segment in a line.
+    /// One segment per line.
     case txt
     /// SubRip subtitles.
     case srt
     /// WebVTT subtitles, https://www.w3.org/TR/webvtt1.
     case vtt
-    /// OpenAI's `verbose_json`, https://platform.openai.com/docs/api-reference/audio/verbose-json-object, in one line.
+    /// OpenAI's `verbose_json`, https://platform.openai.com/docs/api-reference/audio/verbose-json-object, on one line.
     case json
-    /// Start and end in milliseconds and the text, as openai/whisper's `WriteTSV`.
+    /// Start and end in milliseconds and the text, like openai/whisper's `WriteTSV`.
     case tsv
 
-    /// Whether a segment can be written before the last is known.
+    /// Whether segments can be written before the last is known.
     public var isStreamable: Bool { self != .json }
 }
 
-/// Writes a transcript in a format, segment by segment. Segments without text are left out, except of JSON.
+/// Writes a transcript, segment by segment. Omits segments without text, except in JSON.
 public struct TranscriptWriter: Sendable {
     public let format: TranscriptFormat
-    /// Of `srt` and `vtt`.
+    /// For `srt` and `vtt`.
     public let layout: SubtitleLayout
     private var cues = 0
 
@@ -29,7 +29,7 @@ public struct TranscriptWriter: Sendable {
         (self.format, self.layout) = (format, layout)
     }
 
-    /// What stands before the first segment.
+    /// The text before the first segment.
     public var begin: String {
         switch format {
         case .txt, .srt, .json: ""
@@ -38,7 +38,7 @@ public struct TranscriptWriter: Sendable {
         }
     }
 
-    /// One segment; nothing in JSON.
+    /// One segment; empty in JSON.
     public mutating func write(_ segment: TranscriptSegment) -> String {
         guard !segment.text.isEmpty else { return "" }
         let label = segment.channel.map { "[\($0 + 1)] " } ?? ""
@@ -63,10 +63,10 @@ public struct TranscriptWriter: Sendable {
         }
     }
 
-    /// The whole of a transcript.
+    /// A whole transcript.
     ///
     /// - Parameters:
-    ///   - context: what the object in JSON says of it; ignored elsewhere.
+    ///   - context: further members of the JSON object; ignored in other formats.
     public static func whole(_ transcript: Transcript, _ format: TranscriptFormat, _ context: TranscriptContext)
         -> String
     {
@@ -89,13 +89,13 @@ public struct TranscriptWriter: Sendable {
     }
 }
 
-/// What is known of a transcript beside its segments.
+/// Metadata of a transcript.
 public struct TranscriptContext: Sendable {
     public var options: TranscriptionOptions
     public var file: String?
-    /// Of subtitles.
+    /// For subtitles.
     public var layout = SubtitleLayout()
-    /// What was asked about the whole text, and the answer.
+    /// A prompt about the whole transcript, and the answer.
     public var question: (prompt: String, answer: String)?
 
     public init(_ options: TranscriptionOptions, file: String? = nil) {
@@ -103,7 +103,7 @@ public struct TranscriptContext: Sendable {
         self.file = file
     }
 
-    /// The members of `verbose_json`, then ours: the file, `source_text`, and what became of every second.
+    /// The members of `verbose_json`, then ours: the file, `source_text`, and the seconds heard, skipped and lost.
     func object(_ transcript: Transcript) -> JSONValue {
         let isTranslation = options.translation != nil
         let language = options.translation ?? options.language
@@ -131,7 +131,7 @@ public struct TranscriptContext: Sendable {
         return .object(members)
     }
 
-    /// The cues of a segment that has several are there too, and say that their times are estimated.
+    /// Segments with several cues list them, marked as estimated.
     private func object(_ id: Int, _ segment: TranscriptSegment) -> JSONValue {
         var members: [JSONValue.Member] = [
             .init("id", .integer(id)), .init("start", Self.rounded(segment.start)),
@@ -163,6 +163,6 @@ public struct TranscriptContext: Sendable {
         return .object(members)
     }
 
-    /// To a ten-thousandth.
+    /// Rounds to four decimals.
     private static func rounded(_ value: Double) -> JSONValue { .number((value * 1e4).rounded() / 1e4) }
 }

@@ -3,29 +3,29 @@ import Media
 
 /// How a recording is transcribed.
 public struct TranscriptionOptions: Sendable {
-    /// What is spoken; nil if it is not known.
+    /// The spoken language; nil if unknown.
     public var language: Language?
     /// The language to translate into; nil transcribes.
     public var translation: Language?
-    /// Names and words that may occur, as they are spelt.
+    /// Names and words that may occur, in their spelling.
     public var hint: String?
-    /// What the model is told instead of Google's words.
+    /// A custom instruction that replaces Google's.
     public var instruction: String?
-    /// What becomes of several channels; those that are kept apart have segments of their own.
+    /// How channels are processed; channels kept apart have their own segments.
     public var channels: AudioChannels
-    /// Which of several sound tracks; nil: the one that the file marks, or its first.
+    /// One of several audio tracks; nil: the file's default track, or its first.
     public var track: SoundTrack?
-    /// Whether only speech is heard; otherwise silence and noise are too.
+    /// Whether only speech is passed to the model; otherwise silence and noise are too.
     public var detectsSpeech: Bool
-    /// Only this part of the recording; times count from the beginning of the whole.
+    /// Restricts the transcript to a range; times still count from the beginning of the recording.
     public var offsetInSeconds: Double
     public var durationInSeconds: Double?
-    /// Longest piece that is asked about at once, 2 to 30; by default 28, and 10 of live sound.
+    /// Maximum length of a piece, 2 to 30; by default 28, and 10 for live sound.
     public var maxSegmentInSeconds: Double?
-    /// How the answer about each piece is made.
+    /// Generation options for each piece.
     public var generation: GenerationOptions
-    /// Pieces of the recording that are asked about at once; the transcript is the same for every number. Live sound is
-    /// answered piece by piece.
+    /// Number of pieces processed concurrently; the transcript does not depend on it. Live sound is processed piece by
+    /// piece.
     public var parallelPieces: Int
 
     public init(

@@ -1,26 +1,26 @@
 import Generation
 import Media
 
-/// Asks a model what is said in a piece of sound, as `SpeechModel`, and gets the answer token by token.
+/// Like `SpeechModel`, with the answer as a stream of tokens.
 package typealias SpeechTokens =
     @Sendable (_ samples: [Float], _ instruction: String, _ options: GenerationOptions) -> TokenStream
 
-/// Writes down what is said in one turn of speech, piece by piece, while the turn goes on.
+/// Transcribes one turn of speech, piece by piece, while the turn is spoken.
 package actor TurnTranscriber {
     private let instruction: SpeechInstruction
     private let generation: GenerationOptions
     private let model: SpeechTokens
     private let write: @Sendable (String) async throws -> Void
-    /// The text of the pieces that nothing can change any more.
+    /// The final text of the pieces so far.
     private var settled = ""
-    /// What has been handed out.
+    /// The text already passed to `write`.
     private var written = ""
     /// The text of a piece that was cut within speech: the next may begin with its last words.
     private var held: String?
 
     /// - Parameters:
-    ///   - options: of them those that say what the model is told, and how it answers.
-    ///   - write: given the text as it grows: what is new of it.
+    ///   - options: only the instruction and generation options are used.
+    ///   - write: called with each addition to the text.
     package init(
         _ options: TranscriptionOptions, _ model: @escaping SpeechTokens,
         write: @escaping @Sendable (String) async throws -> Void
@@ -29,9 +29,9 @@ package actor TurnTranscriber {
         (generation, self.model, self.write) = (options.generation, model, write)
     }
 
-    /// Hears the next piece. Its text is handed out with every token, unless its ends are in other pieces too.
+    /// Transcribes the next piece. Writes its text token by token, unless the piece overlaps others.
     ///
-    /// - Throws: what the model throws, and `write`.
+    /// - Throws: errors of the model and of `write`.
     package func hear(_ piece: SpeechPiece) async throws {
         let isWhole = piece.overlap == 0 && !piece.isCutInSpeech
         let answer = try await instruction.answer(
@@ -55,10 +55,10 @@ package actor TurnTranscriber {
         if held == nil { try await settle(text) }
     }
 
-    /// The turn is over.
+    /// Ends the turn.
     ///
-    /// - Returns: all of its text.
-    /// - Throws: what `write` throws.
+    /// - Returns: its whole text.
+    /// - Throws: errors of `write`.
     package func finish() async throws -> String {
         if let held { try await settle(held) }
         held = nil
@@ -70,13 +70,13 @@ package actor TurnTranscriber {
         try await hand(settled)
     }
 
-    /// - Parameter answer: as far as the model has come.
+    /// - Parameter answer: the answer so far.
     private func show(_ answer: String) async throws {
         try await hand(Seam.concatenate(settled, instruction.parse(answer).heard))
     }
 
     private func hand(_ whole: String) async throws {
-        // By bytes: a mark that comes later can be part of the last character.
+        // Compared as bytes: a combining mark can extend the last character.
         guard whole.utf8.count > written.utf8.count, whole.utf8.starts(with: written.utf8) else { return }
         let new = String(decoding: whole.utf8.dropFirst(written.utf8.count), as: UTF8.self)
         written = whole
