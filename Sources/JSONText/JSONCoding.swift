@@ -1,6 +1,6 @@
 import Foundation
 
-/// As any coder's numbers, strings, arrays and objects. Coders keep no order of keys.
+/// Encodes and decodes with any coder. Coders do not keep the order of keys.
 extension JSONValue: Codable {
     private struct Key: CodingKey {
         let stringValue: String

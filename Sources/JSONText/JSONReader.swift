@@ -1,15 +1,16 @@
-/// Reads JSON (RFC 8259) value by value from its bytes and keeps nothing: for files too large for a tree of values, and to make
-/// that tree of the others.
+/// A streaming JSON reader (RFC 8259) over bytes, which keeps no values: for files too large for a tree, and to build
+/// `JSONValue` trees.
 package struct JSONReader {
     private let bytes: [UInt8]
     private var place: Int
     private var depth = 0
-    /// Whether the last thing read is an opening bracket.
+    /// Whether an opening bracket was read last.
     private var isAtFirst = false
     private var keyPlace = 0
 
     private static let depthLimit = 64
-    /// Values of one tree. A value of two bytes takes a hundred in memory: this bounds a tree at about 100 MB.
+    /// Maximum number of values of one tree. A value of two bytes takes a hundred in memory: this bounds a tree to
+    /// about 100 MB.
     static let valueLimit = 1 << 20
     private var valueCount = 0
 
@@ -25,7 +26,7 @@ package struct JSONReader {
         return place < bytes.count ? bytes[place] : 0
     }
 
-    /// - Throws: `JSONValue.SyntaxError` if anything but space follows.
+    /// - Throws: `JSONValue.SyntaxError` if anything but white space follows.
     package mutating func expectEnd() throws(JSONValue.SyntaxError) {
         _ = peek()
         guard place == bytes.count else { throw failure("the end of the text") }
@@ -35,8 +36,8 @@ package struct JSONReader {
 
     /// The next value as a tree.
     ///
-    /// - Throws: `JSONValue.SyntaxError`, also if an object repeats a key, a number is beyond the range of a double, or there
-    ///   are more than 2²⁰ values.
+    /// - Throws: `JSONValue.SyntaxError`, also if an object repeats a key, a number exceeds the range of a double, or
+    ///   the tree has more than 2²⁰ values.
     package mutating func readValue() throws(JSONValue.SyntaxError) -> JSONValue {
         valueCount += 1
         guard valueCount <= Self.valueLimit else { throw failure("at most \(Self.valueLimit) values", found: "more") }
@@ -77,7 +78,7 @@ package struct JSONReader {
         return .object(members)
     }
 
-    /// Passes over the next value.
+    /// Skips the next value.
     package mutating func skipValue() throws(JSONValue.SyntaxError) {
         switch peek() {
         case UInt8(ascii: "{"):
@@ -116,7 +117,7 @@ package struct JSONReader {
         return text
     }
 
-    /// Appends the bytes of a string, escapes resolved; they are UTF-8 where the file's are.
+    /// Appends the bytes of a string with escapes resolved; valid UTF-8 if the file is.
     package mutating func readString(into content: inout [UInt8]) throws(JSONValue.SyntaxError) {
         _ = peek()
         guard take("\"") else { throw failure("a string") }
@@ -135,11 +136,11 @@ package struct JSONReader {
 
     // MARK: Objects and arrays
 
-    /// Enters an object; `nextKey` then goes through its members.
+    /// Enters an object; `nextKey` then iterates over its members.
     package mutating func beginObject() throws(JSONValue.SyntaxError) { try begin("{") }
 
-    /// The next key of the object entered last; nil where the object ends. The reader then stands before the key's value,
-    /// which must be read or skipped before the next call.
+    /// The next key of the object entered last; nil at the end of the object. The reader is then before the key's
+    /// value, which must be read or skipped before the next call.
     package mutating func nextKey() throws(JSONValue.SyntaxError) -> String? {
         guard try beginMember() else { return nil }
         let key = try readString()
@@ -147,9 +148,9 @@ package struct JSONReader {
         return key
     }
 
-    /// The same with the bytes of the key, which replace those in `key`.
+    /// Like `nextKey()`, but replaces the content of `key` by the bytes of the key.
     ///
-    /// - Returns: whether there is a member.
+    /// - Returns: whether there is another member.
     package mutating func nextKey(into key: inout [UInt8]) throws(JSONValue.SyntaxError) -> Bool {
         guard try beginMember() else { return false }
         key.removeAll(keepingCapacity: true)
@@ -158,7 +159,7 @@ package struct JSONReader {
         return true
     }
 
-    /// Enters an array; `nextElement` then goes through its values.
+    /// Enters an array; `nextElement` then iterates over its values.
     package mutating func beginArray() throws(JSONValue.SyntaxError) { try begin("[") }
 
     /// Whether the array entered last has another value, which must be read or skipped before the next call.
@@ -296,7 +297,7 @@ package struct JSONReader {
 }
 
 extension JSONValue {
-    /// What is wrong with a text, and where: lines and columns (in bytes) count from 1.
+    /// A syntax error and its position: lines and columns (in bytes) count from 1.
     public struct SyntaxError: Error, Hashable, Sendable, CustomStringConvertible {
         public let line: Int
         public let column: Int
@@ -309,7 +310,7 @@ extension JSONValue {
     }
 
     /// - Throws: if `text` is not exactly one JSON value (RFC 8259), repeats a key, nests deeper than 64 levels, holds
-    ///   more than 2²⁰ values, or a number beyond the range of a double.
+    ///   more than 2²⁰ values, or a number outside the range of a double.
     public init(parsing text: String) throws(SyntaxError) { try self.init(parsing: Array(text.utf8)) }
 
     /// - Parameter bytes: UTF-8; a byte order mark is skipped.

@@ -1,12 +1,12 @@
-/// A JSON value. Members keep their order, and integers stay apart from other numbers, since prompts show both.
+/// A JSON value. Members keep their order, and integers are distinct from other numbers, because prompts show both.
 ///
-/// Foundation's parser keeps the last of two equal keys and names no line; a header with a tensor listed twice must be
-/// refused, and a typing error in a configuration must be found.
+/// Foundation's parser keeps the last of two equal keys and reports no line; a header that lists a tensor twice must be
+/// refused, and a typing error in a configuration must be located.
 public enum JSONValue: Sendable, Hashable {
     case null
     case boolean(Bool)
     case integer(Int)
-    /// The digits of an integer beyond 64 bits, after its sign: an identifier must not lose its last ones.
+    /// The digits of an integer beyond 64 bits, after its sign, so that a long identifier keeps its last digits.
     case largeInteger(String)
     case number(Double)
     case string(String)
@@ -23,7 +23,7 @@ public enum JSONValue: Sendable, Hashable {
         }
     }
 
-    /// The member of that name; nil if there is none, or if this is no object.
+    /// The first member with this name; nil if there is none, or if this is not an object.
     public subscript(key: String) -> JSONValue? {
         guard case .object(let members) = self else { return nil }
         return members.first { $0.key == key }?.value
@@ -35,7 +35,7 @@ public enum JSONValue: Sendable, Hashable {
         return text
     }
 
-    /// The kind of this value, with the value itself where it is short.
+    /// The kind of this value, including the value itself if it is short.
     public var summary: String {
         switch self {
         case .null, .boolean, .integer, .largeInteger, .number: json
@@ -45,7 +45,7 @@ public enum JSONValue: Sendable, Hashable {
         }
     }
 
-    /// This value as JSON in one line.
+    /// This value as JSON on one line.
     public var json: String {
         switch self {
         case .null: "null"
