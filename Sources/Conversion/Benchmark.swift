@@ -4,19 +4,19 @@ import Generation
 import Media
 import Tensors
 
-/// Measures what a model does on this machine, beside what the machine could do at best.
+/// Measures a model's speed on this machine, next to the machine's limits.
 package struct Benchmark: Sendable {
     package var promptTokens = 512
     package var generatedTokens = 32
-    /// How many tokens precede those that are written, where that is measured by itself.
+    /// Context lengths at which decoding is measured separately.
     package var depths: [Int] = []
-    /// Every measurement is repeated so often, after one round that warms up; medians are reported.
+    /// Number of measured rounds, after one warm-up round; medians are reported.
     package var repeats = 3
-    /// Soft-token budgets of the picture.
+    /// Soft-token budgets of the image.
     package var imageBudgets = [70, 140, 280, 560, 1120]
-    /// The picture that is read; nil stands for a made-up one of 1280 × 960.
+    /// The image to encode; nil: a synthetic one of 1280 × 960.
     package var image: Pixels?
-    /// The recording that is read, mono at 16 kHz, in pieces of at most 30 s; nil stands for 29.6 s of made-up sound.
+    /// The recording to encode, mono at 16 kHz, in segments of at most 30 s; nil: 29.6 s of synthetic sound.
     package var audio: [Float]?
 
     package init() {}
@@ -44,21 +44,21 @@ package struct Benchmark: Sendable {
         package var peakResidentBytes = 0
         package var machineReadGigabytesPerSecond = 0.0
         package var machineSgemmGigaflopsPerSecond = 0.0
-        /// What OpenBLAS reached between the rounds of text.
+        /// SGEMM rate of OpenBLAS, measured between the text rounds.
         package var prefillSgemmGigaflopsPerSecond = 0.0
-        /// The speed of the process's first products beside that of later ones.
+        /// Speed of the process's first products relative to later ones.
         package var firstProductShare = 0.0
 
         package struct Depth: Sendable, Codable {
             package let depth: Int
             package let decodeTokensPerSecond: Double
-            /// Of a prompt of `depth` tokens; nil if `depth` is 0 or nothing was measured.
+            /// For a prompt of `depth` tokens; nil if `depth` is 0 or it was not measured.
             package let prefillTokensPerSecond: Double?
-            /// Bytes of keys and values then.
+            /// Size of the KV cache at that depth.
             package let keyValueBytes: Int
         }
 
-        /// What two measured depths let expect of others, deeper than both: the seconds of a token grow with the depth.
+        /// Extrapolated from two measured depths to larger ones: the time per token grows linearly with the depth.
         package var foretoldDepths: [Depth] = []
 
         package struct Image: Sendable, Codable {
@@ -69,27 +69,27 @@ package struct Benchmark: Sendable {
         package struct Audio: Sendable, Codable {
             package let recordingSeconds: Double
             package let tower: Tower
-            /// Seconds of computing for one second of sound.
+            /// Computing time per second of sound.
             package var realTimeFactor: Double { tower.seconds / recordingSeconds }
         }
 
         package struct Tower: Sendable, Codable {
             /// The median of the rounds.
             package let seconds: Double
-            /// The round that warms up: of the first budget the first picture of the process.
+            /// The warm-up round: for the first budget, the first image of the process.
             package let firstSeconds: Double
             /// Multiplications and additions of linear layers, convolutions and attention.
             package let gigaflops: Double
-            /// What OpenBLAS reached between the rounds.
+            /// SGEMM rate of OpenBLAS, measured between the rounds.
             package let sgemmGigaflopsPerSecond: Double
             package var gigaflopsPerSecond: Double { gigaflops / seconds }
         }
     }
 
     /// - Parameters:
-    ///   - loadSeconds: what loading `model` took.
-    ///   - report: told what is being measured.
-    /// - Throws: `ModelInputError`; `MediaError` if the picture is too large; `BLASMemoryError`.
+    ///   - loadSeconds: the time that loading `model` took.
+    ///   - report: called with the name of each measurement.
+    /// - Throws: `ModelInputError`; `MediaError` if the image is too large; `BLASMemoryError`.
     package func run(_ model: Gemma4Model, loadSeconds: Double, report: (String) -> Void = { _ in }) throws -> Result {
         var result = Result()
         result.loadSeconds = loadSeconds
@@ -101,7 +101,7 @@ package struct Benchmark: Sendable {
         result.machineReadGigabytesPerSecond = limits.readGigabytesPerSecond
         result.machineSgemmGigaflopsPerSecond = limits.sgemmGigaflopsPerSecond
         result.firstProductShare = limits.firstProductShare
-        Self.forgetPeakResidentBytes()  // the limits take memory of their own
+        Self.forgetPeakResidentBytes()  // measuring the limits allocates memory
         report("text: \(promptTokens) tokens read, \(generatedTokens) written")
         let (prefills, decodes, sgemmRates) = try measureText(model)
         result.prefillSgemmGigaflopsPerSecond = Self.middle(sgemmRates)
@@ -168,7 +168,7 @@ package struct Benchmark: Sendable {
         return .init(recordingSeconds: recordingSeconds, tower: tower)
     }
 
-    /// The seconds that reading the prompt and writing all tokens take, of each round, and what OpenBLAS reaches before it.
+    /// Prefill and decode time of each round in seconds, and the SGEMM rate of OpenBLAS before it.
     private func measureText(
         _ model: Gemma4Model
     ) throws -> (prefills: [Double], decodes: [Double], sgemmRates: [Double]) {
@@ -193,7 +193,7 @@ package struct Benchmark: Sendable {
         return (prefills, decodes, sgemmRates)
     }
 
-    /// Lengths for which people ask, within the model's context.
+    /// Common context lengths, within the model's context.
     private static func foretold(_ depths: [Result.Depth], _ model: Gemma4Model) -> [Result.Depth] {
         let sorted = depths.sorted { $0.depth < $1.depth }
         guard let first = sorted.first, let last = sorted.last, first.depth < last.depth else { return [] }
@@ -207,9 +207,9 @@ package struct Benchmark: Sendable {
         }
     }
 
-    /// For each depth the seconds that reading it takes, and the median of those of writing all tokens. The depths take turns
-    /// token by token, so that each has its share of a machine's better and worse moments; what one round has written precedes
-    /// the next.
+    /// For each depth the prefill time and the median decode time, in seconds. Alternates between the depths token by
+    /// token, so that slower and faster phases of the machine affect all of them; each round continues after the tokens
+    /// of the previous one.
     private func measureDepths(_ model: Gemma4Model) throws -> [(prefill: Double, decode: Double)] {
         var prefills: [Double] = []
         let caches = try depths.map { depth in
@@ -259,7 +259,7 @@ package struct Benchmark: Sendable {
         }
     }
 
-    /// - Parameter body: returns the multiplications and additions that it made.
+    /// - Parameter body: returns the number of multiplications and additions.
     private func measureTower(_ model: Gemma4Model, _ body: () throws -> Int) throws -> Result.Tower {
         let clock = ContinuousClock()
         var work = 0
@@ -275,7 +275,7 @@ package struct Benchmark: Sendable {
             sgemmGigaflopsPerSecond: Self.middle(sgemmRates))
     }
 
-    /// Tokens of a prompt that one pass reads.
+    /// Prompt tokens per pass.
     private static let chunkLength = 512
 
     static func middle(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
@@ -289,22 +289,23 @@ package struct Benchmark: Sendable {
         (0..<count).map { Float(sin(Double($0) * 0.05) * sin(Double($0) * 0.0007)) * 0.5 }
     }
 
-    /// The largest share of memory that the process has held at one time; 0 where the system does not tell.
+    /// Peak resident memory of the process, in bytes; 0 if the system does not report it.
     static var peakResidentBytes: Int {
         let status = (try? String(contentsOfFile: "/proc/self/status", encoding: .utf8)) ?? ""
         let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") }
         return (line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) } ?? 0) * 1024
     }
 
-    /// Lets the system count from what is resident now, where it can.
+    /// Resets the peak to the current resident size, if the system can.
     private static func forgetPeakResidentBytes() {
         try? "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
     }
 }
 
-/// The weights that a token meets.
+/// The weights that are multiplied per token.
 private struct TextWork {
-    /// Of a token of the prompt: the layers up to the last that writes keys and values, of that one only those.
+    /// Per prompt token: all layers up to the last that writes keys and values, of which only the key and value
+    /// projections.
     let parametersPerPromptToken: Int
 
     init(_ table: TensorTable, _ plans: [LayerPlan]) {

@@ -4,7 +4,7 @@ import Media
 import Tensors
 
 extension Benchmark {
-    /// What an encoder does on this machine: many texts in one batch against one at a time, a picture, a recording.
+    /// Speed of an encoder on this machine: many texts in one batch and one at a time, an image, a recording.
     package struct EmbeddingResult: Sendable, Codable {
         package var loadSeconds = 0.0
         package let texts, tokensPerText: Int
@@ -16,7 +16,7 @@ extension Benchmark {
         package var singleSpread = 0.0
         /// Multiplications and additions with weights.
         package var batchGigaflops = 0.0
-        /// What OpenBLAS reached between the rounds.
+        /// SGEMM rate of OpenBLAS, measured between the rounds.
         package var sgemmGigaflopsPerSecond = 0.0
         package var image: Result.Image?
         package var audio: Result.Audio?
@@ -27,8 +27,8 @@ extension Benchmark {
     }
 
     /// - Parameters:
-    ///   - loadSeconds: what loading `model`, an encoder, took.
-    ///   - report: told what is being measured.
+    ///   - loadSeconds: the time that loading `model`, an encoder, took.
+    ///   - report: called with the name of each measurement.
     /// - Throws: as `run`.
     package func embed(
         _ model: Gemma4Model, texts count: Int = 64, tokens length: Int = 32, loadSeconds: Double,

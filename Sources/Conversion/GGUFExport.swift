@@ -3,13 +3,14 @@ import Tensors
 import Tokenization
 import Weights
 
-/// A published directory as the GGUF files that llama.cpp reads: the text model with its vocabulary, and the towers.
+/// Exports a published checkpoint directory to the GGUF files that llama.cpp reads: the text model with its vocabulary,
+/// and the towers.
 ///
 /// Source: llama.cpp, `conversion/gemma.py`.
 package struct GGUFExport: Sendable {
     package enum File: Sendable, CaseIterable { case text, projector }
 
-    /// One tensor on its way into a file.
+    /// One tensor to be written.
     package struct Item: Sendable {
         /// Its published name, shape and part.
         package let row: TensorTable.Row
@@ -24,9 +25,9 @@ package struct GGUFExport: Sendable {
     private let suppressTokens: [Int]
 
     /// - Parameters:
-    ///   - chatTemplate: its source; nil writes none.
-    ///   - suppressTokens: ids that the model never writes.
-    /// - Throws: `CheckpointError` if the weights are of a type that GGUF has not.
+    ///   - chatTemplate: the template's source; nil writes none.
+    ///   - suppressTokens: ids that are never sampled.
+    /// - Throws: `CheckpointError` if the weights have a type that GGUF lacks.
     package init(
         _ configuration: ModelConfiguration, _ checkpoint: Checkpoint, _ vocabulary: TokenizerMetadata,
         chatTemplate: String?, suppressTokens: [Int]
@@ -45,7 +46,7 @@ package struct GGUFExport: Sendable {
 
     package var files: [File] { GGUFMetadata.projector(configuration) == nil ? [.text] : [.text, .projector] }
 
-    /// The tensors of a file that the checkpoint has and the model uses, in the order of the table.
+    /// The tensors of a file that the checkpoint holds and the model uses, in the order of the table.
     package func items(_ file: File) -> [Item] {
         TensorTable(configuration).rows.compactMap { row in
             guard row.part != .leftover, checkpoint.entries[row.name] != nil, let stored = GGUFNames.stored(row.name),
@@ -56,12 +57,12 @@ package struct GGUFExport: Sendable {
         }
     }
 
-    /// Writes one file, which appears when it is complete.
+    /// Writes one file atomically: it appears when it is complete.
     ///
     /// - Parameters:
-    ///   - types: how matrices are stored. What the format keeps in another layout is f32 without being asked for.
-    ///   - report: told the share that is written, 0 to 1.
-    /// - Throws: `CheckpointError` if a weight is no number, or the file cannot be written.
+    ///   - types: element types of the matrices. Tensors that the format stores in another layout are f32 in any case.
+    ///   - report: called with the fraction that is written, 0 to 1.
+    /// - Throws: `CheckpointError` if a weight is not finite, or the file cannot be written.
     @discardableResult
     package func write(
         _ file: File, to path: String, types: WeightTypes, report: (Double) -> Void = { _ in }
@@ -145,7 +146,7 @@ package struct GGUFExport: Sendable {
     }
 }
 
-/// How much of what became q4_0 was trained for it, and so is kept exactly: lies on a grid of 4 bits.
+/// The fraction of the q4_0 weights that were trained for a 4-bit grid, which q4_0 stores exactly.
 package struct GridShare: Sendable {
     package private(set) var blocks = 0
     package private(set) var onGrid = 0
@@ -166,7 +167,7 @@ package struct GridShare: Sendable {
 }
 
 extension WeightTypes {
-    /// `general.file_type`, as llama.cpp numbers what most of the weights are.
+    /// `general.file_type`: llama.cpp's code for the type of most weights.
     fileprivate var fileType: UInt32 {
         switch layers {
         case .float32: 0
@@ -189,7 +190,7 @@ extension WeightTypes {
         case .iq3_s: 26
         case .iq2_s: 28
         case .mxfp4: 38
-        // Integers with a scale a row have no type in GGUF and are not written.
+        // GGUF has no type for integers with a scale per row; they are not exported.
         case .bfloat16, .int2, .int4, .int8, nil: 32
         }
     }

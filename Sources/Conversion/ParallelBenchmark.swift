@@ -4,25 +4,25 @@ import Generation
 import Media
 
 extension Benchmark {
-    /// What several sequences that decode together reach.
+    /// Throughput of several sequences that decode together.
     package struct Parallel: Sendable, Codable {
         package let sequences: Int
-        /// Of all sequences together.
+        /// Sum over all sequences.
         package let tokensPerSecond: Double
-        /// The lesser of two limits: as many times the rate of one sequence, and what the cores reach in prefill. Of it all
-        /// sequences reach `share`.
+        /// The lower of two limits: `sequences` times the rate of one sequence, and the arithmetic rate of prefill.
+        /// `share` is the fraction reached.
         package let limitTokensPerSecond: Double
         package var tokensPerSecondEach: Double { tokensPerSecond / Double(sequences) }
         package var share: Double { tokensPerSecond / limitTokensPerSecond }
     }
 
-    /// What guessing from the prompt brings.
+    /// Effect of drafting by prompt lookup.
     package struct Drafting: Sendable, Codable {
-        /// Tokens per second of an answer that copies its prompt, and of one whose guesses are all wrong.
+        /// Tokens per second of an answer that copies its prompt, and of one whose drafts are all rejected.
         package var copy = 0.0, other = 0.0
-        /// The same without guesses.
+        /// The same without drafts.
         package var plainCopy = 0.0, plainOther = 0.0
-        /// Tokens that were read at a time in the copy.
+        /// Tokens per pass while copying.
         package var tokensPerPass = 0.0
         package var copyRatio: Double { copy / plainCopy }
         package var otherRatio: Double { other / plainOther }
@@ -33,25 +33,25 @@ extension Benchmark {
         package let recordingSeconds: Double
         package let parallelPieces: Int
         package let seconds: Double
-        /// Seconds of computing for one second of sound.
+        /// Computing time per second of sound.
         package var realTimeFactor: Double { seconds / recordingSeconds }
     }
 
-    /// How long a running answer waits for its tokens, while a picture and a long prompt come in.
+    /// Latency between tokens of a running answer while an image and a long prompt arrive.
     package struct Interruption: Sendable, Codable {
         package let softTokens, promptTokens: Int
-        /// Between two tokens, before the others come and while they do.
+        /// Between two tokens, before the other requests arrive and while they are processed.
         package let quietMedianSeconds, medianSeconds, longestSeconds: Double
     }
 
-    /// Tokens of the prompts before sequences decode together: few, so that all of them soon do.
+    /// Prompt length of the sequences that decode together: short, so that all of them soon decode.
     private static let parallelPromptTokens = 16
 
     /// Decodes with several sequences at once.
     ///
     /// - Parameters:
     ///   - counts: numbers of sequences.
-    ///   - prefillGigaflopsPerSecond: what the cores reached when a prompt was read in the same run.
+    ///   - prefillGigaflopsPerSecond: the rate of prefill in the same run.
     /// - Throws: `ModelInputError`, `EngineError`.
     package func decodeTogether(
         _ model: Gemma4Model, counts: [Int], prefillGigaflopsPerSecond: Double, report: (String) -> Void = { _ in }
@@ -97,8 +97,8 @@ extension Benchmark {
         return Double(written) / start.duration(to: end).inSeconds
     }
 
-    /// Writes 200 tokens that stand in the prompt, and 200 of which every third to fifth ends a run of the prompt that goes on
-    /// otherwise there, with and without guesses in turn.
+    /// Forces an answer of 200 tokens copied from the prompt, and one of 200 tokens in which every third to fifth token
+    /// deviates from the run of the prompt before it, alternately with and without drafts.
     ///
     /// - Throws: `ModelInputError`, `EngineError`.
     package func draft(_ model: Gemma4Model) async throws -> Drafting {
@@ -136,9 +136,9 @@ extension Benchmark {
         return result
     }
 
-    /// Transcribes made-up sound: pieces of 28 s, an instruction of 70 tokens and an answer of 100 to each.
+    /// Transcribes synthetic sound: segments of 28 s, each with an instruction of 70 tokens and an answer of 100.
     ///
-    /// - Throws: `ModelInputError` if the model does not hear, `EngineError`.
+    /// - Throws: `ModelInputError` if the model has no audio input, `EngineError`.
     package func transcribe(_ model: Gemma4Model, seconds: Double, parallelPieces: Int) async throws -> Transcription {
         guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
         let engine = Engine(
@@ -170,10 +170,10 @@ extension Benchmark {
         return Transcription(recordingSeconds: seconds, parallelPieces: parallelPieces, seconds: took.inSeconds)
     }
 
-    /// Writes an answer, into which a picture of 560 soft tokens at most and a prompt of 4,096 tokens come, and times its
-    /// tokens until both have theirs.
+    /// Generates an answer while an image of at most 560 soft tokens and a prompt of 4,096 tokens arrive, and times its
+    /// tokens until both have produced theirs.
     ///
-    /// - Throws: `ModelInputError` if the model does not see, `EngineError`, `MediaError`.
+    /// - Throws: `ModelInputError` if the model has no image input, `EngineError`, `MediaError`.
     package func interrupt(_ model: Gemma4Model) async throws -> Interruption {
         guard model.configuration.takesImages, let placeholder = model.configuration.imageTokenId else {
             throw ModelInputError(.noTower("image"))

@@ -3,16 +3,16 @@ import Generation
 import Synchronization
 import Tensors
 
-/// What fewer bits cost: a quantised model beside the one it was made from.
+/// The cost of fewer bits: compares a quantized model with the original.
 package struct QuantizationComparison: Sendable, CustomStringConvertible {
-    /// Words of a hundred that may be heard otherwise before speech counts as lost.
+    /// Fraction of words that may differ before speech recognition counts as broken.
     package static let tolerableWordDifference = 0.05
 
-    /// Positions compared, Σ KL(original ‖ quantised) in nats, and how often both find the same token likeliest.
+    /// Positions compared, Σ KL(original ‖ quantized) in nats, and how often both agree on the most likely token.
     package private(set) var positions = 0
     private var divergence = 0.0
     private var agreements = 0
-    /// Words that the original hears, and those to be replaced, put in or taken out to make them the other's.
+    /// Words that the original recognizes, and the word edit distance to the quantized model's transcript.
     package private(set) var words = 0
     package private(set) var differingWords = 0
 
@@ -24,7 +24,7 @@ package struct QuantizationComparison: Sendable, CustomStringConvertible {
         words > 0 ? Double(differingWords) / Double(words) : (differingWords > 0 ? 1 : 0)
     }
 
-    /// Whether speech is still understood as before.
+    /// Whether speech is still recognized.
     package var isGood: Bool { wordDifference <= Self.tolerableWordDifference }
 
     package var description: String {
@@ -41,11 +41,11 @@ package struct QuantizationComparison: Sendable, CustomStringConvertible {
         return lines.map { $0 + "\n" }.joined()
     }
 
-    // MARK: Comparing
+    // MARK: Comparison
 
-    /// Compares what both expect at every position of a text, in windows of 512 tokens.
+    /// Compares the next-token distributions at every position of a text, in windows of 512 tokens.
     ///
-    /// - Parameter text: its tokens, after the one that begins every text.
+    /// - Parameter text: BOS and the tokens of the text.
     /// - Throws: `ModelInputError`, `CancellationError`.
     package mutating func add(text: [Int], _ original: Engine, _ quantized: Engine) async throws {
         let (bos, tokens) = (text[0], Array(text.dropFirst()))
@@ -53,7 +53,7 @@ package struct QuantizationComparison: Sendable, CustomStringConvertible {
         for start in stride(from: 0, to: tokens.count, by: 511) {
             let window = Prompt(tokens: [bos] + tokens[start..<min(tokens.count, start + 511)])
             let expected = Mutex<[Int: [Float]]>([:])
-            // The rows of both meet here: of the original they wait, f16 to halve them, until the other's come.
+            // The original's rows are kept as f32 until the quantized model's rows of the same window arrive.
             try await original.logits(window) { positions, logits in
                 for (row, position) in positions.enumerated() {
                     expected.withLock { $0[position] = logits[row..<row + 1].toArray() }
@@ -88,11 +88,11 @@ package struct QuantizationComparison: Sendable, CustomStringConvertible {
         }
     }
 
-    /// Adds what both heard of a recording.
+    /// Adds the transcripts of a recording.
     ///
     /// - Parameters:
-    ///   - words: how many the original heard.
-    ///   - differing: how many of them are to be replaced, put in or taken out to make them the other's.
+    ///   - words: number of words in the original's transcript.
+    ///   - differing: word edit distance to the quantized model's transcript.
     package mutating func add(words: Int, differing: Int) {
         self.words += words
         differingWords += differing

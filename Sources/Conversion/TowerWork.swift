@@ -1,13 +1,13 @@
 import Gemma4
 
-/// Multiplications and additions of the towers' linear layers, convolutions and attention, counted as in `Benchmark`: what
-/// elementwise operations and norms add is not among them.
+/// Multiplications and additions of the towers' linear layers, convolutions and attention, counted as in `Benchmark`;
+/// excludes elementwise operations and norms.
 struct TowerWork {
     let configuration: ModelConfiguration
 
     private var textSize: Int { configuration.textConfig.hiddenSize }
 
-    /// - Returns: operations for one picture of `patches` patches that becomes `softTokens` soft tokens.
+    /// - Returns: operations for one image of `patches` patches that is encoded to `softTokens` soft tokens.
     func picture(patches: Int, softTokens: Int) -> Int {
         if let vision = configuration.unifiedVisionConfig {
             return 2 * patches * vision.mmEmbedDim * (vision.patchValues + textSize)
@@ -30,9 +30,10 @@ struct TowerWork {
         let (halved, frames) = ((melFrames + 1) / 2, ((melFrames + 1) / 2 + 1) / 2)
         let (bins, quarter) = (64, 32)
         let convolutions = 9 * (halved * bins * channels[0] + frames * quarter * channels[0] * channels[1])
-        // Two feed-forward networks of fourfold width, four projections of attention, three of the convolution.
+        // Two feed-forward networks of four times the width, four attention projections, three of the convolution
+        // module.
         let weights = width * width * (2 * 8 + 4 + 3) + width * audio.convKernelSize
-        // Scores of keys and of distances, and values.
+        // Scores of keys and of relative positions, and values.
         let attention = 3 * (audio.attentionContextLeft - 1) * width
         let ends =
             frames * (quarter * channels[1] * width + width * audio.outputProjDims + audio.outputProjDims * textSize)
