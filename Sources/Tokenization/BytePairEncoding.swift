@@ -1,17 +1,17 @@
-/// Byte-pair encoding: from single scalars, the adjacent pair of the lowest rank is merged until none is left.
+/// Byte-pair encoding: starting from single scalars, repeatedly merges the adjacent pair of the lowest rank.
 ///
-/// Source: Sennrich, Haddow and Birch (2016); tokenizers, `models/bpe/word.rs`, whose choice among equal ranks, the
-/// leftmost, is kept.
+/// Source: Sennrich, Haddow and Birch (2016); tokenizers, `models/bpe/word.rs`, including its tie break: the leftmost
+/// of equal ranks.
 struct BytePairEncoding: Sendable {
     let merges: MergeTable
 
-    /// Merges `symbols` in place until no adjacent pair has a rank. O(n log n).
+    /// Merges `symbols` in place until no adjacent pair has a merge. O(n log n).
     func merge(_ symbols: inout [Int32]) {
         guard symbols.count > 1 else { return }
         var next = Array(1...Int32(symbols.count))
         var previous = Array(-1..<Int32(symbols.count - 1))
-        // The merge that the symbol at a place and its right neighbour could now make: an entry of the queue whose rank
-        // is another one is out of date.
+        // The merge that the symbol at an index and its right neighbor allow now. A queue entry with another rank is
+        // stale.
         var candidates = [MergeTable.Merge?](repeating: nil, count: symbols.count)
         var queue = MergeQueue()
         func find(_ place: Int32, _ symbols: [Int32]) -> MergeTable.Merge? {
@@ -41,7 +41,7 @@ struct BytePairEncoding: Sendable {
     }
 }
 
-/// A binary heap of possible merges: the lowest rank first, of equal ranks the leftmost place.
+/// A binary min-heap of candidate merges, ordered by rank, then by index.
 private struct MergeQueue {
     private var heap: [UInt64] = []  // rank << 32 | place
 

@@ -1,13 +1,13 @@
-/// The merges of byte-pair encoding: which two adjacent symbols become which, in which order of preference.
+/// The merges of byte-pair encoding: result and rank of each pair of symbols.
 struct MergeTable: Sendable {
-    /// What a pair of adjacent symbols becomes.
+    /// The result of merging two adjacent symbols.
     struct Merge: Sendable {
         let rank: Int32
         let result: Int32
     }
 
-    /// Whether no merge joins a newline with another character, so that runs of newlines and what lies between them can be
-    /// merged each on its own. True of the published vocabulary, not of every one that was trained in its likeness.
+    /// Whether no merge joins a newline with another character, so that runs of newlines and the text between them can
+    /// be encoded separately. True for the published vocabulary, not for every similar one.
     let keepsNewlinesApart: Bool
 
     private var slots: [Slot]  // a power of two; open addressing, at most half full
@@ -17,7 +17,7 @@ struct MergeTable: Sendable {
         var merge = Merge(rank: 0, result: 0)
     }
 
-    /// The ranks are the places in the list. Of equal pairs the last counts, as in `tokenizers`.
+    /// The rank is the index in the list. The last of equal pairs wins, as in `tokenizers`.
     init(_ list: MergeList) {
         keepsNewlinesApart = list.keepsNewlinesApart
         let least = max(16, 2 * list.merges.count)
@@ -28,14 +28,14 @@ struct MergeTable: Sendable {
         }
     }
 
-    /// The merge of two symbols, if there is one.
+    /// The merge of two symbols; nil if there is none.
     subscript(left: Int32, right: Int32) -> Merge? {
         let pair = Self.pair(left, right)
         let slot = slots[self.slot(pair)]
         return slot.pair == pair ? slot.merge : nil
     }
 
-    /// Ids of the pieces of every merge, in order of rank.
+    /// Ids of the two pieces of every merge, in order of rank.
     var pairs: [(left: Int32, right: Int32)] {
         slots.filter { $0.pair != .max }.sorted { $0.merge.rank < $1.merge.rank }.map {
             (Int32(truncatingIfNeeded: $0.pair >> 32), Int32(truncatingIfNeeded: $0.pair))
@@ -46,7 +46,7 @@ struct MergeTable: Sendable {
         UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
     }
 
-    /// The slot that holds the pair, or the empty one where it belongs.
+    /// The slot that holds the pair, or the empty slot for it.
     private func slot(_ pair: UInt64) -> Int {
         let mask = slots.count - 1
         let hash = pair &* 0x9e37_79b9_7f4a_7c15  // Fibonacci hashing
@@ -56,15 +56,15 @@ struct MergeTable: Sendable {
     }
 }
 
-/// Pairs of pieces, end to end in one buffer: half a million pairs of arrays would take longer than all else.
+/// Pairs of pieces in one contiguous buffer: allocating half a million pairs of arrays would dominate the loading time.
 struct PiecePairs {
-    /// The pieces of all pairs, and those of one that has not been ended yet.
+    /// The pieces of all pairs, and of one that is incomplete.
     var bytes: [UInt8] = []
     private var ends: [(left: Int, right: Int)] = []
 
     var count: Int { ends.count }
 
-    /// Where the two pieces lie.
+    /// The byte ranges of the two pieces.
     subscript(index: Int) -> (left: Range<Int>, right: Range<Int>) {
         let start = index > 0 ? ends[index - 1].right : 0
         return (start..<ends[index].left, ends[index].left..<ends[index].right)
@@ -72,9 +72,9 @@ struct PiecePairs {
 
     mutating func endPair(leftEnd: Int) { ends.append((leftEnd, bytes.count)) }
 
-    /// Ends a pair that was written as "left right": at the first space that has something before it.
+    /// Completes a pair written as "left right": splits it at the first space that is not its first byte.
     ///
-    /// - Returns: whether there is one.
+    /// - Returns: whether there is such a space.
     mutating func endPairAtSpace() -> Bool {
         let start = ends.last?.right ?? 0
         guard let space = bytes[start...].dropFirst().firstIndex(of: UInt8(ascii: " ")) else { return false }
@@ -89,9 +89,9 @@ struct MergeList {
     private(set) var merges: [(left: Int32, right: Int32, result: Int32)] = []
     private(set) var keepsNewlinesApart = true
 
-    /// Adds pairs but those of which one piece, or what the two join to, is not in the vocabulary.
+    /// Adds the pairs whose pieces and result are in the vocabulary.
     ///
-    /// - Returns: the first that is passed over; nil if none is.
+    /// - Returns: the index of the first skipped pair; nil if none was skipped.
     @discardableResult
     mutating func append(_ pairs: PiecePairs, of vocabulary: Vocabulary) -> Int? {
         var unknown: Int?

@@ -1,9 +1,9 @@
-/// The hash by which files are told apart everywhere: what `sha256sum` prints.
+/// SHA-256, which identifies files: prints the same as `sha256sum`.
 ///
 /// Source: FIPS 180-4, 6.2.
 package struct SHA256 {
     private var state = SHA256.start
-    /// Fewer than 64 bytes that wait for the rest of their block.
+    /// Fewer than 64 bytes of an incomplete block.
     private var block: [UInt8] = []
     private var byteCount: UInt64 = 0
 
@@ -38,7 +38,7 @@ package struct SHA256 {
         block += rest.dropFirst(whole.count)
     }
 
-    /// - Returns: 64 hexadecimal digits. Nothing can be added after it.
+    /// - Returns: 64 hexadecimal digits. Nothing can be added afterwards.
     package consuming func hex() -> String {
         digest().map { word in
             let digits = String(word, radix: 16)
@@ -46,7 +46,7 @@ package struct SHA256 {
         }.joined()
     }
 
-    /// - Returns: eight words, the first one the most significant. Nothing can be added after it.
+    /// - Returns: eight words, most significant first. Nothing can be added afterwards.
     package consuming func digest() -> [UInt32] {
         let bitCount = byteCount * 8
         let padding = (byteCount % 64 < 56 ? 56 : 120) - Int(byteCount % 64)
@@ -55,7 +55,7 @@ package struct SHA256 {
         return state
     }
 
-    /// Takes in whole blocks of 64 bytes.
+    /// Hashes whole blocks of 64 bytes.
     private mutating func compress(_ blocks: UnsafeRawBufferPointer) {
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { words in
             SHA256.steps.withUnsafeBufferPointer { steps in
@@ -93,12 +93,12 @@ package struct SHA256 {
         word >> places | word << (32 - places)
     }
 
-    /// Fractions of the square roots of the first 8 primes.
+    /// Fractional parts of the square roots of the first 8 primes.
     private static let start: [UInt32] = [
         0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
     ]
 
-    /// Fractions of the cube roots of the first 64 primes.
+    /// Fractional parts of the cube roots of the first 64 primes.
     private static let steps: [UInt32] = [
         0x428a_2f98, 0x7137_4491, 0xb5c0_fbcf, 0xe9b5_dba5, 0x3956_c25b, 0x59f1_11f1, 0x923f_82a4, 0xab1c_5ed5,
         0xd807_aa98, 0x1283_5b01, 0x2431_85be, 0x550c_7dc3, 0x72be_5d74, 0x80de_b1fe, 0x9bdc_06a7, 0xc19b_f174,

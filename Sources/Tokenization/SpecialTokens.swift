@@ -1,13 +1,13 @@
-/// A token that text is searched for before anything else.
+/// A token that is matched in text before byte-pair encoding.
 struct AddedToken: Sendable {
     let text: String
     let id: Int
-    /// Whether decoding may leave it out.
+    /// Whether decoding may omit it.
     let isSpecial: Bool
 }
 
-/// The tokens that text is searched for before anything else, by their text: turn markers, media placeholders and the
-/// like. Their ids are looked up in the file, since a cut or re-trained vocabulary has others than the published one.
+/// The tokens matched in text before byte-pair encoding, by their text: turn markers, media placeholders and others.
+/// Their ids are read from the file, because pruned or retrained vocabularies have other ids than the published one.
 package struct SpecialTokens: Sendable {
     private let ids: [String: Int]
     private let byFirstByte: [UInt8: [(text: [UInt8], id: Int)]]  // longest first
@@ -22,13 +22,13 @@ package struct SpecialTokens: Sendable {
         }
     }
 
-    /// The id of `<|turn>`, say; nil if the vocabulary has no such token.
+    /// The id of a token, for example `<|turn>`; nil if the vocabulary lacks it.
     package subscript(text: String) -> Int? { ids[text] }
 
-    /// In order.
+    /// In ascending order.
     var allIds: [Int] { ids.values.sorted() }
 
-    /// Whether decoding leaves this id out unless told otherwise.
+    /// Whether decoding omits this id by default.
     package func contains(_ id: Int) -> Bool { hidden.contains(id) }
 
     /// The longest token that starts at `place`.

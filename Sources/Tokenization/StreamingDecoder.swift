@@ -1,7 +1,7 @@
-/// Token ids to text as they come, in whole characters: the texts given out together are what `Tokenizer.decode` gives.
+/// Decodes token ids incrementally, in whole characters: the concatenated texts equal `Tokenizer.decode`.
 ///
-/// Bytes of a run of byte pieces are held back until the run ends, since a bad byte anywhere makes all of it U+FFFD in
-/// the reference.
+/// Holds back the bytes of a run of byte pieces until the run ends, because the reference replaces all of an invalid
+/// run by U+FFFD.
 package struct StreamingDecoder: Sendable {
     private let tokenizer: Tokenizer
     private let skipSpecial: Bool
@@ -12,7 +12,7 @@ package struct StreamingDecoder: Sendable {
         self.skipSpecial = skipSpecial
     }
 
-    /// - Returns: the text that is complete with this id; empty where a character may still go on.
+    /// - Returns: the text that this id completes; empty if a character may be incomplete.
     package mutating func append(_ id: Int) -> String {
         if skipSpecial, tokenizer.specialTokens.contains(id) { return "" }
         if let byte = tokenizer.byte(id) {
@@ -24,7 +24,7 @@ package struct StreamingDecoder: Sendable {
 
     /// Ends the text.
     ///
-    /// - Returns: what was held back.
+    /// - Returns: the text that was held back.
     package mutating func finish() -> String {
         defer { bytes.removeAll() }
         return String(validating: bytes, as: UTF8.self) ?? String(repeating: "\u{fffd}", count: bytes.count)

@@ -1,19 +1,19 @@
 import Foundation
 
-/// Text to token ids and back, as `tokenizer.json` defines it: spaces become ▁, then byte-pair encoding over the whole
-/// text between special tokens, scalars without a piece as their UTF-8 bytes.
+/// Encodes text to token ids and decodes them, as `tokenizer.json` defines it: replaces spaces by ▁, then applies
+/// byte-pair encoding to all text between special tokens; scalars without a piece are encoded as their UTF-8 bytes.
 ///
-/// Adds no `<bos>`: the chat format writes it.
+/// Adds no `<bos>`: the chat format contains it.
 ///
 /// Source: tokenizers, `models/bpe/model.rs`; transformers, `tokenization_gemma.py`.
 package struct Tokenizer: Sendable {
     package let specialTokens: SpecialTokens
     private let vocabulary: Vocabulary
     private let encoding: BytePairEncoding
-    private let byteIds: [Int32]  // 256; `unknownId` where a byte has no piece
-    private let unknownId: Int32  // of `<unk>`, -1 where there is none
+    private let byteIds: [Int32]  // 256; `unknownId` if a byte has no piece
+    private let unknownId: Int32  // of `<unk>`, -1 if there is none
     private let byteOfId: [Int32: UInt8]
-    private let scalarIds: [Int32]  // of the basic plane: -1 where a scalar is no piece
+    private let scalarIds: [Int32]  // of the basic multilingual plane: -1 if a scalar is not a piece
 
     private static let space: Unicode.Scalar = " "
     private static let spacePiece: Unicode.Scalar = "\u{2581}"  // ▁
@@ -28,8 +28,8 @@ package struct Tokenizer: Sendable {
         try self.init(file.vocabulary, file.merges, addedTokens: file.addedTokens, file: file.path)
     }
 
-    /// - Parameter file: named in errors.
-    /// - Throws: `TokenizerError` if a byte has no piece, nor `<unk>` stands in for it.
+    /// - Parameter file: its name in errors.
+    /// - Throws: `TokenizerError` if a byte has no piece and there is no `<unk>`.
     init(_ vocabulary: Vocabulary, _ merges: MergeList, addedTokens: [AddedToken], file: String) throws(TokenizerError)
     {
         self.vocabulary = vocabulary
@@ -59,19 +59,19 @@ package struct Tokenizer: Sendable {
     /// One past the greatest id.
     package var vocabularySize: Int { vocabulary.count }
 
-    /// The piece as stored, ▁ for a space; nil if there is none of that id.
+    /// The piece as stored, with ▁ for a space; nil if there is none with this id.
     package func piece(_ id: Int) -> String? { vocabulary.piece(id).map { String(decoding: $0, as: UTF8.self) } }
 
-    /// The bytes of the piece as stored; nil if there is none of that id.
+    /// The bytes of the piece as stored; nil if there is none with this id.
     func storedBytes(of id: Int) -> ArraySlice<UInt8>? { vocabulary.piece(id) }
 
-    /// Ids of the pieces of every merge, in order of rank.
+    /// Ids of the two pieces of every merge, in order of rank.
     var mergedPairs: [(left: Int32, right: Int32)] { encoding.merges.pairs }
 
     // MARK: Encoding
 
-    /// - Parameter parseSpecial: whether the text of a special token means that token. Never for text of a user, who
-    ///   could forge a turn with it.
+    /// - Parameter parseSpecial: whether the text of a special token is encoded as that token. Never set it for a
+    ///   user's text, which could forge a turn.
     package func encode(_ text: String, parseSpecial: Bool = false) -> [Int] {
         guard parseSpecial else { return encodePlain(text) }
         let bytes = Array(text.utf8)
@@ -89,7 +89,7 @@ package struct Tokenizer: Sendable {
         return ids + encodePlain(String(decoding: bytes[start...], as: UTF8.self))
     }
 
-    /// Runs of newlines and what lies between them are merged each on its own, where no merge could join the two.
+    /// Encodes runs of newlines and the text between them separately if no merge could join them.
     private func encodePlain(_ text: String) -> [Int] {
         var ids: [Int] = []
         ids.reserveCapacity(text.utf8.count / 3)
@@ -117,7 +117,8 @@ package struct Tokenizer: Sendable {
         if id >= 0 {
             symbols.append(id)
         } else if bytes.contains(where: { byteIds[Int($0)] == unknownId }) {
-            // One for a whole run, as in `tokenizers` (`fuse_unk`), which puts it behind byte pieces that follow, though.
+            // One for a whole run, as in `tokenizers` (`fuse_unk`), which however puts it after byte pieces that
+            // follow.
             if symbols.last != unknownId { symbols.append(unknownId) }
         } else {
             for byte in bytes { symbols.append(byteIds[Int(byte)]) }
@@ -126,16 +127,16 @@ package struct Tokenizer: Sendable {
 
     // MARK: Decoding
 
-    /// - Parameter skipSpecial: whether special tokens are left out or give their text.
-    /// - Returns: the text; a run of byte pieces that is no UTF-8 gives one U+FFFD for each byte, an id without a piece
-    ///   nothing.
+    /// - Parameter skipSpecial: whether special tokens are omitted.
+    /// - Returns: the text; each byte of a run of byte pieces that is invalid UTF-8 becomes U+FFFD, an id without a
+    ///   piece nothing.
     package func decode(_ ids: [Int], skipSpecial: Bool = true) -> String {
         var decoder = StreamingDecoder(self, skipSpecial: skipSpecial)
         return ids.reduce(into: "") { $0 += decoder.append($1) } + decoder.finish()
     }
 
-    /// Appends the bytes of an id's text: none for a special token, an id without a piece, and a byte that is a piece of its
-    /// own, which is written that way.
+    /// Appends the bytes of an id's text: none for a special token, an id without a piece, and a byte piece whose
+    /// character is also an ordinary piece, which is used instead.
     package func appendBytes(of id: Int, to buffer: inout [UInt8]) {
         if let byte = byte(id) {
             let scalar = byte == 0x20 ? Self.spacePiece : Unicode.Scalar(byte)
@@ -158,10 +159,10 @@ package struct Tokenizer: Sendable {
         }
     }
 
-    /// The byte that this id stands for, if it is a byte piece.
+    /// The byte of a byte piece; nil for other pieces.
     func byte(_ id: Int) -> UInt8? { Int32(exactly: id).flatMap { byteOfId[$0] } }
 
-    /// The text of a piece that is no byte piece.
+    /// The text of a piece that is not a byte piece.
     func text(_ id: Int) -> String {
         guard let piece = piece(id) else { return "" }
         return String(String.UnicodeScalarView(piece.unicodeScalars.map { $0 == Self.spacePiece ? Self.space : $0 }))

@@ -1,17 +1,17 @@
-/// What is wrong with a tokenizer file: where, what was expected, what was found, what to do.
+/// An invalid tokenizer file: where, expected, found, remedy.
 package struct TokenizerError: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Code: Sendable {
         /// The file cannot be read.
         case unreadable
-        /// It is not JSON, or a value is of another kind.
+        /// It is not JSON, or a value has the wrong type.
         case malformed
-        /// A kind of tokenizer that is not Gemma 4's.
+        /// Another kind of tokenizer than Gemma 4's.
         case unsupported
-        /// An id twice, negative or absurd, or a piece twice.
+        /// A repeated, negative or excessive id, or a repeated piece.
         case invalidVocabulary
-        /// A merge of pieces that the vocabulary lacks.
+        /// A merge whose pieces are not in the vocabulary.
         case invalidMerge
-        /// A piece or special token that is needed.
+        /// A required piece or special token is missing.
         case missingPiece
     }
 

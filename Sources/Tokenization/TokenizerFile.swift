@@ -1,19 +1,19 @@
 import Foundation
 import JSONText
 
-/// The parts of a `tokenizer.json` that Gemma 4's tokenizer consists of.
+/// The parts of a `tokenizer.json` that Gemma 4's tokenizer uses.
 ///
-/// The published file has 30 MB, nearly all of it a vocabulary and merges: these are read straight from the bytes.
+/// The published file has 30 MB, nearly all of it vocabulary and merges, which are parsed directly from the bytes.
 struct TokenizerFile {
     let path: String
     private(set) var vocabulary = Vocabulary()
     private(set) var merges = MergeList()
     private(set) var addedTokens: [AddedToken] = []
 
-    /// No vocabulary is near it; a greater id would only ask for memory.
+    /// Far beyond any vocabulary; bounds the memory that a file can demand.
     private static let idLimit = 1 << 22
 
-    /// 30 times the published file; what is counted in 32 bits stays far from their end.
+    /// 30 times the published file, and within the range of 32-bit offsets.
     private static let byteLimit = 1 << 30
 
     /// - Throws: `TokenizerError`.
@@ -75,7 +75,7 @@ struct TokenizerFile {
 
     // MARK: Model
 
-    /// The merges may stand before the vocabulary they refer to: they are looked up at the end.
+    /// The merges may precede the vocabulary, so they are resolved at the end.
     private mutating func readModel(_ reader: inout JSONReader) throws {
         var hasVocabulary = false
         var merges: PiecePairs?
@@ -145,7 +145,7 @@ struct TokenizerFile {
         return merges
     }
 
-    /// Either form: `["a", "b"]`, or `"a b"` cut at the first space that has something before it.
+    /// Both forms: `["a", "b"]`, or `"a b"`, split at the first space that is not its first byte.
     private static func readPair(
         _ reader: inout JSONReader, into pairs: inout PiecePairs
     ) throws(JSONValue.SyntaxError) -> Bool {
@@ -165,8 +165,8 @@ struct TokenizerFile {
         return true
     }
 
-    /// Merges of pieces that were taken out of the vocabulary are passed over: no text can reach them. Where more than half
-    /// are such, the two do not belong together.
+    /// Skips merges of pieces that were removed from the vocabulary: no text can reach them. If more than half are
+    /// skipped, merges and vocabulary do not belong together.
     private mutating func lookUp(_ pairs: PiecePairs) throws(TokenizerError) {
         var merges = MergeList()
         if let bad = merges.append(pairs, of: vocabulary), 2 * merges.merges.count < pairs.count {
@@ -227,7 +227,7 @@ struct TokenizerFile {
 
     // MARK: Normalizer
 
-    /// What is done to text before it is cut into symbols.
+    /// A transformation of the text before it is split into symbols.
     private struct Normalizer: Equatable, CustomStringConvertible {
         var type = "", pattern = "", content = ""
 
@@ -238,7 +238,7 @@ struct TokenizerFile {
         }
     }
 
-    /// One, none (`null`), or a `Sequence` of them.
+    /// One normalizer, none (`null`), or a `Sequence` of them.
     private static func readNormalizers(
         _ reader: inout JSONReader
     ) throws(JSONValue.SyntaxError) -> [Normalizer] {

@@ -1,9 +1,9 @@
 extension Tokenizer {
-    /// SHA-256 of all that decides which ids a text has: each piece by id behind its length in bytes (2³² - 1 where an id has
-    /// none), the two ids of each merge in order of rank, the ids of the special tokens in order; numbers in 32 bits, least
-    /// byte first.
+    /// SHA-256 of everything that determines the ids of a text: for each id the length of its piece in bytes (2³² - 1
+    /// for an id without one) and the piece, the two ids of each merge in order of rank, the ids of the special tokens
+    /// in order; integers as 32 bits, little-endian.
     ///
-    /// So the same tokenizer has the same one in every file, `tokenizer.json` or GGUF, however it is written there.
+    /// Independent of the file format: `tokenizer.json` and GGUF files of the same tokenizer have the same fingerprint.
     ///
     /// - Complexity: half a second for a published vocabulary.
     package var fingerprint: String {
@@ -26,7 +26,7 @@ extension Tokenizer {
         return SHA256.hex(bytes)
     }
 
-    /// The `fingerprint` of the tokenizer that every Gemma 4 is published with: 262,144 pieces, 514,906 merges, 24 special
-    /// tokens.
+    /// The `fingerprint` of the tokenizer that every Gemma 4 is published with: 262,144 pieces, 514,906 merges, 24
+    /// special tokens.
     package static let publishedFingerprint = "b10ae8219e5e90b01b2fabfdb0d83519b0a4a0658daa7468f15c25b223b5d88e"
 }

@@ -1,21 +1,21 @@
-/// A vocabulary as GGUF files carry it in their metadata: pieces, their types, and merges.
+/// A vocabulary as in the metadata of GGUF files: pieces, their types, and merges.
 ///
-/// Scores are in those files too, and mean nothing: the order of the merges is all that counts.
+/// Those files contain scores too, which are unused: only the order of the merges counts.
 ///
 /// Source: llama.cpp, `gguf-py/gguf/constants.py`, `TokenType`; `src/llama-vocab.cpp`, `gemma4`.
 package struct TokenizerMetadata: Sendable {
-    /// Texts one behind the other in UTF-8, and where each ends.
+    /// Concatenated UTF-8 texts, and the end of each.
     package typealias Texts = (bytes: [UInt8], ends: [Int])
 
-    /// By id, ▁ for a space.
+    /// By id, with ▁ for a space.
     package let pieces: Texts
     /// By id.
     package let types: [Int]
     /// "left right", in order of rank.
     package let merges: Texts
-    /// Ids that other metadata name as the token of some role: special whatever their type.
+    /// Ids that other metadata keys assign a role: special whatever their type.
     let namedIds: Set<Int>
-    /// For messages.
+    /// For error messages.
     let file: String
 
     package init(pieces: Texts, types: [Int], merges: Texts, namedIds: Set<Int> = [], file: String) {
@@ -32,7 +32,7 @@ package struct TokenizerMetadata: Sendable {
         var pieces: Texts = ([], [])
         var types: [Int] = []
         for id in 0..<tokenizer.vocabulary.count {
-            // Where a token was taken out, the converter fills the gap so.
+            // The converter fills ids without a token in this way.
             let stored = tokenizer.vocabulary.piece(id)
             let piece = stored ?? Array("[PAD\(id)]".utf8)[...]
             pieces.bytes += piece
@@ -50,7 +50,7 @@ package struct TokenizerMetadata: Sendable {
         self.init(pieces: pieces, types: types, merges: merges, file: path)
     }
 
-    /// Those special tokens that make up calls and channels are shown to users: so the converter has it.
+    /// The special tokens of calls and channels that are shown to users, as in the converter.
     private static func type(of piece: ArraySlice<UInt8>, special: String?) -> Int {
         let shown = [
             "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", "<|\"|>", "<|channel>",
@@ -62,11 +62,11 @@ package struct TokenizerMetadata: Sendable {
 
     private static let (normal, unknown, control, userDefined, unused, byte) = (1, 2, 3, 4, 5, 6)
 
-    /// `<unk>`, control tokens, and those that the converter wants shown. Early files call all of them control tokens, so
-    /// that they are not told apart here.
+    /// `<unk>`, control tokens, and those that the converter wants shown. Early files mark all of them as control
+    /// tokens, so they are not distinguished here.
     private static let specialTypes = unknown...userDefined
 
-    /// Special in every vocabulary of the family: there are files that call `<eos>` a normal token.
+    /// Special in every vocabulary of the family: some files mark `<eos>` as a normal token.
     private static let baseTokens = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>"].map { Array($0.utf8) }
 
     private func isSpecial(_ id: Int) -> Bool {
@@ -103,7 +103,7 @@ extension TokenizerMetadata {
         return vocabulary
     }
 
-    /// Merges of pieces that a cut vocabulary lacks are passed over, as llama.cpp does: no text can reach them.
+    /// Skips merges of pieces that a pruned vocabulary lacks, as llama.cpp does: no text can reach them.
     fileprivate func mergeList(of vocabulary: Vocabulary) throws(TokenizerError) -> MergeList {
         var pairs = PiecePairs()
         pairs.bytes.reserveCapacity(merges.bytes.count)
@@ -127,9 +127,9 @@ extension TokenizerMetadata {
         return list
     }
 
-    /// The special tokens alone, without the time that a whole tokenizer takes.
+    /// Only the special tokens, without the cost of building a whole tokenizer.
     ///
-    /// - Throws: `TokenizerError` if types and tokens do not belong together.
+    /// - Throws: `TokenizerError` if types and tokens are inconsistent.
     package func specialTokens() throws(TokenizerError) -> SpecialTokens { SpecialTokens(try addedTokens()) }
 
     fileprivate func addedTokens() throws(TokenizerError) -> [AddedToken] {

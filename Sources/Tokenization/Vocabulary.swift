@@ -1,26 +1,27 @@
 /// The pieces of a vocabulary by id, and ids by piece.
 ///
 /// Pieces are compared by their UTF-8 bytes: 434 pieces of the published vocabulary are canonically equivalent to
-/// another one, and would vanish as keys of a Swift `Dictionary<String, _>`.
+/// another one, and would collide as keys of a Swift `Dictionary<String, _>`.
 struct Vocabulary: Sendable {
     private var bytes: [UInt8] = []
     private var places: [Place] = []  // by id
     private var slots: [Slot]  // a power of two; open addressing, at most half full
     private var pieceCount = 0
 
-    /// Where a piece lies in `bytes`.
+    /// The range of a piece in `bytes`.
     private struct Place {
         var start: Int32 = 0
         var length: Int32 = -1  // no such id
     }
 
-    /// An id with its piece's hash: most other pieces are passed over unread, and a larger table is filled without them.
+    /// An id with its piece's hash, which rejects most other pieces without reading them and lets the table grow
+    /// without rehashing.
     private struct Slot {
         var id: Int32 = -1  // empty
         var hash: UInt32 = 0
     }
 
-    /// - Parameter capacity: pieces for which there is room before the table grows.
+    /// - Parameter capacity: number of pieces that fit before the table grows.
     init(capacity: Int = 0) {
         let least = max(16, 2 * capacity)
         slots = Array(repeating: Slot(), count: 1 << (Int.bitWidth - (least - 1).leadingZeroBitCount))
@@ -41,10 +42,10 @@ struct Vocabulary: Sendable {
         return slot.id < 0 ? nil : Int(slot.id)
     }
 
-    /// The ids of many pieces that lie in `text`; nil where there is none.
+    /// The ids of many pieces in `text`; nil for pieces that are missing.
     ///
-    /// Half a million lookups of scattered memory are what opening a vocabulary waits for: step by step for all pieces,
-    /// memory answers several at a time.
+    /// Half a million random memory accesses dominate loading a vocabulary. Doing each step for all pieces lets several
+    /// cache misses overlap.
     func ids(of pieces: [Range<Int>], in text: [UInt8]) -> [Int?] {
         let mask = slots.count - 1
         let hashes = pieces.map { Self.hash(text[$0]) }
@@ -58,7 +59,7 @@ struct Vocabulary: Sendable {
         }
     }
 
-    /// The id of a piece that is probably `neighbor` or the one after it: so lists of merges are ordered.
+    /// The id of a piece, tried first at `neighbor` and the id after it, the usual order of merges.
     func id(_ piece: ArraySlice<UInt8>, near neighbor: Int) -> Int? {
         for id in neighbor...neighbor + 1 where places.indices.contains(id) && isEqual(places[id], piece) {
             return id
@@ -92,7 +93,7 @@ struct Vocabulary: Sendable {
         return UInt32(truncatingIfNeeded: hash ^ (hash >> 32))
     }
 
-    /// The slot that holds the piece, or the empty one where it belongs.
+    /// The slot that holds the piece, or the empty slot for it.
     private func slot(_ piece: some Collection<UInt8>, hash: UInt32) -> Int {
         let mask = slots.count - 1
         var slot = Int(hash) & mask

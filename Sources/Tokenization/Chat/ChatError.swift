@@ -1,27 +1,27 @@
-/// What is wrong with a conversation: which message, which key, what was expected, what was found, what to do.
+/// An invalid conversation: message, key, expected, found, remedy.
 public struct ChatError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Code: Sendable, Hashable {
-        /// The text is no JSON; `key` holds line and column.
+        /// The text is not valid JSON; `key` holds line and column.
         case invalidJSON
         case missingKey
-        /// A value is of another kind than its key asks for.
+        /// A value has the wrong type for its key.
         case invalidValue
         case unknownRole
-        /// A key that nobody reads, with data in it.
+        /// An unknown key that holds data.
         case unknownKey
-        /// There is no text to go on with.
+        /// There is no text to continue.
         case nothingToContinue
         case unknownPartType
-        /// A part, message or value that the checkpoint's generation of the format cannot show.
+        /// A part, message or value that the checkpoint's generation of the format cannot represent.
         case notInThisFormat
-        /// A declaration of a tool that cannot be written.
+        /// A tool declaration that cannot be rendered.
         case invalidTool
         /// The tokenizer lacks a control token that the format needs.
         case missingToken
     }
 
     public let code: Code
-    /// Place of the message in the conversation, from 0; nil if the error is in none.
+    /// Index of the message in the conversation, from 0; nil if the error is outside the messages.
     public let message: Int?
     /// Path of keys within the message, the tool or the file.
     public let key: String

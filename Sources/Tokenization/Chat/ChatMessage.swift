@@ -9,15 +9,16 @@ public struct ChatMessage: Sendable, Hashable {
     public enum Content: Sendable, Hashable {
         case text(String)
         case parts([ContentPart])
-        /// Null, a number or a truth value: only a tool answers with one.
+        /// Null, a number or a Boolean: only as the answer of a tool.
         case value(JSONValue)
     }
 
-    /// A function that the assistant wants called.
+    /// A function call requested by the assistant.
     public struct ToolCall: Sendable, Hashable {
         public var id: String?
         public var name: String
-        /// An object, or null for none; the generations before July also take a string, and show it as it is.
+        /// An object, or null for none; the template generations before July also accept a string and render it
+        /// verbatim.
         public var arguments: JSONValue
 
         public init(id: String? = nil, name: String, arguments: JSONValue) {
@@ -27,7 +28,7 @@ public struct ChatMessage: Sendable, Hashable {
         }
     }
 
-    /// What a function answered, kept in the message that called it.
+    /// The result of a function, stored in the message that called it.
     public struct ToolResponse: Sendable, Hashable {
         public var name: String?
         public var response: JSONValue
@@ -41,13 +42,13 @@ public struct ChatMessage: Sendable, Hashable {
     public var role: Role
     /// Nil if the message has none.
     public var content: Content?
-    /// What the assistant thought before this message.
+    /// The assistant's thoughts before this message.
     public var reasoning: String?
     public var toolCalls: [ToolCall] = []
     public var toolResponses: [ToolResponse] = []
-    /// In a message of a tool: the call that it answers.
+    /// For a tool message: the id of the call that it answers.
     public var toolCallId: String?
-    /// In a message of a tool: its name, used where no call matches `toolCallId`.
+    /// For a tool message: the tool's name, used if no call matches `toolCallId`.
     public var name: String?
 
     public init(_ role: Role, _ content: Content? = nil) {
@@ -61,7 +62,7 @@ public struct ChatMessage: Sendable, Hashable {
 }
 
 extension ChatMessage {
-    /// Whether an assistant has said something that can be gone on with.
+    /// Whether this is an assistant message with text that can be continued.
     public var canBeContinued: Bool {
         guard role == .assistant else { return false }
         switch content {
@@ -71,7 +72,7 @@ extension ChatMessage {
         }
     }
 
-    /// With a scalar behind its text, the last one of several.
+    /// Appends a scalar to its last text.
     func marked(_ mark: Unicode.Scalar) -> ChatMessage {
         var message = self
         switch content {
@@ -89,21 +90,21 @@ extension ChatMessage {
     }
 }
 
-/// What a placeholder in a prompt stands for.
+/// The kind of medium that a placeholder in a prompt represents.
 public enum Medium: String, Sendable, CaseIterable {
     case image, audio, video
 }
 
-/// A piece of a message's content: text, or a picture, recording or film.
+/// A part of a message's content: text, an image, a recording or a video.
 public struct ContentPart: Sendable, Hashable {
     public enum Kind: Sendable, Hashable {
         case text(String)
-        /// `reference`: a path, an address or a `data:` URL; nil if the caller hands the medium over otherwise.
+        /// `reference`: a path, a URL or a `data:` URL; nil if the caller supplies the medium separately.
         case medium(Medium, reference: String?)
     }
 
     public let kind: Kind
-    /// The part as the caller wrote it, keys in order: the generations before late April print it in a system message.
+    /// The part as given, with its key order: the template generations before late April print it in a system message.
     let json: JSONValue
 
     init(_ kind: Kind, json: JSONValue) {
@@ -125,6 +126,6 @@ public struct ContentPart: Sendable, Hashable {
         return ContentPart(.medium(medium, reference: reference), json: .object([type] + (source.map { [$0] } ?? [])))
     }
 
-    /// `image`, or `image_url` as other services spell it.
+    /// `image`, or `image_url` in OpenAI's form.
     var type: String { json["type"]?.string ?? "" }
 }

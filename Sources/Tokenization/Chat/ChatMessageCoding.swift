@@ -1,6 +1,6 @@
 import JSONText
 
-/// In the form that `parse` reads. Coders keep no order of keys, so arguments come back with theirs sorted.
+/// Coded in the form that `parse` accepts. Coders do not keep the order of keys, so decoded arguments have sorted keys.
 extension ChatMessage: Codable {
     public init(from decoder: any Decoder) throws {
         self = try ChatMessage.parse(.array([try JSONValue(from: decoder)]))[0]
@@ -8,7 +8,7 @@ extension ChatMessage: Codable {
 
     public func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
 
-    /// The message in the form that `parse` reads.
+    /// The message in the form that `parse` accepts.
     public var json: JSONValue {
         var members = [JSONValue.Member("role", .string(role.rawValue))]
         func add(_ name: String, _ value: JSONValue?) { if let value { members.append(.init(name, value)) } }

@@ -2,10 +2,10 @@ import Foundation
 import JSONText
 
 extension ChatMessage {
-    /// Reads a conversation in the form of Hugging Face's pipelines:
+    /// Parses a conversation in the form of Hugging Face's pipelines:
     /// `[{"role": "user", "content": [{"type": "image", "image": "a.png"}, {"type": "text", "text": "…"}]}]`.
     ///
-    /// - Throws: `ChatError` naming the message and the key, or line and column where the text is no JSON.
+    /// - Throws: `ChatError` naming the message and the key, or line and column if the text is not valid JSON.
     public static func parse(json text: String) throws(ChatError) -> [ChatMessage] {
         try parse(bytes: Array(text.utf8))
     }
@@ -45,7 +45,7 @@ extension ChatMessage {
             "tool_call_id", "name", "tool_name",
         ])
         let name = try reader.requiredString("role")
-        // Google's own word for the assistant.
+        // Google's name of the assistant's role.
         guard let role = name == "model" ? .assistant : Role(rawValue: name) else {
             throw reader.error(.unknownRole, "role", expected: "system, developer, user, assistant or tool")
         }
@@ -60,14 +60,14 @@ extension ChatMessage {
         self.name = try reader.string("name", "tool_name")
     }
 
-    /// Ollama's form: pictures beside the text, in base64. They come before it.
+    /// Ollama's form: base64 images beside the text. They are placed before the text.
     private mutating func addImages(_ reader: KeyReader) throws(ChatError) {
         let images = try reader.array("images")
         guard !images.isEmpty else { return }
         var parts: [ContentPart] = []
         for image in images {
             guard case .string(let text) = image.value else { throw image.error(.invalidValue, expected: "a string") }
-            // A path has a dot, which is no digit of base64.
+            // A path contains a dot, which is not a base64 character.
             let isBase64 = !text.contains(".") && !text.hasPrefix("data:")
             parts.append(.image(isBase64 ? "data:;base64,\(text)" : text))
         }
@@ -111,7 +111,7 @@ extension ChatMessage.ToolCall {
         arguments = function["arguments"].value ?? .null
         switch arguments {
         case .object, .null: break
-        // OpenAI's form: an object as the text of its JSON. Any other text is for the template.
+        // OpenAI's form: an object serialized as JSON text. Any other text is passed to the template.
         case .string(let text):
             if case .object(let members)? = try? JSONValue(parsing: text) { arguments = .object(members) }
         default: throw function.error(.invalidValue, "arguments", expected: "an object")
@@ -150,7 +150,7 @@ extension ContentPart {
         let places: Set = ["type", "image", "audio", "video", "url", "path", "base64", "image_url", "input_audio"]
         try reader.refuseOthers(type == "text" ? ["type", "text"] : places)
         if case .medium(let medium, _) = kind {
-            // What another kind's key holds would be dropped.
+            // Data under the key of another medium would be dropped.
             for other in Medium.allCases where other != medium {
                 try reader.refuseData(other.rawValue)
                 if let spelling = other.spelling { try reader.refuseData(spelling) }
@@ -161,7 +161,7 @@ extension ContentPart {
 }
 
 extension Medium {
-    /// What other services call a part of it.
+    /// The key of a content part in OpenAI's form.
     fileprivate var spelling: String? {
         switch self {
         case .image: "image_url"
@@ -171,7 +171,7 @@ extension Medium {
     }
 }
 
-/// A value and where it stands, so that every error can name its message and its path of keys.
+/// A value and its path, so that every error can name the message and the keys.
 struct KeyReader {
     let value: JSONValue?
     /// Nil outside messages.
@@ -192,13 +192,13 @@ struct KeyReader {
         }
     }
 
-    /// Refuses data under any other key: nobody would look at it.
+    /// Refuses data under any other key, because it would be ignored.
     func refuseOthers(_ known: Set<String>) throws(ChatError) {
         guard case .object(let members)? = value else { return }
         for member in members where !known.contains(member.key) { try refuseData(member.key) }
     }
 
-    /// Refuses what this key holds, unless it is nothing: null, false, or empty.
+    /// Refuses the value of this key, unless it is null, false or empty.
     func refuseData(_ name: String) throws(ChatError) {
         switch self[name].value {
         case nil, .null?, .boolean(false)?, .string("")?, .array([])?, .object([])?: return
@@ -211,7 +211,7 @@ struct KeyReader {
         return text
     }
 
-    /// The first of these keys that is there and not null; nil if none is.
+    /// The value of the first of these keys that is present and not null; nil if none is.
     func string(_ names: String...) throws(ChatError) -> String? {
         for name in names {
             switch self[name].value {
@@ -236,7 +236,7 @@ struct KeyReader {
         return values.enumerated().map { KeyReader($1, message: message, key: "\(key)[\($0)]") }
     }
 
-    /// Where the medium of this part is, under the keys that Hugging Face's processors look up, in their order.
+    /// The reference to the medium of this part, under the keys that Hugging Face's processors look up, in their order.
     func reference(_ name: String) throws(ChatError) -> String? {
         for key in [name, "url", "path"] {
             if let text = try string(key) { return text }
@@ -244,7 +244,7 @@ struct KeyReader {
         return try string("base64").map { "data:;base64,\($0)" }
     }
 
-    /// The forms of OpenAI, `"…"`, `{"url": "…"}` or `{"data": "…", "format": "wav"}`; else what `reference` finds.
+    /// OpenAI's forms, `"…"`, `{"url": "…"}` or `{"data": "…", "format": "wav"}`; otherwise as `reference`.
     func address(_ name: String, or plainName: String) throws(ChatError) -> String? {
         let source = self[name]
         switch source.value {

@@ -1,11 +1,11 @@
 import Foundation
 import JSONText
 
-/// A conversation and how it is to be answered, as other programs hand it over: a list of messages, or the request objects of
-/// OpenAI's and Ollama's chat interfaces.
+/// A conversation and its generation options as other programs pass them: a list of messages, or a request object of
+/// OpenAI's or Ollama's chat API.
 ///
-/// What is asked for and not done is refused by name. Keys that say how an answer is to be delivered (`model`, `stream`, `user`)
-/// are passed over.
+/// An option that is not supported is refused by name. Keys about the delivery of the answer (`model`, `stream`,
+/// `user`) are ignored.
 package struct ChatRequest: Sendable, Equatable {
     package var messages: [ChatMessage]
     /// `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}` each.
@@ -13,18 +13,18 @@ package struct ChatRequest: Sendable, Equatable {
     package var toolChoice = ToolChoice.auto
     package var parallelToolCalls = true
     package var temperature, topP, minP, repetitionPenalty, presencePenalty, frequencyPenalty: Double?
-    /// Strings that end the answer.
+    /// Stop strings.
     package var stop: [String] = []
     package var topK, maxTokens, seed: Int?
     package var thinking: Bool?
-    /// The JSON Schema that the answer must obey: `response_format`, or Ollama's `format`.
+    /// The JSON Schema of the answer: `response_format`, or Ollama's `format`.
     package var answerSchema: JSONValue?
-    /// Whether the last message, an assistant's, is gone on with.
+    /// Whether to continue the last message, which is an assistant's.
     package var continueFinalMessage: Bool?
 
     package init(messages: [ChatMessage]) { self.messages = messages }
 
-    /// - Throws: `ChatError` naming the message and the key, or line and column where the text is no JSON.
+    /// - Throws: `ChatError` naming the message and the key, or line and column if the text is not valid JSON.
     package init(json data: Data) throws(ChatError) {
         let value: JSONValue
         do {

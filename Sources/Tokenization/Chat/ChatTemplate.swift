@@ -1,8 +1,8 @@
 import JSONText
 
-/// The published chat format, in the generation and size that a checkpoint's `chat_template.jinja` belongs to.
+/// The published chat format, in the generation and model size of a checkpoint's `chat_template.jinja`.
 ///
-/// The template is recognised by its text, not run: the four generations that exist are written natively.
+/// The template is recognized by its text, not executed: the four existing generations are implemented natively.
 ///
 /// Source: the published templates of April and July 2026, character by character.
 package struct ChatTemplate: Sendable, Hashable {
@@ -15,7 +15,7 @@ package struct ChatTemplate: Sendable, Hashable {
         /// July 2026.
         case july
 
-        /// When it was published.
+        /// Its publication date.
         package var name: String {
             switch self {
             case .release: "2 April 2026"
@@ -29,13 +29,13 @@ package struct ChatTemplate: Sendable, Hashable {
     }
 
     package let generation: Generation
-    /// With thinking off, the answer begins after a closed empty thought: so the large models were trained, and E2B and
+    /// With thinking off, the answer begins after an empty closed thought: the large models were trained so; E2B and
     /// E4B must not see it.
     package let appendsEmptyThought: Bool
-    /// False if the template is none of the published ones, or there is none.
+    /// False if the template is not a published one, or there is none.
     package let isRecognized: Bool
-    /// Whether it is built as the published ones are, without being one of them: somebody has changed it. The generation is
-    /// then the one that it was made from; of any other text, the newest.
+    /// Whether it resembles the published ones without being one of them, because it was modified. The generation is
+    /// then that of the original; for any other text, the newest.
     package let isSimilar: Bool
 
     package init(_ generation: Generation, appendsEmptyThought: Bool) {
@@ -46,7 +46,7 @@ package struct ChatTemplate: Sendable, Hashable {
 
     /// - Parameters:
     ///   - source: text of the checkpoint's `chat_template.jinja`; nil if it has none.
-    ///   - isLargeModel: 12B and above. Only looked at without `source`, which decides whatever the model's size.
+    ///   - isLargeModel: 12B and above. Used only without `source`, which otherwise decides whatever the model's size.
     package init(source: String?, isLargeModel: Bool = false) {
         if let source, let format = PublishedTemplate.format(source) {
             self = format
@@ -65,7 +65,7 @@ package struct ChatTemplate: Sendable, Hashable {
         (isRecognized, self.isSimilar) = (false, isSimilar)
     }
 
-    /// What a user should know of a template that is none of the published ones; nil of those.
+    /// A message to the user about a template that is not a published one; nil for published ones.
     ///
     /// - Parameter isPresent: whether there is a template at all.
     package func notice(isPresent: Bool) -> String? {
@@ -81,9 +81,9 @@ package struct ChatTemplate: Sendable, Hashable {
     ///   - tools: `{"type": "function", "function": {"name": …, "description": …, "parameters": …}}` each.
     ///   - thinking: whether the model may think before it answers.
     ///   - preserveThinking: keeps the thoughts of earlier turns that called tools. Since July.
-    ///   - addGenerationPrompt: whether the assistant speaks next.
-    ///   - continueFinalMessage: ends the prompt where the text of the last message ends, for the model to go on with it.
-    /// - Throws: `ChatError` where the template of this generation would fail, or would lose a medium without a word.
+    ///   - addGenerationPrompt: whether the prompt opens the assistant's turn.
+    ///   - continueFinalMessage: ends the prompt at the end of the last message's text, so that the model continues it.
+    /// - Throws: `ChatError` if the template of this generation would fail, or would silently drop a medium.
     package func render(
         _ messages: [ChatMessage], tools: [JSONValue] = [], thinking: Bool = false, preserveThinking: Bool = false,
         addGenerationPrompt: Bool = true, continueFinalMessage: Bool = false
@@ -131,8 +131,8 @@ package struct ChatTemplate: Sendable, Hashable {
         return prompt
     }
 
-    /// Stands behind the text that is gone on with, so that it can be found again whatever the template makes of it: a
-    /// scalar of private use, no space that would be trimmed.
+    /// Appended to the text to be continued, so that its end can be found in the rendered prompt: a private-use scalar,
+    /// which is not trimmed like white space.
     ///
     /// Source: transformers 5.23, `chat_template_utils.py`, `continue_final_message_tag`.
     private static let endMark: Unicode.Scalar = "\u{10FFFD}"
@@ -140,7 +140,7 @@ package struct ChatTemplate: Sendable, Hashable {
     private func open(_ prompt: inout RenderedPrompt, after ending: TurnWriter.Ending, thinking: Bool) {
         switch ending {
         case .responses:
-            // The model goes on in its open turn. Since July it is led into a thought; the release closes one for it.
+            // The model continues its open turn. The July template opens a thought for it; the release closes one.
             if thinking && generation == .july {
                 prompt.control("<|channel>")
                 prompt.text("thought\n")
@@ -179,7 +179,7 @@ package struct ChatTemplate: Sendable, Hashable {
                 }
                 text += partText.trimmed + " "
             }
-            // Older templates print the list itself, as Python shows it.
+            // Older templates print the list itself, in Python's notation.
             return generation < .lateApril ? JSONValue.array(parts.map(\.json)).pythonText : text
         }
     }

@@ -1,4 +1,4 @@
-/// The published chat templates, by what their text says: comments, indentation and blank lines left out.
+/// The published chat templates, identified by the hash of their text without comments, indentation and blank lines.
 ///
 /// Source: `chat_template.jinja` of Google's repositories. SHA-256 of the files themselves: late April, small
 /// 33204f1acb5bd0002713e16a593847f24ceeafe711ed88bda2a352dc996a3373, large
@@ -6,11 +6,11 @@
 /// 0a2c8073c878ab1da004bee933a998606537bbb62016310352c7285c3f01c5b5, large
 /// ae53464bf3be25802b3a5b37def7fd89667067d7577049b3b2d74c4d8de4c6d4.
 enum PublishedTemplate {
-    /// What is written in this template's format; nil if it is none of the published ones.
+    /// The format of this template; nil if it is not a published one.
     static func format(_ source: String) -> ChatTemplate? { formats[SHA256.hex(normalized(source))] }
 
-    /// The text without comments, white space around lines, and empty lines: nothing of it is rendered in the published
-    /// templates, and editors and converters change it.
+    /// The text without comments, white space around lines, and empty lines: in the published templates none of it is
+    /// rendered, and editors and converters change it.
     static func normalized(_ source: String) -> [UInt8] {
         var rest = Array(source.utf8)[...]
         var code: [UInt8] = []
@@ -42,7 +42,7 @@ enum PublishedTemplate {
             ChatTemplate(.july, appendsEmptyThought: false),
         "6e99340ef270df41c537ffeff7a204844ff71286fdc82a65ee4ecfb982d77c00":
             ChatTemplate(.july, appendsEmptyThought: true),
-        // July as copies have it whose message about arguments that are no object is cut short.
+        // July, in copies with a shortened message about arguments that are not an object.
         "d6d1eee1c88b230dda7c75caa361383ef5817ef0e4039cdafa5514dbd1ab4fc6":
             ChatTemplate(.july, appendsEmptyThought: false),
         "b024f9d382814de7d7464234578f507a4228a1f32ed266835789c08a06631d03":
@@ -51,7 +51,7 @@ enum PublishedTemplate {
 }
 
 extension ArraySlice<UInt8> {
-    /// The place of two bytes.
+    /// The index of two adjacent bytes.
     fileprivate func firstIndex(of pair: StaticString) -> Int? {
         let (first, second) = (pair.utf8Start[0], pair.utf8Start[1])
         return indices.dropLast().first { self[$0] == first && self[$0 + 1] == second }

@@ -1,12 +1,12 @@
 import JSONText
 
-/// What the published templates get from Python: how values are printed, which are true, which characters are space.
-/// The prompt equals the reference only if these do.
+/// Python's semantics that the published templates use: how values are printed, which are true, which characters are
+/// white space. The prompt equals the reference only if these do.
 ///
 /// Source: CPython, `Objects/unicodeobject.c` (`unicode_repr`, `strip`), `Python/pystrtod.c` (`format_float_short`);
 /// Jinja2, `filters.py` (`do_dictsort`).
 extension JSONValue {
-    /// Python's `str`: a string is itself, everything else as `repr` shows it.
+    /// Python's `str`: a string verbatim, any other value as by `repr`.
     var pythonText: String { string ?? pythonRepresentation }
 
     /// Python's `repr`.
@@ -26,7 +26,7 @@ extension JSONValue {
         }
     }
 
-    /// Python's `bool`: neither null, false, zero nor empty.
+    /// Python's `bool`: false for null, false, zero and empty values.
     var isTrue: Bool {
         switch self {
         case .null: false
@@ -51,10 +51,10 @@ extension [JSONValue.Member] {
 }
 
 extension Double {
-    /// Python's `repr` of a float: the shortest digits that read back the same, plain from 1e-4 up to 1e16.
+    /// Python's `repr` of a float: the shortest digits that round-trip, in plain notation from 1e-4 up to 1e16.
     var pythonText: String {
         guard isFinite else { return isNaN ? "nan" : self < 0 ? "-inf" : "inf" }
-        // Swift finds the same digits but puts the exponent elsewhere.
+        // Swift prints the same digits, but switches to exponents at other magnitudes.
         let parts = magnitude.description.split(separator: "e")
         let mantissa = parts[0].split(separator: ".", omittingEmptySubsequences: false)
         let fraction = mantissa.count > 1 ? mantissa[1] : ""
@@ -80,7 +80,7 @@ extension Double {
 }
 
 extension String {
-    /// Python's `strip`: without leading and trailing white space, scalar by scalar.
+    /// Python's `strip`: removes leading and trailing white space, scalar by scalar.
     var trimmed: String {
         let scalars = unicodeScalars
         guard let first = scalars.firstIndex(where: { !$0.isPythonSpace }),
@@ -89,13 +89,13 @@ extension String {
         return String(scalars[first...last])
     }
 
-    /// Python's `split` at a text that is not empty. Works on scalars: a combining mark after the separator does not
-    /// hide it.
+    /// Python's `split` at a non-empty separator. Works on scalars: a combining mark after the separator does not hide
+    /// it.
     func pieces(separatedBy separator: String) -> [String] {
         unicodeScalars.split(separator: separator.unicodeScalars, omittingEmptySubsequences: false).map { String($0) }
     }
 
-    /// Python's `repr`: single quotes, unless only they occur in the text.
+    /// Python's `repr`: in single quotes, or in double quotes if the text contains single quotes only.
     fileprivate var pythonRepresentation: String {
         let quote: Unicode.Scalar = unicodeScalars.contains("'") && !unicodeScalars.contains("\"") ? "\"" : "'"
         var result = String(quote)

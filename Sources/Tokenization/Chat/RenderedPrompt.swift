@@ -1,12 +1,12 @@
-/// A conversation as the model reads it, before its media are known.
+/// A rendered conversation, before its media are encoded.
 ///
-/// Control tokens and text are kept apart from the beginning: text that spells `<|turn>` stays text, so no user can
-/// forge a turn.
+/// Control tokens and text are separate from the beginning: text that spells `<|turn>` stays text, so no user can forge
+/// a turn.
 package struct RenderedPrompt: Sendable, Hashable {
     package enum Piece: Sendable, Hashable {
-        /// The text of a control token, `<|turn>` say.
+        /// The text of a control token, for example `<|turn>`.
         case control(String)
-        /// Between two pieces of another kind, so that byte-pair encoding sees all of it at once.
+        /// All text between two pieces of other kinds, so that byte-pair encoding sees it at once.
         case text(String)
         /// `reference` as the message gives it.
         case medium(Medium, reference: String?)
@@ -20,7 +20,7 @@ package struct RenderedPrompt: Sendable, Hashable {
 
     package init(_ pieces: [Piece] = []) { self.pieces = pieces }
 
-    /// As the published template renders it, media as `<|image|>`, `<|audio|>` and `<|video|>`.
+    /// As the published template renders it, with media as `<|image|>`, `<|audio|>` and `<|video|>`.
     package var text: String {
         pieces.reduce(into: "") { text, piece in
             switch piece {
@@ -39,8 +39,8 @@ package struct RenderedPrompt: Sendable, Hashable {
         }
     }
 
-    /// - Parameter expand: writes what replaces a placeholder, markers included; `index` counts in `media`.
-    /// - Throws: `ChatError` if the tokenizer lacks a control token, and what `expand` throws.
+    /// - Parameter expand: writes the replacement of a placeholder, including markers; `index` is the index in `media`.
+    /// - Throws: `ChatError` if the tokenizer lacks a control token; rethrows errors of `expand`.
     package func tokens(
         _ tokenizer: Tokenizer, expanding expand: (_ medium: Medium, _ index: Int, inout TokenWriter) throws -> Void
     ) throws -> [Int] {
@@ -72,7 +72,7 @@ package struct RenderedPrompt: Sendable, Hashable {
     mutating func text(_ text: String) {
         guard !text.isEmpty else { return }
         if case .text(var joined) = pieces.last {
-            pieces.removeLast()  // so that `joined` is the only owner and grows in place
+            pieces.removeLast()  // so that `joined` is uniquely referenced and grows in place
             joined += text
             pieces.append(.text(joined))
         } else {
@@ -94,9 +94,9 @@ package struct RenderedPrompt: Sendable, Hashable {
         control("<|\"|>")
     }
 
-    /// Ends the prompt where this scalar stands last, without it, what is behind it, or space before it.
+    /// Ends the prompt before the last occurrence of this scalar, and removes white space before it.
     ///
-    /// - Returns: whether it is there.
+    /// - Returns: whether it occurs.
     mutating func cut(at mark: Unicode.Scalar) -> Bool {
         while let piece = pieces.popLast() {
             guard case .text(let text) = piece, let place = text.unicodeScalars.lastIndex(of: mark) else { continue }
@@ -121,7 +121,7 @@ package struct RenderedPrompt: Sendable, Hashable {
         }
     }
 
-    /// Calls `write` for each element, commas between.
+    /// Calls `write` for each element, with commas in between.
     mutating func list<Element, Failure>(
         _ elements: some Sequence<Element>, _ write: (inout RenderedPrompt, Element) throws(Failure) -> Void
     ) throws(Failure) {

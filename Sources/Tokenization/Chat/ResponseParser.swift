@@ -1,6 +1,6 @@
-/// Tells apart what a model writes, token by token: answer, thoughts, calls of tools.
+/// Splits a model's output, token by token, into answer, thoughts and tool calls.
 ///
-/// Works on ids, so that text which merely spells a marker stays text, and nothing has to be held back.
+/// Works on ids: text that merely spells a marker stays text, and nothing needs to be held back.
 package struct ResponseParser: Sendable {
     package typealias Kind = TokenKind
 
@@ -11,10 +11,10 @@ package struct ResponseParser: Sendable {
     /// Consecutive tokens of one state.
     private struct Section {
         let state: State
-        /// Text of the token that ended a header, after its newline.
+        /// Text after the newline in the token that ended a header.
         var prefix = ""
         var ids: [Int] = []
-        /// Of a call: whether a marker ended it.
+        /// For a call: whether a marker ended it.
         var isEnded = false
     }
 
@@ -23,7 +23,7 @@ package struct ResponseParser: Sendable {
     private let ends: Set<Int>
     private var state: State
     private var sections: [Section] = []
-    /// Whether the call that is being written has opened a string and not closed it.
+    /// Whether the current call is inside a string.
     private var isInQuotes = false
     private var header: StreamingDecoder
     private var channelName = ""
@@ -50,7 +50,7 @@ package struct ResponseParser: Sendable {
         return parser.response
     }
 
-    /// Whether the next token would belong to a thought, unless it ends it.
+    /// Whether the next token belongs to a thought, unless it ends the thought.
     package var isInThought: Bool { state == .thought }
 
     package mutating func append(_ id: Int) -> Kind {
@@ -59,7 +59,7 @@ package struct ResponseParser: Sendable {
             state = .ended
             return .control
         }
-        // Markers within a string that a call quotes are the string's.
+        // Markers inside a quoted string of a call belong to the string.
         if state == .call, isInQuotes { return keep(id, as: .toolCall) }
         if id == callStart {
             enter(.call)
@@ -93,7 +93,8 @@ package struct ResponseParser: Sendable {
         }
     }
 
-    /// What has been written so far. A call that is cut off, by the most tokens say, is no call: `cutToolCall` is its text.
+    /// The output so far. A call that is incomplete, for example at the token limit, is no call: `cutToolCall` is its
+    /// text.
     package var response: Response {
         var content = ""
         var thoughts: [String] = []
@@ -134,7 +135,7 @@ package struct ResponseParser: Sendable {
         return kind
     }
 
-    /// The name of a channel goes up to the first newline. Only `thought` is one to tell apart.
+    /// The name of a channel ends at the first newline. Only `thought` is treated specially.
     private mutating func readHeader(_ id: Int) {
         channelName += header.append(id)
         guard let newline = channelName.unicodeScalars.firstIndex(of: "\n") else { return }
@@ -147,7 +148,7 @@ package struct ResponseParser: Sendable {
 
     private func calls(_ section: Section) -> (calls: [ChatMessage.ToolCall], cut: String?) {
         var ids = section.ids
-        // A string that was never closed swallowed the marker; if that came last, it ended the call.
+        // An unclosed string contains the end marker; if the marker came last, it ended the call.
         let isEnded = section.isEnded || ids.last == callEnd
         if !section.isEnded, isEnded { ids.removeLast() }
         if ids.isEmpty, !isEnded { return ([], nil) }
@@ -157,14 +158,14 @@ package struct ResponseParser: Sendable {
     }
 }
 
-/// An answer, taken apart.
+/// The parts of an answer.
 package struct Response: Sendable, Hashable {
     package let content: String
-    /// Nil if the model did not think, or only opened and closed a thought.
+    /// Nil if there is no thought, or an empty one.
     package let reasoning: String?
-    /// Their ids are nil: the model writes none.
+    /// Their ids are nil: the model generates none.
     package let toolCalls: [ChatMessage.ToolCall]
-    /// The text of a call whose end is missing; nil if there is none. It must not be run: arguments may be missing.
+    /// The text of a call without its end; nil if there is none. It must not be executed: arguments may be missing.
     package let cutToolCall: String?
 
     init(content: String, reasoning: String?, toolCalls: [ChatMessage.ToolCall], cutToolCall: String? = nil) {
@@ -173,7 +174,7 @@ package struct Response: Sendable, Hashable {
     }
 }
 
-/// What the text of a generated token belongs to.
+/// The part of the output that a token's text belongs to.
 public enum TokenKind: Sendable, Hashable {
     case answer, thought, toolCall
     /// A marker, the name of a channel with the newline that ends it, or anything after the end.

@@ -1,4 +1,4 @@
-/// Writes the ids of a prompt. Texts that follow each other are encoded as one, so that byte-pair encoding sees all of it.
+/// Writes the ids of a prompt. Encodes consecutive texts as one, so that byte-pair encoding sees all of it.
 package struct TokenWriter {
     private let tokenizer: Tokenizer
     private var text = ""

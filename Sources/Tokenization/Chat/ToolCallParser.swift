@@ -1,9 +1,10 @@
 import JSONText
 
-/// Reads what a model writes between `<|tool_call>` and `<tool_call|>`: `call:NAME{key:value,…}`.
+/// Parses the model's output between `<|tool_call>` and `<tool_call|>`: `call:NAME{key:value,…}`.
 ///
-/// Never fails: a model may stop anywhere. What is not closed ends with the text; a value that is neither quoted nor a
-/// literal is a string. Strings and keys in JSON's quotes are read too: models that saw much JSON write them.
+/// Never fails, because a model may stop anywhere: unclosed brackets and strings end with the text; a value that is
+/// neither quoted nor a literal is a string. Accepts JSON's quotes around strings and keys too, which models trained on
+/// much JSON write.
 struct ToolCallParser {
     private enum Symbol: Equatable {
         case scalar(Unicode.Scalar)
@@ -13,19 +14,19 @@ struct ToolCallParser {
 
     private let symbols: [Symbol]
     private var place = 0
-    /// Deeper brackets are read as text: the recursion must end.
+    /// Brackets nested deeper are parsed as text, which bounds the recursion.
     private static let depthLimit = 64
 
-    /// - Parameter segments: the text between the quote tokens, so that every second one is a string's.
+    /// - Parameter segments: the text split at quote tokens; every second segment is inside a string.
     init(_ segments: [String]) {
         symbols = Array(segments.map { $0.unicodeScalars.map(Symbol.scalar) }.joined(separator: [Symbol.quote]))
     }
 
-    /// The calls of one block: several may follow one another.
+    /// The calls of one block, one or several.
     ///
-    /// - Parameter isCut: whether the block was not ended. Then the last call counts only if its braces are closed: half of
-    ///   its arguments may be missing.
-    /// - Returns: also the text behind the last closed call of a block that was not ended; nil if there is none.
+    /// - Parameter isCut: whether the block was not ended. The last call then counts only if its braces are closed,
+    ///   because arguments may be missing.
+    /// - Returns: also the text after the last closed call of a block that was not ended; nil if there is none.
     mutating func calls(isCut: Bool = false) -> (calls: [ChatMessage.ToolCall], cut: String?) {
         var calls: [ChatMessage.ToolCall] = []
         var start = place
@@ -51,7 +52,7 @@ struct ToolCallParser {
         return text
     }
 
-    /// Whether the last object was ended by its brace.
+    /// Whether the last object was closed by its brace.
     private var isClosed = false
 
     private var startsCall: Bool {
@@ -87,7 +88,7 @@ struct ToolCallParser {
         }
     }
 
-    /// After the opening brace.
+    /// Parses an object after its opening brace.
     private mutating func object(depth: Int) -> JSONValue {
         var members: [JSONValue.Member] = []
         while true {
@@ -107,7 +108,7 @@ struct ToolCallParser {
         }
     }
 
-    /// After the opening bracket.
+    /// Parses an array after its opening bracket.
     private mutating func array(depth: Int) -> JSONValue {
         var values: [JSONValue] = []
         while true {
@@ -132,7 +133,7 @@ struct ToolCallParser {
         return String(text)
     }
 
-    /// The text of a JSON string that one of these scalars follows; nil, at the same place, for anything else.
+    /// The text of a JSON string that is followed by one of these scalars; otherwise nil, without advancing.
     private mutating func quotedAsJSON(before ends: Set<Unicode.Scalar>) -> String? {
         let start = place
         guard take("\"") else { return nil }
@@ -140,7 +141,7 @@ struct ToolCallParser {
         var isEscaped = false
         while case .scalar(let scalar) = peek {
             place += 1
-            // JSON wants control characters escaped; models do not always.
+            // JSON requires control characters to be escaped; models do not always do so.
             json.append(contentsOf: scalar == "\n" ? "\\n".unicodeScalars : String.UnicodeScalarView([scalar]))
             if isEscaped {
                 isEscaped = false
@@ -157,7 +158,7 @@ struct ToolCallParser {
         return nil
     }
 
-    /// The text up to the symbol; what is quoted counts, but does not end it.
+    /// The text before the first such symbol outside quotes.
     private mutating func read(until isEnd: (Symbol) -> Bool) -> String {
         var text = ""
         while let symbol = peek, !isEnd(symbol) {
@@ -185,7 +186,7 @@ struct ToolCallParser {
         return true
     }
 
-    /// Goes over what does not belong behind a value.
+    /// Skips what follows a value, up to the comma or bracket.
     private mutating func takeComma() -> Bool {
         _ = read(until: Self.endsValue)
         return take(",")

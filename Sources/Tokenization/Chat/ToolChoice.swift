@@ -1,12 +1,12 @@
-/// Whether an answer calls tools. What it says is enforced token by token.
+/// Whether an answer calls tools. Enforced token by token.
 public enum ToolChoice: Sendable, Hashable {
-    /// No call can be begun. The declarations stay in the prompt, which so begins like those of the other turns.
+    /// No call can begin. The declarations stay in the prompt, so that its prefix equals that of the other turns.
     case none
     /// The model decides.
     case auto
-    /// The answer is a call, or several; a thought before it stays possible.
+    /// The answer is one or several calls; a thought before them remains possible.
     case required
-    /// The same, with this tool alone.
+    /// Like `required`, with this tool only.
     case named(String)
 
     /// Whether the answer has to call.

@@ -1,15 +1,15 @@
 import JSONText
 
-/// Writes the declaration of a tool: what of its JSON schema the format shows, in the order it shows it.
+/// Renders the declaration of a tool: the keys of its JSON Schema that the format includes, in its order.
 ///
-/// Keys of JSON schema that the format has no place for (`format`, `minimum`, `default`, `enum` of numbers) are dropped.
+/// Keys that the format lacks (`format`, `minimum`, `default`, `enum` of numbers) are dropped.
 struct ToolDeclaration {
     private let generation: ChatTemplate.Generation
     private let tool: Int
     private let syntax: ToolValueSyntax
     private static let standardKeys: Set = ["description", "type", "properties", "required", "nullable"]
 
-    /// - Parameter tool: place of the tool among all, for errors.
+    /// - Parameter tool: index of the tool, for errors.
     init(_ generation: ChatTemplate.Generation, tool: Int) {
         self.generation = generation
         self.tool = tool
@@ -46,7 +46,7 @@ struct ToolDeclaration {
             try writeRequired(required, path: "function.parameters.required", to: &prompt)
             prompt.text(",")
         }
-        // The published templates close the brace together with the type.
+        // The published templates write the closing brace only if there is a type.
         if let type = parameters["type"], type.isTrue {
             writeType(type, to: &prompt)
             prompt.text("}")
@@ -74,7 +74,7 @@ struct ToolDeclaration {
         guard case .object(let members) = properties else {
             throw error(path, expected: "an object", found: properties)
         }
-        // Before late April a property named like a key of the schema was lost, at every level.
+        // Before late April, properties named like a schema keyword were dropped, at every level.
         let dropsStandardKeys = filtered || generation < .lateApril
         let shown = members.sortedByKey.filter { !dropsStandardKeys || !Self.standardKeys.contains($0.key) }
         try prompt.list(shown) { prompt, member throws(ChatError) in
@@ -123,7 +123,7 @@ struct ToolDeclaration {
         if let properties = schema["properties"], case .object = properties {
             try writeProperties(properties, path: path + ".properties", to: &prompt)
         } else {
-            // An object that lists no properties shows its own other keys as if they were some.
+            // The other keys of an object without properties are rendered as if they were properties.
             try writeProperties(schema, path: path, filtered: true, to: &prompt)
         }
         prompt.text("}")
@@ -192,7 +192,8 @@ private struct FieldSeparator {
         hasFields = true
     }
 
-    /// Before `properties`, `required` and `items`. The release put a comma there always, and did not count the field.
+    /// Before `properties`, `required` and `items`. The release always wrote a comma there, and did not count the
+    /// field.
     mutating func separateNested(_ prompt: inout RenderedPrompt) {
         if isRelease { prompt.text(",") } else { separate(&prompt) }
     }

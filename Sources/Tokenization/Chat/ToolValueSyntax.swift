@@ -1,7 +1,7 @@
 import JSONText
 
-/// Values as calls, responses and declarations show them. Not JSON: strings stand between `<|"|>` tokens without escapes,
-/// members are sorted, keys are bare or between such tokens.
+/// Renders values in calls, responses and declarations. Not JSON: strings are enclosed in `<|"|>` tokens without
+/// escapes, members are sorted, keys are bare or enclosed in the same tokens.
 struct ToolValueSyntax {
     private let null: String
 

@@ -1,15 +1,15 @@
 import JSONText
 
-/// The turns after the system turn.
+/// Renders the turns after the system turn.
 struct TurnWriter {
-    /// What the last message ended in; it decides how the answer begins.
+    /// The end of the last message, which determines how the answer begins.
     enum Ending {
         case content, calls, responses
     }
 
     let generation: ChatTemplate.Generation
     let messages: [ChatMessage]
-    /// The first message that is a turn of its own.
+    /// Index of the first message after the system turn.
     let first: Int
     let preserveThinking: Bool
     private let lastUser: Int
@@ -56,7 +56,7 @@ struct TurnWriter {
         if generation < .july && !content.media.isEmpty { ending = .content }
 
         let continues = isModel && next?.role == .assistant && (message.toolCalls.isEmpty || hasResponses)
-        // After responses and nothing else the turn stays open: the model goes on in it.
+        // After responses without content the turn stays open: the model continues it.
         let staysOpen =
             switch generation {
             case .release, .midApril: hasResponses && message.hasNoContent
@@ -64,7 +64,7 @@ struct TurnWriter {
             case .july: hasResponses && content.pieces.isEmpty && next == nil
             }
         if ending == .calls && generation > .release {
-            prompt.control("<|tool_response>")  // the caller supplies what follows
+            prompt.control("<|tool_response>")  // the caller appends the response
         } else if !(continues && generation == .july) && !staysOpen {
             prompt.endTurn()
         }
@@ -119,7 +119,7 @@ struct TurnWriter {
         return !answers.isEmpty
     }
 
-    /// The message of a tool, as the response to one of `calls`.
+    /// Renders a tool message as the response to one of `calls`.
     private func writeAnswer(_ index: Int, to calls: [ChatMessage.ToolCall], prompt: inout RenderedPrompt)
         throws(ChatError)
     {
@@ -200,7 +200,7 @@ struct TurnWriter {
         }
     }
 
-    /// What the assistant said, without what it thought: thoughts of earlier turns do not go into the prompt.
+    /// The assistant's text without thoughts: those of earlier turns are not part of the prompt.
     private static func withoutThoughts(_ text: String) -> String {
         text.pieces(separatedBy: "<channel|>").map { $0.pieces(separatedBy: "<|channel>")[0] }.joined().trimmed
     }
