@@ -2,11 +2,11 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Ctrl-C while something is done for a person at a terminal: it ends that, not the program.
+/// Makes Ctrl-C cancel the current action of an interactive session instead of the program.
 final class AnswerStop: Sendable {
     private let state = Mutex((isSet: false, cancel: (@Sendable () -> Void)?.none))
 
-    /// Listens from now on. Between two actions the signal is passed over.
+    /// Installs the handler. Ignores the signal between actions.
     init() {
         signal(SIGINT, SIG_IGN)
         let source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
@@ -21,8 +21,8 @@ final class AnswerStop: Sendable {
         source.resume()
     }
 
-    /// - Parameter cancel: ends `body` early.
-    /// - Returns: what `body` returns, and whether it was to be ended.
+    /// - Parameter cancel: cancels `body`.
+    /// - Returns: the result of `body`, and whether it was cancelled.
     func during<Result>(
         _ cancel: @escaping @Sendable () -> Void, _ body: () async throws -> Result
     ) async rethrows -> (Result, isStopped: Bool) {

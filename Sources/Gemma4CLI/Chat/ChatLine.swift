@@ -1,17 +1,17 @@
 import Foundation
 
-/// What a line of a conversation asks for.
+/// The parsed form of an input line in `chat`.
 enum ChatLine: Equatable {
     case nothing
     case text(String)
     case command(Command, String)
-    /// A word after a slash that is no command.
+    /// An unknown command after a slash.
     case unknown(String)
 
     enum Command: String, CaseIterable {
         case image, audio, video, system, thinking, tools, save, load, undo, retry, edit, stats, clear, help, exit
 
-        /// What stands behind it.
+        /// Name of its argument.
         var argument: String? {
             switch self {
             case .image, .audio, .video, .save, .load: "FILE"
@@ -58,7 +58,7 @@ enum ChatLine: Equatable {
         } else if name.allSatisfy({ $0.isASCII && $0.isLetter }) {
             self = .unknown(name)
         } else {
-            self = .text(trimmed.hasPrefix("//") ? String(trimmed.dropFirst()) : trimmed)  // a path, say
+            self = .text(trimmed.hasPrefix("//") ? String(trimmed.dropFirst()) : trimmed)  // for example a path
         }
     }
 
@@ -70,7 +70,7 @@ enum ChatLine: Equatable {
 
     // MARK: Completion
 
-    /// What Tab makes of the text before the cursor: names of commands, then of files.
+    /// Completion of the text before the cursor: command names, then file names.
     static func completion(of text: String) -> LineEditor.Completion {
         guard text.hasPrefix("/"), !text.contains("\n") else { return .init() }
         guard let space = text.firstIndex(of: " ") else {
@@ -92,8 +92,8 @@ enum ChatLine: Equatable {
     }
 
     /// - Parameters:
-    ///   - choices: each with what follows it once it is clear.
-    ///   - prefix: what they are listed with.
+    ///   - choices: names with the text that follows each once it is unambiguous.
+    ///   - prefix: prepended to the listed names.
     private static func completion(
         of start: String, _ choices: [(name: String, end: String)], prefix: String = ""
     ) -> LineEditor.Completion {
@@ -107,8 +107,8 @@ enum ChatLine: Equatable {
 }
 
 extension String {
-    /// This path with the user's folder in the place of a leading `~`, and without the quotes or backslashes that a terminal
-    /// puts around a name that is dragged into it.
+    /// This path with a leading `~` expanded, and without the quotes or backslashes that terminals add to a dragged
+    /// file name.
     var asFile: String {
         var path = self
         if path.count > 1, let quote = path.first, quote == "'" || quote == "\"", path.last == quote {

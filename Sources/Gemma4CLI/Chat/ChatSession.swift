@@ -6,32 +6,32 @@ import JSONText
 import Synchronization
 import Tokenization
 
-/// What happens to the oldest turns when the context is full.
+/// Handling of the oldest turns when the context is full.
 enum ContextOverflow: String, ExpressibleByArgument, CaseIterable {
     case stop
     case dropOldest = "drop-oldest"
 }
 
-/// A conversation at a terminal: turns with the tools that they call, and what commands do to it.
+/// An interactive conversation: turns with their tool calls, and the commands that change it.
 struct ChatSession {
-    /// How its turns are made.
+    /// Options of its turns.
     struct Options {
         var tools: [CommandTool] = []
         var overflow = ContextOverflow.stop
-        /// Most tokens of the context.
+        /// Maximum number of tokens in the context.
         var contextLimit: Int
-        /// Where the first prompt is kept.
+        /// Cache file for the first prompt.
         var promptCache: PromptCache?
-        /// The options of one answer, whose prompt is shown by the line.
+        /// Generation options of one answer; its prefill progress is shown on the line.
         var generation: (ProgressLine) -> GenerationOptions
         var printer: AnswerPrinter
-        /// Whether a program may be run; nil where nobody can be asked.
+        /// Asks the user whether a program may be run; nil if no user can be asked.
         var allows: (() -> Bool)?
-        /// Ctrl-C.
+        /// Handler of Ctrl-C.
         var stop: AnswerStop?
     }
 
-    /// A call must be answered without another one after so many.
+    /// Maximum number of rounds of tool calls in a turn.
     private static let rounds = 10
 
     let pipeline: Gemma4Pipeline
@@ -39,11 +39,11 @@ struct ChatSession {
     private var promptOptions: PromptOptions
     private var thinkingBudget: Int?
     private(set) var conversation: Conversation
-    /// What is said with the next text.
+    /// Media for the next message.
     private var seen: [ContentPart] = []
     private var heard: [ContentPart] = []
     private var statistics: GenerationStatistics?
-    /// Tokens of the last prompt and its answer; nil if that is not known.
+    /// Tokens of the last prompt and its answer; nil if unknown.
     private var used: Int?
 
     init(
@@ -60,14 +60,14 @@ struct ChatSession {
 
     // MARK: Turns
 
-    /// Says a text with the pictures, films and recordings that were added before.
+    /// Sends a text with the images, films and recordings added before.
     mutating func say(_ text: String) async throws {
         let parts = seen + [.text(text)] + heard
         (seen, heard) = ([], [])
         try await send(parts.count == 1 ? ChatMessage(.user, text) : ChatMessage(.user, parts: parts))
     }
 
-    /// One turn, with all that it calls. A turn that fails leaves the conversation as it was.
+    /// Runs one turn, including its tool calls. A turn that fails leaves the conversation unchanged.
     private mutating func send(_ message: ChatMessage) async throws {
         try await makeRoom(for: [message], keepingFrom: conversation.messages.count)
         let before = conversation.messages
@@ -92,7 +92,7 @@ struct ChatSession {
         }
     }
 
-    /// - Returns: what was written, and whether Ctrl-C ended it.
+    /// - Returns: the answer so far, and whether Ctrl-C cancelled it.
     private mutating func answer(_ new: [ChatMessage], mayCall: Bool) async throws -> (Answer, isStopped: Bool) {
         let progress = ProgressLine("prompt")
         var generation = options.generation(progress)
@@ -117,7 +117,7 @@ struct ChatSession {
         if let stop = options.stop {
             (_, isStopped) = await stop.during({ task.cancel() }) { await task.result }
         }
-        // The signal may come when all is said.
+        // The signal may arrive after the answer is complete.
         if isStopped, case .failure = await task.result { return (written.withLock { $0 }, true) }
         let answer = try await task.value
         statistics = answer.finish?.statistics
@@ -129,7 +129,7 @@ struct ChatSession {
         return (answer, false)
     }
 
-    /// Writes the prompt cache for the first prompt, which later conversations may begin with.
+    /// Saves the first prompt to the prompt cache; later conversations may share its prefix.
     private mutating func keepPrompt() async throws {
         guard let cache = options.promptCache, let prompt = conversation.lastPrompt else { return }
         options.promptCache = nil
@@ -139,7 +139,7 @@ struct ChatSession {
         }
     }
 
-    /// What Ctrl-C has cut off stays, if it is text: the model sees what the reader has seen.
+    /// Keeps the text of a cancelled answer, so that the model sees what the user has seen.
     private mutating func keepPart(_ answer: Answer, of new: [ChatMessage], after before: [ChatMessage]) {
         let text = answer.text
         if !text.isEmpty, !text.hasSuffix("\n") { try? ByteSink.standardOutput.write("\n") }
@@ -152,7 +152,7 @@ struct ChatSession {
         }
     }
 
-    /// A conversation in which these messages were said.
+    /// Replaces the conversation by one with these messages.
     private mutating func restart(_ messages: [ChatMessage]) {
         used = nil
         conversation = pipeline.conversation(messages: messages, prompt: promptOptions)
@@ -185,10 +185,10 @@ struct ChatSession {
 
     // MARK: The context
 
-    /// Sees to it that messages fit into the context, with an answer.
+    /// Ensures that the messages and an answer fit into the context.
     ///
-    /// - Parameter first: the message from which on nothing can be dropped.
-    /// - Throws: `CommandError` if they do not.
+    /// - Parameter first: index of the first message that must not be dropped.
+    /// - Throws: `CommandError` if they do not fit.
     private mutating func makeRoom(for new: [ChatMessage], keepingFrom first: Int) async throws {
         let progress = ProgressLine("prompt")
         let reserve = min(options.generation(progress).maxTokens, options.contextLimit / 4)
@@ -196,7 +196,7 @@ struct ChatSession {
             guard case .text(let text) = message.content else { return options.contextLimit }
             return sum + text.utf8.count + 32
         }
-        // No text has more tokens than bytes.
+        // A text has at most as many tokens as bytes.
         if let used, used + most + reserve <= options.contextLimit {
             self.used = used + most
             return
@@ -221,7 +221,7 @@ struct ChatSession {
         }
     }
 
-    /// What fills the context, and how long the last answer took.
+    /// Context usage, and the time of the last answer.
     func report() async throws -> String {
         let messages = conversation.messages
         guard !messages.isEmpty else { return "context: 0 of \(options.contextLimit) tokens" }
@@ -258,12 +258,12 @@ struct ChatSession {
         if case .medium(.audio, _) = part.kind { heard.append(part) } else { seen.append(part) }
     }
 
-    /// The text of the turn that was said last; nil if there is none.
+    /// The text of the last user message; nil if there is none.
     var lastText: String? { messages.last { $0.role == .user }?.plainText }
 
-    /// Forgets the last turn.
+    /// Removes the last turn.
     ///
-    /// - Returns: what was said in it; nil if nothing was.
+    /// - Returns: its user message; nil if there was none.
     @discardableResult
     mutating func undo() -> ChatMessage? {
         let messages = conversation.messages
@@ -273,9 +273,9 @@ struct ChatSession {
         return messages[index]
     }
 
-    /// Says the last turn once more, in other words if there are some.
+    /// Repeats the last turn, with another text if one is given.
     ///
-    /// - Returns: whether there was one.
+    /// - Returns: whether there was a turn.
     mutating func retry(saying text: String? = nil) async throws -> Bool {
         let before = messages
         guard var message = undo() else { return false }
@@ -300,8 +300,8 @@ struct ChatSession {
         }
     }
 
-    /// - Parameter setting: `on`, `off`, or the most tokens of a thought.
-    /// - Returns: whether it is one.
+    /// - Parameter setting: `on`, `off`, or the maximum number of tokens of a thought.
+    /// - Returns: whether the setting is valid.
     mutating func setThinking(_ setting: String) -> Bool {
         switch (setting, Int(setting)) {
         case ("on", _): (promptOptions.thinking, thinkingBudget) = (true, nil)
@@ -319,7 +319,7 @@ struct ChatSession {
             : options.tools.map { "\($0.name): \($0.usage)" }.joined(separator: "\n")
     }
 
-    /// Writes the conversation: with keys and values, or its messages alone where the name ends in `.json`.
+    /// Saves the conversation: with its KV cache, or only its messages if the name ends in `.json`.
     ///
     /// - Throws: `CommandError`; an error with a diagnosis.
     func save(to file: String) async throws {
@@ -335,7 +335,7 @@ struct ChatSession {
         try OutputFile(file).replace(with: Array("[\(lines)]\n".utf8))
     }
 
-    /// Goes on with a conversation of either kind.
+    /// Loads a conversation of either kind.
     ///
     /// - Throws: `CommandError`; an error with a diagnosis.
     mutating func load(_ file: String) async throws {
@@ -366,7 +366,7 @@ extension ChatMessage {
         }
     }
 
-    /// The same message with its media and another text.
+    /// The same message with its media and a new text.
     fileprivate func saying(_ text: String) -> ChatMessage {
         guard case .parts(let parts) = content else { return ChatMessage(role, text) }
         var said = false

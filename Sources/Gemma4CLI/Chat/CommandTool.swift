@@ -2,21 +2,21 @@ import Foundation
 import Gemma4Kit
 import JSONText
 
-/// A tool that is a program of this machine: OpenAI's declaration of a function beside `command`, a list of the program and
-/// its arguments. No shell reads them.
+/// A tool that runs a program on this machine: OpenAI's function declaration plus `command`, a list of the program and
+/// its arguments, which are passed without a shell.
 ///
-/// `{name}` in an argument stands for the value that the model gives; an argument that is nothing but the name of a value that
-/// was not given is left out. All values are also on the program's standard input, as one JSON object. What it writes to
+/// `{name}` in an argument is replaced by the value of that parameter; an argument that consists only of a placeholder
+/// without a value is omitted. All values are also written to the program's standard input, as one JSON object. Its
 /// standard output is the result.
 struct CommandTool: Sendable {
     let name: String
-    /// As the prompt declares it.
+    /// Its declaration for the prompt.
     let declaration: JSONValue
     private let command: [String]
     private let timeout: Double
 
-    /// - Parameter areRun: whether each must have a `command`; without one it can be declared alone.
-    /// - Throws: `CommandError` naming the place of what cannot be read.
+    /// - Parameter areRun: whether each tool must have a `command`; without one it can only be declared.
+    /// - Throws: `CommandError` naming the place of an invalid entry.
     static func read(_ file: String, areRun: Bool = true) throws(CommandError) -> [CommandTool] {
         let value: JSONValue
         let bytes = try MessagesFile.read(URL(filePath: file), file)
@@ -70,7 +70,7 @@ struct CommandTool: Sendable {
         }
         (self.name, self.command) = (name, command)
         declaration = ["type": "function", "function": entry["function"]!]
-        // Checked before a model is opened.
+        // Checked before a model is loaded.
         do {
             try AnswerFormat.schema(entry["function"]?["parameters"] ?? ["type": "object"])
                 .check(named: "\(file), \(place).function.parameters")
@@ -79,7 +79,7 @@ struct CommandTool: Sendable {
         }
     }
 
-    /// The program and its arguments as the file has them.
+    /// The program and its arguments as written in the file.
     var usage: String { command.joined(separator: " ") }
 
     /// The program and its arguments for a call.
@@ -98,7 +98,7 @@ struct CommandTool: Sendable {
         declaration["function"]?["parameters"]?["properties"]?[name] != nil
     }
 
-    /// Each placeholder is looked at once: what a value holds is never one.
+    /// Replaces placeholders in one pass: placeholders inside values are not replaced.
     private func filled(_ word: String, _ arguments: JSONValue) -> String {
         var text = ""
         var rest = word[...]
@@ -118,7 +118,7 @@ struct CommandTool: Sendable {
 
     /// Runs the program.
     ///
-    /// - Returns: what the model is told.
+    /// - Returns: the result for the model.
     func run(_ arguments: JSONValue, stopping stop: ProgramRun.Stop) async -> String {
         let words = words(arguments)
         guard !words.contains(where: { $0.utf8.contains(0) }) else { return "error: an argument holds a zero byte" }

@@ -1,23 +1,23 @@
 import CEdit
 import Foundation
 
-/// Lines that a person types: editing, history, completion, pasted text of several lines.
+/// An interactive line editor: history, completion, multi-line paste.
 ///
-/// Shows itself on standard error, so that standard output has answers alone. For one thread.
+/// Displays on standard error, so that standard output holds only answers. Single-threaded.
 final class LineEditor {
     enum Input: Equatable {
         case line(String)
-        /// Ctrl-C: the line is forgotten.
+        /// Ctrl-C: the line is discarded.
         case interrupted
-        /// Ctrl-D on an empty line, or a terminal that is gone.
+        /// Ctrl-D on an empty line, or a closed terminal.
         case end
     }
 
-    /// What Tab makes of the text before the cursor.
+    /// Completion of the text before the cursor.
     struct Completion: Equatable {
-        /// What is added at the cursor.
+        /// Text inserted at the cursor.
         var text = ""
-        /// What it could be, where it is not clear.
+        /// The candidates if the completion is ambiguous.
         var choices: [String] = []
     }
 
@@ -26,17 +26,17 @@ final class LineEditor {
     private let historyFile: String?
     private let complete: (String) -> Completion
     private var isInterrupted = false
-    /// What the next line begins with.
+    /// Initial text of the next line.
     private var draft: String?
 
     private var prompt = strdup("")
-    /// A sequence that no key sends: puts the draft into the line.
+    /// An escape sequence that no key sends: inserts the draft into the line.
     private static let draftKey = "\u{1b}[2999~"
 
     /// - Parameters:
-    ///   - historyFile: where lines are kept between two runs; nil: nowhere.
-    ///   - complete: given the text before the cursor.
-    /// - Returns: nil if standard input or error is no terminal that can do this.
+    ///   - historyFile: stores the history between runs; nil: not stored.
+    ///   - complete: called with the text before the cursor.
+    /// - Returns: nil if standard input or standard error is not a capable terminal.
     init?(historyFile: String?, completing complete: @escaping (String) -> Completion) {
         guard isatty(STDIN_FILENO) == 1, ByteSink.standardError.erasesLines else { return nil }
         Self.readUTF8()
@@ -49,7 +49,7 @@ final class LineEditor {
         edit_use_history(editor, entries)
         if let historyFile { _ = history_load(entries, historyFile) }
         el_source(editor, nil)
-        // Ctrl-C and Ctrl-Z are keys like others while a line is edited.
+        // Ctrl-C and Ctrl-Z are ordinary keys while a line is edited.
         edit_set_mode(editor, "-isig")
         edit_bind(editor, "gemma4-interrupt", "^C") { editor, _ in LineEditor.of(editor).interrupt() }
         edit_bind(editor, "gemma4-suspend", "^Z") { editor, _ in LineEditor.of(editor).suspend() }
@@ -67,17 +67,17 @@ final class LineEditor {
         free(prompt)
     }
 
-    /// libedit reads bytes as the locale says.
+    /// libedit decodes input according to the locale.
     private static func readUTF8() {
         setlocale(LC_CTYPE, "")
         if String(cString: nl_langinfo(nl_item(CODESET))) != "UTF-8" { setlocale(LC_CTYPE, "C.UTF-8") }
     }
 
-    /// The next line; it may have several.
+    /// Reads the next input, which may have several lines.
     ///
     /// - Parameters:
-    ///   - prompt: what stands before it.
-    ///   - draft: what the line begins with.
+    ///   - prompt: the prompt before the input.
+    ///   - draft: the initial text.
     func read(prompt: String = "> ", beginningWith draft: String? = nil) -> Input {
         free(self.prompt)
         self.prompt = strdup(prompt)
@@ -95,7 +95,7 @@ final class LineEditor {
         return .line(line)
     }
 
-    /// Keeps a line, to be found again by the arrow keys.
+    /// Adds a line to the history.
     func remember(_ line: String) {
         history_enter(entries, line)
         guard let historyFile else { return }
@@ -134,7 +134,7 @@ final class LineEditor {
         return insert(draft ?? "")
     }
 
-    /// What a terminal sends between two marks is text, line ends included.
+    /// Bracketed paste: everything between the two marks is text, including line ends.
     private func paste() -> UInt8 {
         let end = Array("\u{1b}[201~".unicodeScalars)
         var scalars: [Unicode.Scalar] = []
@@ -145,7 +145,7 @@ final class LineEditor {
         }
         var text = ""
         for scalar in scalars.dropLast(end.count) {
-            // A terminal would obey other control characters when the line is shown.
+            // Other control characters would be interpreted by the terminal when the line is displayed.
             switch scalar {
             case "\r": text.unicodeScalars.append("\n")
             case "\n" where text.unicodeScalars.last == "\n" && scalars.contains("\r"): break

@@ -2,13 +2,13 @@ import Foundation
 import Media
 import Synchronization
 
-/// One run of a program: its output as text, bounded in time and length.
+/// Runs a program and returns its output as text, with limits on time and size.
 enum ProgramRun {
-    /// Most bytes of standard output that are handed on, and of standard error.
+    /// Maximum number of bytes of standard output and standard error that are returned.
     static let outputLimit = 32 << 10
     static let errorLimit = 2 << 10
 
-    /// Ends runs from another thread.
+    /// Stops runs from another thread.
     final class Stop: Sendable {
         private let state = Mutex(false)
         var isSet: Bool { state.withLock { $0 } }
@@ -16,9 +16,9 @@ enum ProgramRun {
     }
 
     /// - Parameters:
-    ///   - words: the program, looked for on the `PATH`, and its arguments.
+    ///   - words: the program, searched on the `PATH`, and its arguments.
     ///   - input: its standard input.
-    /// - Returns: what it wrote, or what went wrong. Blocks until then.
+    /// - Returns: its output, or an error message. Blocks until it ends.
     static func result(of words: [String], input: [UInt8], seconds: Double, stop: Stop) -> String {
         var pipes: [(read: Int32, write: Int32)] = []
         ProgramStart.lock.lock()
@@ -51,7 +51,7 @@ enum ProgramRun {
             errors.read()
             if hasEnded || output.isEnd && errors.isEnd && waitpid(child, &status, WNOHANG) == child { break }
             if waitpid(child, &status, WNOHANG) == child {
-                // What it left behind may hold the pipes open for ever: what is in them now is all.
+                // Its orphaned children may keep the pipes open: only the data already in the pipes is read.
                 hasEnded = true
                 continue
             }
@@ -66,7 +66,7 @@ enum ProgramRun {
                 .map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
             _ = poll(&states, nfds_t(states.count), 20)
         }
-        kill(-child, SIGKILL)  // what it has left behind
+        kill(-child, SIGKILL)  // orphaned children
         if let end { return end }
         let text = output.text
         guard status != 0 else { return text }
@@ -75,7 +75,7 @@ enum ProgramRun {
             "error: \(words[0]) ended with \(reason)\n\([errors.text, text].filter { !$0.isEmpty }.joined(separator: "\n"))"
     }
 
-    /// What is read of a pipe without waiting.
+    /// Output of a pipe, read without blocking.
     private struct Captured {
         let descriptor: Int32
         private let limit: Int
@@ -90,7 +90,7 @@ enum ProgramRun {
 
         mutating func read() {
             var buffer = [UInt8](repeating: 0, count: 1 << 14)
-            // A program that writes without end must not keep us from looking at the clock.
+            // Bounded, so that the deadline is checked even if the program writes endlessly.
             for _ in 0..<16 {
                 let count = Foundation.read(descriptor, &buffer, buffer.count)
                 if count == 0 { isEnd = true }
@@ -109,7 +109,8 @@ enum ProgramRun {
         }
     }
 
-    /// Writes what the program may or may not read, on a thread of its own, and closes the pipe. `SIGPIPE` would end us.
+    /// Writes the input on a background thread, whether or not the program reads it, and closes the pipe. Blocks
+    /// `SIGPIPE`, which would kill this process.
     private static func feed(_ input: [UInt8], _ descriptor: Int32) {
         Thread.detachNewThread {
             var signals = sigset_t()

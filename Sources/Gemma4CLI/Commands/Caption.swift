@@ -111,14 +111,14 @@ struct Caption: AsyncParsableCommand {
         if let status { throw ExitCode(status.rawValue) }
     }
 
-    /// Where each description has a file of its own; nil if they go to one place, or beside the pictures.
+    /// The folder for one file per description; nil if all go to one output, or beside the images.
     private var folder: String? {
         guard let output, output != StandardInput.argument, !output.isEmpty else { return nil }
         if output.hasSuffix("/") { return String(output.dropLast()) }
         return corpus.isGiven || FileIdentity(output)?.isFolder == true ? output : nil
     }
 
-    /// The file of one description alone; nil if they share one.
+    /// The output file of a single description; nil if descriptions share one.
     private func ownFile(_ input: InputFile) -> String? {
         sidecar ? input.sidecar : folder.map { "\($0)/\(input.outputName).\(format == .json ? "json" : "txt")" }
     }
@@ -167,9 +167,10 @@ struct Caption: AsyncParsableCommand {
         }
     }
 
-    // MARK: What is done already
+    // MARK: Existing results
 
-    /// Of a name in results that were written from another folder than this: what it is called beside them.
+    /// The canonical path of a name in results: relative to the current folder if the file exists there, else to the
+    /// results file.
     static func canonical(_ file: String, besides output: String?) -> String {
         guard let output, !file.hasPrefix("/"), !FileManager.default.fileExists(atPath: file) else {
             return InputFile.canonical(file)
@@ -192,7 +193,7 @@ struct Caption: AsyncParsableCommand {
     }
 }
 
-/// What a description is for.
+/// Style of a description.
 enum CaptionStyle: String, ExpressibleByArgument, CaseIterable {
     case short, detailed, ocr
     case altText = "alt-text"
@@ -209,13 +210,13 @@ enum CaptionStyle: String, ExpressibleByArgument, CaseIterable {
         }
     }
 
-    /// Small print needs the largest budget.
+    /// OCR uses the largest budget, because of small print.
     var imageTokens: Int? { self == .ocr ? 1120 : nil }
 }
 
 /// `auto`, or a budget.
 enum ImageTokens: ExpressibleByArgument {
-    /// The smallest budget at which nothing of the picture is scaled away.
+    /// The smallest budget that does not downscale the image.
     case auto
     case count(Int)
 

@@ -83,16 +83,16 @@ struct Chat: AsyncParsableCommand {
             } catch let error as CommandError where error.isAboutOutput {
                 throw error
             } catch {
-                // A turn that failed has left the conversation as it was.
+                // A failed turn leaves the conversation unchanged.
                 guard ExitStatus(error) != nil else { throw error }
                 ByteSink.standardError.report("\(error)")
             }
         }
     }
 
-    /// The next line; a person is prompted for it. Nil at the end.
+    /// Reads the next line, with a prompt on a terminal. Nil at the end of the input.
     ///
-    /// - Parameter draft: what it begins with.
+    /// - Parameter draft: the initial text of the line.
     private static func next(_ editor: LineEditor?, beginningWith draft: String?) -> String? {
         guard let editor else {
             if isatty(STDIN_FILENO) == 1 { try? ByteSink.standardError.write("> ") }
@@ -108,7 +108,7 @@ struct Chat: AsyncParsableCommand {
         return line
     }
 
-    /// Asks whether a program may be run, until the answer is always.
+    /// Asks whether a program may be run, until the user answers "always".
     private static func permission(_ editor: LineEditor) -> () -> Bool {
         var isAlways = false
         return {
@@ -127,9 +127,9 @@ struct Chat: AsyncParsableCommand {
     }
 
     /// - Parameters:
-    ///   - draft: what the next line begins with.
-    ///   - isEdited: whether lines are edited, so that a draft can be.
-    /// - Returns: whether the conversation goes on.
+    ///   - draft: set to the initial text of the next line.
+    ///   - isEdited: whether a line editor is in use, which can show a draft.
+    /// - Returns: whether the conversation continues.
     private func obey(
         _ line: String, _ session: inout ChatSession, draft: inout String?, isEdited: Bool
     ) async throws -> Bool {
@@ -162,7 +162,7 @@ struct Chat: AsyncParsableCommand {
                 }
             case .tools: tell(session.tools)
             case .save:
-                // Nothing is lost if it cannot be written: not the end of the conversation.
+                // A failed save does not end the conversation.
                 do {
                     try await session.save(to: file)
                     tell("\(argument): \(session.messages.count) messages")

@@ -81,7 +81,7 @@ struct Embed: AsyncParsableCommand {
 
     // MARK: Embeddings
 
-    /// An input and what results call it.
+    /// An input and its name in results.
     private enum Item {
         case text(String)
         case file(InputFile)
@@ -93,7 +93,7 @@ struct Embed: AsyncParsableCommand {
             }
         }
 
-        /// What messages call it.
+        /// Its name in messages.
         var title: String {
             switch self {
             case .text(let text): "“\(text.prefix(40))\(text.count > 40 ? "…" : "")”"
@@ -142,9 +142,9 @@ struct Embed: AsyncParsableCommand {
         if let failure { throw ExitCode(failure.rawValue) }
     }
 
-    /// Embeds inputs together, in their order. One that fails is reported, and the others are done all the same.
+    /// Embeds inputs in a batch, in their order. Reports inputs that fail and continues with the others.
     ///
-    /// - Returns: the status of the first failure.
+    /// - Returns: the exit status of the first failure.
     private func embed(
         _ items: [Item], _ embedder: Embedder, _ use: (Int, [Float]) throws(CommandError) -> Void
     ) async throws -> ExitStatus? {
@@ -167,7 +167,7 @@ struct Embed: AsyncParsableCommand {
                 let vectors = try await embedder.embed(ready.map(\.prompt), dimensions: dimensions)
                 for (item, vector) in zip(ready, vectors) { try use(item.index, vector) }
             } catch  where ready.count > 1 && !(error is CommandError) {
-                // One of them cannot be read: which?
+                // One input of the batch is unreadable: embed them one by one.
                 for item in ready {
                     do {
                         try use(item.index, try await embedder.embed([item.prompt], dimensions: dimensions)[0])
@@ -213,7 +213,7 @@ struct Embed: AsyncParsableCommand {
         }
     }
 
-    /// By what the file holds; by its name if that says nothing, and what is called as no medium is a text.
+    /// The type of an input by its content, else by its file extension; a file without a media extension is a text.
     private func input(_ file: InputFile, at path: String) throws -> EmbeddingInput {
         let url = URL(filePath: path)
         let name = URL(filePath: file.path).pathExtension.lowercased()
@@ -252,7 +252,7 @@ struct Embed: AsyncParsableCommand {
         }
     }
 
-    /// Vectors of one file have one length.
+    /// All vectors of a results file must have the same length.
     private func check(_ results: ResultsFile?, _ embedder: Embedder) throws {
         guard let output, case .array(let numbers)? = results?.firstLine?["embedding"] else { return }
         let wanted = dimensions ?? embedder.dimensions[0]
@@ -291,7 +291,7 @@ struct Embed: AsyncParsableCommand {
 }
 
 extension ModelOptions {
-    /// - Throws: `CheckpointError`, also if it is a model that writes.
+    /// - Throws: `CheckpointError`, also if it is a generative model.
     fileprivate func openEmbedder() throws -> Embedder {
         guard path.isGiven else {
             throw ValidationError(

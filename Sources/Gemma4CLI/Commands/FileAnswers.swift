@@ -2,14 +2,14 @@ import ArgumentParser
 import Gemma4Kit
 import Media
 
-/// Work on several files, some of them at once. One that fails is reported, and the others are done all the same.
+/// Processes several files, some of them concurrently. Reports files that fail and continues with the others.
 enum FileAnswers {
     /// - Parameters:
-    ///   - parallel: files that are worked on at once. What they write comes in the order of the files.
-    ///   - sharesOutput: whether they write to one place, so that nothing more can be done where one cannot.
+    ///   - parallel: number of files processed concurrently. Output appears in the order of the files.
+    ///   - sharesOutput: whether they write to one output, so that a write error is fatal.
     ///   - work: writes to sinks in the turn that it is given.
-    /// - Returns: how many failed, and the status of the first that did.
-    /// - Throws: `CommandError` at once if a shared output cannot be written; errors that are no file's fault.
+    /// - Returns: the number of failures, and the exit status of the first.
+    /// - Throws: `CommandError` at once if a shared output cannot be written; errors that are not specific to a file.
     static func each(
         _ files: [String], parallel: Int, sharesOutput: Bool,
         _ work: @escaping @Sendable (_ index: Int, _ progress: ProgressLine, _ turn: Turn) async throws -> Void
@@ -54,7 +54,7 @@ enum FileAnswers {
         return (failed, failure)
     }
 
-    /// Standard input can be read once.
+    /// Standard input can be read only once.
     static func validate(_ files: [String]) throws {
         if files.count(where: { $0 == StandardInput.argument }) > 1 {
             throw ValidationError("standard input (-) can be read only once")
@@ -62,9 +62,9 @@ enum FileAnswers {
     }
 }
 
-/// How many answers are made at once.
+/// Number of answers generated concurrently.
 struct ParallelOption: ParsableArguments {
-    /// Weights are read from memory once for all answers of a step; beyond some eight the cores are the limit.
+    /// The weights are read from memory once per step for all answers; beyond about eight, compute is the limit.
     private static let auto = 8
 
     @Option(help: ArgumentHelp("Pieces and files at once.", valueName: "auto|n"))

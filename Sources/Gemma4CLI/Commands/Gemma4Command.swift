@@ -39,8 +39,8 @@ struct Gemma4Command: AsyncParsableCommand {
         }
     }
 
-    /// Where the address space is limited (`ulimit -v`), all threads allocate from one heap. glibc reserves 64 MiB for each
-    /// heap, of which each thread gets its own; where that leaves no room for a thread's stack, libdispatch waits for ever.
+    /// If the address space is limited (`ulimit -v`), all threads share one malloc arena. glibc reserves 64 MiB for
+    /// each arena, by default one per thread; if that leaves no room for a thread's stack, libdispatch waits forever.
     private static func spareAddressSpace() {
         #if canImport(Glibc)
             var limit = rlimit()
@@ -54,7 +54,8 @@ struct Gemma4Command: AsyncParsableCommand {
         #endif
     }
 
-    /// A recording named `-dash.wav`, as `*.wav` may give, would be read as the options d, a, s and h, and show the help.
+    /// A recording named `-dash.wav`, for example from `*.wav`, would be parsed as the options d, a, s and h, and show
+    /// the help.
     private static func refuseFilesThatLookLikeOptions() throws {
         for argument in CommandLine.arguments.dropFirst().prefix(while: { $0 != "--" })
         where argument.hasPrefix("-") && !argument.hasPrefix("--") && argument.count > 2 {
@@ -63,8 +64,7 @@ struct Gemma4Command: AsyncParsableCommand {
         }
     }
 
-    /// A reader that goes away ends the program quietly, as it does others; Ctrl-C ends it in a line of its own. No signal
-    /// leaves half a file.
+    /// SIGPIPE ends the program silently, as usual; Ctrl-C ends it after a line break. No signal leaves a partial file.
     private static func takeSignals() {
         signal(SIGPIPE, SIG_DFL)
         Drafts.prepare()
@@ -78,7 +78,7 @@ struct Gemma4Command: AsyncParsableCommand {
         }
         for number in [SIGTERM, SIGHUP] {
             let before = signal(number, SIG_IGN)
-            // As `nohup` asks.
+            // Ignored under `nohup`.
             if unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { continue }
             signal(number) { number in
                 Drafts.unlinkAll()

@@ -81,7 +81,7 @@ struct Generate: AsyncParsableCommand {
     }
 
     func run() async throws {
-        // Not in `validate`, which comes before unknown options are seen.
+        // Not in `validate`, which runs before unknown options are reported.
         guard prompt != nil || messages != nil else {
             throw ValidationError("nothing to answer: give a prompt, or --messages <file>")
         }
@@ -117,7 +117,7 @@ struct Generate: AsyncParsableCommand {
             format: format, showsLogprobs: logprobs, showsThoughts: conversation.options.thinking,
             warnsOfLength: sampling.maxTokens == nil && conversation.request.maxTokens == nil,
             hasFormat: answerFormat != nil)
-        // Written while the answer is.
+        // Saved concurrently with decoding.
         let saving = Mutex<Task<Void, any Error>?>(nil)
         if let cache, let onPrefill = options.onPrefill {
             options.onPrefill = { read, total in
@@ -134,7 +134,7 @@ struct Generate: AsyncParsableCommand {
         try saved?.get()
     }
 
-    /// - Returns: `media` is nil where the messages refer to files.
+    /// - Returns: `media` is nil if the messages refer to files.
     private func readConversation() throws -> (request: ChatRequest, media: [MediaInput]?, options: PromptOptions) {
         var options = PromptOptions(
             thinking: thinking.thinking == .on, imageTokens: imageTokens.count,
@@ -165,7 +165,7 @@ struct Generate: AsyncParsableCommand {
 }
 
 extension SamplingOptions {
-    /// What a request asks for; the rest stays.
+    /// Applies the options of a request; keeps all others.
     fileprivate mutating func replace(with request: ChatRequest) {
         temperature = request.temperature.map { Float($0) } ?? temperature
         topK = request.topK ?? topK

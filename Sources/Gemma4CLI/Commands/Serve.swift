@@ -98,14 +98,14 @@ struct Serve: AsyncParsableCommand {
     }
 
     func run() async throws {
-        // A client that leaves must not end the program.
+        // A client that disconnects must not end the program.
         signal(SIGPIPE, SIG_IGN)
         let source = try model.path.source()
         let options = try serverOptions(modelName ?? source.name)
         let logger = logger
         let limits = EngineLimits(
             runningSequences: parallel,
-            // A recording has several pieces in line; the server counts it as one answer.
+            // A recording has several pieces in the queue; the server counts it as one answer.
             waitingSequences: max(4096, options.answers * 8))
         let server =
             try source.configuration().isEncoder
@@ -158,7 +158,7 @@ struct Serve: AsyncParsableCommand {
         return options
     }
 
-    /// A collector of logs wants JSON, a person does not.
+    /// Log collectors need JSON, a terminal shows text.
     private var logger: Logger {
         (log ?? (isatty(STDERR_FILENO) == 1 ? .text : .json)) == .json
             ? Logger(label: "gemma4") { JSONLog(label: $0) } : Logger(label: "gemma4")
@@ -166,7 +166,7 @@ struct Serve: AsyncParsableCommand {
 }
 
 extension ModelSource {
-    /// The name of its repository in Hugging Face's cache; elsewhere the last part of its path, without the ending of a file.
+    /// The repository's name in Hugging Face's cache; otherwise the last path component, without a file extension.
     fileprivate var name: String {
         switch self {
         case .directory(let url):

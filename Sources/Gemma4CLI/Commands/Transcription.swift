@@ -6,22 +6,22 @@ import Generation
 import Synchronization
 import Tokenization
 
-/// Transcribes or translates recordings in turn, and writes what becomes of them.
+/// Transcribes or translates recordings and writes the results.
 struct Transcription {
     let pipeline: Gemma4Pipeline
     let speech: SpeechArguments
     let results: TranscriptArguments
     let corpus: CorpusArguments
     let inputs: [InputFile]
-    /// How many more have their results already.
+    /// Number of inputs skipped because their results exist.
     let skipped: Int
     let options: TranscriptionOptions
     let interruption: Interruption
 
-    /// Checks the arguments, opens the model and does what is left to do.
+    /// Checks the arguments, loads the model and processes the remaining inputs.
     ///
-    /// - Parameter adjust: adds what only one of the commands asks for.
-    /// - Throws: as `run()`; `ValidationError`; what opening the model throws.
+    /// - Parameter adjust: sets the options of a single command.
+    /// - Throws: as `run()`; `ValidationError`; errors of loading the model.
     static func run(
         _ files: [String], _ corpus: CorpusArguments, _ model: ModelOptions, _ speech: SpeechArguments,
         _ results: TranscriptArguments, parallel: Int, adjust: (inout TranscriptionOptions) -> Void
@@ -47,7 +47,8 @@ struct Transcription {
         ).run()
     }
 
-    /// - Throws: `ExitCode` 75 if it was stopped, else that of the first failure; `CommandError` if results cannot be written.
+    /// - Throws: `ExitCode` 75 if it was stopped, else that of the first failure; `CommandError` if results cannot be
+    ///   written.
     func run() async throws {
         guard pipeline.model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
         let stopped = Mutex(0)
@@ -57,7 +58,7 @@ struct Transcription {
             let errors = ByteSink.standardError.inTurn(turn)
             guard !interruption.isSet else {
                 stopped.withLock { $0 += 1 }
-                // A corpus may have a million of them.
+                // A corpus may have a million files.
                 if !corpus.isGiven { errors.report("\(inputs[index].name.displayed): not begun") }
                 return
             }
@@ -72,7 +73,7 @@ struct Transcription {
         if let status { throw ExitCode(status.rawValue) }
     }
 
-    /// Writes what there is also where the recording turns out to be damaged.
+    /// Writes the transcript so far even if the recording is found to be damaged.
     ///
     /// - Returns: whether it was stopped.
     private func transcribe(
@@ -94,15 +95,15 @@ struct Transcription {
         }
         progress.end()
         let answer = try await ask(about: transcript, input, printer, output, errors)
-        // What was stopped before its first words does not replace an older result, and what is to be gone on with later
-        // is heard anew then.
+        // A run stopped before the first words does not replace an older result. With `--resume`, a partial result is
+        // not written, and the recording is transcribed again by the next run.
         let path = results.path(input, results.formats[0], isAlone: inputs.count == 1)
         let isKept = path.map { FileManager.default.fileExists(atPath: $0) } ?? false
         if transcript.report.stoppedAt == nil || !results.resume && (!transcript.segments.isEmpty || !isKept) {
             try write(transcript, input, answer, output)
         }
         report(transcript.report, input.name.displayed, errors)
-        // Heard to its end just then, it lacks nothing but the answer to a question.
+        // If the stop came after the end of the recording, only the answer to `--then` is missing.
         return transcript.report.stoppedAt != nil || interruption.isSet && results.then != nil
     }
 
@@ -133,7 +134,7 @@ struct Transcription {
                 }
             }
         }
-        // A stream that is cancelled ends without an error, and what has come is no transcript.
+        // A cancelled stream ends without an error, and its output is incomplete.
         try Task.checkCancellation()
     }
 
@@ -170,7 +171,7 @@ struct Transcription {
                 do {
                     try OutputFile(path).replaceInFolders(with: Array(text.utf8))
                 } catch {
-                    // It may have taken hours.
+                    // Transcription may have taken hours: write the result before throwing.
                     try output.write(text)
                     throw error
                 }
@@ -180,7 +181,7 @@ struct Transcription {
         }
     }
 
-    // MARK: What became of every second
+    // MARK: Summary in seconds
 
     private func report(_ report: TranscriptReport, _ file: String, _ errors: ByteSink) {
         func seconds(_ value: Double) -> String { String(format: "%.1f s", value) }

@@ -2,7 +2,7 @@ import ArgumentParser
 import Gemma4Kit
 import Generation
 
-/// How long an answer may be.
+/// Maximum length of an answer.
 struct AnswerArguments: ParsableArguments {
     static let defaultMaxTokens = 1024
 
@@ -18,7 +18,7 @@ struct AnswerArguments: ParsableArguments {
         }
     }
 
-    /// Greedy.
+    /// Greedy decoding.
     func options(loopGuard: LoopGuard) -> GenerationOptions {
         GenerationOptions(
             sampling: .greedy, maxTokens: maxTokens ?? Self.defaultMaxTokens, loopGuard: noLoopGuard ? nil : loopGuard)

@@ -4,7 +4,7 @@ import Gemma4Kit
 import Generation
 import JSONText
 
-/// What an answer must look like.
+/// Format constraints of an answer.
 struct AnswerFormatArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Answer in JSON that this JSON Schema allows.", valueName: "file"))
     var schema: String?
@@ -24,9 +24,9 @@ struct AnswerFormatArguments: ParsableArguments {
         }
     }
 
-    /// What the flags ask for, checked before a model is opened; nil without them.
+    /// The format selected by the flags, checked before a model is loaded; nil without flags.
     ///
-    /// - Throws: `CommandError`; an error with a diagnosis if it cannot be enforced.
+    /// - Throws: `CommandError`; an error with a diagnosis if the format cannot be enforced.
     func read() throws -> AnswerFormat? {
         if let schema {
             let value: JSONValue

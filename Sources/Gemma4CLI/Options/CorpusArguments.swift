@@ -2,7 +2,7 @@ import ArgumentParser
 import JSONText
 import Tokenization
 
-/// Inputs that a file lists, and a part of them for each of several machines: shared by `transcribe`, `translate` and `caption`.
+/// Inputs from a manifest, and shards for several machines: shared by `transcribe`, `translate` and `caption`.
 struct CorpusArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Inputs, one a line: a path, or {\"path\", \"id\"}.", valueName: "file"))
     var manifest: String?
@@ -15,15 +15,15 @@ struct CorpusArguments: ParsableArguments {
         })
     var shard: Shard?
 
-    /// Whether this is one of many runs: each result has a file of its own, and the run ends with its counts.
+    /// Whether this is a corpus run: each result has its own file, and the run ends with its counts.
     var isGiven: Bool { manifest != nil || shard != nil }
 
     /// The inputs of this run.
     ///
     /// - Parameters:
     ///   - files: the arguments that name inputs.
-    ///   - expand: the inputs that they name.
-    /// - Throws: `ValidationError`; `CommandError` if the manifest cannot be read; what `expand` throws.
+    ///   - expand: expands arguments to inputs.
+    /// - Throws: `ValidationError`; `CommandError` if the manifest cannot be read; rethrows errors of `expand`.
     func inputs(_ files: [String], expand: ([String]) throws -> [InputFile]) throws -> [InputFile] {
         if manifest != nil, !files.isEmpty { throw ValidationError("give either files or --manifest") }
         let all = if let manifest { try Manifest.inputs(manifest) } else { try expand(files) }
@@ -31,7 +31,7 @@ struct CorpusArguments: ParsableArguments {
         return all.filter { shard.contains($0.key) }
     }
 
-    /// Writes the counts of a run on standard output, an object in a line.
+    /// Writes the counts of a run to standard output, as one line of JSON.
     ///
     /// - Throws: `CommandError` if it cannot be written.
     func write(_ counts: CorpusCounts) throws(CommandError) {
@@ -41,7 +41,7 @@ struct CorpusArguments: ParsableArguments {
     }
 }
 
-/// One of several parts of a corpus.
+/// One of several shards of a corpus.
 struct Shard: Equatable {
     /// From 1 to `count`.
     let index, count: Int
@@ -56,8 +56,8 @@ struct Shard: Equatable {
         self.init(index: index, count: count)
     }
 
-    /// Whether an input belongs to it. That is decided by the hash of its key alone: each is in one shard, whatever else a
-    /// list holds and in which order.
+    /// Whether an input belongs to this shard, which depends only on the hash of its key: each input is in one shard,
+    /// whatever else a manifest lists and in which order.
     func contains(_ key: String) -> Bool {
         // 60 bits.
         let hash = UInt64(SHA256.hex(key.utf8).prefix(15), radix: 16)!
@@ -65,13 +65,13 @@ struct Shard: Equatable {
     }
 }
 
-/// What became of the inputs of a run: each is counted once.
+/// Counts of a run; each input is counted once.
 struct CorpusCounts: Equatable {
     let inputs: Int
-    /// Their results were there.
+    /// Skipped because their results exist.
     let skipped: Int
     let failed: Int
-    /// Not finished when the run was stopped.
+    /// Unfinished when the run was stopped.
     let stopped: Int
 
     var done: Int { inputs - skipped - failed - stopped }

@@ -1,15 +1,16 @@
 import Foundation
 import Tokenization
 
-/// The SHA-256 of a model's files, as known from where they came.
+/// The SHA-256 of a model's files according to their source.
 ///
-/// Hugging Face names a file that is kept outside of git by its SHA-256: `hf download` calls it so in its cache (`blobs/`),
-/// and notes it beside files in a folder of the user's (`.cache/huggingface/download/NAME.metadata`, second line).
-/// `SHA256SUMS` is what `sha256sum` writes. Small files, which git keeps, have another hash and are not compared.
+/// Hugging Face names LFS files by their SHA-256: `hf download` uses it as the file name in its cache (`blobs/`), and
+/// records it beside files downloaded to a local folder (`.cache/huggingface/download/NAME.metadata`, second line).
+/// `SHA256SUMS` is written by `sha256sum`. Small files, which git stores itself, have another hash and are not
+/// compared.
 ///
 /// Source: huggingface_hub, `_local_folder.py`, `file_download.py`.
 struct DownloadedChecksums {
-    /// In the order of names.
+    /// Sorted by name.
     let expected: [(file: URL, hash: String)]
 
     /// - Parameter place: a model's folder, or its file.
@@ -26,7 +27,7 @@ struct DownloadedChecksums {
         }
     }
 
-    /// - Parameter progress: told the share that is read.
+    /// - Parameter progress: called with the fraction that was read.
     /// - Throws: `CommandError` if the file cannot be read.
     func hash(of file: URL, progress: (Double) -> Void) throws(CommandError) -> String {
         let descriptor = open(file.path, O_RDONLY | O_CLOEXEC)
@@ -71,7 +72,7 @@ struct DownloadedChecksums {
         return lines.count > 1 && isHash(lines[1]) ? String(lines[1]) : nil
     }
 
-    /// The name of the file in a cache that a link leads to.
+    /// The name of the file in Hugging Face's cache that a symbolic link points to.
     private static func blob(_ file: URL) -> String? {
         let target = file.resolvingSymlinksInPath()
         let isBlob = target.deletingLastPathComponent().lastPathComponent == "blobs"

@@ -3,7 +3,7 @@ import Gemma4Kit
 import Tensors
 
 extension ElementType {
-    /// Its name as users of GGUF know it: q4_k, f16.
+    /// Its GGUF name, for example q4_k or f16.
     var argument: String {
         switch self {
         case .float32: "f32"
@@ -15,9 +15,9 @@ extension ElementType {
 
     static func list(_ types: [Self]) -> String { types.map(\.argument).joined(separator: ", ") }
 
-    /// The type that an option names.
+    /// The type with the name of an argument.
     ///
-    /// - Throws: `ValidationError` listing `types`, if it is none of them.
+    /// - Throws: `ValidationError` listing `types`, if none has this name.
     init(_ argument: String, among types: [Self] = [.float32, .bfloat16, .float16] + BlockQuantizer.types) throws {
         guard let type = types.first(where: { $0.argument == argument.lowercased() }) else {
             throw ValidationError("expected \(Self.list(types))")
@@ -27,7 +27,7 @@ extension ElementType {
 }
 
 extension KeyValueType {
-    /// Its name as --kv-cache takes it.
+    /// Its name as the argument of --kv-cache.
     var argument: String {
         switch self {
         case .float32: "f32"
@@ -38,7 +38,7 @@ extension KeyValueType {
 
     static let list = allCases.map(\.argument).joined(separator: ", ")
 
-    /// - Throws: `ValidationError` listing all types, if it is none of them.
+    /// - Throws: `ValidationError` listing all types, if none has this name.
     init(argument: String) throws {
         guard let type = Self.allCases.first(where: { $0.argument == argument.lowercased() }) else {
             throw ValidationError("expected \(Self.list)")

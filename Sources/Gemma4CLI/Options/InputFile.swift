@@ -2,19 +2,19 @@ import Foundation
 import Gemma4Kit
 import Media
 
-/// One of the files that arguments name, in folders too.
+/// An input file, named by an argument directly or by its folder.
 struct InputFile {
-    /// As results and messages spell it.
+    /// As shown in results and messages.
     let path: String
-    /// Where its results go below an output folder, without their own extension.
+    /// Path of its results below an output folder, without the results' extension.
     private(set) var outputName: String
-    /// The text beside it.
+    /// Path of the text file beside it.
     private(set) var sidecar: String
-    /// What tells it from other inputs, on whichever machine: its id in a manifest, or its path as it is spelled.
+    /// Identifies the input on any machine: its id in a manifest, or its path as given.
     let key: String
     private let place: SystemPath
 
-    /// What results and messages call it.
+    /// Its name in results and messages.
     var name: String { isStandardInput ? StandardInput.name : path }
 
     var isStandardInput: Bool { path == StandardInput.argument }
@@ -32,7 +32,7 @@ struct InputFile {
         "png", "jpg", "jpeg", "jpe", "jfif", "webp", "gif", "bmp", "dib", "tif", "tiff", "heic", "heif", "hif", "avif",
     ]
 
-    /// By what it holds; by its name if that says nothing.
+    /// Whether it is a film, by its content; by its file extension if the content is unknown.
     ///
     /// - Parameter openable: a path that opens it.
     func isFilm(at openable: String) -> Bool {
@@ -40,7 +40,7 @@ struct InputFile {
         return kind.map { $0.medium == .film } ?? Self.films.contains(URL(filePath: path).pathExtension.lowercased())
     }
 
-    /// A file that is named itself.
+    /// A file named directly, not by its folder.
     init(path: String) {
         let place = SystemPath(argument: path)
         let isStandardInput = path == StandardInput.argument
@@ -54,9 +54,9 @@ struct InputFile {
         sidecar = Self.withoutExtension(path) + ".txt"
     }
 
-    /// The files as they are named; of folders all files with one of these extensions, by name. Says which were left out.
+    /// The files as named; for folders all files with one of these extensions, by name. Reports how many were left out.
     ///
-    /// - Throws: `CommandError` for a folder without one, or one that cannot be read.
+    /// - Throws: `CommandError` for a folder without such a file, and for one that cannot be read.
     static func expand(_ paths: [String], _ extensions: Set<String>) throws(CommandError) -> [InputFile] {
         var files: [InputFile] = []
         var seen: Set<FileIdentity> = []
@@ -94,10 +94,10 @@ struct InputFile {
         return "\(count) \(count == 1 ? "file" : "files") left out: \(kinds.joined(separator: ", "))"
     }
 
-    /// Files whose results would have one name keep their extension in it, `x.mp3.txt` and `x.wav.txt`; where that is the
-    /// same, too, their folders, as far as these differ: `a/x.txt` and `b/x.txt`.
+    /// If results of several files would have the same name, keeps the files' extensions in it, `x.mp3.txt` and
+    /// `x.wav.txt`; if that is the same too, also their folders, from where these differ: `a/x.txt` and `b/x.txt`.
     static func withDistinctNames(_ files: [InputFile]) -> [InputFile] {
-        // As on file systems that do not tell uppercase from lowercase.
+        // Compared as on case-insensitive file systems.
         let names = Dictionary(grouping: files) { $0.outputName.lowercased() }
         let sidecars = Dictionary(grouping: files) { $0.sidecar.lowercased() }
         var named = files.map { file in
@@ -129,10 +129,10 @@ struct InputFile {
 
     // MARK: Opening
 
-    /// Calls `body` with a path that opens the file: where its name is not UTF-8, which neither String nor URL holds, the
-    /// path of an open descriptor.
+    /// Calls `body` with a path that opens the file: if its name is not UTF-8, which neither String nor URL can
+    /// represent, the path of an open descriptor.
     ///
-    /// - Throws: `CommandError` if such a file cannot be opened; what `body` throws.
+    /// - Throws: `CommandError` if such a file cannot be opened; rethrows errors of `body`.
     func withOpenablePath<Result>(
         isolation: isolated (any Actor)? = #isolation, _ body: (String) async throws -> Result
     ) async throws -> Result {
@@ -150,7 +150,7 @@ struct InputFile {
         }
     }
 
-    /// The path of its folder without links, and its name: the same however the path is spelled.
+    /// The path with its folder's symbolic links resolved: equal for all spellings of a path.
     var canonicalPath: String { Self.canonical(path) }
 
     static func canonical(_ path: String) -> String {

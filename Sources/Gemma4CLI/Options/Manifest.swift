@@ -1,11 +1,11 @@
 import Foundation
 import JSONText
 
-/// A list of inputs: on each line a path as it is, or an object in JSON with its `path` and, where results are to be called
-/// otherwise, an `id`. What else an object holds is passed over, and so are empty lines. Paths start from the folder of the
-/// list, those on standard input from the current folder.
+/// A manifest of inputs: each line is a plain path, or a JSON object with a `path` and an optional `id`. Ignores other
+/// members and empty lines. Paths are relative to the manifest's folder, or to the current folder if it is read from
+/// standard input.
 ///
-/// Results are called by the id, or by the path without its extension; of both, slashes make folders.
+/// Results are named by the id, or by the path without its extension; slashes in either create folders.
 enum Manifest {
     /// - Parameter argument: a path, or "-" for standard input.
     /// - Throws: `CommandError` that names the line.

@@ -2,14 +2,14 @@ import Foundation
 import Gemma4Kit
 import Tokenization
 
-/// A conversation in the message form of Hugging Face's any-to-any pipeline, or a request to OpenAI's or Ollama's interface, from
-/// a file or standard input.
+/// A conversation in the message form of Hugging Face's any-to-any pipeline, or a request object of OpenAI's or
+/// Ollama's API, from a file or standard input.
 struct MessagesFile {
     let request: ChatRequest
-    /// Where relative paths of media start from.
+    /// Base of relative media paths.
     let directory: URL
 
-    /// - Parameter argument: a path, or "-" for standard input, whose media start from the current directory.
+    /// - Parameter argument: a path, or "-" for standard input, with the current directory as the base.
     /// - Throws: `CommandError`.
     init(_ argument: String) throws(CommandError) {
         let isStandardInput = argument == StandardInput.argument
@@ -27,7 +27,7 @@ struct MessagesFile {
         }
     }
 
-    /// The bytes of a file that an argument names.
+    /// Reads a file named by an argument.
     static func read(_ file: URL, _ name: String) throws(CommandError) -> Data {
         do {
             return try Data(contentsOf: file)

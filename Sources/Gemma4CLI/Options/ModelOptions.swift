@@ -6,7 +6,7 @@ import Generation
 import Logging
 import Tensors
 
-/// Where the model is: a directory, a GGUF file, or a repository that Hugging Face's tools have downloaded.
+/// The model's location: a directory, a GGUF file, or a repository in Hugging Face's cache.
 struct ModelPath: ParsableArguments {
     static let variable = "GEMMA4_MODEL"
     static let howToGetOne =
@@ -21,17 +21,17 @@ struct ModelPath: ParsableArguments {
 
     @OptionGroup var towers: TowersOptions
 
-    /// Whether the user has named a model.
+    /// Whether the user named a model.
     var isGiven: Bool { given != nil || ProcessInfo.processInfo.environment[Self.variable]?.isEmpty == false }
 
-    /// - Throws: `CommandError` if there is nothing at the path, `CheckpointError` if it is a damaged file.
+    /// - Throws: `CommandError` if the path does not exist, `CheckpointError` if the file is damaged.
     func source() throws -> ModelSource {
         try towers.source(Self.find(given, "--model <path>"))
     }
 
     /// - Parameters:
-    ///   - given: the user's choice; nil takes the environment's.
-    ///   - argument: how the user would give one.
+    ///   - given: the user's choice; nil uses the environment variable.
+    ///   - argument: the option that names a model, for errors.
     static func find(_ given: String?, _ argument: String) throws(CommandError) -> URL {
         let preset = ProcessInfo.processInfo.environment[variable].flatMap { $0.isEmpty ? nil : $0 }
         guard let path = given ?? preset else { return try demo(argument) }
@@ -48,7 +48,7 @@ struct ModelPath: ParsableArguments {
         return URL(filePath: path, directoryHint: isDirectory.boolValue ? .isDirectory : .notDirectory)
     }
 
-    /// The toy model that comes with the program.
+    /// The toy model that is part of the program.
     private static func demo(_ argument: String) throws(CommandError) -> URL {
         guard let demo = ModelsDirectory.find()?.appending(path: "Demo", directoryHint: .isDirectory),
             FileManager.default.fileExists(atPath: demo.appending(path: "model.safetensors").path)
@@ -59,7 +59,7 @@ struct ModelPath: ParsableArguments {
     }
 }
 
-/// Which file holds the towers of a GGUF model.
+/// The file with the towers of a GGUF model.
 struct TowersOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Towers of a .gguf file; default: found beside it.", valueName: "file"))
     var mmproj: String?
@@ -80,7 +80,7 @@ struct TowersOptions: ParsableArguments {
     }
 }
 
-/// Which model runs, and on how many threads.
+/// The model and the number of threads.
 struct ModelOptions: ParsableArguments {
     @OptionGroup var path: ModelPath
 
@@ -95,15 +95,15 @@ struct ModelOptions: ParsableArguments {
         }
     }
 
-    /// - Parameter parallel: answers that are made at once for one user, who waits for all of them: then a step may take as
-    ///   long as it likes. Nil: as the library does it.
+    /// - Parameter parallel: number of concurrent answers for a single user, who waits for all of them, so that the
+    ///   duration of a step is not bounded. Nil: the library's defaults.
     func open(parallel: Int? = nil) throws -> Gemma4Pipeline {
         let limits = parallel.map { EngineLimits(runningSequences: $0, stepBound: .infinity) }
         return try precision.open(path.source(), threads: threads, limits: limits)
     }
 }
 
-/// What may be rounded for speed.
+/// Options that trade precision for speed.
 struct PrecisionOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp("Round weights as they are read; types: see quantize.", valueName: "type"),
@@ -122,14 +122,14 @@ struct PrecisionOptions: ParsableArguments {
 
     enum TowerPrecision: String, ExpressibleByArgument, CaseIterable { case fp32, int8 }
 
-    /// - Throws: `ValidationError` if weights cannot be rounded to the type: made-up ones alone can be of it.
+    /// - Throws: `ValidationError` if weights cannot be quantized to the type, which only synthetic weights can have.
     func open(
         _ source: ModelSource, threads: Int?, limits: EngineLimits? = nil, logger: Logger = Logger(label: "gemma4")
     ) throws -> Gemma4Pipeline {
         try Gemma4Pipeline(source, threadCount: threads, precision: checked(), limits: limits, logger: logger)
     }
 
-    /// - Throws: `ValidationError` if weights cannot be rounded to the type.
+    /// - Throws: `ValidationError` if weights cannot be quantized to the type.
     func checked() throws -> Precision {
         if let quant, !BlockQuantizer.types.contains(quant) {
             throw ValidationError(
@@ -148,7 +148,7 @@ struct PrecisionOptions: ParsableArguments {
     }
 }
 
-/// How large a picture the model sees.
+/// Soft-token budget of an image.
 struct ImageTokensOption: ParsableArguments {
     @Option(
         name: .customLong("image-tokens"),

@@ -4,14 +4,15 @@ import Gemma4Kit
 import Generation
 import Synchronization
 
-/// A file that keeps what was read of a prompt.
+/// A file that stores the KV cache of a prompt.
 struct PromptCacheOption: ParsableArguments {
     @Option(
         name: .customLong("prompt-cache"),
         help: ArgumentHelp("Keep what was read of the prompt there; go on from it.", valueName: "file"))
     var file: String?
 
-    /// - Throws: an error with a diagnosis if there is a file of another kind or model; `CommandError` if none can be made.
+    /// - Throws: an error with a diagnosis if the file is of another kind or model; `CommandError` if it cannot be
+    ///   created.
     func open(_ pipeline: Gemma4Pipeline) async throws -> PromptCache? {
         guard let file else { return nil }
         let exists = try await pipeline.loadPromptCache(contentsOf: URL(filePath: file))
@@ -20,9 +21,9 @@ struct PromptCacheOption: ParsableArguments {
     }
 }
 
-/// The file while answers are made.
+/// The prompt cache file of a run.
 final class PromptCache: Sendable {
-    /// So many tokens are read again sooner than a file is written.
+    /// For at most this many tokens, prefill is cheaper than writing a file.
     private static let fewTokens = 128
 
     private let pipeline: Gemma4Pipeline
@@ -33,7 +34,7 @@ final class PromptCache: Sendable {
         (self.pipeline, self.file, self.exists) = (pipeline, file, exists)
     }
 
-    /// Whether the file is to be written for a prompt of which so many tokens had to be read.
+    /// Whether the file should be written for a prompt of which `tokensRead` tokens had to be prefilled.
     func lacks(tokensRead: Int) -> Bool { !exists || tokensRead > Self.fewTokens }
 
     /// - Throws: an error with a diagnosis if the file cannot be written.
@@ -43,7 +44,7 @@ final class PromptCache: Sendable {
         }
     }
 
-    /// A signal that ends the program while `body` writes a file leaves nothing half-written.
+    /// Registers the draft of the file, so that a signal that ends the program during `body` leaves no partial file.
     static func savingDraft(of file: String, _ body: () async throws -> Void) async rethrows {
         let draft = PromptCacheFile.draft(of: file)
         Drafts.add(draft)

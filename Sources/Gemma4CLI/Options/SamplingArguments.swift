@@ -2,7 +2,7 @@ import ArgumentParser
 import Gemma4Kit
 import Generation
 
-/// How long an answer may be and how its tokens are chosen. A flag replaces one default and leaves the others.
+/// Length and sampling of an answer. Each flag overrides one default.
 struct SamplingArguments: ParsableArguments {
     @OptionGroup var answer: AnswerArguments
     @OptionGroup var answerFormat: AnswerFormatArguments
@@ -56,9 +56,9 @@ struct SamplingArguments: ParsableArguments {
     var maxTokens: Int? { answer.maxTokens }
 
     /// - Parameters:
-    ///   - defaults: what holds where no flag is given. If that is greedy, a flag that narrows a choice turns sampling on, at
+    ///   - defaults: the values without flags. If they are greedy, a flag that restricts sampling enables it, at
     ///     temperature 1.
-    ///   - format: what `answerFormat` asks for.
+    ///   - format: the format that `answerFormat` selects.
     func options(
         over defaults: SamplingOptions, format: AnswerFormat?, progress: ProgressLine
     ) -> GenerationOptions {

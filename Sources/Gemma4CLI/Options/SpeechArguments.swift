@@ -3,7 +3,7 @@ import Foundation
 import Gemma4Kit
 import Media
 
-/// What is heard of a recording, and how: shared by `transcribe` and `translate`.
+/// How a recording is transcribed: shared by `transcribe` and `translate`.
 struct SpeechArguments: ParsableArguments {
     @Option(help: ArgumentHelp("What is spoken, say de or pt-BR.", valueName: "auto|code"))
     var language = "auto"
@@ -59,14 +59,14 @@ struct SpeechArguments: ParsableArguments {
         if duration?.seconds == 0 { throw ValidationError("--duration: expected more than 0") }
     }
 
-    /// Ctrl-C, or the end of the time that is allowed.
+    /// Set by Ctrl-C, or at the end of the time limit.
     func interruption() -> Interruption {
         let interruption = Interruption()
         if let maxSeconds { interruption.set(after: maxSeconds) }
         return interruption
     }
 
-    /// How to transcribe; the caller adds what is its own.
+    /// The transcription options; the commands add their own.
     func options() -> TranscriptionOptions {
         TranscriptionOptions(
             language: Language(code: language), hint: hint, channels: channels, track: track?.track,
@@ -75,7 +75,7 @@ struct SpeechArguments: ParsableArguments {
             generation: answer.options(loopGuard: .transcript))
     }
 
-    /// The recordings that arguments name.
+    /// The recordings named by arguments.
     ///
     /// - Throws: `ValidationError` if they are none.
     func inputs(_ paths: [String]) throws -> [InputFile] {
@@ -91,13 +91,13 @@ struct SpeechArguments: ParsableArguments {
 
     func audio(_ path: String) throws -> AudioInput {
         if let stdinFormat { return .pcm(try PCMStream(format: stdinFormat, sampleRate: sampleRate ?? 16_000)) }
-        // A recording from standard input is read where it can be stopped.
+        // Standard input is passed as a descriptor, so that reading can be interrupted.
         return path == StandardInput.argument
             ? .descriptor(STDIN_FILENO, name: StandardInput.name) : .file(URL(filePath: path))
     }
 }
 
-/// A number from 1 on, or a language.
+/// A track number, from 1, or a language.
 struct TrackArgument: ExpressibleByArgument {
     let track: SoundTrack
 

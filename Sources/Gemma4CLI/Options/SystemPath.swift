@@ -1,12 +1,12 @@
 import Foundation
 
-/// A path as the system has it: any bytes but 0, which a String cannot hold where they are not UTF-8.
+/// A path as the system stores it: any bytes but 0. A String cannot represent those that are not UTF-8.
 struct SystemPath: Hashable {
     let bytes: [UInt8]
 
     init(bytes: some Sequence<UInt8>) { self.bytes = Array(bytes) }
 
-    /// An argument of the program. Swift puts U+FFFD for what is not UTF-8 in it: the bytes are those of `argv`.
+    /// A program argument. Swift replaces invalid UTF-8 by U+FFFD, so the bytes are taken from `argv`.
     init(argument: String) {
         let given = argument.unicodeScalars.contains("\u{FFFD}") ? Self.rawArguments[argument] : nil
         bytes = given ?? Array(argument.utf8)
@@ -22,7 +22,7 @@ struct SystemPath: Hashable {
 
     var isText: Bool { String(validating: bytes, as: UTF8.self) != nil }
 
-    /// With `\xE4` for each byte that is not UTF-8. A terminal is shown `text.displayed`.
+    /// The path with `\xE4` for each byte that is not UTF-8. For terminals use `text.displayed`.
     var text: String {
         if let text = String(validating: bytes, as: UTF8.self) { return text }
         var text = ""
@@ -53,15 +53,15 @@ struct SystemPath: Hashable {
         }
     }
 
-    /// A path that opens it, for as long as the program runs: where its name is not UTF-8, which neither String nor URL holds,
-    /// that of an open descriptor. The text, which opens nothing, if there is no such file.
+    /// A path that opens the file while the program runs: if its name is not UTF-8, which neither String nor URL can
+    /// represent, the path of an open descriptor. If there is no such file, the text, which opens nothing.
     var openable: String {
         guard !isText else { return text }
         let descriptor = withCString { open($0, O_RDONLY | O_CLOEXEC) }
         return descriptor < 0 ? text : Self.path(of: descriptor)
     }
 
-    /// A path of an open file, for other programs too where the system has one.
+    /// A path of an open file, valid in other processes too if the system supports it.
     static func path(of descriptor: Int32) -> String {
         #if os(Linux)
             "/proc/\(getpid())/fd/\(descriptor)"
@@ -70,24 +70,24 @@ struct SystemPath: Hashable {
         #endif
     }
 
-    /// Links are followed; nil if there is nothing.
+    /// Follows links; nil if the file does not exist.
     var status: stat? {
         var status = stat()
         return withCString { stat($0, &status) } == 0 ? status : nil
     }
 }
 
-/// What a folder holds, and the folders in it.
+/// The files of a folder and its subfolders.
 struct FolderListing {
-    /// Paths below the folder, in the order of their text.
+    /// Paths relative to the folder, sorted.
     private(set) var files: [SystemPath] = []
-    /// How many files of other kinds there are, by extension.
+    /// Number of files of other kinds, by extension.
     private(set) var leftOut: [String: Int] = [:]
-    /// Folders that cannot be read, and the system's reason.
+    /// Unreadable folders with the system's reason.
     private(set) var unreadable: [(folder: SystemPath, reason: String)] = []
 
     /// - Parameters:
-    ///   - extensions: of the files that are wanted, in lowercase.
+    ///   - extensions: the extensions to list, in lowercase.
     ///   - seen: folders that were listed before. Each is listed once, whatever links lead to it.
     init(_ folder: SystemPath, _ extensions: Set<String>, seen: inout Set<FileIdentity>) {
         var rest = [SystemPath(bytes: [])]
@@ -102,7 +102,7 @@ struct FolderListing {
             while let entry = readdir(stream) {
                 let name = SystemPath(bytes: Self.name(entry))
                 if name.bytes == Array(".".utf8) || name.bytes == Array("..".utf8) { continue }
-                // What macOS keeps beside a file on volumes of other systems.
+                // AppleDouble files, which macOS stores beside a file on foreign volumes.
                 if name.bytes.starts(with: "._".utf8) { continue }
                 let place = below.bytes.isEmpty ? name : below.appending(name)
                 add(place, folder.appending(place).status, extensions, &rest)
@@ -111,7 +111,7 @@ struct FolderListing {
         files.sort { $0.text < $1.text }
     }
 
-    /// - Parameter status: nil if a link leads nowhere, which will be said when the file is opened.
+    /// - Parameter status: nil for a broken link, which is reported when the file is opened.
     private mutating func add(
         _ place: SystemPath, _ status: stat?, _ extensions: Set<String>, _ rest: inout [SystemPath]
     ) {
@@ -125,7 +125,7 @@ struct FolderListing {
         leftOut[kind, default: 0] += 1
     }
 
-    /// `d_name` is longer than its declaration says on some file systems: the length is the string's.
+    /// On some file systems `d_name` is longer than its declaration: its length is that of the string.
     private static func name(_ entry: UnsafeMutablePointer<dirent>) -> [UInt8] {
         let start = UnsafeRawPointer(entry) + MemoryLayout<dirent>.offset(of: \.d_name)!
         return Array(UnsafeRawBufferPointer(start: start, count: strlen(start.assumingMemoryBound(to: CChar.self))))

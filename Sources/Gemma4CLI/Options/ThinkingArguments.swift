@@ -1,7 +1,7 @@
 import ArgumentParser
 import Gemma4Kit
 
-/// Whether the model thinks before it answers, and for how long.
+/// Whether the model thinks before it answers, and its token budget.
 struct ThinkingArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Think first; default: off.", valueName: "on|off"))
     var thinking: OnOff?

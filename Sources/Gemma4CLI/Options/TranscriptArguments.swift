@@ -2,7 +2,7 @@ import ArgumentParser
 import Foundation
 import Gemma4Kit
 
-/// Which results are written, and where to: shared by `transcribe` and `translate`.
+/// Formats and destinations of results: shared by `transcribe` and `translate`.
 struct TranscriptArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Repeatable; default: txt.", valueName: "format"))
     var format: [TranscriptFormat] = []
@@ -41,19 +41,19 @@ struct TranscriptArguments: ParsableArguments {
         return formats
     }
 
-    /// What the ending of the output's name says.
+    /// The format given by the extension of the output's name.
     private var named: TranscriptFormat? {
         file.flatMap { TranscriptFormat(rawValue: URL(filePath: $0).pathExtension.lowercased()) }
     }
 
-    /// Nil where results go to standard output.
+    /// Nil if results go to standard output.
     private var file: String? { output == StandardInput.argument ? nil : output }
 
     var toStandardOutput: Bool { file == nil }
 
-    /// Each result has a file of its own below the folder of `-o`, however many there are.
+    /// Makes `-o` a folder with one file per result, however many there are.
     ///
-    /// - Throws: `ValidationError` if there is none.
+    /// - Throws: `ValidationError` without `-o`.
     mutating func writeToFolder() throws {
         guard let file, !file.isEmpty else {
             throw ValidationError("--manifest and --shard need -o with a folder: each input has a file there")
@@ -61,9 +61,9 @@ struct TranscriptArguments: ParsableArguments {
         output = file.hasSuffix("/") ? file : file + "/"
     }
 
-    /// Checks that the results of so many files have a place.
+    /// Checks that the results of these inputs can be written.
     ///
-    /// - Throws: `ValidationError`; `CommandError` where they would be written over what is read, or over a medium.
+    /// - Throws: `ValidationError`; `CommandError` if they would overwrite an input or a media file.
     func check(_ inputs: [InputFile]) throws {
         if resume, file == nil { throw ValidationError("--resume needs -o: there it sees what is done") }
         if file?.isEmpty == true { throw ValidationError("-o: expected a file or a folder, found an empty name") }
@@ -91,7 +91,7 @@ struct TranscriptArguments: ParsableArguments {
         }
     }
 
-    /// The inputs that are left to do: with `--resume` those whose results are not all there.
+    /// The inputs to be processed: with `--resume` those whose results are incomplete.
     func remaining(_ inputs: [InputFile]) -> [InputFile] {
         guard resume else { return inputs }
         let remaining = inputs.filter { input in
@@ -106,9 +106,9 @@ struct TranscriptArguments: ParsableArguments {
         return remaining
     }
 
-    /// Where the results of an input go; nil: to standard output.
+    /// The path of an input's result; nil: standard output.
     ///
-    /// - Parameter isAlone: whether it is the only one.
+    /// - Parameter isAlone: whether it is the only input.
     func path(_ input: InputFile, _ format: TranscriptFormat, isAlone: Bool) -> String? {
         guard let file else { return nil }
         var isDirectory: ObjCBool = false
@@ -117,13 +117,13 @@ struct TranscriptArguments: ParsableArguments {
             return "\(file.hasSuffix("/") ? String(file.dropLast()) : file)/\(input.outputName).\(format.rawValue)"
         }
         if formats.count == 1 { return file }
-        // "talk.srt" and --format vtt too: talk.srt and talk.vtt.
+        // "talk.srt" with --format vtt too gives talk.srt and talk.vtt.
         let isFormat = TranscriptFormat(rawValue: URL(filePath: file).pathExtension) != nil
         return (isFormat ? InputFile.withoutExtension(file) : file) + ".\(format.rawValue)"
     }
 }
 
 extension TranscriptFormat: ExpressibleByArgument {
-    /// `text` is what other commands call `txt`.
+    /// Other commands name `txt` `text`.
     public init?(argument: String) { self.init(rawValue: argument == "text" ? "txt" : argument) }
 }

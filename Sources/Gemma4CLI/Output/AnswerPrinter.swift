@@ -3,30 +3,30 @@ import Generation
 import JSONText
 import Tokenization
 
-/// Shows answers: as text while it comes, or as one JSON object when it is complete.
+/// Prints answers: as streamed text, or as one JSON object when complete.
 struct AnswerPrinter {
     let format: OutputFormat
-    /// Where to; nil shows nothing.
+    /// Destination; nil prints nothing.
     var output: ByteSink? = .standardOutput
-    /// Where to write what is no answer: warnings, thoughts, log-probabilities.
+    /// Destination of warnings, thoughts and log-probabilities.
     var errors = ByteSink.standardError
-    /// What an object in JSON has beside the answer.
+    /// Additional members of a JSON object.
     var extra: [JSONValue.Member] = []
-    /// Lists the log-probability of every token on standard error after a text.
+    /// Lists the log-probability of every token on standard error after the text.
     var showsLogprobs = false
-    /// Thoughts go to standard error, on a terminal dimmed.
+    /// Prints thoughts to standard error, dimmed on a terminal.
     var showsThoughts = false
-    /// Text is followed by the calls of tools, an object in a line each.
+    /// Prints tool calls after the text, one JSON object per line.
     var showsToolCalls = true
-    /// Says so if the answer is cut; not where the caller chose the length.
+    /// Warns if the answer is truncated; not if the caller chose the length.
     var warnsOfLength = true
-    /// The answer had to obey a format, which one that is cut does not.
+    /// Whether the answer is constrained to a format, which a truncated answer violates.
     var hasFormat = false
 
     /// - Parameters:
-    ///   - file: what the answer is about; nil if it is about no single file.
+    ///   - file: the file that the answer is about; nil if it is not a single file.
     ///   - isLabelled: whether text begins with the name of the file.
-    /// - Throws: what the stream throws; `CommandError` if the output cannot be written.
+    /// - Throws: errors of the stream; `CommandError` if the output cannot be written.
     @discardableResult
     func print(
         _ stream: TokenStream, of pipeline: Gemma4Pipeline, about file: String? = nil, isLabelled: Bool = false,
@@ -54,7 +54,7 @@ struct AnswerPrinter {
             case .toolCall, .control: break
             }
         }
-        // A stream that is cancelled ends without an error, and what has come is no answer.
+        // A cancelled stream ends without an error, and its answer is incomplete.
         try Task.checkCancellation()
         progress.end()
         thoughts.end()
@@ -64,7 +64,7 @@ struct AnswerPrinter {
             for call in showsToolCalls ? answer.finish?.toolCalls ?? [] : [] {
                 try text.writeLine(Self.object(call).json)
             }
-            // Where an answer is nothing but calls that are shown elsewhere, no line is left empty.
+            // No empty line for an answer that consists only of calls that are shown elsewhere.
             if showsToolCalls || !answer.text.isEmpty || answer.finish?.toolCalls.isEmpty != false { try text.end() }
             if showsLogprobs { list(answer, pipeline.tokenizer) }
             warn(answer, label)
@@ -140,7 +140,7 @@ struct AnswerPrinter {
     }
 }
 
-/// Text whose line is ended once.
+/// Text that ends with exactly one line break.
 private struct TextLine {
     let label: String
     let output: ByteSink?
@@ -155,7 +155,7 @@ private struct TextLine {
         endsLine = text.hasSuffix("\n")
     }
 
-    /// Writes a line of its own.
+    /// Writes text on a separate line.
     mutating func writeLine(_ text: String) throws(CommandError) {
         try write(hasBegun && !endsLine ? "\n\(text)\n" : "\(text)\n")
     }
@@ -165,7 +165,7 @@ private struct TextLine {
     }
 }
 
-/// Text on standard error that stands back.
+/// Dimmed text on standard error.
 private struct DimmedText {
     let isShown: Bool
     private let errors: ByteSink

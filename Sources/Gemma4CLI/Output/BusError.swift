@@ -1,19 +1,19 @@
 #if os(Linux)
     import Foundation
 
-    /// SIGBUS: a page of a mapped file is not there, because the file was cut while it was in use, or its disk fails. Ends the
-    /// program with a message that names the file.
+    /// Handles SIGBUS: a page of a mapped file cannot be loaded, because the file was truncated while in use, or its
+    /// disk failed. Ends the program with a message that names the file.
     ///
-    /// The handler allocates nothing, takes no lock and calls only what signal-safety(7) lists.
+    /// Async-signal-safe: the handler does not allocate or lock, and calls only functions of signal-safety(7).
     enum BusError {
         private static let capacity = 1 << 16
-        /// What the handler reads `/proc/self/maps` into, piece by piece; the last line of a piece may be cut.
+        /// Buffer for reading `/proc/self/maps` in chunks; the last line of a chunk may be incomplete.
         private nonisolated(unsafe) static let buffer = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
         private static let end: StaticString =
             ": cannot be read any more: it was cut or its disk failed while it was in use. Leave files in place until the program has ended, and get this one again.\n"
 
         static func takeSignal() {
-            // A handler must not be the first to use these.
+            // Initialized here, because a signal handler must not initialize globals.
             _ = (buffer, end)
             var action = sigaction()
             action.sa_flags = SA_SIGINFO
@@ -40,7 +40,7 @@
             _ = Foundation.write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
         }
 
-        /// The file that is mapped at `address`, in `buffer`; empty if there is none.
+        /// The path of the file mapped at `address`, in `buffer`; empty if there is none.
         ///
         /// A line of `maps`: `7f00-7fff r--p 00000000 fd:00 123     /path`.
         private static func path(of address: UInt) -> UnsafeBufferPointer<UInt8> {
@@ -78,7 +78,7 @@
             return place < end ? place - start : nil
         }
 
-        /// Hexadecimal digits; `place` is moved behind them.
+        /// Parses hexadecimal digits and advances `place`.
         private static func number(at place: inout Int) -> UInt {
             var number: UInt = 0
             while true {

@@ -4,12 +4,12 @@ import JSONText
 import Media
 import Tensors
 
-/// What `gemma4 doctor` finds.
+/// The findings of `gemma4 doctor`.
 struct Checkup {
     struct Finding {
         enum State: String {
             case ok
-            /// It runs, but not as well as it could.
+            /// It works, but not optimally.
             case advice
             case problem
         }
@@ -17,7 +17,7 @@ struct Checkup {
         let state: State
         let name: String
         let text: String
-        /// What to do; nil: nothing.
+        /// The recommended action; nil: none.
         var remedy: String?
     }
 
@@ -75,7 +75,7 @@ struct Checkup {
 
     // MARK: Model
 
-    /// The repositories in Hugging Face's cache, if no model is named.
+    /// Lists the repositories in Hugging Face's cache, if no model is named.
     mutating func lookForModels() {
         let cache = HuggingFaceCache()
         let names = (try? FileManager.default.contentsOfDirectory(atPath: cache.folder.path)) ?? []
@@ -93,7 +93,7 @@ struct Checkup {
         }
     }
 
-    /// Opens what a run would open, but reads no weights.
+    /// Opens the files that a run would open, without reading weights.
     mutating func open(_ place: URL, _ towers: TowersOptions) {
         do {
             let summary = try ModelSummary(towers.source(place))
@@ -118,7 +118,7 @@ struct Checkup {
         }
     }
 
-    /// Compares files with the SHA-256 that Hugging Face's tools noted when they downloaded them, and with `SHA256SUMS`.
+    /// Compares files with the SHA-256 that Hugging Face's tools recorded when downloading them, and with `SHA256SUMS`.
     mutating func compareChecksums(_ place: URL) {
         let sums = DownloadedChecksums(of: place)
         if sums.expected.isEmpty {

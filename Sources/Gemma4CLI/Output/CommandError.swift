@@ -2,44 +2,44 @@ import Gemma4Kit
 import JSONText
 import Tokenization
 
-/// What goes wrong around the model: files and streams that are read and written.
+/// Errors of files and streams.
 struct CommandError: Error, Equatable, CustomStringConvertible {
     enum Code: Equatable {
-        /// No checkpoint is named; `file` is the argument for it.
+        /// No model is given; `file` is the argument for it.
         case modelNotGiven
-        /// A model that is not there; `cache` is the folder where a repository of that name would be.
+        /// The model does not exist; `cache` is the folder where a repository of that name would be.
         case noModel(cache: String?)
-        /// A file that is no GGUF file.
+        /// Not a GGUF file.
         case noModelFile
         case unreadable(reason: String)
         case notUTF8
-        /// A folder that has no file with one of these extensions.
+        /// A folder without a file of these extensions.
         case emptyFolder([String], leftOut: String?)
         case invalidMessages(ChatError)
         case notJSON(JSONValue.SyntaxError)
-        /// A list of inputs with a line that is none.
+        /// An invalid line in a manifest.
         case invalidManifest(line: Int, expected: String, found: String)
-        /// A file of tools that holds something else.
+        /// An invalid file of tools.
         case invalidTools(place: String, expected: String, found: String)
-        /// Arguments of a tool to which no call can be held; with the whole message.
+        /// Tool parameters that cannot be enforced; with the whole message.
         case invalidToolSchema(String)
-        /// A file that a conversation would be written over.
+        /// An existing file that is not a conversation would be overwritten.
         case notAConversation
-        /// So many tokens would be needed.
+        /// The prompt needs `needed` tokens.
         case contextFull(needed: Int, limit: Int)
-        /// An output that is also read, by this path.
+        /// The output is also an input, with this path.
         case overwritesInput(String)
-        /// An output that exists and is a picture, a recording or a film.
+        /// The output exists and is an image, a recording or a film.
         case overwritesMedium(format: String)
-        /// A file to go on with that holds something else than results.
+        /// The file to resume is not a results file.
         case notResults
-        /// The output file cannot be made.
+        /// The output file cannot be created.
         case cannotCreate(reason: String)
-        /// A full disk, say.
+        /// For example because the disk is full.
         case cannotWrite(reason: String)
-        /// A certificate or a key that is none.
+        /// The certificate or key is invalid.
         case notPEM(expected: String)
-        /// A port that another program has, say; `file` is the address.
+        /// For example because the port is in use; `file` is the address.
         case cannotListen(reason: String)
     }
 
@@ -86,7 +86,7 @@ struct CommandError: Error, Equatable, CustomStringConvertible {
         }
     }
 
-    /// Whether nothing more can be said: results have nowhere to go.
+    /// Whether results can no longer be written.
     var isAboutOutput: Bool {
         switch code {
         case .cannotCreate, .cannotWrite: true

@@ -1,17 +1,17 @@
 import Foundation
 
-/// Files that are being written beside the ones they are to replace. A signal that ends the program removes them.
+/// Temporary files being written. A signal that ends the program removes them.
 enum Drafts {
     private static let capacity = 16
     private static let lock = NSLock()
-    /// Paths as C strings, so that a signal handler, which may not allocate, can unlink them; nil is a free place.
+    /// Paths as C strings, so that a signal handler, which must not allocate, can unlink them; nil is a free slot.
     private nonisolated(unsafe) static let paths: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> = {
         let paths = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: capacity)
         paths.initialize(repeating: nil, count: capacity)
         return paths
     }()
 
-    /// To be called before signals are handled: a handler must not be the first to use `paths`.
+    /// Must be called before signal handlers are installed, because a handler must not initialize `paths`.
     static func prepare() { _ = paths }
 
     static func add(_ path: String) {
@@ -21,14 +21,14 @@ enum Drafts {
         }
     }
 
-    /// The file is complete, or removed. The string stays allocated: a handler may be reading it.
+    /// Called when the file is complete or removed. The string is leaked, because a handler may be reading it.
     static func remove(_ path: String) {
         lock.withLock {
             for place in 0..<capacity where paths[place].map({ strcmp($0, path) == 0 }) == true { paths[place] = nil }
         }
     }
 
-    /// Safe in a signal handler.
+    /// Async-signal-safe.
     static func unlinkAll() {
         for place in 0..<capacity { if let path = paths[place] { unlink(path) } }
     }

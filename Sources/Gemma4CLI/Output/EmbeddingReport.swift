@@ -2,7 +2,7 @@ import Conversion
 import Foundation
 import Gemma4Kit
 
-/// What `bench` says of a model that makes embeddings.
+/// The report of `bench` for an embedding model.
 struct EmbeddingReport {
     let result: Benchmark.EmbeddingResult
     let title: String

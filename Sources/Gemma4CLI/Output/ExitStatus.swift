@@ -1,27 +1,27 @@
 import Gemma4Kit
 
-/// How the program ends, in the numbers of `sysexits.h`.
+/// Exit status, with the codes of `sysexits.h`.
 enum ExitStatus: Int32 {
-    /// Arguments that are wrong or missing: most are found by the argument parser.
+    /// Invalid or missing arguments; most are found by the argument parser.
     case usage = 64
-    /// The input is not what it should be.
+    /// Invalid input data.
     case badData = 65
-    /// A file that is not there, or cannot be read.
+    /// A file that does not exist or cannot be read.
     case noInput = 66
-    /// Nothing is wrong with the input, but this model or program cannot take it.
+    /// The input is valid, but this model or program does not support it.
     case unavailable = 69
-    /// The system refuses something, memory say.
+    /// The system refuses a resource, for example memory.
     case systemError = 71
-    /// The output file cannot be made.
+    /// The output file cannot be created.
     case cannotCreate = 73
-    /// Writing failed on the way.
+    /// An error while writing.
     case inputOutput = 74
-    /// Stopped before the end; results up to there are written.
+    /// Stopped before the end; the results so far are written.
     case stopped = 75
     /// Ctrl-C: 128 + SIGINT.
     case interrupted = 130
 
-    /// Nil for errors that are the argument parser's.
+    /// Nil for errors of the argument parser.
     init?(_ error: any Error) {
         switch error {
         case let error as any DiagnosedError: self.init(rawValue: error.diagnosis.kind.exitCode)

@@ -5,7 +5,7 @@ import JSONText
 import Tensors
 import Tokenization
 
-/// A summary as people and as programs read it.
+/// A model summary as text and as JSON.
 struct InspectionReport {
     let model: ModelSummary
     let device: Device
@@ -13,7 +13,7 @@ struct InspectionReport {
     private let firstProductShare: Double
     private let tokenizerFingerprint: String?
 
-    /// Multiplies for a few hundredths of a second.
+    /// Measures the product rate, for a few hundredths of a second.
     init(_ model: ModelSummary, _ device: Device) {
         (self.model, self.device) = (model, device)
         tokenizerFingerprint = model.tokenizer?.fingerprint
@@ -71,7 +71,7 @@ struct InspectionReport {
             + "for each of the last \(model.configuration.textConfig.slidingWindow), in \(model.keyValueType.argument)"
     }
 
-    /// All that --kv-cache stores in the same bytes for any checkpoint.
+    /// The types of --kv-cache whose size does not depend on the checkpoint.
     private static let keyValueTypes = KeyValueType.allCases.filter { $0 != .int8 }
 
     private var keyValueObject: JSONValue {
@@ -115,7 +115,7 @@ struct InspectionReport {
         return format + (model.chatTemplateHash.map { "; SHA-256 \(Self.short($0))" } ?? "")
     }
 
-    /// Enough of a hash to tell files apart; JSON has all of it.
+    /// Enough of a hash to distinguish files; JSON has all of it.
     private static func short(_ hash: String) -> String { hash.prefix(12) + "…" }
 
     private var parameters: String {

@@ -2,15 +2,15 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// The wish of the user that work end early with what there is: the first Ctrl-C or SIGTERM, or a terminal that goes away.
-/// The second ends the program at once.
+/// Graceful interruption: the first Ctrl-C, SIGTERM or hangup makes the work stop with its results so far. The second
+/// ends the program at once.
 final class Interruption: Sendable {
     private let state = Mutex((isSet: false, next: 0, cancels: [Int: @Sendable () -> Void]()))
 
-    /// Listens to the signals from now on.
+    /// Installs the signal handlers.
     init() {
         for number in [SIGINT, SIGTERM, SIGHUP] {
-            // Its own action would be taken beside the source's. One that is ignored stays so, as `nohup` asks.
+            // The default action would be taken in addition to the source's. SIGHUP stays ignored under `nohup`.
             let before = signal(number, SIG_IGN)
             if number == SIGHUP, unsafeBitCast(before, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) {
                 continue
@@ -36,7 +36,7 @@ final class Interruption: Sendable {
         for cancel in cancels { cancel() }
     }
 
-    /// Sets it after some seconds, as the first signal does.
+    /// Sets it after this many seconds, like the first signal.
     func set(after seconds: Double) {
         Task {
             try await Task.sleep(for: .seconds(seconds))
@@ -44,7 +44,7 @@ final class Interruption: Sendable {
         }
     }
 
-    /// Runs `body`, and calls `cancel` if it is set meanwhile, or was before.
+    /// Runs `body`; calls `cancel` if the interruption is set before or meanwhile.
     func cancelling<Result>(
         _ cancel: @escaping @Sendable () -> Void, during body: () async throws -> Result
     ) async rethrows -> Result {

@@ -5,23 +5,23 @@ import Tensors
 import Tokenization
 import Weights
 
-/// What can be said about a model from its files. Of a directory, only `config.json` must be there.
+/// A summary of a model's files. A directory needs only `config.json`.
 struct ModelSummary {
     let configuration: ModelConfiguration
     let table: TensorTable
-    /// Nil where the directory holds no weights.
+    /// Nil if the directory has no weights.
     let checkpoint: Checkpoint?
-    /// Nil where the directory holds no `tokenizer.json`.
+    /// Nil if the directory has no `tokenizer.json`.
     let tokenizer: Tokenizer?
-    /// Nil where the directory holds no `chat_template.jinja`, or the file no such text.
+    /// Nil if the directory has no `chat_template.jinja`, or the file no template.
     let chatTemplate: ChatTemplate?
-    /// SHA-256 of the template's text: of a directory, what `sha256sum chat_template.jinja` prints.
+    /// SHA-256 of the template's text: for a directory equal to `sha256sum chat_template.jinja`.
     let chatTemplateHash: String?
 
-    /// The tasks for which a prompt was published; none of a model that writes.
+    /// The tasks for which a prompt was published; empty for a generative model.
     let tasks: [String]
 
-    /// - Throws: `CheckpointError`, `TokenizerError` if a file that is there cannot be used.
+    /// - Throws: `CheckpointError`, `TokenizerError` if an existing file is invalid.
     init(_ source: ModelSource) throws {
         configuration = try source.configuration()
         table = TensorTable(configuration)
@@ -54,7 +54,7 @@ struct ModelSummary {
 
     // MARK: Weights
 
-    /// Parameters of each part that the model has, in the order of the table's parts.
+    /// Number of parameters of each part of the model, in the order of the table's parts.
     var parametersByPart: [(part: TensorTable.Part, count: Int)] {
         TensorTable.Part.allCases.map { ($0, table.parameterCount($0)) }.filter { $0.1 > 0 }
     }
@@ -69,7 +69,7 @@ struct ModelSummary {
     /// Bytes of all tensors in the files; nil without weights.
     var storedBytes: Int? { checkpoint.map { $0.entries.values.reduce(0) { $0 + $1.byteCount } } }
 
-    /// How many tensors are stored as each type, by its name.
+    /// Number of tensors of each stored type, by the type's name.
     var elementTypes: [(name: String, tensors: Int)] {
         let names = (checkpoint?.entries.values).map { $0.map { "\($0.elementType)" } } ?? []
         return Dictionary(grouping: names, by: \.self).map { ($0.key, $0.value.count) }.sorted { $0.1 > $1.1 }
@@ -80,18 +80,18 @@ struct ModelSummary {
     var slidingLayers: Int { configuration.textConfig.layerPlans.count { $0.window != nil } }
     var fullLayers: Int { configuration.textConfig.layerPlans.count - slidingLayers }
 
-    /// How keys and values are stored unless `--kv-cache` says otherwise: in f16 where products are rounded, too.
+    /// Default type of the KV cache: f16 for quantized weights, otherwise f32.
     var keyValueType: KeyValueType {
         let query = "model.language_model.layers.0.self_attn.q_proj.weight"
         return checkpoint?.entries[query].map { $0.elementType.blockLength > 1 } == true ? .float16 : .float32
     }
 
-    /// Bytes of keys and values that one token adds on layers that keep all.
+    /// KV cache bytes per token in layers with full attention.
     var fullBytesPerToken: Int { keyValueBytes { $0.window == nil } }
-    /// The same on sliding layers, which keep the last `slidingWindow` only.
+    /// KV cache bytes per token in sliding-window layers, which keep only the last `slidingWindow` positions.
     var slidingBytesPerToken: Int { keyValueBytes { $0.window != nil } }
 
-    /// Bytes of the keys and values of a whole sequence, while a pass brings up to 512 tokens.
+    /// KV cache bytes of a sequence of `positions` tokens, with passes of up to 512 tokens.
     func keyValueBytes(positions: Int, _ type: KeyValueType) -> Int {
         KVCache.byteCount(configuration.textConfig.layerPlans, positions: positions, chunkLength: 512, type: type)
     }

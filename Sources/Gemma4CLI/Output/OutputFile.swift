@@ -2,18 +2,19 @@ import Foundation
 import Gemma4Kit
 import Media
 
-/// A file that appears when it is complete, so that a full disk leaves neither half a file nor loses the old one.
+/// A file written atomically: it appears when complete, so that a full disk neither leaves a partial file nor destroys
+/// the old one.
 struct OutputFile {
     let path: String
 
     init(_ path: String) { self.path = path }
 
-    // MARK: What must not be written over
+    // MARK: Protection against overwriting
 
-    /// Refuses to write over a file that is read, by whatever path or link, or over any picture, recording or film: what
-    /// `-o *.wav` makes of its first file.
+    /// Refuses to overwrite an input, by whatever path or link, and any image, recording or film, which `-o *.wav`
+    /// would do to its first file.
     ///
-    /// - Throws: `CommandError` for the first of such outputs.
+    /// - Throws: `CommandError` for the first such output.
     static func check(_ outputs: [String], inputs: [String]) throws(CommandError) {
         var read: [FileIdentity: String] = [:]
         for input in inputs { if let identity = FileIdentity(input) { read[identity] = input } }
@@ -28,7 +29,8 @@ struct OutputFile {
 
     // MARK: Writing
 
-    /// Writes beside the file and renames. What is no regular file, a device or a pipe say, is written to as it is.
+    /// Writes a temporary file and renames it. Writes directly to anything but a regular file, for example a device or
+    /// a pipe.
     ///
     /// - Throws: `CommandError`.
     func replace(with bytes: [UInt8]) throws(CommandError) {
@@ -37,15 +39,15 @@ struct OutputFile {
         try draft.finish()
     }
 
-    /// The same, in folders that are made where they are missing.
+    /// Like `replace`, but creates missing folders.
     func replaceInFolders(with bytes: [UInt8]) throws(CommandError) {
         try makeFolders()
         try replace(with: bytes)
     }
 
-    /// Finds out before the work whether the file can be made; leaves nothing but its folders.
+    /// Checks in advance whether the file can be created; leaves nothing but its folders.
     func probe() throws(CommandError) {
-        // A pipe's reader would take it for the end.
+        // Opening and closing a pipe would signal the end to its reader.
         if let identity = FileIdentity(path), !identity.isRegularFile, !identity.isFolder { return }
         try makeFolders()
         _ = try Draft(path)
@@ -60,7 +62,7 @@ struct OutputFile {
         }
     }
 
-    /// The file that a chain of links ends in, which need not exist: renaming over a link would replace the link.
+    /// The target of a chain of links, which need not exist: renaming over a link would replace the link.
     var target: String {
         var path = path
         for _ in 0..<40 {
@@ -70,14 +72,14 @@ struct OutputFile {
         return path
     }
 
-    /// A file under another name until it is complete. What is no regular file is written to as it is.
+    /// A temporary file that is renamed when complete. Anything but a regular file is written directly.
     ///
-    /// A class, since it is removed with its last reference unless it was finished.
+    /// A class, so that it is removed with its last reference unless it was finished.
     final class Draft {
         let sink: ByteSink
         private let path: String
         private let target: String
-        /// Nil once the file has its own name, and where it needs no other.
+        /// Nil once the file is renamed, and for files that are written directly.
         private var draft: String?
         private var isOpen = true
 
@@ -88,7 +90,8 @@ struct OutputFile {
             let exists = stat(path, &status) == 0
             let isReplaced = !exists || status.st_mode & S_IFMT == S_IFREG
             target = isReplaced ? OutputFile(path).target : path
-            // Not by the number of the process, which is 1 in every container: a killed one's draft would be in the way.
+            // A random suffix, not the process id, which is 1 in every container: the draft of a killed process would
+            // be in the way.
             let mark = String(UInt32.random(in: 0 ... .max), radix: 36)
             draft = isReplaced ? "\(target).\(mark).partial" : nil
             if let draft { Drafts.add(draft) }
@@ -113,7 +116,7 @@ struct OutputFile {
             Drafts.remove(draft)
         }
 
-        /// Gives the file its name; it may still be added to.
+        /// Renames the file; it may still be appended to.
         func publish() throws(CommandError) {
             guard let draft else { return }
             guard rename(draft, target) == 0 else { throw failure(CommandError.Code.cannotCreate) }
@@ -121,10 +124,10 @@ struct OutputFile {
             self.draft = nil
         }
 
-        /// Closes the file and gives it its name.
+        /// Closes and renames the file.
         func finish() throws(CommandError) {
             isOpen = false
-            // Some file systems tell only now that the disk is full.
+            // Some file systems report a full disk only on close.
             guard close(sink.descriptor) == 0 else { throw failure(CommandError.Code.cannotWrite) }
             try publish()
         }
@@ -135,13 +138,13 @@ struct OutputFile {
     }
 }
 
-/// What a file is, whatever leads to it: its device and its number there.
+/// Identity of a file, whatever path leads to it: its device and inode.
 struct FileIdentity: Hashable {
     private let device: dev_t
     private let number: ino_t
     private let type: mode_t
 
-    /// Links are followed. Nil if there is nothing.
+    /// Follows links. Nil if the file does not exist.
     init?(_ path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return nil }

@@ -1,46 +1,45 @@
 import Gemma4Kit
 import Synchronization
 
-/// A line on standard error that says how far the work is. Shown only to a person, on a terminal, until something else
-/// is to be shown there.
+/// A progress line on standard error. Shown only on a terminal, until other output appears there.
 final class ProgressLine: Sendable {
     private static let width = 24
     static let eraseLine = "\r\u{1b}[K"
 
     private let title: String
     private let isOpen: Mutex<Bool>
-    /// Nothing is shown before this comes.
+    /// Nothing is shown before this turn begins.
     private let turn: Turn?
 
-    /// - Parameter title: what is being read.
+    /// - Parameter title: the file or step that is in progress.
     init(_ title: String, _ turn: Turn? = nil) {
         self.title = title.displayed
         self.turn = turn
         isOpen = Mutex(ByteSink.standardError.erasesLines)
     }
 
-    /// The same for one of several files.
+    /// A progress line for one of several files.
     convenience init(_ file: String, _ index: Int, of count: Int, _ turn: Turn) {
         self.init(count > 1 ? "\(file) (\(index + 1) of \(count))" : file, turn)
     }
 
-    /// Says that the work has begun.
+    /// Shows that the work has begun.
     func begin() { show("…") }
 
-    /// Shows a bar: so many tokens of the prompt have been read.
+    /// Shows a bar for the prompt tokens that were prefilled.
     func show(read: Int, of total: Int) {
         let filled = total > 0 ? Self.width * read / total : 0
         let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: Self.width - filled)
         show("\(bar) \(read) of \(total) tokens")
     }
 
-    /// Shows how much is done, 0 to 1.
+    /// Shows a fraction, 0 to 1.
     func show(share: Double) { show("\(Int(100 * share)) %") }
 
-    /// Says how many tokens of the answer there are, where the answer itself is not seen coming.
+    /// Shows the number of generated tokens, if the answer itself is not streamed.
     func show(written: Int) { show("\(written) tokens written") }
 
-    /// Says which second of a recording is being heard.
+    /// Shows the position in a recording, in seconds.
     func show(second: Double, of length: Double?) {
         func clock(_ seconds: Double) -> String {
             let seconds = Int(seconds)
@@ -50,12 +49,12 @@ final class ProgressLine: Sendable {
         show("at \(clock(second))" + (length.map { " of \(clock($0))" } ?? ""))
     }
 
-    /// Takes the line away until something is shown again.
+    /// Erases the line until something is shown again.
     func erase() {
         isOpen.withLock { if $0, isItsTurn { try? ByteSink.standardError.write(Self.eraseLine) } }
     }
 
-    /// Takes the line away for good.
+    /// Erases the line permanently.
     func end() {
         isOpen.withLock { isOpen in
             if isOpen, isItsTurn { try? ByteSink.standardError.write(Self.eraseLine) }
@@ -73,8 +72,8 @@ final class ProgressLine: Sendable {
         }
     }
 
-    /// What fits into a line of the terminal, since one that goes on in the next is not erased: the end of the title, which
-    /// names the file, and the state. The last column stays free; terminals differ in what follows it.
+    /// Truncates the line to the terminal's width, because a wrapped line cannot be erased: keeps the end of the title,
+    /// which names the file, and the state. The last column stays free, because terminals wrap differently after it.
     private static func line(_ title: String, _ state: String, columns: Int) -> String {
         let free = columns - 1 - state.count - 1
         if title.reduce(0, { $0 + width($1) }) <= free { return "\(title) \(state)" }
@@ -89,6 +88,6 @@ final class ProgressLine: Sendable {
         return "…\(title[end...]) \(state)"
     }
 
-    /// In columns, at most: Chinese characters and signs like emoji take two.
+    /// Maximum width in columns: Chinese characters and symbols such as emoji take two.
     private static func width(_ character: Character) -> Int { character.unicodeScalars.first! < "\u{1100}" ? 1 : 2 }
 }

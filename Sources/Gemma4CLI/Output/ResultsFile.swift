@@ -2,22 +2,23 @@ import Foundation
 import Gemma4Kit
 import JSONText
 
-/// A file that results are added to, a line for each input, so that an interruption costs what is being worked on at most.
+/// A file to which results are appended, one line per input, so that an interruption loses at most the inputs in
+/// progress.
 ///
-/// A class, since the first result gives a new file its name: until then an older one stays.
+/// A class, because the first result renames a new file: until then an older one is kept.
 ///
-/// `@unchecked Sendable`: results are published in turn, one at a time.
+/// `@unchecked Sendable`: results are published one at a time.
 final class ResultsFile: @unchecked Sendable {
     let sink: ByteSink
-    /// The inputs that it has results of.
+    /// The inputs whose results it holds.
     let inputs: Set<String>
-    /// Nil if it has none.
+    /// Nil if it is empty.
     let firstLine: JSONValue?
     private let draft: OutputFile.Draft?
 
     /// - Parameters:
-    ///   - resumes: keeps what is there; otherwise the file begins anew.
-    ///   - key: the first of every line, whose value names the input.
+    ///   - resumes: keeps existing lines; otherwise the file is replaced.
+    ///   - key: the first key of every line, whose value names the input.
     /// - Throws: `CommandError`.
     init(_ path: String, resumes: Bool, key: String) throws(CommandError) {
         guard resumes else {
@@ -38,10 +39,10 @@ final class ResultsFile: @unchecked Sendable {
         (inputs, firstLine) = try Self.readLines(path, descriptor, key)
     }
 
-    /// A result is complete.
+    /// Called when a result is complete.
     func publish() throws(CommandError) { try draft?.publish() }
 
-    /// The inputs that complete lines name. A line that was cut off is taken away; what this program did not write is not.
+    /// The inputs named by complete lines. Removes an incomplete last line, unless this program did not write it.
     private static func readLines(
         _ path: String, _ descriptor: Int32, _ key: String
     ) throws(CommandError) -> (inputs: Set<String>, firstLine: JSONValue?) {

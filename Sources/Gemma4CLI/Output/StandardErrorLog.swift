@@ -1,6 +1,6 @@
 import Logging
 
-/// Shows what the library has to say as lines on standard error: `gemma4: warning: …`.
+/// Prints the library's log messages on standard error: `gemma4: warning: …`.
 struct StandardErrorLog: LogHandler {
     var logLevel = Logger.Level.notice
     var metadata: Logger.Metadata = [:]

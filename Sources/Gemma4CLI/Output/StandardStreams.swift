@@ -1,19 +1,19 @@
 import Foundation
 import Synchronization
 
-/// A file descriptor that takes bytes, unbuffered: a token shows as soon as it is there.
+/// A file descriptor for unbuffered output: a token is visible as soon as it is written.
 struct ByteSink: Sendable {
     static let standardOutput = ByteSink(descriptor: STDOUT_FILENO, name: "standard output")
     static let standardError = ByteSink(descriptor: STDERR_FILENO, name: "standard error")
 
     let descriptor: Int32
     let name: String
-    /// What is written waits until this comes; nil: it does not wait.
+    /// Output is held back until this turn begins; nil: it is not held back.
     private(set) var turn: Turn?
 
     init(descriptor: Int32, name: String) { (self.descriptor, self.name) = (descriptor, name) }
 
-    /// The same, but what is written waits for `turn`.
+    /// The same sink, with output held back until `turn` begins.
     func inTurn(_ turn: Turn) -> ByteSink {
         var sink = self
         sink.turn = turn
@@ -25,7 +25,7 @@ struct ByteSink: Sendable {
     /// Whether it is a terminal that can erase a line.
     var erasesLines: Bool { isTerminal && ProcessInfo.processInfo.environment["TERM"] != "dumb" }
 
-    /// How many columns the terminal has; 80 if it does not say.
+    /// Number of columns of the terminal; 80 if unknown.
     var columns: Int {
         var size = winsize()
         return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
@@ -52,21 +52,21 @@ struct ByteSink: Sendable {
 
     func write(_ text: String) throws(CommandError) { try write(text.utf8) }
 
-    /// A message in a line of its own, over what a progress line left there. Nobody is left to tell if it cannot be shown.
-    /// Whatever names are in it, a terminal obeys none of them.
+    /// Prints a message on a separate line, replacing a progress line. Write errors are ignored. Control characters in
+    /// names are escaped.
     func report(_ message: String) {
         try? write("\(erasesLines ? ProgressLine.eraseLine : "")gemma4: \(message.displayedLines)\n")
     }
 }
 
-/// The order of what several files, worked on at once, have to say: what one writes before its turn comes is held back.
+/// The order of output of files that are processed concurrently: output before a file's turn is held back.
 final class Turn: Sendable {
     private let state = Mutex((isOpen: false, held: [@Sendable () throws(CommandError) -> Void]()))
 
-    /// Whether it has come: what is written now shows at once.
+    /// Whether the turn has begun: output is written immediately.
     var isOpen: Bool { state.withLock { $0.isOpen } }
 
-    /// Writes what has been held back, and from now on holds back nothing.
+    /// Begins the turn: writes the output that was held back.
     ///
     /// - Throws: `CommandError` if it cannot be written.
     func begin() throws(CommandError) {
@@ -83,7 +83,7 @@ final class Turn: Sendable {
         try result.get()
     }
 
-    /// Does something now, or, before its turn, when that comes.
+    /// Performs an action now, or when the turn begins.
     func perform(_ action: @escaping @Sendable () throws(CommandError) -> Void) throws(CommandError) {
         if !holds(action) { try action() }
     }
@@ -97,22 +97,22 @@ final class Turn: Sendable {
 }
 
 enum StandardStreams {
-    /// Gives the places of standard streams that are closed to a device that can be neither read nor written, so that no file
-    /// gets them, to have messages and results written into it.
+    /// Opens an unusable device on standard descriptors that are closed, so that no other file gets them and receives
+    /// messages or results.
     static func keepPlaces() {
         for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) < 0 {
-            // The lowest free place, which is this one.
+            // `open` returns the lowest free descriptor, which is this one.
             _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
         }
     }
 }
 
-/// What "-" stands for among the inputs.
+/// The argument for standard input.
 enum StandardInput {
     static let argument = "-"
     static let name = "standard input"
 
-    /// Everything up to the end.
+    /// Reads to the end of the input.
     ///
     /// - Throws: `CommandError`.
     static func readAll() throws(CommandError) -> Data {
@@ -123,7 +123,7 @@ enum StandardInput {
         }
     }
 
-    /// Everything up to the end, as text.
+    /// Reads to the end of the input, as text.
     ///
     /// - Throws: `CommandError`, also if it is not UTF-8.
     static func readText() throws(CommandError) -> String {

@@ -3,7 +3,7 @@ import Gemma4Kit
 import JSONText
 import Tokenization
 
-/// One token in a table for people: log-probability, id, piece.
+/// One token as a table row: log-probability, id, piece.
 struct TokenRow {
     let token: Int
     let logprob: Float?
@@ -15,7 +15,7 @@ struct TokenRow {
         piece = tokenizer.piece(token) ?? ""
     }
 
-    /// A line; the piece is quoted, since it may hold a newline.
+    /// The row as a line; the piece is quoted, because it may contain a newline.
     var text: String {
         let number = logprob.map { String(format: "%9.4f", $0) } ?? "        –"
         return "\(number)\t\(token)\t\(JSONValue.string(piece).json)\n"
