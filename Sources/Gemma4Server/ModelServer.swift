@@ -10,13 +10,12 @@ import Synchronization
 import Tracing
 import UnixSignals
 
-/// Answers HTTP as OpenAI's clients speak it, from one model: what all clients ask for at the same time is batched by its
-/// engine.
+/// An HTTP server with OpenAI's API for one model. The engine batches concurrent requests.
 ///
-/// `application` makes a whole server; `addRoutes` puts the same into the router of another.
+/// `application` makes a complete server; `addRoutes` adds the same routes to another router.
 public struct ModelServer: Sendable {
     let pipeline: Gemma4Pipeline
-    /// Of a model that makes embeddings and writes nothing.
+    /// The embedder, if the model is an encoder.
     let embedder: Embedder?
     let options: ServerOptions
     let admission: Admission
@@ -26,8 +25,8 @@ public struct ModelServer: Sendable {
     let logger: Logger
 
     /// - Parameters:
-    ///   - metrics: what `/metrics` shows beside the engine's own numbers.
-    ///   - tracer: gets a span of each request; by default the one that the process has been given, if any.
+    ///   - metrics: shown at `/metrics` in addition to the engine's own.
+    ///   - tracer: receives a span for each request; by default the tracer of the process, if any.
     public init(
         _ pipeline: Gemma4Pipeline, options: ServerOptions, metrics: PrometheusMetrics = .init(),
         tracer: any Tracer = InstrumentationSystem.tracer, logger: Logger = Logger(label: "gemma4.server")
@@ -35,11 +34,11 @@ public struct ModelServer: Sendable {
         self.init(pipeline, nil, options, metrics, tracer, logger)
     }
 
-    /// A server of embeddings alone.
+    /// A server for embeddings only.
     ///
     /// - Parameters:
-    ///   - metrics: what `/metrics` shows beside the engine's own numbers.
-    ///   - tracer: gets a span of each request; by default the one that the process has been given, if any.
+    ///   - metrics: shown at `/metrics` in addition to the engine's own.
+    ///   - tracer: receives a span for each request; by default the tracer of the process, if any.
     public init(
         _ embedder: Embedder, options: ServerOptions, metrics: PrometheusMetrics = .init(),
         tracer: any Tracer = InstrumentationSystem.tracer, logger: Logger = Logger(label: "gemma4.server")
@@ -57,11 +56,11 @@ public struct ModelServer: Sendable {
         files = FileStore(limit: options.storedBytes)
     }
 
-    /// Listens until the process gets SIGTERM or SIGINT, then answers what was begun, and returns.
+    /// Runs until the process receives SIGTERM or SIGINT, then finishes the answers in progress, and returns.
     ///
     /// - Parameters:
-    ///   - grace: how long answers may take to their end after the signal; then they are cut.
-    ///   - onListening: called with the place once it listens.
+    ///   - grace: maximum duration of answers after the signal; longer ones are cut.
+    ///   - onListening: called with the place once the server listens.
     /// - Throws: `ListenError`, `CertificateError`.
     public func run(
         at place: ListeningPlace = .init(), grace: Duration = .seconds(30),
@@ -90,11 +89,11 @@ public struct ModelServer: Sendable {
         (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
     }
 
-    /// The server as a service of a group: its graceful end answers what was begun.
+    /// The server as a service of a service group: on graceful shutdown it finishes the answers in progress.
     ///
     /// - Parameters:
-    ///   - address: by default port 8080 of this machine alone.
-    ///   - onServerRunning: called once it listens.
+    ///   - address: by default port 8080 of the loopback interface.
+    ///   - onServerRunning: called once the server listens.
     /// - Throws: `CertificateError`.
     public func application(
         address: BindAddress = .hostname(), onServerRunning: @escaping @Sendable (any Channel) async -> Void = { _ in }
@@ -119,8 +118,8 @@ public struct ModelServer: Sendable {
             logger: logger)
     }
 
-    /// Adds every route but the socket of `/v1/realtime`, which needs the server of `application`. Errors become OpenAI's
-    /// objects if `WireErrors` is among the router's middleware.
+    /// Adds all routes except the WebSocket of `/v1/realtime`, which needs the server of `application`. Errors become
+    /// OpenAI's error objects if `WireErrors` is among the router's middleware.
     public func addRoutes(to router: some RouterMethods<ServerContext>) {
         router.get("/health") { _, _ in Response(json: ["status": "ok"]) }
         router.get("/ready") { _, _ in
@@ -159,7 +158,7 @@ public struct ModelServer: Sendable {
 
     private typealias Answering = @Sendable (Request, ServerContext) async throws -> Response
 
-    /// What needs a model that writes.
+    /// Routes that need a generative model.
     private var writingRoutes: [(path: RouterPath, answer: Answering)] {
         [
             ("/v1/chat/completions", chatCompletions), ("/v1/completions", completions), ("/v1/responses", responses),
@@ -179,9 +178,9 @@ public struct ModelServer: Sendable {
         ["id": .string(options.modelName), "object": "model", "created": 0, "owned_by": "google"]
     }
 
-    /// The whole body as JSON.
+    /// Reads the whole body as JSON.
     ///
-    /// - Throws: `WireError` if it is none, or too large.
+    /// - Throws: `WireError` if it is not JSON, or too large.
     func json(_ request: Request) async throws -> JSONValue {
         let body: ByteBuffer
         do {
@@ -201,13 +200,13 @@ public struct ModelServer: Sendable {
     }
 }
 
-/// What the routes know of a request: its connection too.
+/// The context of a request, including its connection.
 public struct ServerContext: RequestContext {
     public var coreContext: CoreRequestContextStorage
     let channel: any Channel
-    /// Nil where there are no keys.
+    /// Nil if the server has no keys.
     var client: Client?
-    /// Of the trace that this request belongs to.
+    /// The span of this request.
     var span: (any Span)?
 
     public init(source: ApplicationRequestContextSource) {

@@ -1,48 +1,48 @@
 import Foundation
 
-/// What a server tells of itself, and what it takes.
+/// Name, limits and access rules of a server.
 public struct ServerOptions: Sendable {
-    /// What `/v1/models` and every answer call the model. Requests may name any: there is one.
+    /// The model's name in `/v1/models` and in every answer. Requests may name any model: there is only one.
     public var modelName: String
-    /// Most bytes of a request in JSON, its pictures and sound in base64 included.
+    /// Maximum size of a JSON request in bytes, including base64 images and sound.
     public var bodyBytes = 64 << 20
-    /// Most bytes of a form with a recording, which goes to disk.
+    /// Maximum size of a form with a recording, in bytes; it is stored on disk.
     public var uploadBytes = 2 << 30
-    /// Most bytes of the files that clients leave for later requests.
+    /// Maximum total size of uploaded files, in bytes.
     public var storedBytes = 4 << 30
-    /// Whose media are fetched where messages name them by an `http:` or `https:` address; others are refused.
+    /// Hosts from which media in messages are fetched by `http:` or `https:`; others are refused.
     public var mediaHosts: [MediaHost] = []
-    /// Most media that are fetched for one request, most bytes of each, and most seconds for each.
+    /// Maximum number of media fetched per request, maximum bytes and maximum seconds of each.
     public var fetchedMedia = 16, fetchedBytes = 64 << 20, fetchSeconds = 30
-    /// The folder below which messages may name media by `file:` URLs; nil: nowhere.
+    /// The folder below which messages may name media by `file:` URLs; nil: none.
     public var mediaRoot: URL?
-    /// Longest recording that is transcribed, in seconds; nil: any.
+    /// Maximum duration of a recording, in seconds; nil: unlimited.
     public var recordingSeconds: Double?
-    /// Most tokens of one answer; nil: as many as the context holds.
+    /// Maximum number of tokens of an answer; nil: limited by the context only.
     public var maxTokens: Int?
-    /// Tokens of an answer whose request does not say how many.
+    /// Maximum number of tokens of an answer if the request has none.
     public var defaultMaxTokens = 4096
-    /// Answers that are written or wait at once; a request beyond them is refused with status 429. Batch keys may
-    /// take three quarters of them. The engine's limits say how many are written.
+    /// Maximum number of answers in progress or waiting; further requests are refused with status 429. Batch keys may
+    /// use three quarters of them. The engine's limits determine how many are in progress.
     public var answers = 80
-    /// Of them, most of one key; nil: all.
+    /// Maximum number of answers per key; nil: no separate limit.
     public var answersPerKey: Int?
-    /// While an answer that is streamed has not begun, its client hears so often that it is still waited for.
+    /// Interval of keep-alive comments while a streamed answer has not begun.
     public var pulse = Duration.seconds(10)
-    /// Of `/v1/realtime`: most bytes of a message, sound in base64 included.
+    /// `/v1/realtime`: maximum size of a message in bytes, including base64 sound.
     public var realtimeMessageBytes = 16 << 20
-    /// Most seconds of sound whose end the client has not said yet.
+    /// Maximum number of seconds of sound that are not committed.
     public var realtimeBufferSeconds = 600
-    /// A socket at which nothing arrives for so long is closed.
+    /// A socket that receives nothing for this time is closed.
     public var realtimeIdle = Duration.seconds(300)
-    /// Whether the model thinks before it answers where a request does not say.
+    /// Whether the model thinks before it answers if the request does not say.
     public var thinking = false
 
-    /// Whose clients alone are answered; nil answers everybody.
+    /// The accepted keys; nil: no authentication.
     public var keys: APIKeys?
-    /// Web pages whose scripts may ask, such as `https://example.com`; `*`: all.
+    /// Origins of web pages whose scripts may send requests (CORS), such as `https://example.com`; `*`: all.
     public var origins: [String] = []
-    /// Speaks TLS.
+    /// Enables TLS.
     public var certificate: ServerCertificate?
 
     public init(modelName: String) { self.modelName = modelName }

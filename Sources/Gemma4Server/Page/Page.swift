@@ -1,8 +1,8 @@
 import Hummingbird
 
-/// The web page at `/`, whose files are part of the program.
+/// The web page at `/`, whose files are embedded in the program.
 enum Page {
-    /// Nothing comes from elsewhere, and nothing goes there.
+    /// Loads nothing from other origins, and sends nothing to them.
     private static let policy =
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src blob: data:; "
         + "media-src blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"

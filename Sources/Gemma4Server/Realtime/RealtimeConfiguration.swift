@@ -1,29 +1,29 @@
 import Gemma4Kit
 import Media
 
-/// What a client has told of its sound, and of what it wants of it.
+/// The audio format and transcription options of a client.
 ///
 /// Source: https://platform.openai.com/docs/guides/realtime-transcription.
 struct RealtimeConfiguration: Sendable {
     private let isBeta: Bool
     private let model: String
-    /// Of 16-bit samples, little-endian, one channel; in hertz.
+    /// Sample rate in hertz, of 16-bit little-endian mono samples.
     private(set) var sampleRate = 24_000
     private var language: Language?
     private var hint: String?
-    /// The pause that ends a turn; nil: the client says where one ends.
+    /// The pause that ends a turn; nil: the client ends turns.
     private(set) var pauseInSeconds: Double? = 0.5
 
     init(model: String, isBeta: Bool) { (self.model, self.isBeta) = (model, isBeta) }
 
-    /// Whether what has been heard until now belongs with what comes after a change from `other`.
+    /// Whether sound received before a change from `other` continues in the sound after it.
     func hears(as other: RealtimeConfiguration) -> Bool {
         (sampleRate, pauseInSeconds) == (other.sampleRate, other.pauseInSeconds)
     }
 
     var transcription: TranscriptionOptions { TranscriptionOptions(language: language, hint: hint) }
 
-    /// How turns are cut; nil where the client says where one ends.
+    /// Segmentation options; nil if the client ends turns.
     var turns: SpeechSegmenter.Options? {
         pauseInSeconds.map { pause in
             var options = SpeechSegmenter.Options.live
@@ -32,9 +32,9 @@ struct RealtimeConfiguration: Sendable {
         }
     }
 
-    /// Takes over the members of a session that are there.
+    /// Applies the members that a session object has.
     ///
-    /// - Throws: `WireError` naming the one that cannot be honored; then nothing is taken over.
+    /// - Throws: `WireError` naming a member that is not supported; then nothing is applied.
     mutating func update(_ session: RequestFields) throws(WireError) {
         var changed = self
         if let type = try session.string("type"), type != "transcription" {
@@ -72,7 +72,7 @@ struct RealtimeConfiguration: Sendable {
         }
     }
 
-    /// The detector has no threshold and no padding to set: what holds is told in the answer.
+    /// Threshold and padding cannot be set; the answer states the values in effect.
     private mutating func updateTurns(_ input: RequestFields) throws(WireError) {
         if input.value["turn_detection"] == .null { pauseInSeconds = nil }
         guard let turns = try input.object("turn_detection") else { return }
@@ -81,7 +81,7 @@ struct RealtimeConfiguration: Sendable {
         pauseInSeconds = Double(pause) / 1000
     }
 
-    /// As the client is told it.
+    /// The session object for the client.
     func object(id: String) -> JSONValue {
         let transcription: JSONValue = [
             "model": .string(model), "language": language.map { .string($0.code) } ?? nil,

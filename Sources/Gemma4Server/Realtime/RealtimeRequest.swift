@@ -4,23 +4,23 @@ import HTTPTypes
 import HummingbirdCore
 import NIOHTTP1
 
-/// A request that may become a socket of `/v1/realtime`.
+/// An upgrade request to the WebSocket `/v1/realtime`.
 struct RealtimeRequest: Sendable {
     static let path = "/v1/realtime"
 
-    /// Nil where there are no keys.
+    /// Nil if the server has no keys.
     let client: Client?
-    /// Whether events have the names and forms from before August 2025.
+    /// Whether events have the names and forms of before August 2025.
     let isBeta: Bool
-    /// What the answer says beside what a WebSocket has to.
+    /// Headers of the response in addition to those of WebSocket.
     let headers: HTTPHeaders
 
-    /// - Throws: `WireError` if the client may not, or wants something else.
+    /// - Throws: `WireError` if the client is not authorized, or requests something else.
     init(_ request: HTTPRequest, _ server: ModelServer) throws(WireError) {
         let uri = URI(request.path ?? "")
         guard uri.path == Self.path else { throw WireError(.notFound, "there is nothing here") }
         client = try server.options.keys?.client(request.headerFields)
-        // No browser asks before a page opens a socket: whose page it is must be looked at here.
+        // Browsers send no preflight request for a WebSocket, so the origin is checked here.
         if let origin = request.headerFields[.origin], !server.options.allows(origin),
             origin.split(separator: "://").last.map(String.init) != request.authority
         {

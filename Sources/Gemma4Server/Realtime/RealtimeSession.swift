@@ -11,7 +11,7 @@ import ServiceLifecycle
 import Transcription
 
 extension ModelServer {
-    /// Listens at a socket until its client leaves, says nothing for too long, or the server ends.
+    /// Serves a socket until the client disconnects, is idle for too long, or the server ends.
     func realtime(_ socket: UpgradableChannel.Socket, _ request: RealtimeRequest) async {
         let start = ContinuousClock.now
         do {
@@ -44,14 +44,14 @@ extension ModelServer {
     }
 }
 
-/// One client that sends sound and gets what is said in it.
+/// A client that sends audio and receives transcripts.
 ///
-/// One task reads what comes, finds turns in it and hands their pieces on; another has them heard, one after the other. Who
-/// sends faster than the model listens has to wait: the socket is not read meanwhile.
+/// One task reads messages, detects turns and enqueues their pieces; another transcribes them one by one. Backpressure:
+/// while the queue is full, the socket is not read.
 actor RealtimeSession {
     typealias Outbound = NIOAsyncChannelOutboundWriter<WebSocketFrame>
 
-    /// A step of the work on an item.
+    /// One step of the work on an item.
     private struct Job: Sendable {
         enum Step: Sendable {
             case hear(SpeechPiece)
@@ -62,9 +62,9 @@ actor RealtimeSession {
         let step: Step
     }
 
-    /// Pieces of at most 10 s that wait while another is heard.
+    /// Maximum number of pieces, of at most 10 s, in the queue.
     private static let waitingPieces = 8
-    /// As OpenAI has it: 100 ms.
+    /// 100 ms, as at OpenAI.
     private static let fewestSamples = AudioReader.sampleRate / 10
 
     private let server: ModelServer
@@ -76,11 +76,11 @@ actor RealtimeSession {
     private var configuration: RealtimeConfiguration
     private var sound: PCMBlocks
     private var turns = SpeechTurns()
-    /// Sound whose end the client will say, at 16 kHz.
+    /// Audio at 16 kHz that the client has not committed.
     private var buffer: [Float] = []
-    /// Samples at 16 kHz that came before those of `turns`, and those of it.
+    /// Samples at 16 kHz received before those of `turns`, and since.
     private var (forgotten, received) = (0, 0)
-    /// What is being said.
+    /// The current item.
     private var item: String?
     private var previousItem: String?
     private var lastMessage = ContinuousClock.now
@@ -91,8 +91,8 @@ actor RealtimeSession {
         sound = try PCMBlocks(.s16le, sampleRate: configuration.sampleRate, name: "audio")
     }
 
-    /// - Returns: how it ended.
-    /// - Throws: if the client has gone without a word.
+    /// - Returns: the WebSocket close code.
+    /// - Throws: if the client disconnected without closing.
     func run(_ inbound: NIOAsyncChannelInboundStream<WebSocketFrame>) async throws -> WebSocketErrorCode {
         try await send(sessionEvent("created"), [.init("session", configuration.object(id: id))])
         return try await withThrowingTaskGroup(of: WebSocketErrorCode.self) { group in
@@ -110,7 +110,7 @@ actor RealtimeSession {
 
     private func sessionEvent(_ what: String) -> String { (isBeta ? "transcription_session." : "session.") + what }
 
-    // MARK: What comes
+    // MARK: Receiving
 
     private func read(_ inbound: NIOAsyncChannelInboundStream<WebSocketFrame>) async throws -> WebSocketErrorCode {
         for try await frame in inbound {
@@ -192,7 +192,7 @@ actor RealtimeSession {
         buffer += samples
     }
 
-    /// The client says that what it has sent is a whole.
+    /// The client commits the audio that it has sent.
     private func commit() async throws {
         try await take(sound.finish())
         guard configuration.turns == nil else {
@@ -218,9 +218,9 @@ actor RealtimeSession {
         try await renew()
     }
 
-    /// Begins to listen anew.
+    /// Starts again with an empty buffer.
     ///
-    /// - Parameter refusing: whether the client hears that there was nothing to hear.
+    /// - Parameter refusing: whether the client gets an error because the buffer was empty.
     private func renew(refusing: Bool = false) async throws {
         sound = try PCMBlocks(.s16le, sampleRate: configuration.sampleRate, name: "audio")
         turns = configuration.turns.map { SpeechTurns($0) } ?? turns
@@ -271,12 +271,12 @@ actor RealtimeSession {
             isBeta ? "conversation.item.created" : "conversation.item.added", [previous, .init("item", object)])
     }
 
-    /// Since the session began.
+    /// Time since the beginning of the session.
     private func milliseconds(_ sample: Int) -> JSONValue {
         .integer((forgotten + sample) * 1000 / AudioReader.sampleRate)
     }
 
-    // MARK: What is heard
+    // MARK: Transcription
 
     private func hear() async throws -> WebSocketErrorCode {
         var turn: (item: String, transcriber: TurnTranscriber, samples: Int)?
@@ -320,7 +320,7 @@ actor RealtimeSession {
         }
     }
 
-    // MARK: What goes
+    // MARK: Sending
 
     private func send(_ type: String, about item: String, _ members: [JSONValue.Member]) async throws {
         try await send(type, [.init("item_id", .string(item)), .init("content_index", 0)] + members)
@@ -338,7 +338,7 @@ actor RealtimeSession {
         WebSocketFrame(fin: true, opcode: .text, data: ByteBuffer(string: event.json))
     }
 
-    /// - Parameter id: of the client's event that it is about.
+    /// - Parameter id: id of the client's event that caused the error.
     static func event(_ error: WireError, about id: String? = nil) -> JSONValue {
         guard case .object(let members)? = error.object["error"] else { return error.object }
         return event(

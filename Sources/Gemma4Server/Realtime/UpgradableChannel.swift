@@ -8,7 +8,7 @@ import NIOHTTPTypes
 import NIOHTTPTypesHTTP1
 import NIOWebSocket
 
-/// A connection that speaks HTTP/1.1, or the WebSocket that its first request asks for.
+/// An HTTP/1.1 connection, or a WebSocket if its first request is an upgrade.
 struct UpgradableChannel: ServerChildChannel {
     typealias Socket = NIOAsyncChannel<WebSocketFrame, WebSocketFrame>
 
@@ -19,7 +19,7 @@ struct UpgradableChannel: ServerChildChannel {
 
     struct Value: ServerChildChannelValue {
         let channel: any Channel
-        /// Known once the first request has come.
+        /// Known once the first request has arrived.
         let spoken: EventLoopFuture<Spoken>
     }
 
@@ -31,7 +31,7 @@ struct UpgradableChannel: ServerChildChannel {
             var configuration = NIOUpgradableHTTPServerPipelineConfiguration(
                 upgradeConfiguration: NIOTypedHTTPServerUpgradeConfiguration(
                     upgraders: [webSocket], notUpgradingCompletionHandler: { plain($0, logger) }))
-            // Pipelining and the check of headers are Hummingbird's.
+            // Hummingbird handles pipelining and header validation.
             configuration.enablePipelining = false
             configuration.enableResponseHeaderValidation = false
             let pipeline = channel.pipeline.syncOperations
@@ -57,7 +57,7 @@ struct UpgradableChannel: ServerChildChannel {
         }
     }
 
-    /// What `HTTP1Channel.setup` does after the decoder.
+    /// The pipeline that `HTTP1Channel.setup` adds after the decoder.
     private func plain(_ channel: any Channel, _ logger: Logger) -> EventLoopFuture<Spoken> {
         channel.eventLoop.makeCompletedFuture {
             let pipeline = channel.pipeline.syncOperations
@@ -77,7 +77,7 @@ struct UpgradableChannel: ServerChildChannel {
         return NIOTypedWebSocketServerUpgrader(
             maxFrameSize: limit,
             shouldUpgrade: { channel, head in
-                // A request that must not become a socket goes its way to a route, which says why.
+                // A refused upgrade is handled by a route, which returns the reason.
                 channel.eventLoop.makeSucceededFuture((try? request(head))?.headers)
             },
             upgradePipelineHandler: { channel, head in
@@ -95,7 +95,7 @@ struct UpgradableChannel: ServerChildChannel {
     }
 }
 
-/// Closes a connection that has asked for nothing when the server ends, or when its client does.
+/// Closes a connection without a request when the server ends or the client closes its end.
 private final class SilentConnection: ChannelInboundHandler, RemovableChannelHandler, Sendable {
     typealias InboundIn = Never
 

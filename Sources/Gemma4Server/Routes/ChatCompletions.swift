@@ -9,7 +9,7 @@ extension ModelServer {
     /// `POST /v1/chat/completions`.
     ///
     /// Source: https://platform.openai.com/docs/api-reference/chat; `reasoning_content` and
-    /// `mm_processor_kwargs` as vLLM has them.
+    /// `mm_processor_kwargs` as in vLLM.
     @Sendable func chatCompletions(_ request: Request, context: ServerContext) async throws -> Response {
         var fields = RequestFields(value: try await json(request))
         if let conversation = fields["messages"] {
@@ -63,7 +63,7 @@ extension AnswerRequest {
 }
 
 extension JSONValue {
-    /// Messages without what neither the model nor this server looks at, such as `refusal` and `cache_control`.
+    /// Messages without keys that neither the model nor this server uses, such as `refusal` and `cache_control`.
     fileprivate var withoutUnknownKeys: JSONValue {
         guard case .array(let messages) = self else { return self }
         return .array(

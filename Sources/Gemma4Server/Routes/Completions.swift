@@ -5,7 +5,7 @@ import Hummingbird
 import Tokenization
 
 extension ModelServer {
-    /// `POST /v1/completions`: goes on with text as it is, after `<bos>`, or with ids.
+    /// `POST /v1/completions`: continues plain text, after `<bos>`, or ids.
     ///
     /// Source: https://platform.openai.com/docs/api-reference/completions.
     @Sendable func completions(_ request: Request, context: ServerContext) async throws -> Response {
@@ -30,7 +30,7 @@ extension ModelServer {
             streams, asked, places, context, CompletionWriter(style, pipeline.tokenizer, choices: streams.count))
     }
 
-    /// A text, ids, or several of either.
+    /// One text, one list of ids, or several of either.
     private static func prompts(_ fields: RequestFields, _ pipeline: Gemma4Pipeline) throws -> [Prompt] {
         func prompt(_ value: JSONValue) throws -> Prompt {
             if let ids = value.tokenIds { return Prompt(tokens: ids) }
@@ -47,11 +47,11 @@ extension ModelServer {
     }
 }
 
-/// Writes OpenAI's `text_completion`, whole or in pieces.
+/// Writes OpenAI's `text_completion`, whole or streamed.
 struct CompletionWriter: AnswerWriter {
     struct Style: Sendable {
         let model: String
-        /// Answers to each prompt.
+        /// Number of answers to each prompt.
         let perPrompt: Int
         let showsLogprobs, showsUsage: Bool
     }
@@ -69,7 +69,7 @@ struct CompletionWriter: AnswerWriter {
         logprobs = Array(repeating: TextLogprobs(), count: count)
     }
 
-    /// OpenAI's older form of log-probabilities.
+    /// The log-probabilities of OpenAI's older API.
     private struct TextLogprobs: Sendable {
         var texts, values, tops, offsets: [JSONValue]
 
@@ -79,7 +79,7 @@ struct CompletionWriter: AnswerWriter {
             func text(_ id: Int) -> String { String(decoding: tokens.bytes(id), as: UTF8.self) }
             texts.append(.string(text(token.id)))
             values.append(.number(max(Double(token.logprob), -9999)))
-            // Byte tokens may share a text: the likeliest has it.
+            // Byte tokens may have the same text: the most likely one is kept.
             var seen = Set<String>()
             tops.append(
                 .object(
@@ -134,7 +134,7 @@ struct CompletionWriter: AnswerWriter {
         ["index": .integer(choice), "text": .string(text), "logprobs": logprobs, "finish_reason": reason]
     }
 
-    /// Of several prompts the sum.
+    /// The sum over all prompts.
     private var usage: JSONValue {
         let firsts = stride(from: 0, to: choices.count, by: style.perPrompt).map { choices[$0] }
         let prompt = firsts.reduce(0) { $0 + $1.promptTokens }

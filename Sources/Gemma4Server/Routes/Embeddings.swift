@@ -3,10 +3,10 @@ import Gemma4Kit
 import Hummingbird
 
 extension ModelServer {
-    /// `POST /v1/embeddings`: vectors of texts, ids of tokens, pictures and recordings.
+    /// `POST /v1/embeddings`: embeds texts, token ids, images and recordings.
     ///
-    /// Source: https://platform.openai.com/docs/api-reference/embeddings. OpenAI knows no media: they are data URLs in the
-    /// place of texts, or the parts of a chat's messages; `task` names the prompt, as the model was published with.
+    /// Source: https://platform.openai.com/docs/api-reference/embeddings. OpenAI has no media here: they are given as
+    /// data URLs in place of texts, or as content parts of chat messages; `task` selects the model's published prompt.
     func embeddings(_ embedder: Embedder, _ request: Request, _ context: ServerContext) async throws -> Response {
         let fields = RequestFields(value: try await json(request))
         let asked = try EmbeddingRequest(fields, embedder)
@@ -27,12 +27,12 @@ extension ModelServer {
     }
 }
 
-/// What is to be embedded, and how.
+/// An embeddings request.
 private struct EmbeddingRequest: Sendable {
     enum Input: Sendable {
         case text(String)
         case tokens([Int])
-        /// A `data:` URL, or what the resolver opens.
+        /// A `data:` URL, or a reference for the resolver.
         case medium(Medium, String)
 
         func input(_ resolver: MediaResolver) throws -> EmbeddingInput {
@@ -52,7 +52,7 @@ private struct EmbeddingRequest: Sendable {
     enum Encoding: String, CaseIterable {
         case float, base64
 
-        /// The shortest decimals that read back as the same 32-bit floats; or those in little-endian order, in base64.
+        /// The shortest decimals that round-trip to the same 32-bit floats; or the floats as base64, little-endian.
         func value(_ vector: [Float]) -> JSONValue {
             switch self {
             case .float: .array(vector.map { .number(Double("\($0)")!) })
@@ -62,7 +62,7 @@ private struct EmbeddingRequest: Sendable {
         }
     }
 
-    /// As many as OpenAI takes.
+    /// OpenAI's limit.
     private static let mostInputs = 2048
 
     let inputs: [Input]
@@ -135,7 +135,7 @@ private struct EmbeddingRequest: Sendable {
 }
 
 extension JSONValue {
-    /// The integers of an array that holds nothing else; nil of an empty one.
+    /// The integers of an array of integers; nil for other and empty arrays.
     var tokenIds: [Int]? {
         guard case .array(let values) = self, !values.isEmpty else { return nil }
         let ids = values.compactMap { value -> Int? in if case .integer(let id) = value { id } else { nil } }

@@ -2,7 +2,7 @@ import Foundation
 import Gemma4Kit
 import Hummingbird
 
-/// `/v1/files`: media that are named by their id in the requests that follow.
+/// `/v1/files`: uploaded media, which later requests refer to by id.
 ///
 /// Source: https://platform.openai.com/docs/api-reference/files.
 extension ModelServer {
@@ -43,10 +43,10 @@ extension ModelServer {
         }
     }
 
-    /// Opens what a request names: a file of this client by its id, an address of a host that media may come from, or a
-    /// `file:` URL below the folder of media. Nothing else is opened.
+    /// Resolves media references: an id of a file of this client, a URL of an allowed host, or a `file:` URL below the
+    /// media folder. Others are refused.
     ///
-    /// - Parameter references: of the request; those that are addresses are fetched.
+    /// - Parameter references: the references of the request; URLs are fetched.
     /// - Throws: `WireError` if one cannot be fetched.
     func resolver(for references: [String], _ context: ServerContext) async throws -> MediaResolver {
         let fetcher = MediaFetcher(
@@ -82,9 +82,10 @@ extension ModelServer {
         }
     }
 
-    /// The file that a `file:` URL means, links followed.
+    /// The file of a `file:` URL, with links resolved.
     ///
-    /// - Throws: `WireError` if it is not below the folder, or no file; what is elsewhere is told from what is missing by nobody.
+    /// - Throws: `WireError` if it is not below the folder, or not a file; the error does not reveal whether a file
+    ///   outside exists.
     private static func file(_ reference: String, below root: URL) throws(WireError) -> URL {
         func real(_ path: String) -> String? {
             guard let resolved = realpath(path, nil) else { return nil }
@@ -103,7 +104,7 @@ extension ModelServer {
         return URL(filePath: file)
     }
 
-    /// Messages whose parts of the type `file` have become pictures, recordings and films.
+    /// Replaces content parts of the type `file` by images, recordings and films.
     func namingMedia(_ messages: JSONValue, _ context: ServerContext) throws(WireError) -> JSONValue {
         try messages.mapElements { message throws(WireError) in
             try message.mapMember("content") { content throws(WireError) in
@@ -124,7 +125,7 @@ extension ModelServer {
 }
 
 extension MediaInput {
-    /// A file that errors call by the client's name for it, not by its path.
+    /// A file with the client's name for it in errors, instead of its path.
     fileprivate init(_ medium: Medium, _ file: URL, named name: String) throws {
         switch medium {
         case .image: self = .image(.bytes(try Data(contentsOf: file, options: .alwaysMapped), name: name))
@@ -135,7 +136,7 @@ extension MediaInput {
 }
 
 extension [ChatMessage] {
-    /// The paths, addresses and `data:` URLs of their media.
+    /// The paths, URLs and `data:` URLs of their media.
     var references: [String] {
         flatMap { message -> [String] in
             guard case .parts(let parts)? = message.content else { return [] }
@@ -145,7 +146,7 @@ extension [ChatMessage] {
 }
 
 extension JSONValue {
-    /// Anything but an array stays.
+    /// Other values are returned unchanged.
     fileprivate func mapElements(
         _ change: (JSONValue) throws(WireError) -> JSONValue
     ) throws(WireError) -> JSONValue {

@@ -7,7 +7,7 @@ import Logging
 import Metrics
 import Tracing
 
-/// Counts and times every request, names it, gives it a span, and logs its end.
+/// Counts and times every request, assigns its id and span, and logs its end.
 struct MeasureRequests: RouterMiddleware {
     typealias Context = ServerContext
 
@@ -37,7 +37,7 @@ struct MeasureRequests: RouterMiddleware {
         let id = "req_\(WireID.random)"
         response.headers[.init("X-Request-Id")!] = id
         let status = Int(response.status.code)
-        // Paths that are no routes would make a series each.
+        // Unknown paths share one label, to bound the number of time series.
         let path = context.endpointPath ?? "other"
         let end: @Sendable (_ isWhole: Bool) -> Void = { [metrics, logger] isWhole in
             let seconds = (ContinuousClock.now - start) / .seconds(1)
@@ -47,7 +47,7 @@ struct MeasureRequests: RouterMiddleware {
             Counter(label: "http_requests_total", dimensions: dimensions, factory: metrics).increment()
             Metrics.Timer(label: "http_request_duration_seconds", dimensions: [("path", path)], factory: metrics)
                 .recordNanoseconds(Int64(seconds * 1e9))
-            // Probes would fill the log.
+            // Probes are logged at debug level only.
             let level: Logger.Level = RequireKey.open.contains(path) || path == "/metrics" ? .debug : .info
             logger.log(
                 level: level, "\(request.method.rawValue) \(request.uri.path)",
@@ -80,12 +80,12 @@ struct MeasureRequests: RouterMiddleware {
     }
 }
 
-/// Where the trace of a request began, if its client says.
+/// Extracts the client's trace context from the headers.
 private struct HeaderValues: Extractor {
     func extract(key: String, from headers: HTTPFields) -> String? { HTTPField.Name(key).flatMap { headers[$0] } }
 }
 
-/// What the answers to one request have used, for its span.
+/// Token usage of the answers to one request, for its span.
 struct AnswerUsage: Sendable {
     private var tokens = 0
     private var finishes: [GeneratedToken.Finish] = []
@@ -95,7 +95,7 @@ struct AnswerUsage: Sendable {
         if let finish = token.finish { finishes.append(finish) }
     }
 
-    /// In the words of OpenTelemetry's conventions for generative models, and our own where those have none.
+    /// Attributes of OpenTelemetry's semantic conventions for generative AI, and our own where those have none.
     func tell(_ span: (any Span)?, model: String) {
         guard let span, span.isRecording, let first = finishes.first else { return }
         span.updateAttributes { attributes in
@@ -139,7 +139,7 @@ extension ModelServer {
             body: .init(byteBuffer: ByteBuffer(string: text)))
     }
 
-    /// Nil where the system has no `/proc`.
+    /// Nil if the system has no `/proc`.
     private static var residentBytes: Int? {
         guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return nil }
         let pages = text.split(separator: " ").dropFirst().first.flatMap { Int($0) }

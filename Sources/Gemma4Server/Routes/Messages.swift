@@ -5,7 +5,7 @@ import Hummingbird
 import Tokenization
 
 extension ModelServer {
-    /// `POST /v1/messages`, Anthropic's interface.
+    /// `POST /v1/messages` of Anthropic's API.
     ///
     /// Source: https://docs.anthropic.com/en/api/messages.
     @Sendable func messages(_ request: Request, context: ServerContext) async throws -> Response {
@@ -79,7 +79,7 @@ extension AnswerRequest {
         }
     }
 
-    /// One of Anthropic's messages: results of tools become messages of their own, before what else it says.
+    /// Converts one of Anthropic's messages: tool results become separate messages before its other content.
     private static func messages(_ fields: RequestFields) throws -> [ChatMessage] {
         guard let role = ["user": ChatMessage.Role.user, "assistant": .assistant][try fields.string("role") ?? ""]
         else {
@@ -140,7 +140,7 @@ extension AnswerRequest {
         return .parts(parts)
     }
 
-    /// A declaration in OpenAI's form.
+    /// A tool declaration in OpenAI's form.
     private static func tool(_ index: Int, _ tool: JSONValue) throws(WireError) -> JSONValue {
         let fields = RequestFields(value: tool, prefix: "tools[\(index)].")
         guard let name = try fields.string("name") else { throw fields.error("name", "the name of a function") }
@@ -165,7 +165,7 @@ struct MessageWriter: AnswerWriter {
     private let promptTokens: Int
     private let id = "msg_\(WireID.random)"
     private var choice = ChoiceRecord()
-    /// Blocks that have been begun.
+    /// Number of content blocks begun.
     private var blocks = 0
     private var openKind: TokenKind?
 
@@ -246,7 +246,7 @@ struct MessageWriter: AnswerWriter {
         ]
     }
 
-    /// What was found in the cache is counted apart.
+    /// Cached prompt tokens are counted separately.
     private var usage: JSONValue {
         [
             "input_tokens": .integer(choice.promptTokens - choice.cachedTokens),
@@ -261,7 +261,7 @@ struct MessageWriter: AnswerWriter {
         guard let last = choice.answer.tokens.last, !stopTokens.contains(last), !stops.isEmpty else {
             return ("end_turn", nil)
         }
-        // The ids go on where the text was cut.
+        // The ids extend beyond the end of the cut text.
         let whole = tokenizer.decode(choice.textTokens)
         let rest = whole.dropFirst(choice.answer.text.count)
         return ("stop_sequence", stops.first { rest.hasPrefix($0) }.map(JSONValue.string) ?? nil)

@@ -5,7 +5,7 @@ import Hummingbird
 import Tokenization
 
 extension ModelServer {
-    /// `POST /v1/responses`, as far as it needs no memory: the whole conversation comes with each request.
+    /// `POST /v1/responses`, stateless: each request contains the whole conversation.
     ///
     /// Source: https://platform.openai.com/docs/api-reference/responses.
     @Sendable func responses(_ request: Request, context: ServerContext) async throws -> Response {
@@ -73,7 +73,7 @@ extension AnswerRequest {
             let call = ChatMessage.ToolCall(
                 id: try item.string("call_id"), name: try item.string("name") ?? "",
                 arguments: (try? JSONValue(parsing: arguments)) ?? .string(arguments))
-            // Calls of one turn come as items of their own.
+            // The calls of one turn are separate items.
             if messages.last?.role == .assistant {
                 messages[messages.count - 1].toolCalls.append(call)
             } else {
@@ -111,7 +111,7 @@ extension AnswerRequest {
         }
     }
 
-    /// A declaration in the form of chat completions, which have the function in an object of its own.
+    /// A tool declaration in the form of chat completions, with the function in a separate object.
     private static func tool(_ index: Int, _ tool: JSONValue) throws(WireError) -> JSONValue {
         let fields = RequestFields(value: tool, prefix: "tools[\(index)].")
         guard try fields.string("type") == "function", case .object(let members) = tool else {
@@ -131,11 +131,11 @@ struct ResponseWriter: AnswerWriter {
     private let created = Int(Date().timeIntervalSince1970)
     private var choice = ChoiceRecord()
     private var sequence = 0
-    /// Items of the output that have ended.
+    /// Output items that are complete.
     private var items: [JSONValue] = []
     private var open: Item?
 
-    /// What the model is writing: its thoughts, or the message.
+    /// The output item in progress: thoughts, or the message.
     private struct Item: Sendable {
         let kind: TokenKind
         let id: String
@@ -229,7 +229,7 @@ struct ResponseWriter: AnswerWriter {
 
     private var partEvent: String { open?.kind == .thought ? "response.reasoning_text" : "response.output_text" }
 
-    /// Where the part that is being written stands.
+    /// Position of the current part in the output.
     private var place: [JSONValue.Member] {
         [
             .init("item_id", .string(open?.id ?? "")), .init("output_index", .integer(items.count)),

@@ -16,7 +16,7 @@ extension ModelServer {
         } catch let error as WireError {
             throw error
         } catch {
-            // The file has a path here, which says nothing to the client.
+            // The error must not show the client the file's path on the server.
             guard var known = WireError(error) else { throw error }
             known.message = known.message.replacing(asked.file.url.path, with: asked.file.name)
             throw known
@@ -41,7 +41,7 @@ extension ModelServer {
             places.leave()
             return try asked.response(transcript)
         }
-        // Until the recording is open, and its first piece is found, an error has a status of its own.
+        // Errors until the first piece is found have their own HTTP status.
         let first = try await HangUp.watching(context.channel) {
             var iterator = stream.makeAsyncIterator()
             let first = try await iterator.next()
@@ -73,7 +73,7 @@ extension ModelServer {
 }
 
 extension TranscriptEvent {
-    /// - Throws: `WireError` if the recording is longer than it may be.
+    /// - Throws: `WireError` if the recording exceeds the limit.
     fileprivate func check(_ limit: Double?) throws {
         guard let limit, case .progress(let place, let whole) = self, whole ?? place > limit else { return }
         throw WireError(
@@ -82,7 +82,7 @@ extension TranscriptEvent {
     }
 }
 
-/// What a form asks of its recording.
+/// The parameters of a transcription request.
 private struct TranscriptionRequest: Sendable {
     enum Format: String, CaseIterable {
         case json, text, srt, vtt
@@ -166,7 +166,7 @@ private struct TranscriptionRequest: Sendable {
             body: .init(byteBuffer: ByteBuffer(string: text)))
     }
 
-    /// The library's object, with what OpenAI's has beside it.
+    /// The library's object, with additional members of OpenAI's.
     private func verbose(_ transcript: Transcript) throws -> JSONValue {
         let object = try JSONValue(parsing: TranscriptWriter.whole(transcript, .json, .init(options)))
         guard case .object(var members) = object else { return object }
@@ -188,7 +188,7 @@ private struct TranscriptionRequest: Sendable {
     }
 }
 
-/// Writes `transcript.text.delta`, `transcript.text.segment` where segments are asked for, and `transcript.text.done`.
+/// Writes `transcript.text.delta`, `transcript.text.segment` if segments are requested, and `transcript.text.done`.
 private struct TranscriptEventWriter {
     private let showsSegments: Bool
     private var transcript = Transcript()

@@ -5,18 +5,18 @@ import Hummingbird
 import Synchronization
 import Tokenization
 
-/// Who asks, known by its key.
+/// A client, identified by its key.
 struct Client: Sendable, Equatable {
     /// The digest of the key.
     let id: String
     let priority: GenerationOptions.Priority
 }
 
-/// The keys that clients may show, from a file with one in each line; a line that begins with `#` is a remark. Where `batch`
-/// stands behind a key, its requests wait for those of others.
+/// The accepted keys, from a file with one per line; lines that begin with `#` are comments. Requests of a key followed
+/// by `batch` have lower priority.
 public final class APIKeys: Sendable {
     private let file: URL
-    /// By SHA-256, so that all that are compared have one length.
+    /// By SHA-256, so that all compared values have the same length.
     private let clients = Mutex<[Client]>([])
 
     /// - Throws: `APIKeyError` if the file cannot be read, or holds no key.
@@ -25,9 +25,9 @@ public final class APIKeys: Sendable {
         try reload()
     }
 
-    /// Reads the file anew; where that fails the old keys hold.
+    /// Reloads the file; if that fails, the old keys remain valid.
     ///
-    /// - Returns: how many keys there are.
+    /// - Returns: the number of keys.
     /// - Throws: as `init`.
     @discardableResult public func reload() throws(APIKeyError) -> Int {
         guard let text = try? String(contentsOf: file, encoding: .utf8) else {
@@ -50,7 +50,7 @@ public final class APIKeys: Sendable {
         return read.count
     }
 
-    /// Takes as long whichever key is given, and wherever it differs.
+    /// Constant time: independent of the given key.
     private func client(_ key: String) -> Client? {
         let given = Self.digest(key)
         return clients.withLock { $0 }.reduce(nil) { found, client in
@@ -59,10 +59,10 @@ public final class APIKeys: Sendable {
         }
     }
 
-    /// Whose key a request shows: `Authorization: Bearer …`; `x-api-key: …` as Anthropic's clients do; or,
-    /// where a browser opens a socket and can set no header, the protocol `openai-insecure-api-key.…`.
+    /// The client of a request: `Authorization: Bearer …`; `x-api-key: …` as in Anthropic's API; or, because browsers
+    /// cannot set headers of a WebSocket, the protocol `openai-insecure-api-key.…`.
     ///
-    /// - Throws: `WireError` if it shows none, or one that is none of these.
+    /// - Throws: `WireError` if the key is missing or unknown.
     func client(_ headers: HTTPFields) throws(WireError) -> Client {
         let bearer = headers[.authorization].flatMap { header -> String? in
             let parts = header.split(separator: " ", maxSplits: 1)
@@ -85,14 +85,14 @@ public final class APIKeys: Sendable {
     private static func digest(_ key: String) -> String { SHA256.hex(Array(key.utf8)) }
 }
 
-/// Why there are no keys.
+/// Why the keys cannot be loaded.
 public struct APIKeyError: Error, CustomStringConvertible {
     public let file, reason: String
 
     public var description: String { "\(file): \(reason)" }
 }
 
-/// Lets in who shows a key. Whether the server lives may be asked without.
+/// Requires a key, except for health checks.
 struct RequireKey: RouterMiddleware {
     typealias Context = ServerContext
 

@@ -1,7 +1,7 @@
 import Gemma4Kit
 import Synchronization
 
-/// Counts the answers that are written or wait, of all clients and of each, and refuses those beyond a limit. Batch clients
+/// Counts answers in progress and waiting, in total and per client, and refuses those beyond a limit. Batch clients
 /// leave a quarter of the places to others.
 final class Admission: Sendable {
     private let limit, batchLimit: Int
@@ -11,7 +11,7 @@ final class Admission: Sendable {
     private struct State {
         var taken = 0
         var takenByBatch = 0
-        /// By the clients' ids; who takes none is not there.
+        /// By client id, without clients that have none.
         var takenByClient: [String: Int] = [:]
         var meanSeconds = 1.0
 
@@ -28,7 +28,7 @@ final class Admission: Sendable {
         (limit, batchLimit, clientLimit) = (places, max(1, places - places / 4), min(perClient ?? places, places))
     }
 
-    /// Answers that one request wants.
+    /// The places of one request's answers.
     final class Places: Sendable {
         private let admission: Admission
         private let client: Client?
@@ -40,7 +40,7 @@ final class Admission: Sendable {
             (self.admission, self.client, self.count) = (admission, client, count)
         }
 
-        /// Gives them back. What is forgotten gives them back too.
+        /// Releases the places. `deinit` releases them too.
         func leave() {
             guard !isOver.exchange(true, ordering: .acquiringAndReleasing) else { return }
             let seconds = (ContinuousClock.now - start) / .seconds(1)
@@ -56,7 +56,7 @@ final class Admission: Sendable {
     var hasRoom: Bool { state.withLock { $0.taken < limit } }
     var taken: Int { state.withLock { $0.taken } }
 
-    /// - Throws: `WireError` with status 429 if there are not so many places left; 400 if there are never so many.
+    /// - Throws: `WireError` with status 429 if too few places are free; 400 if `count` exceeds the limit.
     func enter(_ count: Int, of client: Client? = nil) throws(WireError) -> Places {
         let most = client == nil ? limit : client!.priority == .batch ? min(batchLimit, clientLimit) : clientLimit
         guard count <= most else {
@@ -81,6 +81,6 @@ final class Admission: Sendable {
 }
 
 extension GenerationOptions {
-    /// An answer is as urgent as its client is, or less where the request says so.
+    /// Lowers the priority to that of the client; a request may have a lower one.
     mutating func yield(to client: Client?) { priority = min(priority, client?.priority ?? .interactive) }
 }

@@ -1,6 +1,6 @@
 import Hummingbird
 
-/// Lets the scripts of named web pages ask, by the protocol of https://fetch.spec.whatwg.org/#http-cors-protocol.
+/// Allows scripts of listed origins to send requests (CORS), see https://fetch.spec.whatwg.org/#http-cors-protocol.
 struct AllowOrigins: RouterMiddleware {
     typealias Context = ServerContext
 

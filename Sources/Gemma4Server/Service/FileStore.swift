@@ -3,9 +3,9 @@ import Gemma4Kit
 import Media
 import Synchronization
 
-/// Media that clients have sent to use more than once, on disk until they are deleted or the server ends. A client sees its own.
+/// Uploaded media, stored on disk until deleted or the server ends. Each client sees only its own.
 final class FileStore: Sendable {
-    /// Most bytes of all files.
+    /// Maximum total size of all files, in bytes.
     private let limit: Int
     private let files = Mutex<[String: Stored]>([:])
 
@@ -13,7 +13,7 @@ final class FileStore: Sendable {
 
     struct Stored: Sendable {
         let id: String
-        /// The digest of the key that sent it; nil where there are no keys.
+        /// The digest of the key of the client that sent it; nil if the server has no keys.
         let client: String?
         let file: UploadedFile
         let byteCount: Int
@@ -29,7 +29,7 @@ final class FileStore: Sendable {
         }
     }
 
-    /// - Throws: `WireError` if it is no picture, recording or film, or if there is no room.
+    /// - Throws: `WireError` if it is not an image, recording or film, or if the store is full.
     func add(_ file: UploadedFile, purpose: String, client: String?) throws(WireError) -> Stored {
         guard let kind = MediaKind(of: file.url) else {
             throw WireError(.badRequest, "\(file.name): expected a picture, a recording or a film", parameter: "file")
@@ -57,7 +57,7 @@ final class FileStore: Sendable {
         return stored
     }
 
-    /// In the order in which they came.
+    /// In the order of upload.
     func all(of client: String?) -> [Stored] {
         files.withLock { $0.values.filter { $0.client == client } }.sorted { ($0.created, $0.id) < ($1.created, $1.id) }
     }
@@ -70,7 +70,7 @@ final class FileStore: Sendable {
         return stored
     }
 
-    /// What is being read from it goes on.
+    /// A file that is being read remains readable.
     func remove(_ id: String, of client: String?) throws(WireError) {
         _ = try find(id, of: client)
         files.withLock { $0[id] = nil }

@@ -1,7 +1,7 @@
 import NIOCore
 import Synchronization
 
-/// Knows when the client of a connection has gone, or has closed its end: then nobody waits for the answer any more.
+/// Detects that the client has disconnected, or closed its end, so that its answer can be cancelled.
 final class HangUp: ChannelInboundHandler, RemovableChannelHandler, Sendable {
     typealias InboundIn = Never
 
@@ -34,7 +34,7 @@ final class HangUp: ChannelInboundHandler, RemovableChannelHandler, Sendable {
 
     var isGone: Bool { state.withLock { $0.isGone } }
 
-    /// Nil where there is no connection, as in tests.
+    /// Nil without a real connection, as in tests.
     static func of(_ channel: any Channel) async -> HangUp? {
         try? await channel.pipeline.handler(type: HangUp.self).get()
     }
@@ -50,7 +50,7 @@ final class HangUp: ChannelInboundHandler, RemovableChannelHandler, Sendable {
 
     private func remove(_ key: Int) { state.withLock { $0.actions[key] = nil } }
 
-    /// Runs `body`, whose task is cancelled when the client of `channel` goes.
+    /// Runs `body`, whose task is cancelled when the client of `channel` disconnects.
     static func watching<Value: Sendable>(
         _ channel: any Channel, _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {

@@ -3,14 +3,14 @@ import Gemma4Kit
 import Logging
 import Synchronization
 
-/// Writes log entries as JSON, one object a line, to standard error.
+/// Logs as JSON, one object per line, to standard error.
 public struct JSONLog: LogHandler {
     public var logLevel = Logger.Level.info
     public var metadata: Logger.Metadata = [:]
     private let label: String
     private let write: @Sendable (String) -> Void
 
-    /// - Parameter write: given each line with its end; by default to standard error.
+    /// - Parameter write: called with each line, including the line end; by default writes to standard error.
     public init(label: String, write: @escaping @Sendable (String) -> Void = JSONLog.toStandardError) {
         (self.label, self.write) = (label, write)
     }

@@ -2,7 +2,7 @@ import Logging
 import ServiceLifecycle
 import UnixSignals
 
-/// Reads the keys anew at every SIGHUP.
+/// Reloads the keys on SIGHUP.
 struct KeyReloads: Service {
     let keys: APIKeys
     let logger: Logger

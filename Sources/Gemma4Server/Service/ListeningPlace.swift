@@ -2,7 +2,7 @@ import Foundation
 import Hummingbird
 import NIOCore
 
-/// Where a server listens: a port, or a socket in the file system.
+/// The address of a server: a TCP port, or a Unix domain socket.
 public struct ListeningPlace: Sendable, CustomStringConvertible {
     private enum Kind: Sendable {
         case port(host: String, Int)
@@ -11,7 +11,7 @@ public struct ListeningPlace: Sendable, CustomStringConvertible {
 
     private let kind: Kind
 
-    /// - Parameter host: by default this machine alone; `0.0.0.0` for every network that it is in.
+    /// - Parameter host: by default the loopback interface; `0.0.0.0` for all interfaces.
     public init(host: String = "127.0.0.1", port: Int = 8080) { kind = .port(host: host, port) }
 
     public init(unixSocket path: String) { kind = .socket(path: path) }
@@ -25,7 +25,7 @@ public struct ListeningPlace: Sendable, CustomStringConvertible {
 
     public var description: String { description(port: nil) }
 
-    /// - Parameter port: the one that the system gave, where 0 was asked for.
+    /// - Parameter port: the port that the system assigned if 0 was given.
     func description(port given: Int?) -> String {
         switch kind {
         case .port(let host, let port): (host.contains(":") ? "[\(host)]" : host) + ":\(given ?? port)"
@@ -33,9 +33,9 @@ public struct ListeningPlace: Sendable, CustomStringConvertible {
         }
     }
 
-    /// Removes the socket of a server that has ended without doing so.
+    /// Removes a stale socket of a server that did not end regularly.
     ///
-    /// - Throws: `ListenError` if something else is there, or a server that listens.
+    /// - Throws: `ListenError` if the path is something else, or a socket on which a server listens.
     func prepare() throws(ListenError) {
         guard case .socket(let path) = kind else { return }
         var status = stat()

@@ -5,26 +5,26 @@ import NIOCore
 import NIOHTTP1
 import NIOPosix
 
-/// Fetches what messages name by an address, from named hosts alone.
+/// Fetches media by URL, from allowed hosts only.
 ///
-/// The host of every redirect must be named too. A name is resolved once, all its addresses must be public, and the connection
-/// goes to one that was looked at: who gives a name another address meanwhile wins nothing. An address that is named itself
-/// may be a private one.
+/// The host of every redirect must be allowed too. A name is resolved once, all its addresses must be public, and the
+/// connection uses one of the checked addresses, so DNS rebinding has no effect. An address that is listed itself may
+/// be private.
 struct MediaFetcher: Sendable {
     let hosts: [MediaHost]
-    /// Most bytes of one medium.
+    /// Maximum size of one medium, in bytes.
     let limit: Int
-    /// Most seconds for one medium, redirects included.
+    /// Maximum time for one medium, in seconds, including redirects.
     let seconds: Int
-    /// The numeric addresses of a name.
+    /// Resolves a name to numeric addresses.
     var resolve: @Sendable (String) async throws -> [String] = Self.addresses
-    /// Whether a connection may go to a numeric address.
+    /// Whether connections to a numeric address are allowed.
     var permits: @Sendable (String) -> Bool = { InternetAddress($0)?.isPublic == true }
 
     private static let mostRedirects = 5
 
     /// - Returns: the medium, on disk.
-    /// - Throws: `WireError` if the address is not allowed, or gives none.
+    /// - Throws: `WireError` if the URL is not allowed, or yields no medium.
     func fetch(_ reference: String) async throws -> UploadedFile {
         try await withThrowingTaskGroup(of: UploadedFile?.self) { group in
             group.addTask { try await follow(reference) }
@@ -97,7 +97,7 @@ struct MediaFetcher: Sendable {
         return .file(file)
     }
 
-    /// Where to connect; nil for a host that is an address itself.
+    /// The address to connect to; nil if the host is an address itself.
     private func address(of place: Place, _ reference: String) async throws -> String? {
         guard InternetAddress(place.host) == nil else { return nil }
         let addresses = (try? await resolve(place.host)) ?? []
@@ -130,7 +130,7 @@ struct MediaFetcher: Sendable {
         }
     }
 
-    /// An address whose host is named.
+    /// A URL whose host is allowed.
     private struct Place {
         let url: URL
         /// In lowercase; an IPv6 address without brackets.

@@ -1,7 +1,7 @@
 import Foundation
 
-/// A host whose media the server fetches where messages name them: a name or an address, with a port unless it is that of
-/// the scheme.
+/// A host from which media may be fetched: a name or an address, with a port unless it is the default port of the
+/// scheme.
 public struct MediaHost: Sendable, Hashable, CustomStringConvertible {
     /// In lowercase; an IPv6 address without brackets.
     let name: String
@@ -17,15 +17,15 @@ public struct MediaHost: Sendable, Hashable, CustomStringConvertible {
 
     public var description: String { (name.contains(":") ? "[\(name)]" : name) + (port.map { ":\($0)" } ?? "") }
 
-    /// Whether an address of this host and port is meant.
+    /// Whether this host and port are covered.
     ///
-    /// - Parameter isStandard: whether the port is that of the scheme.
+    /// - Parameter isStandard: whether the port is the default port of the scheme.
     func covers(_ name: String, _ port: Int, isStandard: Bool) -> Bool {
         self.name == name && (self.port.map { $0 == port } ?? isStandard)
     }
 }
 
-/// A numeric address of the Internet.
+/// A numeric IP address.
 enum InternetAddress: Equatable {
     case v4([UInt8])
     case v6([UInt8])
@@ -42,8 +42,8 @@ enum InternetAddress: Equatable {
         }
     }
 
-    /// Whether it is one of the public Internet: no private, local, shared, reserved or multicast one, and none that holds an
-    /// IPv4 address.
+    /// Whether it is publicly routable: not private, local, shared, reserved or multicast, and without an embedded IPv4
+    /// address.
     ///
     /// Source: IANA's special-purpose address registries, RFC 6890.
     var isPublic: Bool {
@@ -52,7 +52,7 @@ enum InternetAddress: Equatable {
             case .v4(let bytes): (bytes, Self.reservedV4)
             case .v6(let bytes): (bytes, Self.reservedV6)
             }
-        // Of IPv6 only 2000::/3 has been given out.
+        // Of IPv6 only 2000::/3 is allocated.
         if case .v6 = self, bytes[0] & 0xE0 != 0x20 { return false }
         return !ranges.contains { $0.contains(bytes) }
     }

@@ -1,7 +1,7 @@
 import Metrics
 import Synchronization
 
-/// A factory of metrics that shows them as Prometheus' text.
+/// A metrics factory that exports Prometheus' text format.
 ///
 /// Source: https://prometheus.io/docs/instrumenting/exposition_formats, text format 0.0.4.
 public final class PrometheusMetrics: MetricsFactory {
@@ -11,7 +11,7 @@ public final class PrometheusMetrics: MetricsFactory {
 
     private struct Key: Hashable {
         let name: String
-        /// `{a="b"}`, or nothing.
+        /// `{a="b"}`, or empty.
         let labels: String
     }
 
@@ -45,7 +45,7 @@ public final class PrometheusMetrics: MetricsFactory {
         series.withLock { series in series = series.filter { $0.value !== handler } }
     }
 
-    /// Series of one name share their kind: the first decides.
+    /// Series of one name share their kind, that of the first.
     private func make(_ kind: Series.Kind, _ label: String, _ dimensions: [(String, String)]) -> Series {
         let key = Key(name: Self.name(label), labels: Self.labels(dimensions))
         return series.withLock { series in
@@ -70,7 +70,7 @@ public final class PrometheusMetrics: MetricsFactory {
         return "{" + pairs.joined(separator: ",") + "}"
     }
 
-    /// All series, those of one name together.
+    /// All series, grouped by name.
     public var text: String {
         let all = series.withLock { $0 }.sorted { ($0.key.name, $0.key.labels) < ($1.key.name, $1.key.labels) }
         var text = ""
@@ -94,11 +94,11 @@ public final class PrometheusMetrics: MetricsFactory {
     }
 }
 
-/// One series: a number that goes up, one that goes up and down, or a histogram, of seconds where a timer feeds it.
+/// One series: a counter, a gauge, or a histogram, in seconds if a timer feeds it.
 private final class Series: CounterHandler, FloatingPointCounterHandler, MeterHandler, RecorderHandler, TimerHandler {
     enum Kind: String, Sendable { case counter, gauge, histogram }
 
-    /// Upper ends of a histogram's buckets: what steps, first tokens and long recordings take, in seconds.
+    /// Upper bounds of histogram buckets in seconds, from steps over first tokens to long recordings.
     static let bounds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600]
 
     let kind: Kind

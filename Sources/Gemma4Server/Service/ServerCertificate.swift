@@ -1,7 +1,7 @@
 import Foundation
 import HummingbirdTLS
 
-/// What a server proves itself with: a chain of certificates and the key of the first, in PEM.
+/// A TLS certificate chain and the private key of its first certificate, in PEM.
 public struct ServerCertificate: Sendable {
     private let chain, key: URL
 

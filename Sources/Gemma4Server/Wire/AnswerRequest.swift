@@ -1,18 +1,18 @@
 import Gemma4Kit
 import Generation
 
-/// What one request wants answered, whatever interface it came by.
+/// One request for answers, independent of the API.
 struct AnswerRequest: Sendable {
     var messages: [ChatMessage] = []
     var prompt = PromptOptions()
     var generation = GenerationOptions()
-    /// Answers to the one prompt.
+    /// Number of answers to the prompt.
     var count = 1
     var isStreamed = false
 
-    /// The options of how tokens are chosen that OpenAI's interfaces share, with those of others that clients send.
+    /// The sampling options that OpenAI's APIs share, and common extensions.
     ///
-    /// - Parameter defaults: what holds where the request says nothing.
+    /// - Parameter defaults: the values of missing options.
     init(
         _ fields: RequestFields, _ options: ServerOptions, sampling defaults: SamplingOptions,
         maxTokens names: [String]
@@ -40,7 +40,7 @@ struct AnswerRequest: Sendable {
         if try fields.flag("ignore_eos") == true { generation.endsAtStopTokens = false }
     }
 
-    /// Ids of tokens as the keys of an object.
+    /// Parses an object with token ids as keys.
     private static func logitBias(_ fields: RequestFields) throws(WireError) -> [Int: Float] {
         guard case .object(let members)? = try fields.object("logit_bias")?.value else { return [:] }
         var biases: [Int: Float] = [:]
@@ -48,13 +48,13 @@ struct AnswerRequest: Sendable {
             guard let id = Int(member.key), let bias = member.value.double, (-100...100).contains(bias) else {
                 throw fields.error("logit_bias", "ids of tokens with numbers from -100 to 100")
             }
-            // OpenAI's words for it: -100 bans a token.
+            // OpenAI's convention: -100 bans a token.
             biases[id] = bias == -100 ? -.infinity : Float(bias)
         }
         return biases
     }
 
-    /// The tools of OpenAI's interfaces, and what of them may be called.
+    /// The tools of OpenAI's APIs, and which of them may be called.
     mutating func readTools(_ fields: RequestFields) throws(WireError) {
         prompt.tools = try fields.array("tools") ?? []
         switch fields["tool_choice"] {
@@ -65,7 +65,7 @@ struct AnswerRequest: Sendable {
             let expected = #""none", "auto", "required" or {"type": "function", "function": {"name": …}}"#
             guard case .object? = fields["tool_choice"], let choice = try fields.object("tool_choice"),
                 try choice.string("type") == "function",
-                // Within `function`, or beside the type as in the responses interface.
+                // Within `function`, or beside the type as in the Responses API.
                 let name = try (choice.object("function") ?? choice).string("name")
             else { throw fields.error("tool_choice", expected) }
             try require(.named(name), fields)
@@ -75,7 +75,7 @@ struct AnswerRequest: Sendable {
         try fields.refuse("function_call", except: "none", because: "no longer part of the interface; use tool_choice")
     }
 
-    /// Asks for a call.
+    /// Requires a call.
     ///
     /// - Throws: if there is no such tool.
     mutating func require(_ choice: ToolChoice, _ fields: RequestFields) throws(WireError) {
@@ -91,7 +91,7 @@ struct AnswerRequest: Sendable {
         generation.toolChoice = choice
     }
 
-    /// How much the model shall think: it can be told whether, not how much.
+    /// The reasoning effort: thinking can only be turned on or off.
     mutating func readEffort(_ fields: RequestFields?, _ name: String, _ options: ServerOptions) throws(WireError) {
         prompt.thinking = options.thinking
         switch try fields?.string(name) {
@@ -109,7 +109,7 @@ struct AnswerRequest: Sendable {
         case nil, "text"?: return
         case "json_object"?: generation.format = .schema(["type": "object"])
         case "json_schema"?:
-            // Within `json_schema`, or beside the type as in the responses interface.
+            // Within `json_schema`, or beside the type as in the Responses API.
             guard let schema = (try format.object("json_schema") ?? format)["schema"] else {
                 throw format.error("json_schema", "an object with a schema")
             }

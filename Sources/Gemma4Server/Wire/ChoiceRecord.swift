@@ -2,7 +2,7 @@ import Gemma4Kit
 import Generation
 import Tokenization
 
-/// One of the answers to a request, as far as it has come.
+/// One of the answers to a request, so far.
 struct ChoiceRecord: Sendable {
     private(set) var answer = Answer()
     private(set) var thoughtTokens = 0
@@ -10,7 +10,7 @@ struct ChoiceRecord: Sendable {
     private(set) var textTokens: [Int] = []
     /// The calls of the finished answer; each has an id.
     private(set) var toolCalls: [ChatMessage.ToolCall] = []
-    /// What OpenAI's interfaces show of each token of the text.
+    /// The log-probabilities of the text's tokens in OpenAI's form.
     var logprobs: [JSONValue] = []
 
     mutating func append(_ token: GeneratedToken) {
@@ -28,13 +28,14 @@ struct ChoiceRecord: Sendable {
     var promptTokens: Int { answer.finish?.promptTokens.count ?? 0 }
     var cachedTokens: Int { answer.finish?.statistics.cachedTokens ?? 0 }
 
-    /// OpenAI's word. It has none for an answer that went round in a circle and was ended: that is cut too.
+    /// OpenAI's finish reason. It has none for an answer stopped because it repeated itself, which is reported as
+    /// truncated.
     var finishReason: String {
         if !toolCalls.isEmpty { return "tool_calls" }
         return answer.finish?.reason == .stop ? "stop" : "length"
     }
 
-    /// What several answers to one prompt have used.
+    /// Token usage of several answers to one prompt.
     static func usage(_ choices: [ChoiceRecord]) -> JSONValue {
         let prompt = choices.first?.promptTokens ?? 0
         let completion = choices.reduce(0) { $0 + $1.answer.tokens.count }
@@ -50,7 +51,7 @@ struct ChoiceRecord: Sendable {
 }
 
 extension ChatMessage.ToolCall {
-    /// The arguments as the text of their JSON.
+    /// The arguments serialized as JSON.
     var argumentsText: String {
         switch arguments {
         case .null: "{}"
@@ -59,7 +60,7 @@ extension ChatMessage.ToolCall {
         }
     }
 
-    /// - Parameter index: its place among the calls of a stream.
+    /// - Parameter index: its index among the calls of a stream.
     func object(index: Int? = nil) -> JSONValue {
         .object(
             (index.map { [.init("index", .integer($0))] } ?? []) + [
@@ -69,7 +70,7 @@ extension ChatMessage.ToolCall {
     }
 }
 
-/// Single tokens as OpenAI's interfaces show them.
+/// Single tokens in the form of OpenAI's APIs.
 struct TokenTexts: Sendable {
     let tokenizer: Tokenizer
 
@@ -81,7 +82,7 @@ struct TokenTexts: Sendable {
         return bytes
     }
 
-    /// A token with its log-probability, and the likeliest at its place.
+    /// A token with its log-probability, and the most likely alternatives.
     func logprob(_ token: GeneratedToken) -> JSONValue {
         guard case .object(let members) = entry(token.id, token.logprob) else { return .null }
         let top = token.topLogprobs.map { entry($0.id, $0.logprob) }
@@ -92,7 +93,7 @@ struct TokenTexts: Sendable {
         let bytes = bytes(id)
         return [
             "token": .string(String(decoding: bytes, as: UTF8.self)),
-            // JSON has no infinity; OpenAI's smallest.
+            // JSON has no infinity; OpenAI's minimum.
             "logprob": .number(max(Double(logprob), -9999)),
             "bytes": .array(bytes.map { .integer(Int($0)) }),
         ]

@@ -3,15 +3,15 @@ import Hummingbird
 import NIOCore
 import Synchronization
 
-/// A form with files, `multipart/form-data` of RFC 7578, read as it comes: files go to disk.
+/// A form with files, `multipart/form-data` of RFC 7578, parsed as a stream: files are written to disk.
 struct MultipartForm: Sendable {
-    /// In the order of the request; a name may be there several times.
+    /// In the order of the request; names may repeat.
     private(set) var fields: [(name: String, value: String)] = []
     private(set) var files: [(name: String, file: UploadedFile)] = []
 
     /// - Parameters:
-    ///   - limit: most bytes of the whole.
-    ///   - folder: where files go.
+    ///   - limit: maximum size of the form, in bytes.
+    ///   - folder: the folder for files.
     /// - Throws: `WireError`.
     init(_ request: Request, limit: Int, folder: URL = FileManager.default.temporaryDirectory) async throws {
         guard let boundary = Self.boundary(request.headers[.contentType] ?? "") else {
@@ -44,12 +44,12 @@ struct MultipartForm: Sendable {
 
     func value(_ name: String) -> String? { fields.first { $0.name == name }?.value }
 
-    /// The values of a member that may be there several times, with brackets behind its name or without.
+    /// The values of a field that may be repeated, with or without brackets after its name.
     func values(_ name: String) -> [String] {
         fields.filter { $0.name == name || $0.name == "\(name)[]" }.map(\.value)
     }
 
-    /// What the parts become.
+    /// Collects the parsed parts.
     private struct Form {
         let folder: URL
         var fields: [(name: String, value: String)] = []
@@ -83,7 +83,7 @@ struct MultipartForm: Sendable {
     }
 }
 
-/// Takes a form apart, whatever pieces it comes in.
+/// A streaming parser, for chunks of any size.
 struct MultipartParser {
     enum Event: Equatable {
         case begin(name: String, fileName: String?)
@@ -94,7 +94,7 @@ struct MultipartParser {
     private enum State { case preamble, afterBoundary, headers, body, end }
 
     private let delimiter: [UInt8]
-    /// The first boundary has no line before it.
+    /// The first boundary is not preceded by a line break.
     private var pending: [UInt8] = [0x0D, 0x0A]
     private var state = State.preamble
 
@@ -107,12 +107,12 @@ struct MultipartParser {
         while try step(yield) {}
     }
 
-    /// - Returns: whether more can be done with what is there.
+    /// - Returns: whether the pending bytes may allow another step.
     private mutating func step(_ yield: (Event) throws -> Void) throws -> Bool {
         switch state {
         case .preamble, .body:
             guard let place = Self.find(delimiter, in: pending) else {
-                // The end of what is there may be the beginning of a boundary.
+                // The end of the pending bytes may be the beginning of a boundary.
                 let settled = max(0, pending.count - delimiter.count + 1)
                 if state == .body, settled > 0 { try yield(.bytes(pending[..<settled])) }
                 pending.removeFirst(settled)
@@ -134,7 +134,7 @@ struct MultipartParser {
                 guard pending.count < 256 else { throw Self.malformed("a line end after a boundary") }
                 return false
             }
-            // The line end stays: it is the one before the headers, of which there may be none.
+            // Keeps the line break: it precedes the headers, of which there may be none.
             pending.removeFirst(end)
             state = .headers
         case .headers:
@@ -161,7 +161,7 @@ struct MultipartParser {
         return .begin(name: name, fileName: parameter("filename", of: disposition))
     }
 
-    /// In quotes, in which `%22` and `\"` stand for a quote, or without.
+    /// The value of a parameter, quoted, with `%22` and `\"` for a quote, or unquoted.
     private static func parameter(_ name: String, of header: String) -> String? {
         var rest = header[...]
         while let semicolon = rest.firstIndex(of: ";") {
@@ -208,20 +208,20 @@ struct MultipartParser {
     }
 }
 
-/// A file that a client sent, on disk for as long as somebody holds it.
+/// A file that a client sent, deleted from disk with its last reference.
 final class UploadedFile: Sendable {
-    /// As the client calls it, for messages: no path here.
+    /// The client's name for it, for errors; not a path here.
     let name: String
     let url: URL
     private let descriptor: Int32
     private let isOpen = Atomic(true)
 
-    /// - Throws: `WireError` with status 507 if the disk takes none.
+    /// - Throws: `WireError` with status 507 if the disk is full.
     init(named name: String, in folder: URL) throws(WireError) {
-        // What a browser of an old kind sends may be a path.
+        // Old browsers send a path.
         let last = name.split { $0 == "/" || $0 == "\\" }.last.map(String.init) ?? "file"
         self.name = last
-        // Readers of media look at the ending where bytes leave a doubt.
+        // Readers of media use the extension if the content is ambiguous.
         let suffix = last.lastIndex(of: ".").map { String(last[$0...]) } ?? ""
         let ending =
             suffix.count <= 8 && suffix.dropFirst().allSatisfy({ $0.isASCII && $0.isLetter || $0.isNumber })
@@ -250,7 +250,7 @@ final class UploadedFile: Sendable {
         }
     }
 
-    /// Nothing more comes.
+    /// Closes the file for writing.
     func close() throws(WireError) {
         guard isOpen.exchange(false, ordering: .acquiringAndReleasing) else { return }
         guard Foundation.close(descriptor) == 0 else { throw Self.diskError }

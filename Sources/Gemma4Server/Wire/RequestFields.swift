@@ -1,14 +1,14 @@
 import Gemma4Kit
 
-/// The members of a request, or of an object in it: errors name them.
+/// The members of a request, or of an object in it, with errors that name them.
 struct RequestFields {
     private(set) var value: JSONValue
-    /// Before the name of a member, such as `stream_options.`.
+    /// Prefix of member names in errors, such as `stream_options.`.
     var prefix = ""
 
     init(value: JSONValue, prefix: String = "") { (self.value, self.prefix) = (value, prefix) }
 
-    /// Nil if it is absent or null, as everywhere here.
+    /// Nil if the member is absent or null, as in all accessors.
     subscript(name: String) -> JSONValue? {
         get {
             let value = value[name]
@@ -65,7 +65,7 @@ struct RequestFields {
         return integer
     }
 
-    /// A string, or several.
+    /// A string or an array of strings.
     func strings(_ name: String) throws(WireError) -> [String] {
         switch self[name] {
         case nil: return []
@@ -78,9 +78,9 @@ struct RequestFields {
         }
     }
 
-    /// Refuses a member that asks for what is not done.
+    /// Refuses a member that requests something unsupported.
     ///
-    /// - Parameter harmless: what asks for nothing.
+    /// - Parameter harmless: values that are accepted.
     func refuse(_ name: String, except harmless: JSONValue..., because reason: String) throws(WireError) {
         guard let value = self[name], !harmless.contains(value), value != .array([]), value != .object([]) else {
             return

@@ -6,7 +6,7 @@ import NIOCore
 /// One event of a stream, https://html.spec.whatwg.org/multipage/server-sent-events.html.
 struct ServerSentEvent: Sendable {
     var name: String?
-    /// In one line.
+    /// A single line.
     var data: String
 
     init(_ data: JSONValue, name: String? = nil) { (self.data, self.name) = (data.json, name) }
@@ -15,7 +15,7 @@ struct ServerSentEvent: Sendable {
 
     static let done = ServerSentEvent(text: "[DONE]")
 
-    /// A remark that keeps connections open while a prompt waits or is read.
+    /// A comment that keeps connections open while a prompt waits or is prefilled.
     static let pulse = ByteBuffer(string: ": waiting\n\n")
 
     func append(to buffer: inout ByteBuffer) {
@@ -24,20 +24,20 @@ struct ServerSentEvent: Sendable {
     }
 }
 
-/// Makes what one interface shows of the answers to a request, token by token.
+/// Converts the answers to a request into the form of one API, token by token.
 protocol AnswerWriter: Sendable {
-    /// Before the first token.
+    /// Events before the first token.
     mutating func begin() -> [ServerSentEvent]
-    /// - Parameter choice: which of the answers it belongs to, from 0.
+    /// - Parameter choice: index of the token's answer, from 0.
     mutating func write(_ token: GeneratedToken, of choice: Int) -> [ServerSentEvent]
-    /// After the last token of the last answer.
+    /// Events after the last token of the last answer.
     mutating func end() -> [ServerSentEvent]
     func failure(_ error: WireError) -> [ServerSentEvent]
-    /// The whole, where nothing is streamed.
+    /// The complete response, if it is not streamed.
     var object: JSONValue { get }
 }
 
-/// The tokens of one or several answers with the number of their answer. For one loop, as `ResultStream`.
+/// The tokens of one or several answers with the index of their answer. For a single consumer, like `ResultStream`.
 struct NumberedTokens: AsyncSequence, Sendable {
     private enum Source: Sendable {
         case one(TokenStream)
@@ -88,12 +88,12 @@ struct NumberedTokens: AsyncSequence, Sendable {
     }
 }
 
-/// Waits for the first element of a sequence, a while at a time. For one reader.
+/// Waits for the first element of a sequence, one interval at a time. For a single consumer.
 final class FirstResult<Base: AsyncSequence & Sendable>: Sendable where Base.Element: Sendable {
     private let results: AsyncThrowingStream<Base.Element?, any Error>
     private let tasks: [Task<Void, Never>]
 
-    /// - Parameter interval: `next` gives nil each time that it has passed.
+    /// - Parameter interval: `next` returns nil whenever it has passed.
     init(of base: Base, every interval: Duration) {
         let (results, continuation) = AsyncThrowingStream.makeStream(of: Base.Element?.self)
         self.results = results
@@ -115,9 +115,9 @@ final class FirstResult<Base: AsyncSequence & Sendable>: Sendable where Base.Ele
 
     deinit { for task in tasks { task.cancel() } }
 
-    /// The first element; nil if there is none yet.
+    /// The first element; nil if it has not arrived yet.
     ///
-    /// - Throws: what the sequence throws; `CancellationError`.
+    /// - Throws: errors of the sequence; `CancellationError`.
     func next() async throws -> Base.Element? {
         var iterator = results.makeAsyncIterator()
         guard let element = try await iterator.next() else { throw CancellationError() }
@@ -127,7 +127,7 @@ final class FirstResult<Base: AsyncSequence & Sendable>: Sendable where Base.Ele
 }
 
 extension ModelServer {
-    /// Answers a request, streamed or whole. The status is an error's if there is one before the first token.
+    /// Answers a request, streamed or whole. An error before the first token has its own HTTP status.
     func answer(
         _ asked: AnswerRequest, _ context: ServerContext, _ makeWriter: (Prompt) -> any AnswerWriter
     ) async throws -> Response {
@@ -139,7 +139,7 @@ extension ModelServer {
         return try await answer(streams, asked, places, context, makeWriter(prompt))
     }
 
-    /// The prompt of a request, whose media are fetched where that is allowed.
+    /// The prompt of a request; fetches its media from allowed hosts.
     func prompt(_ asked: AnswerRequest, _ context: ServerContext) async throws -> Prompt {
         try await HangUp.watching(context.channel) {
             var options = asked.prompt
@@ -148,7 +148,7 @@ extension ModelServer {
         }
     }
 
-    /// Sends what the streams bring, as the writer shows it.
+    /// Sends the tokens of the streams in the writer's form.
     func answer(
         _ streams: [TokenStream], _ asked: AnswerRequest, _ places: Admission.Places, _ context: ServerContext,
         _ writer: any AnswerWriter
@@ -170,7 +170,7 @@ extension ModelServer {
         }
         let hangUp = await HangUp.of(context.channel)
         let first = FirstResult(of: tokens, every: options.pulse)
-        // An error that comes soon enough has a status of its own.
+        // An early error has its own HTTP status.
         let early = try await HangUp.watching(context.channel) { try await first.next() }
         return Response(
             eventStream: ResponseBody { [logger, span = context.span, model = options.modelName] output in
@@ -214,7 +214,7 @@ extension ResponseBodyWriter {
 
 extension Response {
     init(eventStream body: ResponseBody) {
-        // The last one is for nginx, which would hold events back.
+        // The last header disables buffering in nginx.
         self.init(
             status: .ok,
             headers: [

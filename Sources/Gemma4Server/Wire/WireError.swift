@@ -6,11 +6,11 @@ import Logging
 import NIOCore
 import Tokenization
 
-/// What a client is told when a request cannot be answered.
+/// An error response to a client.
 struct WireError: Error, Equatable {
     var status: HTTPResponse.Status
     var message: String
-    /// The member of the request.
+    /// The request member that is invalid.
     var parameter: String?
     var code: String?
     var retryAfterSeconds: Int?
@@ -21,7 +21,7 @@ struct WireError: Error, Equatable {
         (self.status, self.message, self.parameter, self.code) = (status, message, parameter, code)
     }
 
-    /// - Parameter limit: what there is no more of.
+    /// - Parameter limit: describes the limit that is exhausted.
     static func busy(_ limit: String = "as this server takes", retryAfter seconds: Double) -> WireError {
         let wait = Int(min(max(seconds.rounded(.up), 1), 60))
         var error = WireError(
@@ -35,7 +35,7 @@ struct WireError: Error, Equatable {
         WireError(.contentTooLarge, "the body: expected at most \(limit) bytes, found more", code: "request_too_large")
     }
 
-    /// What a client may know of an error: no path, and nothing of the server's inside. Nil where it is the server's fault.
+    /// The error as shown to clients: without paths and internals of the server. Nil for errors of the server itself.
     init?(_ error: any Error) {
         switch error {
         case let error as WireError: self = error
@@ -73,7 +73,7 @@ struct WireError: Error, Equatable {
     static let internalError = WireError(
         .internalServerError, "something went wrong in the server; its log says what", code: "internal_error")
 
-    /// OpenAI's word for the kind.
+    /// OpenAI's error type.
     var type: String {
         switch status.code {
         case 401: "authentication_error"
@@ -93,7 +93,7 @@ struct WireError: Error, Equatable {
         ]
     }
 
-    /// - Parameter path: of the request; Anthropic's interface has errors of its own form.
+    /// - Parameter path: path of the request; Anthropic's API has its own form of errors.
     func response(_ path: String) -> Response {
         var response = Response(json: path.hasPrefix("/v1/messages") ? anthropicObject : object, status: status)
         if let retryAfterSeconds { response.headers[.retryAfter] = String(retryAfterSeconds) }
@@ -101,7 +101,7 @@ struct WireError: Error, Equatable {
     }
 }
 
-/// Turns what routes throw into OpenAI's error objects, and tells the log of what is the server's fault.
+/// Converts errors of routes into OpenAI's error objects, and logs those of the server.
 public struct WireErrors: RouterMiddleware {
     public typealias Context = ServerContext
 
@@ -125,11 +125,11 @@ public struct WireErrors: RouterMiddleware {
 }
 
 extension WireError {
-    /// What the client is told; the log is told the rest.
+    /// The error as shown to the client; the rest is only logged.
     static func visible(_ error: any Error, _ logger: Logger) -> WireError {
         if let known = WireError(error) { return known }
         if error is CancellationError {
-            // As nginx has it; nobody reads it but the log.
+            // nginx's status; it appears only in the log.
             return WireError(.init(code: 499, reasonPhrase: "Client Closed Request"), "the client has gone")
         }
         logger.error("\(error)")
