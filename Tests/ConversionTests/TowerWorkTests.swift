@@ -5,7 +5,8 @@ import Testing
 
 @testable import Conversion
 
-/// Linear layers against the shapes of the published tensors: every row of a matrix meets every patch or frame.
+/// Counts of linear layers against the shapes of the published tensors: every matrix row is multiplied once per patch
+/// or frame.
 @Suite struct TowerWorkTests {
     private func configuration(_ variant: String) throws -> ModelConfiguration {
         let models = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Models")

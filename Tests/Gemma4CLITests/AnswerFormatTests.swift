@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Answers of nets with random weights, which left alone write nothing that obeys anything.
+/// Answers of nets with random weights, which obey no format unless constrained.
 struct AnswerFormatTests {
     private struct Form: Decodable {
         let name: String
@@ -41,7 +41,7 @@ struct AnswerFormatTests {
         let form = try JSONDecoder().decode(Form.self, from: Data(answer.text.utf8))
         #expect(1...6 ~= form.name.unicodeScalars.count && 10...999 ~= form.count && form.tags.count <= 3)
         #expect(form.tags.allSatisfy(["red", "green"].contains) && (form.size == nil || form.size == 1.5))
-        // What is forced has been written without the model.
+        // Forced tokens are appended without the model.
         #expect(answer.logprobs.count { $0 == 0 } > 3)
     }
 

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Where random weights open a channel or a call: what they write there is no answer, but part of transformers' text.
+/// Cases in which random weights open a channel or a call: transformers' text contains it, our answer does not.
 private let opensChannel = ["E2B image-turns", "E4B stop", "E4B image", "E4B audio", "12B image"]
 
 private func expectAnswer(_ answer: AnswerObject, equals golden: GoldenCase) {
@@ -61,7 +61,7 @@ func printPromptRendersAsTransformersDoes(golden: GoldenCase) async throws {
     #expect(object.promptTokens == golden.promptTokens)
 }
 
-/// A transcript is the answer to the words and the recording; here with words that a golden has.
+/// A transcript is the answer to the instruction and the recording; here with the instruction of a golden.
 @Test(arguments: GoldenCase.named("audio"))
 func transcribeAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     let program = Program(
@@ -87,7 +87,7 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     #expect(answer.file == "attachments/wide.png")
 }
 
-/// Pictures, words, recordings: the turn that flags make is the one of the messages' file.
+/// The flags for images, text and recordings make the same turn as the messages file.
 @Test func flagsMakeTheTurnThatMessagesSpell() async throws {
     let golden = try GoldenCase.one("E2B", "image-audio")
     let answer: AnswerObject = try await Program(
@@ -119,7 +119,7 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
 
 @Test func anAnswerCutByTheDefaultLengthSaysSo() async throws {
     let checkpoint = try GoldenCase.one("E4B", "text").checkpoint
-    // Greedy, this prompt runs in a circle.
+    // With greedy decoding, this prompt repeats itself.
     let outcome = try await Program(
         "generate", "--model", checkpoint, "a", "--temperature", "0", "--no-loop-guard"
     ).run()
@@ -206,7 +206,7 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
 
 // MARK: Sampling
 
-/// The checkpoint's generation_config.json asks for sampling.
+/// The checkpoint's generation_config.json enables sampling.
 @Test func generateSamplesAsTheCheckpointAsks() async throws {
     let golden = try GoldenCase.one("E2B", "text")
     func tokens(_ flags: String...) async throws -> [Int] {
@@ -223,7 +223,7 @@ func captionAnswersAsTransformersDoes(golden: GoldenCase) async throws {
     #expect(try await tokens("--repetition-penalty", "100", "--temperature", "0") != golden.tokens)
 }
 
-/// The answer ends before the text, of which nothing is printed.
+/// The answer ends before the stop string, which is not printed.
 @Test func generateEndsBeforeAStopString() async throws {
     let golden = try GoldenCase.one("E2B", "text")
     let text = Array(golden.text)

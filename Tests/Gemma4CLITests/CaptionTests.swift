@@ -4,7 +4,7 @@ import Testing
 
 private let checkpoint = Goldens.checkpoint("E2B")
 
-/// So many copies of a picture, some of them in a folder below.
+/// `count` copies of an image, some of them in a subfolder.
 private func pictures(_ count: Int) throws -> TemporaryDirectory {
     let directory = try TemporaryDirectory()
     let bytes = try Data(contentsOf: Goldens.folder.appending(path: "attachments/wide.png"))
@@ -36,7 +36,7 @@ private func lines(_ text: String) throws -> [Line] {
 }
 
 @Suite struct CaptionTests {
-    /// The program is killed while it is at work; what it had written stays, and only the rest is described later.
+    /// The program is killed while it runs; the written results stay, and only the rest is processed by the next run.
     @Test(.timeLimit(.minutes(3))) func aFolderIsInterruptedAndResumed() async throws {
         let directory = try pictures(500)
         let file = "\(directory.path)/out.jsonl"
@@ -57,7 +57,7 @@ private func lines(_ text: String) throws -> [Line] {
         kill(process.processIdentifier, SIGKILL)
         for await _ in ended {}
         let before = written()
-        // As if the last line had been cut off while it was written.
+        // Simulates a truncated last line.
         try Data((before + #"{"file": "\#(directory.path)/in/9"#).utf8).write(to: URL(filePath: file))
         let outcome = try await program.run()
         #expect(outcome.status == 0 && outcome.bytes.isEmpty)
@@ -85,7 +85,7 @@ private func lines(_ text: String) throws -> [Line] {
         #expect(try String(contentsOfFile: "\(directory.path)/in/2.txt", encoding: .utf8) == alone.text)
     }
 
-    /// 1120 for small print; `auto` takes as few as show all of it.
+    /// 1120 for small print; `auto` takes the smallest budget without downscaling.
     @Test func budgetsSuitThePurpose() async throws {
         func explain(_ arguments: String...) async throws -> Line {
             var program = Program(
@@ -107,7 +107,7 @@ private func lines(_ text: String) throws -> [Line] {
         #expect(text.messages.contains("attachments/poster.png: \(plain.width) × \(plain.height), seen at "))
     }
 
-    /// A folder of numbered pictures needs no ffmpeg; a film without it is refused with the remedy.
+    /// A folder of numbered images needs no ffmpeg; without ffmpeg a film is refused with the remedy.
     @Test func filmsAreSeen() async throws {
         let directory = try pictures(5)
         let folder = try await Program(
@@ -127,7 +127,7 @@ private func lines(_ text: String) throws -> [Line] {
                 "expected ffmpeg on the PATH, which reads films, found none; install it with: apt-get"))
     }
 
-    /// Whatever becomes of one sidecar, the others are whole, and only what has none is described later.
+    /// If one sidecar cannot be written, the others are complete, and only the missing one is processed later.
     @Test func aSidecarThatCannotBeWrittenIsAloneWithIt() async throws {
         let directory = try pictures(8)
         _ = try await caption("\(directory.path)/in", "--sidecar")

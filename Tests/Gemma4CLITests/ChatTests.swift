@@ -20,7 +20,7 @@ import Tokenization
         let alone = try await chat("two")
         #expect(both.status == 0 && both.messages.isEmpty)
         #expect(both.text.hasPrefix(first.text))
-        #expect(both.text != first.text + alone.text)  // the second line is answered in the light of the first
+        #expect(both.text != first.text + alone.text)  // the first turn is part of the second prompt
     }
 
     @Test func takesPicturesAndRecordings() async throws {
@@ -45,12 +45,12 @@ import Tokenization
 
     // MARK: Commands
 
-    /// What is undone was never said.
+    /// A turn that is undone leaves no trace in the conversation.
     @Test func turnsAreUndoneRetriedAndEdited() async throws {
         let plain = try await chat("one", "two")
         let (first, second) = (try await chat("one").text, plain.text)
         #expect(try await chat("one", "three", "/undo", "two").text.hasSuffix(second.dropFirst(first.count)))
-        // Greedy, a second answer is the first.
+        // With greedy decoding, a retry gives the same answer.
         #expect(try await chat("one", "/retry").text == first + first)
         #expect(try await chat("three", "/edit one", "two").text.hasSuffix(second))
         let nothing = try await chat("/undo", "/retry", "/edit x")
@@ -68,14 +68,14 @@ import Tokenization
         #expect(shown.messages == "gemma4: no instruction\ngemma4: Be brief.\n")
     }
 
-    /// A conversation goes on from its file, pictures included, as if it had not been left.
+    /// A loaded conversation, including images, continues as if it had not been interrupted.
     @Test func conversationsAreSavedAndLoaded() async throws {
         let directory = try TemporaryDirectory()
         let file = "\(directory.path)/talk.json"
         let whole = try await chat("/image attachments/wide.png", "one", "/save \(file)", "two")
         #expect(whole.messages == "gemma4: \(file): 2 messages\n")
         let rest = try await chat("/load \(file)", "two")
-        // As if all had been handed over at once.
+        // Equal to a conversation given at once.
         var said = try ChatMessage.parse(json: Data(contentsOf: URL(filePath: file)))
         #expect(said.map(\.role) == [.user, .assistant])
         said.append(ChatMessage(.user, "two"))
@@ -115,7 +115,7 @@ import Tokenization
         for command in ChatLine.Command.allCases { #expect(help.messages.contains("/\(command.rawValue) ")) }
     }
 
-    /// The tokens of all that was said, by what they are; the second turn reads its own alone.
+    /// Token counts by kind; the second turn prefills only its own tokens.
     @Test func statsShowWhatFillsTheContext() async throws {
         let outcome = try await chat(
             "/stats", "/system Be brief.", "/image attachments/wide.png", "one", "two", "/stats")
@@ -136,7 +136,8 @@ import Tokenization
 
     // MARK: The context
 
-    /// Turns are dropped until the rest fits, and that is said; or the turn is refused, and what was said stays.
+    /// Turns are dropped until the rest fits, with a message; or the turn is refused, and the conversation stays
+    /// unchanged.
     @Test func aFullContextIsSaidSo() async throws {
         let long = Array(repeating: "What is this", count: 4).joined(separator: " ")
         func chat(_ overflow: String, _ lines: String...) async throws -> Program.Outcome {
@@ -154,7 +155,7 @@ import Tokenization
         #expect(dropped.text.split(separator: "\n").count >= 4)
         let used = try #require(dropped.messages.firstMatch(of: /context: (\d+) of 120 tokens/))
         #expect(try #require(Int(used.1)) <= 120)
-        // One that is too long by itself.
+        // A single message that exceeds the context.
         let huge = Array(repeating: long, count: 10).joined(separator: " ")
         #expect(try await chat("drop-oldest", huge, "one").messages.contains("expected at most 120 tokens"))
     }
@@ -188,7 +189,7 @@ import Tokenization
     }
 }
 
-/// What a person at a terminal sees and may do.
+/// Interactive sessions on a terminal.
 @Suite(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/setsid"))) struct ChatTerminalTests {
     /// Starts a conversation whose terminal is the one given, as a shell would.
     private func start(_ terminal: Terminal, _ directory: TemporaryDirectory, _ arguments: String...) throws -> Process
@@ -216,13 +217,13 @@ import Tokenization
         let (terminal, directory) = (try Terminal(), try TemporaryDirectory())
         let process = try start(terminal, directory, "--temperature", "0", "--max-tokens", "4")
         try await terminal.wait(for: "> ")
-        // Typed with a mistake, which is taken back; Ctrl-C forgets a line.
+        // Typed with a mistake, which is corrected; Ctrl-C discards a line.
         terminal.type("/systxx\u{7f}\u{7f}\tBe bri\u{eb}f.\r")
         terminal.type("/clear\u{3}")
         try await terminal.wait(for: "^C")
         terminal.type("/system\r")
         try await terminal.wait(for: "gemma4: Be bri\u{eb}f.")
-        // The line before the last, by the arrow keys.
+        // Arrow keys recall the line before the last.
         terminal.type("\u{1b}[A\u{1b}[A\u{1b}OD?\r/system\r")
         try await terminal.wait(for: "gemma4: Be bri\u{eb}f?.")
         try await end(process, terminal)
@@ -240,7 +241,7 @@ import Tokenization
         try await end(second, other)
     }
 
-    /// Pasted lines are one message; what they hold is no command and no key.
+    /// Pasted lines form one message, without commands or keys.
     @Test func pastedLinesAreOneMessage() async throws {
         let (terminal, directory) = (try Terminal(), try TemporaryDirectory())
         let process = try start(terminal, directory, "--temperature", "0", "--max-tokens", "4")
@@ -255,7 +256,7 @@ import Tokenization
         #expect(messages.first == ChatMessage(.user, "one\n/exit\ntw\u{f6}"))
     }
 
-    /// The answer is cut off, and the conversation goes on with what was seen of it.
+    /// Ctrl-C cancels the answer; the conversation continues with its partial text.
     @Test func controlCStopsTheAnswerAlone() async throws {
         let (terminal, directory) = (try Terminal(), try TemporaryDirectory())
         let endless = try start(

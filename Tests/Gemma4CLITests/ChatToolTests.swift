@@ -8,7 +8,7 @@ import Tokenization
 
 @testable import Gemma4CLI
 
-/// Programs that a model may call.
+/// Programs as tools.
 @Suite struct ChatToolTests {
     private func tools(_ json: String) throws -> [CommandTool] {
         let directory = try TemporaryDirectory()
@@ -23,7 +23,7 @@ import Tokenization
         """
     }
 
-    /// Values are put where their names stand, once; what the model writes is never more than one argument.
+    /// Placeholders are replaced once; each value stays a single argument.
     @Test func argumentsAreFilledIn() throws {
         let tool = try tools(
             "[\(Self.tool(#"["echo", "{text}", "--n={count}", "{count}", "{other}", "a{text}b{text}"]"#))]")[0]
@@ -55,7 +55,7 @@ import Tokenization
         #expect(try await result(#"["echo", "{text}"]"#, ["text": "a\u{0}b"]) == "error: an argument holds a zero byte")
     }
 
-    /// Neither a program that does not end nor one that writes without end nor what it has started keeps us waiting.
+    /// Programs that never end, write endlessly or leave children behind are stopped in time.
     @Test(arguments: [#"["sleep", "3600"]"#, #"["yes"]"#, #"["sh", "-c", "sleep 3600 & sleep 3600"]"#])
     func timeIsBounded(command: String) async throws {
         let tool = try tools("[\(Self.tool(command, timeout: 1))]")[0]
@@ -103,7 +103,7 @@ import Tokenization
 
     // MARK: In a conversation
 
-    /// A session whose model calls whenever it may: nets of random weights do not by themselves.
+    /// A session whose model is forced to call, because nets with random weights do not.
     private func session(
         _ command: String, allows: (() -> Bool)?
     ) throws -> ChatSession {
@@ -145,7 +145,7 @@ import Tokenization
         #expect(session.undo() != nil && session.messages.isEmpty)
     }
 
-    /// What is not allowed is not run, and the model is told.
+    /// A call that is not permitted is not run, and the model is told.
     @Test(arguments: [true, false])
     func nothingRunsUnlessItIsAllowed(isAsked: Bool) async throws {
         let directory = try TemporaryDirectory()

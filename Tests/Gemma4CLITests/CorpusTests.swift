@@ -14,11 +14,11 @@ private struct Counts: Decodable {
     var addUp: Bool { inputs == done + skipped + failed + stopped }
 }
 
-/// Lists of inputs, and the parts of them that several machines do.
+/// Manifests and shards.
 @Suite struct CorpusTests {
     // MARK: Shards
 
-    /// Whatever is drawn, each is in one shard; more inputs and another order move none.
+    /// Each input is in exactly one shard; more inputs or another order move none.
     @Test(arguments: [1, 2, 7, 64])
     func everyInputIsInOneShard(count: Int) {
         let shards = (1...count).map { Shard(index: $0, count: count) }
@@ -29,7 +29,7 @@ private struct Counts: Decodable {
         #expect(sizes.allSatisfy { abs(Double($0) - mean) <= 4 * mean.squareRoot() + 3 }, "\(sizes)")
     }
 
-    /// A corpus that was begun by one version is gone on with by the next: what sha256sum says, modulo 8.
+    /// Shards are stable across versions: SHA-256 modulo 8.
     @Test(arguments: [("a.wav", 3), ("deep/b.flac", 1), ("17", 2)])
     func aShardStaysWhatItIs(key: String, index: Int) {
         #expect((1...8).filter { Shard(index: $0, count: 8).contains(key) } == [index])
@@ -60,7 +60,7 @@ private struct Counts: Decodable {
         #expect(all.map(\.key) == ["a.wav", "./b/c d.wav", "../up.wav", "/abs/e.wav", "speaker/7", "{g}.wav", "17"])
     }
 
-    /// Where two have one stem, both keep their extension; an id is taken as it is.
+    /// Two inputs with one stem keep their extensions; an id is used as given.
     @Test func namesAreDistinct() throws {
         let directory = try TemporaryDirectory()
         let all = try inputs("a/x.wav\na/x.mp3\nb/x.wav\n" + #"{"path": "c.wav", "id": "v1.2"}"#, in: directory)
@@ -111,7 +111,7 @@ private struct Counts: Decodable {
 
     // MARK: Runs
 
-    /// A corpus of so many recordings or pictures, one that is not there and one that is none.
+    /// A corpus of `count` recordings or images, plus a missing and an invalid one.
     private func corpus(_ medium: String, count: Int) throws -> TemporaryDirectory {
         let directory = try TemporaryDirectory()
         let bytes = try Data(contentsOf: Goldens.folder.appending(path: "attachments/\(medium)"))
@@ -156,7 +156,7 @@ private struct Counts: Decodable {
         let expected = ["in"] + (0..<8).map { "in/\($0).txt" }
         #expect(try results(directory) == expected)
 
-        // What is done is not done again, and what failed is tried again.
+        // Existing results are skipped, failed inputs are retried.
         let kept = "\(directory.path)/out/in/3.txt"
         try Data("kept".utf8).write(to: URL(filePath: kept))
         let (outcome, counts) = try await run(
@@ -173,7 +173,7 @@ private struct Counts: Decodable {
         try results(directory).count { FileIdentity("\(directory.path)/out/\($0)")?.isFolder == true }
     }
 
-    /// Nothing to do is no failure, and opens no model.
+    /// An empty shard succeeds without loading a model.
     @Test(arguments: ["transcribe", "caption"])
     func anEmptyShardIsDone(command: String) async throws {
         let directory = try TemporaryDirectory()
@@ -186,7 +186,7 @@ private struct Counts: Decodable {
         #expect(outcome.status == 0 && counts.inputs == 0 && counts.addUp, "\(outcome.messages)")
     }
 
-    /// Arguments have shards as well, and results are called as without.
+    /// Shards also apply to arguments, with unchanged names of results.
     @Test func foldersHaveShards() async throws {
         let directory = try corpus("wide.png", count: 6)
         var names: [String] = []
@@ -211,12 +211,12 @@ private struct Counts: Decodable {
         #expect(counts.skipped == 2 && outcome.messages.contains("2 of 4 pictures are described already"))
     }
 
-    /// A machine that is taken away in the middle: what was not finished has no result, and the next run does it.
+    /// After a run is killed, unfinished inputs have no results, and the next run processes them.
     @Test(.timeLimit(.minutes(2))) func aRunThatIsStoppedIsGoneOnWith() async throws {
         let directory = try TemporaryDirectory()
         let speech = Sounds.wave(Sounds.speech(seconds: 2))
         for index in 0..<20 { try directory.write(speech, to: "\(index).wav") }
-        // Nobody writes to the last one: the run cannot come to its end.
+        // The last pipe has no writer, so the run cannot finish.
         let last = "\(directory.path)/20.wav"
         #expect(mkfifo(last, 0o600) == 0)
         try directory.write(Array((0..<21).map { "\($0).wav\n" }.joined().utf8), to: "list")
@@ -247,7 +247,7 @@ private struct Counts: Decodable {
         #expect(try results(directory).count == 21)
     }
 
-    /// In a container every program has the same number: a killed one's draft is nobody's.
+    /// Process ids repeat across containers: a stale draft must not block a run.
     @Test func aDraftThatWasLeftIsInNobodysWay() throws {
         let directory = try TemporaryDirectory()
         let path = "\(directory.path)/a.txt"

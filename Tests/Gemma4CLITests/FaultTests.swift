@@ -12,12 +12,12 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
     return try await program.run()
 }
 
-/// What can go wrong around the program. Nothing of it may lose what was written before, leave half a file under the name of a
-/// whole one, or end in anything but a message and its code.
+/// Failures of the environment. None may lose earlier results, leave a partial file under its final name, or end
+/// without a message and its exit status.
 @Suite struct FaultTests {
     // MARK: Standard streams
 
-    /// A closed stream's place must not go to a file: what is meant for the stream would be written into it.
+    /// A closed standard stream must not be replaced by a file, which would receive the stream's output.
     @Test(arguments: [
         ("generate a --max-tokens 3 >&-", 74, "", "gemma4: standard output: cannot be written: Bad file descriptor\n"),
         ("tokenize a >&-", 74, "", "gemma4: standard output: cannot be written: Bad file descriptor\n"),
@@ -67,7 +67,7 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
         #expect(outcome.messages.contains("no such directory or file, nor a repository in "), "\(outcome.messages)")
     }
 
-    /// Few CPUs, many threads: the same to the last digit.
+    /// Results do not depend on CPUs and threads, to the last digit.
     @Test(arguments: ["taskset -c 0", "taskset -c 0 nice -n 19", ""], [1, 64])
     func cpusAndThreadsChangeNoResult(prefix: String, threads: Int) async throws {
         let command = "score --model \(e2b) --text 'one two three four' --format json"
@@ -138,7 +138,7 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
         #expect(text.hasSuffix("out.gguf\nold\n"))
     }
 
-    /// `kill -9` while a model is written: nothing of that name appears, and writing it again works.
+    /// `kill -9` during quantization: no file of that name appears, and a second run succeeds.
     @Test func aCrashLeavesNoHalfFile() async throws {
         let directory = try TemporaryDirectory()
         let output = "\(directory.path)/a.gguf"
@@ -159,7 +159,7 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
 
     // MARK: Reading
 
-    /// A checkpoint that is cut while it answers: a message that names it, not a bus error.
+    /// A checkpoint truncated during decoding: an error that names it instead of SIGBUS.
     @Test func aModelIsCutWhileItAnswers() async throws {
         let directory = try TemporaryDirectory()
         let model = "\(directory.path)/model"
@@ -186,7 +186,7 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
 
     // MARK: Signals
 
-    /// Whenever a signal comes, the program has ended as it should, or ends by the signal.
+    /// At whatever moment a signal arrives, the program has ended normally or ends by the signal.
     @Test(arguments: [SIGINT, SIGTERM, SIGHUP], [0, 1, 2, 5, 10, 20, 50, 100, 200] as [UInt32])
     func aSignalComesAtAnyMoment(signal: Int32, milliseconds: UInt32) async throws {
         let directory = try TemporaryDirectory()

@@ -18,7 +18,7 @@ private func caption(_ arguments: String..., in directory: TemporaryDirectory) a
     return try await program.run()
 }
 
-/// Folders as people have them.
+/// Folders of inputs in practice.
 @Suite struct InputFileTests {
     private func folder(_ names: String...) throws -> TemporaryDirectory {
         let directory = try TemporaryDirectory()
@@ -96,7 +96,7 @@ private func caption(_ arguments: String..., in directory: TemporaryDirectory) a
         #expect(try files(text) == [#"b\xF6se.png"#])
     }
 
-    /// A terminal obeys control characters: it is shown none. The file is opened by its name, and JSON holds it.
+    /// Control characters in names are escaped on a terminal. The file is opened by its name, and JSON contains it.
     @Test(arguments: ["a\u{1B}[2J\u{7}.png", "a\nb\u{7F}.png", "a\u{9B}2J.png"])
     func controlCharactersOfNamesAreNotShown(name: String) async throws {
         let directory = try folder(name)
@@ -113,7 +113,7 @@ private func caption(_ arguments: String..., in directory: TemporaryDirectory) a
         }
     }
 
-    /// A terminal would obey them; JSON has its own way to write them.
+    /// Control characters are escaped on a terminal and in JSON.
     @Test func controlCharactersOfNamesAreShown() async throws {
         let directory = try folder("in/a\u{1b}[31m.png", "in/b\nc.png")
         let text = try await caption("in", in: directory)
@@ -124,7 +124,7 @@ private func caption(_ arguments: String..., in directory: TemporaryDirectory) a
         #expect(try files(json.text) == ["in/a\u{1b}[31m.png", "in/b\nc.png"])
     }
 
-    /// However a picture's path is spelled, it is the one that was described.
+    /// All spellings of a path identify the same image.
     @Test(arguments: ["in", "./in", "in/", "in/../in", "link", "\u{0}/in"])
     func aFileIsKnownHoweverItIsSpelled(spelling: String) async throws {
         let directory = try folder("in/a.png", "in/deep/b.png")
@@ -136,7 +136,7 @@ private func caption(_ arguments: String..., in directory: TemporaryDirectory) a
         #expect(again.messages == "gemma4: 2 of 2 pictures are described already\n", "\(again.messages)")
     }
 
-    /// Written from a folder above: names are known beside the results too.
+    /// Results written from a parent folder: names are also resolved relative to the results.
     @Test func resultsAreKnownFromElsewhere() async throws {
         let directory = try folder("in/a.png")
         _ = try await caption("in", "--format", "json", "-o", "out.jsonl", in: directory)

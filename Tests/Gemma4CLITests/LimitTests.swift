@@ -2,10 +2,11 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Files that announce far more than they hold, or hold far more than they are large. Each is refused, or what there is of it
-/// is read, in the address space that a toy model needs anyway.
+/// Decompression bombs, and files that announce far more than they hold. Each is refused or read partially, within the
+/// address space that a toy model needs.
 @Suite struct LimitTests {
-    /// Of the program and a toy model, in KiB; the largest block that a file here asks for is a hundred times as large.
+    /// For the program and a toy model, in KiB; the largest allocation that a file here requests is a hundred times as
+    /// large.
     private static let addressSpace = 1_500_000
 
     struct Case: Sendable, CustomTestStringConvertible {

@@ -10,7 +10,7 @@ private func attachment(_ name: String) throws -> Data {
 
 private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(filePath: path)) }
 
-/// No result is written over what is read, or over a medium; what fails leaves what was there.
+/// Results never overwrite inputs or media; a failure leaves the old file.
 @Suite struct OutputFileTests {
     /// A folder with a picture, a recording, and links of both kinds to them.
     private func media() throws -> TemporaryDirectory {
@@ -57,7 +57,7 @@ private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(
         #expect(left.sorted() == (names + ["here"]).sorted())
     }
 
-    /// A picture that is called like a text would be written over by its own description.
+    /// An image named like a text file would be overwritten by its description.
     @Test func aSidecarIsNoInput() async throws {
         let directory = try TemporaryDirectory()
         let picture = try attachment("wide.png")
@@ -81,7 +81,7 @@ private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(
         #expect(try contents(weights) == before)
     }
 
-    /// Ctrl-C while the file grows: neither half a file nor its draft stays.
+    /// Ctrl-C during writing leaves neither a partial file nor its draft.
     @Test(arguments: [SIGINT, SIGTERM, SIGHUP])
     func anInterruptedQuantizeLeavesNothing(signal: Int32) async throws {
         let directory = try TemporaryDirectory()
@@ -104,7 +104,7 @@ private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(
         #expect(left.allSatisfy { !$0.hasSuffix(".part") }, "\(left)")
     }
 
-    /// Results that were there stay until there are others.
+    /// Old results stay until new ones are written.
     @Test func resultsStayUntilThereAreOthers() async throws {
         let directory = try media()
         let file = try directory.write(Array("old\n".utf8), to: "out.jsonl")
@@ -129,7 +129,7 @@ private func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(
         )
     }
 
-    /// What caption did not write is nothing to go on with, and nothing to cut.
+    /// A file that caption did not write is neither resumed nor truncated.
     @Test(arguments: ["shopping list: eggs", "eggs\nmilk\n", "{\"a\": 1}\n", #"{"file": "x.png"}"# + "\nnotes"])
     func onlyResultsAreResumed(text: String) async throws {
         let directory = try media()

@@ -34,12 +34,12 @@ import Tokenization
         #expect(answers[0].timings["cached_tokens"] == 0 && answers[0].timings["encode_seconds"]! > 0)
         #expect(answers[1].timings["cached_tokens"] == Double(answers[0].promptTokens.count - 1))
         #expect(answers[1].timings["encode_seconds"] == 0)
-        // A question that is soon read is answered from the file as it is.
+        // With a short new suffix, the file stays unchanged.
         let other = try await generate("And then?", "--prompt-cache", file)
         let plain = try await generate("And then?")
         #expect(try other.decoded(as: AnswerObject.self).tokens == plain.decoded(as: AnswerObject.self).tokens)
         #expect(try Data(contentsOf: URL(filePath: file)) == written)
-        // One that is not makes it anew.
+        // A long new suffix rewrites it.
         let far = try await generate("And then? \(long)", "--prompt-cache", file)
         #expect(far.status == 0)
         #expect(try Data(contentsOf: URL(filePath: file)) != written)
@@ -59,7 +59,7 @@ import Tokenization
         #expect(type.messages.contains("expected keys and values in q8_0, found float32. Start with the --kv-cache"))
     }
 
-    /// The answer is there, the error too, and of the files nothing has changed.
+    /// With a full disk the answer and an error are printed, and the files are unchanged.
     @Test func aFullDiskIsAnError() async throws {
         func limited(_ kilobytes: Int) async throws -> Program.Outcome {
             // Blocks of 512 bytes; a signal that is ignored leaves the error.
@@ -99,7 +99,7 @@ import Tokenization
         return (try #require(Int(match.1)), try #require(Int(match.2)))
     }
 
-    /// The instruction and the picture that conversations begin with are read once.
+    /// The system prompt and the image at the beginning of conversations are prefilled once.
     @Test func conversationsBeginFromAPromptCache() async throws {
         let arguments = ["--prompt-cache", file, "--system", long]
         let first = try await chat(arguments, "/image attachments/wide.png", "one", "two", "/stats")
@@ -110,7 +110,7 @@ import Tokenization
         #expect(second.text == (try await chat(["--system", long], "/image attachments/wide.png", "three")).text)
     }
 
-    /// A saved conversation goes on without reading anything twice; the picture is known, not seen again.
+    /// A saved conversation continues without prefilling any token twice; its image is not encoded again.
     @Test func savedConversationsBringTheirKeysAndValues() async throws {
         let talk = "\(directory.path)/talk"
         let whole = try await chat([], "/image attachments/wide.png", long, "/save \(talk)", "two", "/stats")

@@ -144,7 +144,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         }
     }
 
-    /// What was heard before the damage is written, and the damage is named.
+    /// The transcript before the damage is written, and the damage is reported.
     @Test func aDamagedRecordingIsTranscribedUpToThere() async throws {
         let directory = try TemporaryDirectory()
         let samples = recording + [.nan]
@@ -163,7 +163,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
 
     // MARK: Damage and silence
 
-    /// Half a recording is transcribed and written, and does not pass for a whole one.
+    /// A truncated recording is transcribed, written and reported as incomplete.
     @Test func aCutRecordingIsWrittenAndSaid() async throws {
         let directory = try folder("a.wav")
         let whole = try Data(contentsOf: URL(filePath: "\(directory.path)/a.wav"))
@@ -182,7 +182,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         #expect(object.segments.count == 2 && abs(object.lost - 5) < 0.01 && abs(object.duration - 15) < 0.01)
     }
 
-    /// What the decoders have to say is said by us.
+    /// Decoder messages are reported by the program, not printed by the libraries.
     @Test func nothingOfTheDecodersReachesTheTerminal() async throws {
         let directory = try TemporaryDirectory()
         let file = try EncodedSound.mp3.file(recording)
@@ -224,7 +224,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
 
     // MARK: Where results go
 
-    /// Files of one name keep what tells their folders apart; one that is named twice is heard once.
+    /// Files of one name keep the distinguishing part of their folders; a file named twice is transcribed once.
     @Test func filesOfOneNameKeepTheirFolders() async throws {
         let directory = try folder("p/a/x.wav", "p/b/x.wav", "p/b/y.wav")
         let (p, out) = ("\(directory.path)/p", "\(directory.path)/out")
@@ -285,7 +285,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
 
     // MARK: Stopping
 
-    /// A pipe that nobody writes to: nothing is heard, and nothing replaces what was heard before.
+    /// A pipe without a writer: nothing is transcribed, and older results stay.
     @Test(.timeLimit(.minutes(1)), arguments: [SIGINT, SIGHUP])
     func whatIsStoppedBeforeItsFirstWordsReplacesNothing(signal: Int32) async throws {
         let directory = try TemporaryDirectory()
@@ -328,7 +328,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         withExtendedLifetime(input) {}
     }
 
-    /// A pipe that stays open: the first words come while the speaker goes on, and Ctrl-C ends with them.
+    /// The pipe stays open: the first words appear while the speaker continues, and Ctrl-C ends with them.
     @Test(.timeLimit(.minutes(1)), arguments: [SIGINT, SIGTERM])
     func whatIsStoppedEndsWithWhatThereIs(signal: Int32) async throws {
         let directory = try TemporaryDirectory()
@@ -357,7 +357,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         #expect(messages.contains("lost 0.0 s") && messages.contains("; to go on: --offset "))
     }
 
-    /// The pipe stays open; time alone ends it. What is to be gone on with is not written.
+    /// The pipe stays open; only the time limit ends the run. With `--resume` a partial result is not written.
     @Test(.timeLimit(.minutes(1)), arguments: [false, true]) func timeEndsItToo(resumes: Bool) async throws {
         let directory = try TemporaryDirectory()
         let process = Program(

@@ -15,9 +15,10 @@ private func open(_ variant: String = "E2B", threadCount: Int? = nil) throws -> 
 
 private func attachment(_ name: String) -> URL { Goldens.folder.appending(path: "attachments/\(name)") }
 
-/// A later turn reads only what it brings, and answers as if the whole conversation had been read afresh.
+/// A later turn prefills only its new tokens, and answers as if the whole conversation had been prefilled.
 ///
-/// The tiny nets write what no tokenizer would write so; the answers are given to them, as text that has one spelling.
+/// Tiny nets generate token sequences that no tokenizer produces; the answers are forced, as text with a unique
+/// tokenization.
 @Test(arguments: Goldens.variants, [false, true])
 func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
     let pipeline = try open(variant)
@@ -39,7 +40,8 @@ func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
     ).answer()
     #expect(second.tokens == fresh.tokens)
     expectClose(second.logprobs, fresh.logprobs, absolute: 2e-3)
-    // What both prompts begin with: on some sizes the start of an answer is told otherwise once it is history.
+    // The common prefix of both prompts: in some sizes the beginning of an answer is rendered differently in the
+    // history.
     let read = first.finish!.promptTokens + first.tokens.dropLast()
     let common = zip(read, fresh.finish!.promptTokens).prefix { $0 == $1 }.count
     let statistics = second.finish!.statistics
@@ -48,7 +50,7 @@ func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
     #expect(statistics.promptTokens < fresh.finish!.statistics.promptTokens / 2)
 }
 
-/// The second turn continues from the ids that the model wrote, also where a tokenizer would spell the text otherwise.
+/// The second turn continues from the generated ids, even if a tokenizer would encode the text differently.
 @Test func turnsKeepTheTokensThatWereWritten() async throws {
     let pipeline = try open()
     let conversation = pipeline.conversation()
@@ -63,7 +65,7 @@ func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
     #expect(second.finish!.promptTokens.starts(with: first.finish!.promptTokens + letters))
 }
 
-/// A picture is told from another one of the same size: nothing of a cancelled turn is taken for the next.
+/// Images of equal size are distinguished: nothing of a cancelled turn is reused for the next.
 @Test func aCancelledTurnLeavesNothingBehind() async throws {
     let pipeline = try open()
     func flat(_ k: Int) throws -> ImageInput {
@@ -90,7 +92,7 @@ func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
     #expect(second.logprobs != other.logprobs)
 }
 
-/// A fork goes on by itself; a conversation that is given its messages again answers as the one they come from.
+/// A fork is independent; a conversation restored from its messages answers like the original.
 @Test func conversationsForkAndAreRestored() async throws {
     let pipeline = try open()
     let options = GenerationOptions(sampling: .greedy, maxTokens: 6)
@@ -121,7 +123,7 @@ func turnsReadOnlyTheirOwnTokens(variant: String, thinking: Bool) async throws {
     }
 }
 
-/// Leaving the loop, or cancelling the task, ends the work itself, not only the reading.
+/// Leaving the loop, or cancelling the task, stops generation itself.
 @Test(arguments: [true, false])
 func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
     let pipeline = try open()
@@ -150,7 +152,7 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
     let sampling = SamplingOptions(temperature: 1, seed: 3)
     _ = try await pipeline.generate([ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12))
         .answer()
-    // The second and third time the prompt is in the cache, whose pages are copied where they are shared.
+    // The second and third time the prompt is cached, and shared pages are copied on write.
     for _ in 0..<2 {
         _ = try await pipeline.generate(
             [ChatMessage(.user, "one")], options: .init(sampling: sampling, maxTokens: 12)
@@ -221,7 +223,7 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
     #expect(await pipeline.statistics.mediaHits == 5)
 }
 
-/// A net of random weights that is made to begin a call finishes one that its tool takes.
+/// A net with random weights that is forced to begin a call completes one that its tool accepts.
 @Test(arguments: ["E2B", "26B-A4B"], [0, 1, 2])
 func callsOfToolsObeyTheirSchemas(variant: String, seed: UInt64) async throws {
     let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint(variant)), threadCount: 2)

@@ -8,7 +8,7 @@ import Tokenization
 @testable import Gemma4Kit
 @testable import Generation
 
-/// What is asked of the engine in random schedules: prompts that share beginnings, with text, pictures and sound.
+/// Random requests to the engine: prompts with shared prefixes, text, images and sound.
 private struct Question: Sendable {
     let messages: [ChatMessage]
     let media: [MediaInput]
@@ -64,11 +64,11 @@ private func open(_ variant: String, _ limits: EngineLimits = .init()) throws ->
 /// Schedules that are tried: `GEMMA4_SCHEDULES` of them, by default a few.
 private let schedules = ProcessInfo.processInfo.environment["GEMMA4_SCHEDULES"].flatMap { Int($0) } ?? 12
 
-/// Sequences that join, leave, share beginnings and are cancelled at random get the tokens and, to the last bit, the
-/// log-probabilities that each gets alone.
+/// Sequences that join, leave, share prefixes and are cancelled at random get the same tokens and bit-identical
+/// log-probabilities as alone.
 ///
-/// At most 16 rows go through a pass: beyond, weights of f32 and bf16 are multiplied in panels, whose sums have another order.
-/// Where pictures are read whole there are more, and log-probabilities differ by up to 1e-5 (measured).
+/// At most 16 rows per pass: beyond, f32 and bf16 weights are multiplied in panels, which sum in another order. Images
+/// with bidirectional attention need more rows, and log-probabilities differ by up to 1e-5 (measured).
 @Test(arguments: Goldens.variants)
 func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws {
     let questions = Question.all(variant)
@@ -119,7 +119,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     #expect(statistics.cachedTokens > 0)
 }
 
-/// Prompts that begin alike are read once up to where they differ, although they come at the same time.
+/// The shared prefix of simultaneous prompts is prefilled once.
 @Test func simultaneousPromptsShareTheirBeginning() async throws {
     let pipeline = try open("E2B")
     let tokens = (0..<400).map { 100 + $0 % 100 }
@@ -136,7 +136,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     #expect(cached == 5 * tokens.count)
 }
 
-/// Answers to one prompt differ by their seeds alone, and the prompt is read once.
+/// Several answers to one prompt differ only by their seeds, and the prompt is prefilled once.
 @Test func severalAnswersShareAPrompt() async throws {
     let pipeline = try open("E2B")
     let prompt = Prompt(tokens: (0..<300).map { 100 + $0 % 100 })
@@ -151,7 +151,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     #expect(alone.tokens == answers[2].tokens)
 }
 
-/// A reader that takes nothing holds up its own answer and nobody else's.
+/// A consumer that does not read delays only its own answer.
 @Test func aSlowReaderHoldsUpNobody() async throws {
     let pipeline = try open("E2B")
     var options = GenerationOptions(sampling: .init(temperature: 1, seed: 5), maxTokens: 2000, loopGuard: nil)
@@ -165,8 +165,8 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     #expect(try await slow.answer().tokens.count == 2000)
 }
 
-/// What can never fit is refused with what it needs; what does not fit now waits; what would make the line too long is
-/// refused.
+/// A request that can never fit is refused with its requirement; one that does not fit now waits; one beyond the
+/// queue's limit is refused.
 @Test func memoryDecidesWhoIsAdmitted() async throws {
     let probe = try open("E2B")
     let one = probe.model.cacheByteCount(positions: 2 + 64, chunkLength: 512)
@@ -195,7 +195,7 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     #expect(await pipeline.statistics.admittedBytes == 0)
 }
 
-/// An error of one sequence touches no other.
+/// An error of one sequence affects no other.
 @Test func anErrorTouchesOneSequenceAlone() async throws {
     let pipeline = try open("E2B")
     let options = GenerationOptions(sampling: .greedy, maxTokens: 12)
@@ -221,8 +221,8 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     #expect(zip(free.topLogprobs, free.logprobs).allSatisfy { $0[0].logprob >= $1 })
 }
 
-/// An answer that copies its prompt is read several tokens at a time, and is the same to the last bit; where a guess is
-/// wrong, what was read of it is forgotten.
+/// An answer that copies its prompt is verified several tokens per pass, and is bit-identical; rejected drafts are
+/// removed from the cache.
 @Test(arguments: Goldens.variants)
 func guessesMakeTheSameAnswerInFewerSteps(variant: String) async throws {
     var numbers = SeededNumbers(seed: 5)
@@ -297,7 +297,8 @@ func guessesMakeTheSameAnswerInFewerSteps(variant: String) async throws {
     #expect(growth < 60 << 20)
 }
 
-/// An answer that somebody waits for is begun before those of a batch that came earlier; within a priority the first is first.
+/// Interactive requests start before batch requests that arrived earlier; within a priority the order is first in,
+/// first out.
 @Test func urgentAnswersAreBegunFirst() async throws {
     let pipeline = try open("E2B", .init(runningSequences: 1))
     func options(_ count: Int, _ priority: GenerationOptions.Priority) -> GenerationOptions {

@@ -9,8 +9,8 @@ import Tokenization
 
 private func attachment(_ name: String) -> URL { Goldens.folder.appending(path: "attachments/\(name)") }
 
-/// At most 16 rows go through a pass but for pictures that are read whole: so all passes of a prompt are the same, however
-/// much of it is read, and results can be compared to the last bit.
+/// At most 16 rows per pass, except for images with bidirectional attention: all passes of a prompt are then equal,
+/// whatever is cached, and results are compared bit for bit.
 private func open(_ variant: String, precision: Precision = .init(), limits: EngineLimits? = nil) throws
     -> Gemma4Pipeline
 {
@@ -42,8 +42,8 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
 }
 
 @Suite struct PromptCacheTests {
-    /// Another process reads the last token alone, encodes nothing, and answers the same to the last bit; another question is
-    /// answered as if there were no file.
+    /// Another process prefills only the last token, encodes no media, and gives a bit-identical answer; other prompts
+    /// are answered as without the file.
     @Test(arguments: Goldens.variants)
     func aPromptGoesOnFromItsFile(variant: String) async throws {
         let directory = try TemporaryDirectory()
@@ -73,8 +73,8 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
         #expect(await second.statistics.keptMediaBytes == 0)
     }
 
-    /// Where prompts differ so early that sliding layers cannot be cut back to there, the file gets a state of the beginning that
-    /// they share: the third goes on from it.
+    /// If prompts diverge before the range that sliding-window layers can be truncated to, the file stores a snapshot
+    /// of the shared prefix, from which the third prompt continues.
     @Test(arguments: ["E2B", "31B"])
     func aSharedBeginningIsLearned(variant: String) async throws {
         let directory = try TemporaryDirectory()
@@ -94,7 +94,7 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
         #expect(read == [900, 900, 300, 300])
     }
 
-    /// A prompt that grows reads its new part alone.
+    /// A growing prompt prefills only its new part.
     @Test func aGrowingPromptReadsWhatIsNew() async throws {
         let directory = try TemporaryDirectory()
         let file = URL(filePath: "\(directory.path)/prompt.cache")
@@ -208,7 +208,7 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
         #expect(await pipeline.statistics.keptBytes == 0)
     }
 
-    /// A header whose checksum is right says what no file can hold: nothing is allocated, and nothing traps.
+    /// A header with a valid checksum and impossible values: nothing is allocated, and nothing traps.
     @Test func hostileHeadersAreRefused() async throws {
         let bytes = try await write()
         let count = bytes[16..<24].reversed().reduce(0) { $0 << 8 | Int($1) }
@@ -345,7 +345,7 @@ extension JSONValue {
         #expect(try await open(variant).conversation(contentsOf: file).messages.count == 5)
     }
 
-    /// No medium is opened, unless a turn goes back behind it: then it is read where the messages say it is.
+    /// No medium is opened unless a turn goes back before it; then it is read from the path in the messages.
     @Test(arguments: ["E2B", "26B-A4B"])
     func mediaAreOpenedOnlyIfNeeded(variant: String) async throws {
         let directory = try TemporaryDirectory()

@@ -32,7 +32,7 @@ func anyElementTypeAndAnyNumberOfShards(golden: GoldenCase, form: (type: Resaved
     for (found, expected) in zip(answer.logprobs, golden.logprobs) { #expect(abs(found - expected) <= 2e-3) }
 }
 
-/// NaN in a matrix is found out when its first answer is no number, and the tensor is named.
+/// NaN in a matrix is detected when the first output is NaN, and the tensor is named.
 @Test func weightsThatAreNoNumbersAreNamed() async throws {
     let copy = try ResavedCheckpoint(Goldens.checkpoint("E2B"), as: .bfloat16)
     let file = URL(filePath: copy.path).appending(path: "model.safetensors")

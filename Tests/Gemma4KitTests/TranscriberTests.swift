@@ -45,7 +45,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
 @Suite struct TranscriberTests {
     private let brief = GenerationOptions(sampling: .greedy, maxTokens: 3, loopGuard: .transcript)
 
-    /// What fits one piece is answered as the conversation of a prompt and a recording is.
+    /// A recording that fits into one piece is answered like a conversation with a prompt and the recording.
     @Test func aShortRecordingIsOneAnswer() async throws {
         let pipeline = try pipeline()
         let file = Goldens.folder.appending(path: "attachments/chirp.wav")
@@ -65,7 +65,8 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         #expect(transcript.report.lost == 0 && transcript.report.skipped == 0)
     }
 
-    /// What is no speech is never asked about, in a recording of any length and in a channel; unless all is wanted.
+    /// Segments without speech are not passed to the model, in recordings of any length and per channel; unless
+    /// detection is off.
     @Test(arguments: [0.5, 10, 40])
     func theModelIsNotAskedAboutSilence(seconds: Double) async throws {
         let pipeline = try pipeline()
@@ -89,7 +90,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         #expect(!split.segments.isEmpty)
     }
 
-    /// What a file lacks is lost, not heard and not left out, at whichever end of a part of it that is.
+    /// Missing sound counts as lost, neither heard nor skipped, at whichever end of a range.
     @Test(arguments: [EncodedSound.wav, .flac])
     func whatIsMissingIsLost(format: EncodedSound) async throws {
         let pipeline = try pipeline()
@@ -202,7 +203,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         #expect(transcript.report.channels == 2 && abs(transcript.report.duration - Double(count) / rate) < 1e-6)
     }
 
-    /// Whenever it is stopped, what was heard and what is heard from there on are the whole.
+    /// Wherever it is stopped, the transcript so far and the one continued from there give the whole.
     @Test func whatIsStoppedCanGoOn() async throws {
         let pipeline = try pipeline()
         let (samples, times) = utterances(40)
@@ -221,7 +222,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         expectTimes(begun.segments + rest.segments, times)
     }
 
-    /// Segments come while the speaker goes on: the pipe stays open until the first is there.
+    /// Segments arrive while the speaker continues: the pipe stays open until the first one.
     @Test func liveSoundIsTranscribedWhileItComes() async throws {
         let pipe = Pipe()
         let stream = try PCMStream(pipe.fileHandleForReading.fileDescriptor, format: .s16le, sampleRate: 16_000)
@@ -240,7 +241,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         withExtendedLifetime(pipe) {}
     }
 
-    /// Pieces that overlap: the seconds in both are heard once.
+    /// Overlapping pieces: the shared seconds count once.
     @Test func whereSpeechRunsThroughNothingIsLost() async throws {
         let samples = Sounds.speech(seconds: 45, hisses: false)
         let options = TranscriptionOptions(
@@ -254,7 +255,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         }
     }
 
-    /// What is repeated stands once in a text that was cut for it.
+    /// A repetition is reduced to one occurrence in the text.
     @Test func repetitionIsCutToOneRound() async throws {
         let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint("E4B")))
         let answer = try await pipeline.generate([ChatMessage(.user, "a")], options: .init(sampling: .greedy)).answer()

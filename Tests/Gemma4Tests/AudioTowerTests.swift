@@ -13,7 +13,7 @@ private let variants = ["E2B", "E4B"]
 private let recordings = ["chirp", "bursts", "tone"]
 
 @Suite struct AudioTowerTests {
-    /// Every component on the reference's own input: none hides another's error.
+    /// Each component on the reference's own input, so that errors do not mask each other.
     @Test(arguments: variants)
     func componentsEqualTransformers(variant: String) throws {
         let tower = try Fixture(variant)
@@ -44,8 +44,8 @@ private let recordings = ["chirp", "bursts", "tone"]
         tower.expectClose(soft, try Goldens("\(variant)/expected.safetensors")("\(recording).soft"))
     }
 
-    /// Nothing looks ahead but the two convolutions, token t as far as frame 4t + 3: a clip's beginning alone gives the
-    /// reference's first tokens. From one token, shorter than the attention's window, to longer.
+    /// Only the two convolutions look ahead, token t up to frame 4t + 3: the beginning of a clip gives the reference's
+    /// first tokens. From one token, shorter than the attention window, to longer.
     @Test(arguments: variants, [4, 7, 12, 45, 53, 70])
     func beginningGivesFirstTokens(variant: String, frameCount: Int) throws {
         let tower = try Fixture(variant)

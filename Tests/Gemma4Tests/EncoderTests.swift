@@ -40,7 +40,7 @@ private func tokens(_ name: String) throws -> [Int] {
         #expect(layers == 12)
     }
 
-    /// What a sequence gets depends on no other in its pass.
+    /// A sequence's result does not depend on the others in its pass.
     @Test func aBatchGivesWhatSinglePassesGive() throws {
         let model = try open()
         let inputs: [(tokens: [Int], softTokens: Tensor?)] = try ["plain", "long", "empty", "query", "document"].map {

@@ -5,7 +5,8 @@ import Testing
 @testable import Gemma4
 @testable import Tensors
 
-/// Rings and pages: after every chunk a token sees what was written, rounded to the cache's type, to the last bit.
+/// Ring buffers and pages: after every chunk a token sees the written values, converted to the cache's type, bit for
+/// bit.
 @Test(arguments: [1, 3, 40], KeyValueType.allCases)
 func cacheHoldsWhatIsVisible(chunkLength: Int, type: KeyValueType) throws {
     let device = Device(threadCount: 2)
@@ -85,7 +86,7 @@ private struct Writer {
     }
 }
 
-/// Taken back and written again, and forked and written on both sides, a cache is what it would be otherwise.
+/// After truncating and rewriting, or forking and writing to both, a cache equals one that was written directly.
 @Test(arguments: KeyValueType.allCases, [(length: 40, back: 7), (600, 128), (1100, 1), (700, 700)])
 func aCacheGoesBackAndForks(type: KeyValueType, place: (length: Int, back: Int)) throws {
     let writer = try Writer()
@@ -105,7 +106,8 @@ func aCacheGoesBackAndForks(type: KeyValueType, place: (length: Int, back: Int))
     #expect(writer.results(fork) != before)
 }
 
-/// A sliding layer that has dropped what would be seen says so, and nothing changes.
+/// A sliding-window layer cannot be truncated to a position whose window was dropped: it reports so, and nothing
+/// changes.
 @Test func aCacheDoesNotGoBackBeyondItsWindow() throws {
     let writer = try Writer()
     let window = writer.plans.compactMap(\.window).max()!
@@ -118,7 +120,7 @@ func aCacheGoesBackAndForks(type: KeyValueType, place: (length: Int, back: Int))
     #expect(cache.truncate(to: cache.shortestTruncation))
 }
 
-/// What is foretold before a sequence begins is enough, and not far from what it takes; forks share it.
+/// The estimate before a sequence begins covers its memory, and is close to it; forks share the memory.
 @Test(arguments: [10, 500, 3000], KeyValueType.allCases)
 func aCacheTakesWhatIsForetold(positions: Int, type: KeyValueType) throws {
     let writer = try Writer()
@@ -133,7 +135,7 @@ func aCacheTakesWhatIsForetold(positions: Int, type: KeyValueType) throws {
     #expect(pages.values.reduce(0, +) == found)
 }
 
-/// A snapshot goes on as its cache does, whatever is written to either afterwards; pages of another cache are not accepted.
+/// A snapshot continues like its cache, whatever is written to either afterwards; pages of another cache are refused.
 @Test(arguments: KeyValueType.allCases, [0, 30, 900])
 func aCacheIsRestoredFromASnapshot(type: KeyValueType, length: Int) throws {
     let writer = try Writer()

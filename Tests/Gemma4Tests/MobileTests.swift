@@ -5,7 +5,7 @@ import Weights
 
 @testable import Gemma4
 
-/// A checkpoint of 2, 4 and 8 bits with steps of activations against transformers, whose values `Goldens/mobile` holds.
+/// A checkpoint with 2-, 4- and 8-bit weights and quantized activations against transformers (`Goldens/mobile`).
 @Suite struct MobileTests {
     private let expected: Goldens
     private let configuration: ModelConfiguration
@@ -109,7 +109,7 @@ import Weights
         ("model.audio_tower.layers.1.lconv1d.linear_start.linear", "4 bits"),
     ]
 
-    /// On the reference's inputs nothing but the order of an f32 sum differs: no step of the output is another one.
+    /// On the reference's inputs only the order of an f32 sum differs: no output is quantized to another step.
     @Test(arguments: KernelSet.available, modules)
     func modulesEqualTransformers(set: KernelSet, module: (name: String, part: String)) throws {
         let device = Device(threadCount: 2, kernels: set)

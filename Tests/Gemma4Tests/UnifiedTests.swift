@@ -13,7 +13,7 @@ private let recordings = ["chirp", "bursts", "tone"]
 
 /// The 12B, which has no towers.
 @Suite struct UnifiedTests {
-    /// Every step on the reference's own input: none hides another's error.
+    /// Each step on the reference's own input, so that errors do not mask each other.
     @Test func componentsEqualTransformers() throws {
         let fixture = try Fixture()
         func golden(_ name: String) throws -> Goldens.Values { try fixture.goldens("image-audio.\(name)") }
@@ -53,8 +53,8 @@ private let recordings = ["chirp", "bursts", "tone"]
         fixture.expectClose(soft, try fixture.goldens("\(recording).soft"))
     }
 
-    /// No patch and no frame needs another: cut anywhere, they give the same. Within 1e-5 of the largest value: sums of
-    /// f32 are regrouped.
+    /// Patches and frames are independent: any split gives the same. Within 1e-5 of the largest value: f32 sums are
+    /// regrouped.
     @Test func portionsAgree() throws {
         let fixture = try Fixture()
         let samples = try recordings.flatMap(fixture.samples)

@@ -13,7 +13,7 @@ private let tolerance: Float = 1.5e-5
 private let pictures = ["wide", "tall", "noise"]
 
 @Suite struct VisionTowerTests {
-    /// Every component on the reference's own input: none hides another's error.
+    /// Each component on the reference's own input, so that errors do not mask each other.
     @Test(arguments: Goldens.variantsWithTowers)
     func componentsEqualTransformers(variant: String) throws {
         let tower = try Fixture(variant)
@@ -49,7 +49,7 @@ private let pictures = ["wide", "tall", "noise"]
             tower.vision.pooler.means(encoded, grid), try goldens("\(tower.traceName).vision.pooled"))
     }
 
-    /// In portions a layer does what it does at once. Within 1e-5 of the largest value: sums of f32 are regrouped.
+    /// A layer gives the same in portions as at once. Within 1e-5 of the largest value: f32 sums are regrouped.
     @Test(arguments: Goldens.variantsWithTowers)
     func portionsOfALayerAgree(variant: String) throws {
         let tower = try Fixture(variant)
@@ -116,7 +116,7 @@ private let pictures = ["wide", "tall", "noise"]
         #expect(error?.description.hasPrefix("the image is \(limit + 2) patches long;") == true)
     }
 
-    /// A head's first half turns with the column, its second with the row: shown by one pair of each.
+    /// 2D RoPE: the first half of a head rotates by the column, the second by the row: shown by one pair of each.
     @Test func firstHalfTurnsWithColumn() throws {
         let device = Device(threadCount: 1)
         let path = Goldens.checkpoint("26B-A4B")

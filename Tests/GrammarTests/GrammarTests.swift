@@ -165,7 +165,7 @@ struct SchemaTests {
         for text in others { #expect(!grammar.accepts(text), "\(text)") }
     }
 
-    /// Where all keys of a pattern are used up, and all items of an enumeration, nothing more is begun.
+    /// When all keys of a pattern or all items of an enumeration are used, no further one can begin.
     @Test(arguments: [
         (
             "{\"patternProperties\": {\"^[ab]$\": {\"const\": 1}}, \"additionalProperties\": false}",
@@ -246,7 +246,7 @@ struct ToolCallTests {
     }
 }
 
-/// A short text that stands for far too much is refused before its states are made.
+/// A short text that expands to a huge automaton is refused before its states are built.
 @Suite struct GrammarLimitTests {
     @Test(
         .timeLimit(.minutes(1)),
@@ -262,13 +262,13 @@ struct ToolCallTests {
         #expect(throws: GrammarError.self) { try Grammar(calling: [("f", ["properties": ["a": pattern]])]) }
     }
 
-    /// Nothing, however often, is nothing.
+    /// Repeating the empty text costs nothing.
     @Test(.timeLimit(.minutes(1))) func repetitionsOfNothingCostNothing() throws {
         #expect(try Grammar(regularExpression: "(?:(?:(?:){5000}){5000}){5000}b").accepts("b"))
         #expect(try Grammar(gbnf: "root ::= (((\"\"{2000}){2000}){2000}){2000} \"b\"").accepts("b"))
     }
 
-    /// Many patterns, each of which alone could be had, share what one schema may take.
+    /// Many patterns, each acceptable alone, share the limit of one schema.
     @Test(.timeLimit(.minutes(2))) func aSchemaMayTakeSoMuchWork() throws {
         let patterns = (0..<400).map {
             JSONValue.Member("p\($0)", ["type": "string", "pattern": .string("(a|b)*a(a|b){5}c{\($0)}")])

@@ -53,7 +53,7 @@ import Testing
         ),
     ]
 
-    /// A tree takes fifty times the memory of its text; what is passed over takes none.
+    /// A tree takes fifty times the memory of its text; skipped values take none.
     @Test func aTreeHasAMostOfValues() throws {
         let most = JSONReader.valueLimit - 1  // and the array
         let text = "[" + String(repeating: "0,", count: most - 1) + "0"
@@ -77,7 +77,7 @@ import Testing
         }
     }
 
-    /// What is passed over must be JSON too; only keys are not compared.
+    /// Skipped values must be valid JSON too; only duplicate keys are not detected.
     @Test(arguments: malformed.filter { !$0.1.contains("every key once") })
     func skipsNothingMalformed(text: String, message: String) {
         var reader = JSONReader(Array(text.utf8))

@@ -81,7 +81,7 @@ private func sine(_ frequency: Double, rate: Int, count: Int) -> [Float] {
         #expect(loudest < 0.5e-5)  // 100 dB below; measured: 1.1e-7
     }
 
-    /// Hours are read in blocks: together they are what reading at once gives, and none is large.
+    /// Long recordings are read in chunks: their concatenation equals reading at once, and each is small.
     @Test(arguments: [16_000, 8_000, 44_100])
     func blocksJoinToTheWhole(rate: Int) throws {
         let stored = MediaGoldens.noise(2 * 10 * rate, seed: 5)
@@ -107,7 +107,7 @@ private func sine(_ frequency: Double, rate: Int, count: Int) -> [Float] {
 
 func little(_ value: some FixedWidthInteger) -> [UInt8] { withUnsafeBytes(of: value.littleEndian) { Array($0) } }
 
-/// A plain WAV file; every field can be made to lie.
+/// A plain WAV file; every header field can be wrong.
 func wavFile(
     _ data: [UInt8], format: UInt16 = 1, channels: UInt16 = 1, rate: Int = 16_000, bits: UInt16 = 16,
     announcedBytes: UInt32? = nil

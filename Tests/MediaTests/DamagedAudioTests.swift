@@ -4,7 +4,7 @@ import Testing
 
 @testable import Media
 
-/// What a reader gives of a file: its samples, what it knows to be lost, and how it ends.
+/// The result of reading a file: samples, known losses, and the final error.
 private struct Reading {
     var samples: [Float] = []
     var lost: [Range<Double>] = []
@@ -27,7 +27,7 @@ private struct Reading {
 
 private func sentence(_ seconds: Double, seed: Int = 0) -> [Float] { Sounds.speech(seconds: seconds, seed: seed) }
 
-/// How alike two sounds are at their ends, as a correlation over so many seconds: 1 if they are the same at the same time.
+/// Correlation of the last `seconds` of two sounds: 1 if they are equal and aligned.
 private func agreement(_ a: [Float], _ b: [Float], last seconds: Double) -> Double {
     let count = Int(seconds * 16_000)
     let (a, b) = (a.suffix(count), b.suffix(count))
@@ -38,7 +38,7 @@ private func agreement(_ a: [Float], _ b: [Float], last seconds: Double) -> Doub
     return dot(a, b) / max(1e-12, (dot(a, a) * dot(b, b)).squareRoot())
 }
 
-/// The same, the better of 0.1 s earlier to 0.1 s later: behind damage an encoder's delay of 0.07 s is not told.
+/// The maximum correlation over shifts of up to 0.1 s: after damage an encoder's delay of 0.07 s is not compensated.
 private func agreementAtEnd(_ damaged: [Float], _ whole: [Float]) -> Double {
     let count = min(damaged.count, whole.count)
     let (end, same) = (Array(damaged.prefix(count)), Array(whole.prefix(count)))
@@ -62,11 +62,11 @@ extension Data {
     fileprivate func first(of text: String) -> Int { range(of: Data(text.utf8))!.lowerBound }
 }
 
-/// Headers that announce less than there is.
+/// Headers that announce less than the file holds.
 @Suite struct HeaderTests {
     static let samples = sentence(2)
 
-    /// A recorder that crashed, one that was interrupted after a second, and 4 GiB gone round.
+    /// A crashed recorder, one interrupted after a second, and a 32-bit length that wrapped around.
     @Test(arguments: [0, 32_000] as [UInt32])
     func aHeaderThatAnnouncesTooLittleIsNotBelieved(announced: UInt32) throws {
         let whole = try Reading(EncodedSound.wav.file(Self.samples))
@@ -107,7 +107,7 @@ extension Data {
         }
     }
 
-    /// A recording of 4 GiB and 2 s, most of it a hole in the file: its length has gone round.
+    /// A recording of 4 GiB and 2 s in a sparse file: its length has wrapped around.
     @Test func aLengthBeyondFourGigabytesIsFound() throws {
         let directory = try TemporaryDirectory()
         let path = "\(directory.path)/long.wav"
@@ -121,13 +121,13 @@ extension Data {
     }
 }
 
-/// Files that end before their header says.
+/// Truncated files.
 @Suite struct CutTests {
     static let samples = sentence(4)
     /// Pages of Vorbis hold a second or more.
     static let shares = [0.45, 0.6, 0.9]
 
-    /// What is there is heard, and what is missing is said, in seconds.
+    /// The sound present is decoded, and the missing duration is reported.
     @Test(arguments: [EncodedSound.wav, .aiff, .au, .flac, .vorbis, .opus, .mp3], shares)
     func whatIsMissingIsSaid(format: EncodedSound, share: Double) throws {
         let file = try format.file(Self.samples)
@@ -151,7 +151,7 @@ extension Data {
     }
 }
 
-/// Recordings put one behind the other, and damage between.
+/// Concatenated recordings, and damage between them.
 @Suite struct JoinedTests {
     @Test(arguments: [EncodedSound.mp3, .vorbis, .opus])
     func joinedRecordingsAreHeardToTheLast(format: EncodedSound) throws {
@@ -182,7 +182,7 @@ extension Data {
         #expect(agreement(joined.samples, Reading(second).samples, last: 0.3) > 0.999)
     }
 
-    /// Bytes that do not belong there: what follows them is heard, at its time, and the loss is where it is.
+    /// Foreign bytes: the sound after them is decoded at its time, and the loss is reported at its place.
     @Test(arguments: [EncodedSound.mp3, .vorbis, .opus, .flac], [true, false])
     func whatFollowsDamageIsHeard(format: EncodedSound, replaces: Bool) throws {
         let file = try format.file(sentence(8))
@@ -201,7 +201,7 @@ extension Data {
         if format == .flac { #expect(damaged.samples.suffix(16_000).elementsEqual(whole.samples.suffix(16_000))) }
     }
 
-    /// Frames of MP3 whose headers are whole and whose bodies are not: lost where they stand. What follows is at its time.
+    /// MP3 frames with intact headers and damaged bodies are reported as lost; the sound after them is at its time.
     @Test(arguments: [(channels: 1, rate: 16_000), (channels: 2, rate: 44_100)], [1.0 / 3, 2.0 / 3])
     func framesWithoutABodyAreLost(encoding: (channels: Int, rate: Int), from share: Double) throws {
         let sound = sentence(12).flatMap { [Float](repeating: $0, count: encoding.channels) }

@@ -81,7 +81,7 @@ private func onset(_ samples: [Float]) -> Double {
         #expect(timeline.gaps.allSatisfy { abs($0.lowerBound - 2) < 0.01 && abs($0.upperBound - 3) < 0.01 })
     }
 
-    /// A clock that runs by half a percent apart from the samples, an hour long.
+    /// A clock that drifts by half a percent from the samples, for an hour.
     @Test(arguments: [0.995, 1.005])
     func driftIsFollowed(rate: Double) {
         let (samples, timeline) = place((0..<36_000).map { Double($0) / 10 * rate })
@@ -89,7 +89,7 @@ private func onset(_ samples: [Float]) -> Double {
         #expect(samples.allSatisfy { $0 == 1 }, "no hole, no click")
     }
 
-    /// Streams that were joined begin again at 0: nothing is dropped.
+    /// Joined streams restart at 0: nothing is dropped.
     @Test func aClockThatBeginsAnewGoesOn() {
         let (samples, timeline) = place([0, 0.1, 5, 0, 0.1, 0.2, 1.3])
         #expect(timeline.gaps.count == 2 && samples.count { $0 == 1 } == 700)
@@ -157,7 +157,7 @@ private func onset(_ samples: [Float]) -> Double {
         #expect((surround.channels[0].map { abs($0) }.max() ?? 2) <= 1)
     }
 
-    /// Sound that begins late, and a recorder that paused for a while.
+    /// Sound that begins late, and a pause of the recorder.
     @Test(arguments: [5.0, 900])
     func soundIsAtItsTime(delay: Double) throws {
         let directory = try folder()

@@ -4,7 +4,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-/// Bad recordings: each a clear error, none a crash, none a lot of memory.
+/// Malformed recordings: each gives a clear error, without a crash or excessive memory.
 @Suite struct HostileAudioTests {
     struct Case: Sendable, CustomTestStringConvertible {
         let testDescription: String

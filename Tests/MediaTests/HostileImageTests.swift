@@ -56,7 +56,7 @@ private func golden(_ name: String) -> Data {
     (try? Data(contentsOf: MediaGoldens.folder.appending(path: "pictures/\(name)"))) ?? Data()
 }
 
-/// Bad pictures: each a clear error, none a crash, none a lot of memory.
+/// Malformed images: each gives a clear error, without a crash or excessive memory.
 @Suite struct HostileImageTests {
     struct Case: Sendable, CustomTestStringConvertible {
         let testDescription: String

@@ -15,7 +15,7 @@ private func segment(_ samples: [Float], _ options: SpeechSegmenter.Options = .i
     return (pieces, segmenter.skippedSamples)
 }
 
-/// Pieces are in order and hold what the recording has there; with what is skipped they are all of it.
+/// Pieces are ordered and equal to the recording in their ranges; together with skipped sound they cover it.
 private func expectWhole(_ result: (pieces: [SpeechPiece], skipped: Int), _ samples: [Float], longest: Double) {
     var end = 0
     var gaps = 0
@@ -48,7 +48,7 @@ private func seconds(_ range: Range<Int>) -> (Double, Double) {
         #expect(stretches.last?.upperBound == result.pieces[0].speech.upperBound)
     }
 
-    /// However short, what has no speech is left out, unless all is wanted.
+    /// Sound without speech is skipped, however short, unless detection is off.
     @Test(arguments: [0.005, 0.1, 0.5, 2, 28, 40])
     func whatIsNoSpeechIsLeftOut(length: Double) throws {
         let hum = Sounds.hum(seconds: length, level: -30)
@@ -107,7 +107,7 @@ private func seconds(_ range: Range<Int>) -> (Double, Double) {
         #expect(Double(result.skipped) / 16_000 > 15)
     }
 
-    /// Pauses of 0.4 s are too short to end a piece, but that is where a piece that is too long is cut.
+    /// Pauses of 0.4 s are too short to end a piece, but a piece at its limit is cut there.
     @Test func piecesThatAreTooLongAreCutInPauses() throws {
         var samples: [Float] = []
         var pauses: [Range<Int>] = []

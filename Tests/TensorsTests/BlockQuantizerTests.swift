@@ -68,7 +68,7 @@ import Testing
         #expect(BlockQuantizer.blocksOnGrid(Self.numbers) == 0)
     }
 
-    /// No farther from the numbers than what llama.cpp makes of them, by more than 2 %.
+    /// The error is at most 2 % above llama.cpp's.
     @Test(arguments: [ElementType.q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs, .mxfp4])
     func errorIsThatOfLlamaCpp(type: ElementType) throws {
         let bytes = BlockQuantizer.encode(Self.numbers, as: type, on: Self.threads)
@@ -77,7 +77,7 @@ import Testing
         #expect(rms <= 1.02 * (try #require(Self.goldens[type]?.rms)), "\(rms)")
     }
 
-    /// Nothing, one number, numbers of one sign, and numbers at the ends of f16 keep their place.
+    /// Zeros, a single value, values of one sign, and values at the ends of f16's range.
     @Test(arguments: BlockQuantizer.types)
     func oddBlocks(type: ElementType) {
         let length = type.blockLength

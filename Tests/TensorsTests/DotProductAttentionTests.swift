@@ -67,7 +67,7 @@ import Testing
 
     // MARK: Few bits
 
-    /// Types whose keys and values all attention reads where they lie, with heads of E2B beside the cases that fit.
+    /// Types whose keys and values attention reads in place, with head sizes of E2B in addition to the cases that fit.
     static let fewBits = [KeyValueType.q8_0, .rotated]
     static let fewBitsCases =
         cases.filter { $0.size.isMultiple(of: 32) } + [
@@ -93,7 +93,7 @@ import Testing
         expectClose(found, expected, absolute: 1e-3)
     }
 
-    /// Whatever the other queries, threads and segments, and what else lies in the blocks, a result is the same to the last bit.
+    /// A result is bit-identical whatever the other queries, threads, segments and unused positions of the blocks.
     @Test(arguments: fewBitsCases, fewBits.flatMap { type in KernelSet.available.map { (type, $0) } })
     func fewBitsDependOnTheQueryAlone(test: Case, stored: (type: KeyValueType, set: KernelSet)) {
         let device = Device(threadCount: 2, kernels: stored.set)
@@ -203,8 +203,8 @@ import Testing
             attend(test, device, .float16, interleaved: true, sequences: sequences) == attend(test, device, .float16))
     }
 
-    /// Interleaved keys give the same bits as rows: of many queries, which copy them, and of few, which read them where they lie;
-    /// with other positions' keys and values in the rest of the blocks.
+    /// Interleaved keys give the same bits as rows, for many queries, which copy them, and for few, which read them in
+    /// place; unused positions of the blocks hold other keys and values.
     @Test(arguments: cases, KernelSet.available)
     func keysMayLieInterleaved(test: Case, set: KernelSet) {
         let device = Device(threadCount: 2, kernels: set)

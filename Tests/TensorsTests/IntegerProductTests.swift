@@ -69,7 +69,7 @@ import Testing
         }
     }
 
-    /// A token without a number has none in its results, and the others keep theirs.
+    /// NaN propagates to the results of its token only.
     @Test(arguments: KernelSet.available, types)
     func NaNPropagates(set: KernelSet, type: ElementType) {
         let device = Device(threadCount: 1, kernels: set)

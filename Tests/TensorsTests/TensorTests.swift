@@ -18,7 +18,7 @@ import Testing
         #expect(device.buffersMade == made)
     }
 
-    /// A tensor is a value: writing to one never shows in another, and needs no copy where nobody else looks.
+    /// A tensor is a value: writing to one never affects another, and copies only if the storage is shared.
     @Test func replacesRowsOfItsOwnCopy() {
         var tensor = Tensor(zeros: [3, 2], on: device)
         let rows = Tensor([1, 2], [1, 2], on: device)
@@ -54,7 +54,7 @@ import Testing
         #expect(gated.toArray() == [1, -4, 0, 4])  // sigmoid: 1/2, 1, 0 (under 2^-127 · 6), 1/2
     }
 
-    /// Elementwise work is shared among threads in pieces; together they are the whole.
+    /// Elementwise work is split among threads; the parts cover the whole.
     @Test func piecesMakeTheWhole() {
         var numbers = SeededNumbers(seed: 9)
         let (a, b) = (numbers.floats(100_003), numbers.floats(100_003))

@@ -129,7 +129,7 @@ private let eps = 0x1p-24
         }
     }
 
-    /// GELU(gate) ⊙ up is the same to the last bit where the products meet in the cache, in pieces, and where they do not.
+    /// GELU(gate) ⊙ up is bit-identical whether or not the products are fused in pieces that stay in the cache.
     @Test func multipliesGatesAtOnce() {
         var numbers = SeededNumbers(seed: 31)
         let device = Device(threadCount: 3)
@@ -149,7 +149,7 @@ private let eps = 0x1p-24
         }
     }
 
-    /// Weights lie apart, at whole cache lines, also those for which a new slab is needed.
+    /// Packed weights start at separate cache lines, also across slabs.
     @Test func weightsShareMemory() {
         let memory = PackedMemory()
         let taken = [1, 63, 4096, 300 << 20, 200 << 20, 100 << 20, 5].map { memory.take($0) }
@@ -175,7 +175,7 @@ private let eps = 0x1p-24
 
     // MARK: Rounding
 
-    /// Rounded as it is read, a weight is what it is when its rounded bytes are read: packed or not, whatever its type.
+    /// A weight quantized at load time equals one loaded from its quantized bytes: packed or not, of any type.
     @Test(arguments: BlockQuantizer.types, [Activations.int8, .float32])
     func roundsAsItIsRead(type: ElementType, activations: Activations) {
         let device = Device(threadCount: 2)
@@ -197,7 +197,7 @@ private let eps = 0x1p-24
         #expect(weight.elementType == .float32 && !weight.isCopied)
     }
 
-    /// A number that is none is not rounded away: its block becomes NaN.
+    /// Quantizing keeps non-finite values: their block becomes NaN.
     @Test(arguments: BlockQuantizer.types, [Float.nan, .infinity])
     func roundingKeepsNumbersThatAreNone(type: ElementType, bad: Float) {
         let device = Device(threadCount: 1)

@@ -2,7 +2,7 @@ import Foundation
 
 /// What `Tests/Goldens/make_goldens.py` wrote: f32 tensors by name, from a safetensors file.
 ///
-/// A reader of its own, so that a mistake in ours cannot hide itself.
+/// An independent reader, so that an error in ours cannot mask itself.
 package struct Goldens: Sendable {
     package static let variants = ["E2B", "E4B", "12B", "31B", "26B-A4B"]
     /// Those that send pictures through an encoder.

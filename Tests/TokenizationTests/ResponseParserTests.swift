@@ -103,7 +103,7 @@ import Testing
         #expect(try parse("<|tool_call>call:a{x:1}call:b{y:2}<eos>").cutToolCall == nil)
     }
 
-    /// Half a call is none, wherever it is cut: what would it remove?
+    /// A truncated call is no call, wherever it is cut: its arguments may be incomplete.
     @Test func aCallThatIsCutIsNone() throws {
         #expect(try parse("Well<|tool_call>") == Response(content: "Well", reasoning: nil, toolCalls: []))
         #expect(try parse("<|tool_call><tool_call|>").toolCalls.isEmpty)

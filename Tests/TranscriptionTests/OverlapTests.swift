@@ -6,9 +6,9 @@ import Testing
 
 @testable import Transcription
 
-/// Words of a lexicon of a hundred, spoken without pause, and a listener that writes down what a piece holds: whole words,
-/// and of words that a cut breaks the part it has, if it has at least a third. Whatever the segmenter does, no word may be
-/// doubled or lost.
+/// Words of a lexicon of a hundred, spoken without pause, and a simulated model that transcribes a piece: whole words,
+/// and of words at a cut their part, if it is at least a third. Whatever the segmenter does, no word may be duplicated
+/// or lost.
 @Suite struct OverlapTests {
     private struct Spoken {
         let word: String

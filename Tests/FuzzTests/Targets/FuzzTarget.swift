@@ -2,10 +2,10 @@ import Foundation
 import JSONText
 import TestSupport
 
-/// The readers of what strangers send, one of them at a time.
+/// The parsers of untrusted input, one per target.
 ///
-/// A reader accepts its bytes or throws. What `make fuzz` looks for is all else: a trap, a hang, memory without bound, and
-/// what was accepted but contradicts itself (a `precondition` here).
+/// A parser accepts its bytes or throws. `make fuzz` looks for everything else: traps, hangs, unbounded memory, and
+/// accepted input that contradicts itself (a `precondition` here).
 enum FuzzTarget: String, CaseIterable, Sendable {
     // Files of a checkpoint.
     case safetensors
