@@ -1,6 +1,6 @@
 extension Grammar {
-    /// - Parameter gbnf: a grammar as llama.cpp's `grammars/README.md` describes it; the answer is what `root` derives.
-    /// - Throws: `GrammarError`, its place a line and a column, both from 1.
+    /// - Parameter gbnf: a grammar as described in llama.cpp's `grammars/README.md`; answers are derived from `root`.
+    /// - Throws: `GrammarError`; its place is a line and a column, both from 1.
     package init(gbnf text: String) throws(GrammarError) {
         var parser = GBNFParser(text)
         let rules = try parser.rules()
@@ -9,7 +9,7 @@ extension Grammar {
     }
 }
 
-/// What a rule may consist of.
+/// The body of a rule.
 private indirect enum GBNFExpression {
     case text([Unicode.Scalar])
     case scalars(ScalarSet)
@@ -18,7 +18,7 @@ private indirect enum GBNFExpression {
     case alternatives([GBNFExpression])
     case repeated(GBNFExpression, min: Int, max: Int?)
 
-    /// Whether it derives the empty text alone, by its form.
+    /// Whether it syntactically derives only the empty text.
     var isNothing: Bool {
         switch self {
         case .text(let scalars): scalars.isEmpty
@@ -33,12 +33,12 @@ private struct GBNFParser {
     private let scalars: [Unicode.Scalar]
     private var place = 0
     private var depth = 0
-    /// As llama.cpp's MAX_REPETITION_THRESHOLD.
+    /// llama.cpp's MAX_REPETITION_THRESHOLD.
     private static let repetitionLimit = 2000
 
     init(_ text: String) { scalars = Array(text.unicodeScalars) }
 
-    /// The rules by name; of two of the same name the later one counts, as in llama.cpp.
+    /// The rules by name; the later of two with the same name wins, as in llama.cpp.
     mutating func rules() throws(GrammarError) -> [(name: String, body: GBNFExpression)] {
         var rules: [(name: String, body: GBNFExpression)] = []
         skipSpace(overLines: true)
@@ -166,7 +166,7 @@ private struct GBNFParser {
         return isInverted ? set.inverted : set
     }
 
-    /// One character of a text or a class.
+    /// One character of a literal or a character class.
     private mutating func character() throws(GrammarError) -> Unicode.Scalar {
         guard place < scalars.count else { throw failure("a character") }
         let scalar = scalars[place]

@@ -1,12 +1,12 @@
 import JSONText
 
-/// What an answer must obey, compiled: a pushdown automaton over bytes.
+/// A compiled constraint on answers: a pushdown automaton over bytes.
 package struct Grammar: Sendable {
     let network: Network
 
     init(_ network: Network) { self.network = network }
 
-    /// - Parameter regularExpression: matches the whole answer; syntax of ECMA-262.
+    /// - Parameter regularExpression: must match the whole answer; syntax of ECMA-262.
     /// - Throws: `GrammarError`.
     package init(regularExpression text: String) throws(GrammarError) {
         let expression = try RegularExpression(parsing: text)
@@ -17,7 +17,7 @@ package struct Grammar: Sendable {
         }
     }
 
-    /// - Parameter choices: the answer is one of these, exactly.
+    /// - Parameter choices: the answer is exactly one of these.
     /// - Throws: `GrammarError` if there is none.
     package init(choices: [String]) throws(GrammarError) {
         guard !choices.contains("") else {

@@ -1,20 +1,20 @@
-/// What is wrong with a schema, a grammar or a regular expression, and where.
+/// An invalid schema, grammar or regular expression, and the place of the error.
 package struct GrammarError: Error, Hashable, Sendable, CustomStringConvertible {
     package enum Code: Sendable, Hashable {
-        /// The text is not of its syntax.
+        /// A syntax error.
         case syntax
-        /// Something that is allowed there, but cannot be enforced.
+        /// A valid construct that cannot be enforced.
         case unsupported
-        /// It would take more states than are sensible.
+        /// It would need too many states.
         case tooLarge
-        /// No answer obeys it.
+        /// No answer satisfies it.
         case unsatisfiable
     }
 
     package let code: Code
-    /// "schema", "grammar", "regular expression"; the caller may set a file's name before it.
+    /// "schema", "grammar", "regular expression"; callers may prepend a file name.
     package var subject: String
-    /// A JSON pointer with the keyword, a line and column, or a character's place.
+    /// A JSON pointer with the keyword, a line and column, or the index of a character.
     package let place: String
     package let expected: String
     package let found: String

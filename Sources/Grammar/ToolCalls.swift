@@ -1,11 +1,11 @@
 import JSONText
 
 extension Grammar {
-    /// One call of a tool, as the published chat format writes it between `<|tool_call>` and `<tool_call|>`, the second one
-    /// included: `call:name{key:value,…}`. Keys are sorted; control tokens are bytes of `ControlByte`.
+    /// One tool call in the published chat format, between `<|tool_call>` and `<tool_call|>`, including the latter:
+    /// `call:name{key:value,…}`. Keys are sorted; control tokens are bytes of `ControlByte`.
     ///
-    /// - Parameter tools: names with the JSON Schema of their arguments. Objects that declare members have no others, unless
-    ///   the schema speaks of others.
+    /// - Parameter tools: names with the JSON Schema of their arguments. Objects that declare members have no others,
+    ///   unless the schema mentions others.
     /// - Throws: `GrammarError`; its subject is the tool, its place the JSON pointer of the keyword.
     package init(calling tools: [(name: String, parameters: JSONValue)]) throws(GrammarError) {
         self.init(
@@ -15,7 +15,7 @@ extension Grammar {
     private static func network(
         calling tools: [(name: String, parameters: JSONValue)]
     ) throws(GrammarError) -> Network {
-        // Each schema is a resource of its own: what it refers to is within it.
+        // Each schema is a separate resource: its references are resolved within it.
         let resources = tools.enumerated().map { index, tool in
             var parameters = tool.parameters
             if case .object(let members) = parameters, tool.parameters["$id"] == nil {

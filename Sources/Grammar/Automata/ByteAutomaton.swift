@@ -1,36 +1,36 @@
 /// A deterministic finite automaton over bytes: a regular language of byte strings.
 ///
-/// Every state can reach an accepting one, and every state is reachable: a text that has not failed can be completed.
+/// Every state is reachable and reaches an accepting state: a text that has not failed can be completed.
 struct ByteAutomaton: Sendable, Hashable {
     /// No transition.
     static let dead: Int32 = -1
 
-    /// Bytes that no state tells apart share a class.
+    /// Equivalence class of each byte: bytes of one class have equal transitions in all states.
     let classes: [UInt8]  // 256
     let classCount: Int
-    /// `[state * classCount + class]`, `dead` where the text fails.
+    /// `[state * classCount + class]`, `dead` if the text fails.
     let table: [Int32]
     let accepting: [Bool]
 
-    /// State 0 is the start; no states at all is the empty language.
+    /// State 0 is the start; an automaton without states is the empty language.
     var stateCount: Int { accepting.count }
     var isEmpty: Bool { accepting.isEmpty }
 
     static let empty = ByteAutomaton(
         classes: [UInt8](repeating: 0, count: 256), classCount: 1, table: [], accepting: [])
 
-    /// - Precondition: every state is reachable and leads to acceptance.
+    /// - Precondition: every state is reachable and reaches an accepting one.
     init(classes: [UInt8], classCount: Int, table: [Int32], accepting: [Bool]) {
         (self.classes, self.classCount, self.table, self.accepting) = (classes, classCount, table, accepting)
     }
 
-    /// Explores the states that can be reached from `start`, and drops those that cannot reach acceptance.
+    /// Explores the states reachable from `start`, and removes those that cannot reach an accepting state.
     ///
     /// - Parameters:
-    ///   - classes: classes of bytes that `step` does not tell apart.
-    ///   - limit: the most states.
+    ///   - classes: classes of bytes that `step` treats alike.
+    ///   - limit: maximum number of states.
     ///   - step: the state after a byte; nil if the text fails.
-    /// - Throws: `StateLimit` beyond `limit` states, or if they take too much work.
+    /// - Throws: `StateLimit` beyond `limit` states, or if the work exceeds its limit.
     init<State: Hashable>(
         from start: State, classes: [UInt8], limit: Int = 200_000, step: (State, UInt8) throws(StateLimit) -> State?,
         accepts: (State) -> Bool
@@ -64,10 +64,10 @@ struct ByteAutomaton: Sendable, Hashable {
         self = Self.pruned(classes, classCount, table, states.map(accepts))
     }
 
-    /// More states than an automaton may have, or more work than making it may take.
+    /// The automaton exceeds its limit of states, or its construction the limit of work.
     struct StateLimit: Error {}
 
-    /// Drops the states from which no accepting one can be reached.
+    /// Removes the states that cannot reach an accepting state.
     private static func pruned(
         _ classes: [UInt8], _ classCount: Int, _ table: [Int32], _ accepting: [Bool]
     ) -> ByteAutomaton {
@@ -122,9 +122,9 @@ struct ByteAutomaton: Sendable, Hashable {
         return state
     }
 
-    // MARK: Making
+    // MARK: Construction
 
-    /// These texts and no others.
+    /// The language of exactly these texts.
     init(texts: [[UInt8]]) {
         guard !texts.isEmpty else {
             self = .empty
@@ -148,7 +148,7 @@ struct ByteAutomaton: Sendable, Hashable {
         }
         let used = Set(texts.joined()).sorted()
         var classes = [UInt8](repeating: 0, count: 256)
-        // 256 different bytes leave none for class 0, and need all the classes there are.
+        // 256 distinct bytes leave none for class 0, and need all classes.
         let base = used.count == 256 ? 0 : 1
         for (index, byte) in used.enumerated() { classes[Int(byte)] = UInt8(index + base) }
         let classCount = used.count + base
@@ -161,7 +161,8 @@ struct ByteAutomaton: Sendable, Hashable {
 
     // MARK: Boolean operations
 
-    /// The texts whose membership in the two languages `includes` wants; `includes(false, false)` must be false.
+    /// The language of texts for which `includes` is true of the memberships in both; `includes(false, false)` must be
+    /// false.
     func combined(
         _ other: ByteAutomaton, limit: Int = 200_000, _ includes: (Bool, Bool) -> Bool
     ) throws(StateLimit) -> ByteAutomaton {
@@ -194,20 +195,20 @@ struct ByteAutomaton: Sendable, Hashable {
         other.isEmpty ? self : try combined(other) { $0 && !$1 }
     }
 
-    /// Classes of the bytes that neither of two automata tells apart.
+    /// The common refinement of the byte classes of two automata.
     static func joint(_ first: [UInt8], _ second: [UInt8]) -> [UInt8] {
         var ids: [Int: UInt8] = [:]
         return (0..<256).map { byte in
             let key = Int(first[byte]) << 8 | Int(second[byte])
             if let id = ids[key] { return id }
-            // There are at most 256 classes, since each holds a byte.
+            // At most 256 classes, because each contains a byte.
             let id = UInt8(ids.count)
             ids[key] = id
             return id
         }
     }
 
-    /// The same language with the fewest states: states that no text tells apart become one.
+    /// The minimal automaton of the same language: merges states that no text distinguishes.
     ///
     /// Moore's algorithm; for small automata.
     func minimized() -> ByteAutomaton {
@@ -219,7 +220,7 @@ struct ByteAutomaton: Sendable, Hashable {
             let refined = (0..<stateCount).map { state in
                 let row = table[state * classCount..<(state + 1) * classCount]
                 let signature = [blocks[state]] + row.map { $0 < 0 ? -1 : blocks[Int($0)] }
-                // Blocks are numbered as they are met, so that the start is in block 0.
+                // Blocks are numbered in order of discovery, so that the start is in block 0.
                 let id = ids[signature] ?? ids.count
                 ids[signature] = id
                 return id
@@ -239,9 +240,9 @@ struct ByteAutomaton: Sendable, Hashable {
 
     // MARK: Counting
 
-    /// For each state how many texts lead from it to acceptance, at most `limit`.
+    /// For each state the number of texts that lead from it to acceptance, at most `limit`.
     func completionCounts(limit: Int) -> [Int] {
-        var counts = [Int](repeating: limit, count: stateCount)  // of a state that leads to a cycle, as of all at first
+        var counts = [Int](repeating: limit, count: stateCount)  // states that lead to a cycle keep the limit
         var predecessors = [[Int32]](repeating: [], count: stateCount)
         var open = [Int](repeating: 0, count: stateCount)
         for state in 0..<stateCount {
@@ -268,7 +269,7 @@ struct ByteAutomaton: Sendable, Hashable {
         return counts
     }
 
-    /// How many texts there are; nil if at least `limit`.
+    /// The number of texts; nil if it is `limit` or more.
     func count(below limit: Int) -> Int? {
         guard !isEmpty else { return 0 }
         let count = completionCounts(limit: limit)[0]

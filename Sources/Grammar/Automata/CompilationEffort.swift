@@ -1,9 +1,10 @@
 import Synchronization
 
-/// The work that compiling one grammar may take. A line of a regular expression or a schema can stand for millions of states,
-/// and a stranger's must not keep a core busy for minutes: whoever makes nodes and states pays for them here.
+/// The work budget for compiling one grammar. A line of a regular expression or a schema can expand to millions of
+/// states, and untrusted input must not occupy a core for minutes: the code that creates nodes and states spends from
+/// this budget.
 final class CompilationEffort: Sendable {
-    /// A few seconds of work.
+    /// Takes a few seconds.
     static let most = 20_000_000
 
     @TaskLocal private static var current: CompilationEffort?
@@ -19,8 +20,8 @@ final class CompilationEffort: Sendable {
         return try result.get()
     }
 
-    /// - Parameter work: nodes or states that are made or visited.
-    /// - Throws: if the grammar that is being compiled has caused too much of it.
+    /// - Parameter work: number of nodes or states created or visited.
+    /// - Throws: if the budget of the current compilation is exhausted.
     static func spend(_ work: Int) throws(ByteAutomaton.StateLimit) {
         guard let current else { return }
         guard current.left.subtract(work, ordering: .relaxed).newValue >= 0 else { throw ByteAutomaton.StateLimit() }

@@ -1,7 +1,7 @@
-/// A recursive transition network: rules whose nodes have edges for bytes and edges that run another rule.
+/// A recursive transition network: rules whose nodes have edges for bytes, and edges that call another rule.
 ///
-/// A stack of nodes to return to makes it a pushdown automaton. As made by `NetworkBuilder.network` every node can reach the
-/// end of its rule, so that a text which has not failed can always be completed.
+/// With a stack of return nodes it is a pushdown automaton. In a network built by `NetworkBuilder.network` every node
+/// reaches the end of its rule, so that a text that has not failed can be completed.
 struct Network: Sendable {
     struct Edge: Sendable {
         let low, high: UInt8
@@ -11,9 +11,9 @@ struct Network: Sendable {
     struct Call: Sendable {
         /// The first node of the rule.
         let start: Int32
-        /// Where it returns to.
+        /// The node to return to.
         let next: Int32
-        /// Whether its text must differ from those of earlier calls of this kind in the same container.
+        /// Whether its text must differ from those of earlier distinct calls in the same container.
         let isDistinct: Bool
     }
 
@@ -22,10 +22,10 @@ struct Network: Sendable {
     private let jumps: Rows<Int32>
     private let calls: Rows<Call>
     private let flags: [UInt8]
-    /// For nodes of distinct texts: how many texts lead from here to the end, at most `distinctLimit`.
+    /// For nodes of distinct texts: the number of texts that lead from here to the end, at most `distinctLimit`.
     private let completions: [Int32: Int]
 
-    /// From so many texts on a language counts as infinite.
+    /// A language of this many texts counts as infinite.
     static let distinctLimit = 4096
 
     fileprivate init(
@@ -42,14 +42,14 @@ struct Network: Sendable {
     func calls(_ node: Int32) -> ArraySlice<Call> { calls[node] }
     /// Whether the rule may end here.
     func returns(_ node: Int32) -> Bool { flags[Int(node)] & NetworkBuilder.returning != 0 }
-    /// Whether nothing but the end of the rule follows.
+    /// Whether only the end of the rule follows.
     func onlyReturns(_ node: Int32) -> Bool { flags[Int(node)] & NetworkBuilder.onlyReturning != 0 }
-    /// Whether an array or an object begins here, whose distinct texts are none so far.
+    /// Whether an array or an object begins here, with an empty set of distinct texts.
     func opensContainer(_ node: Int32) -> Bool { flags[Int(node)] & NetworkBuilder.opening != 0 }
     func completions(_ node: Int32) -> Int { completions[node] ?? Self.distinctLimit }
 }
 
-/// Lists of different lengths, one after the other.
+/// Lists of different lengths in one contiguous array.
 struct Rows<Element: Sendable>: Sendable {
     private var starts: [Int32] = [0]
     private var elements: [Element] = []
@@ -64,7 +64,7 @@ struct Rows<Element: Sendable>: Sendable {
     }
 }
 
-/// Puts a network together.
+/// Builds a network.
 struct NetworkBuilder {
     fileprivate static let returning: UInt8 = 1
     fileprivate static let opening: UInt8 = 2
@@ -75,7 +75,7 @@ struct NetworkBuilder {
     private var calls: [[Network.Call]] = []
     private var flags: [UInt8] = []
     private var completions: [Int32: Int] = [:]
-    /// A grammar beyond this is refused.
+    /// Larger grammars are refused.
     static let nodeLimit = 2_000_000
 
     var nodeCount: Int { flags.count }
@@ -114,7 +114,7 @@ struct NetworkBuilder {
 
     /// Adds a regular language as a rule.
     ///
-    /// - Parameter countsTexts: whether its texts may have to differ.
+    /// - Parameter countsTexts: whether completions are counted, for texts that must be distinct.
     /// - Returns: its first node; nil if the language is empty.
     mutating func rule(_ automaton: ByteAutomaton, countsTexts: Bool = false) -> Int32? {
         guard !automaton.isEmpty else { return nil }
@@ -137,9 +137,9 @@ struct NetworkBuilder {
         return base
     }
 
-    /// Drops what leads nowhere.
+    /// Removes dead ends.
     ///
-    /// - Returns: nil if no text at all leads from `start` to the end of its rule.
+    /// - Returns: nil if no text leads from `start` to the end of its rule.
     func network(start: Int32) -> Network? {
         let isLive = liveNodes()
         guard isLive[Int(start)] else { return nil }
@@ -161,7 +161,7 @@ struct NetworkBuilder {
             completions: completions)
     }
 
-    /// Nodes from which the end of their rule can be reached.
+    /// Nodes that reach the end of their rule.
     private func liveNodes() -> [Bool] {
         var isLive = flags.map { $0 & Self.returning != 0 }
         var sources = [[Int32]](repeating: [], count: nodeCount)
@@ -188,12 +188,12 @@ struct NetworkBuilder {
         return isLive
     }
 
-    /// The node at which a rule begins that runs itself again before it has read a byte; nil if there is none.
+    /// The first node of a left-recursive rule, which calls itself before it has read a byte; nil if there is none.
     ///
     /// - Parameter starts: the first nodes of all rules.
     func leftRecursion(_ starts: [Int32]) -> Int32? {
         let ids = Dictionary(starts.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
-        // What each rule reaches without a byte; rules that may be empty are passed over, until nothing changes.
+        // The rules that each rule calls before reading a byte, skipping rules that may be empty, until a fixed point.
         var isNullable = [Bool](repeating: false, count: starts.count)
         var first = [Set<Int>](repeating: [], count: starts.count)
         var hasChanged = true

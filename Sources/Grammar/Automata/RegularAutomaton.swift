@@ -1,8 +1,9 @@
 extension ByteAutomaton {
-    /// The texts that an expression matches.
+    /// The language of a regular expression.
     ///
     /// - Parameters:
-    ///   - isSearch: whether a part of the text is enough, as for `pattern` in JSON Schema; else it must match as a whole.
+    ///   - isSearch: whether it may match a part of the text, as `pattern` in JSON Schema; otherwise it must match the
+    ///     whole.
     ///   - prefix, suffix: bytes around the text, for example quotes.
     /// - Throws: `StateLimit`.
     init(
@@ -17,12 +18,12 @@ extension ByteAutomaton {
         self = try builder.automaton(start: start, end: match, prefix: prefix, suffix: suffix)
     }
 
-    /// Every text of `min` scalars or more, up to `max`, between a byte and the same byte, which no text has unescaped.
+    /// All texts of `min` to `max` scalars, enclosed in `quote`, which does not occur unescaped in a text.
     static func counted(
         min: Int, max: Int?, _ encoding: TextEncoding, quote: UInt8
     ) throws(StateLimit) -> ByteAutomaton {
-        // One scalar, from state 0 to its only accepting state, which has no way on: a copy of it for each place of the text, in
-        // which the accepting state is state 0 of the next copy.
+        // The automaton of one scalar, from state 0 to its only accepting state, which has no transitions. It is copied
+        // once per position; its accepting state is state 0 of the next copy.
         let one = try ByteAutomaton(.scalars(.all), encoding).minimized()
         var isQuote = [UInt8](repeating: 0, count: 256)
         isQuote[Int(quote)] = 1
@@ -30,7 +31,7 @@ extension ByteAutomaton {
         let classCount = Int(classes.max()!) + 1
         var representatives = [UInt8](repeating: 0, count: classCount)
         for byte in 0...255 { representatives[Int(classes[byte])] = UInt8(byte) }
-        // States: the opening quote's, the copies, the end.
+        // States: before the opening quote, the copies, the end.
         let inner = (0..<one.stateCount).filter { !one.accepting[$0] }
         let places = Dictionary(uniqueKeysWithValues: inner.enumerated().map { ($1, $0) })
         let copies = (max ?? min) + 1
@@ -45,7 +46,7 @@ extension ByteAutomaton {
             for (place, state) in inner.enumerated() {
                 let row = (first + place) * classCount
                 if place == 0, copy >= min { table[row + Int(classes[Int(quote)])] = Int32(end) }
-                // Behind the greatest length only the quote follows.
+                // After the maximum length only the quote can follow.
                 if isLast, max != nil { break }
                 for (symbol, byte) in representatives.enumerated() {
                     let target = one.next(Int32(state), byte)
@@ -60,7 +61,7 @@ extension ByteAutomaton {
     }
 }
 
-/// A nondeterministic automaton, after Thompson, "Regular expression search algorithm" (1968), with anchors as edges.
+/// A nondeterministic automaton (Thompson, "Regular expression search algorithm", 1968) with anchors as edges.
 private struct ThompsonNetwork {
     private let encoding: TextEncoding
     private var edges: [[(range: ClosedRange<UInt8>, target: Int32)]] = []
@@ -76,7 +77,7 @@ private struct ThompsonNetwork {
         return edges.count - 1
     }
 
-    /// Repetitions are written out: nested ones multiply.
+    /// Repetitions are expanded, and nested ones multiply.
     private static let nodeLimit = 500_000
 
     /// - Returns: the node at which the expression has matched.
@@ -168,7 +169,7 @@ private struct ThompsonNetwork {
             }
             try CompilationEffort.spend(work)
             guard !targets.isEmpty else {
-                // The suffix begins with a byte that no text has where a scalar may begin.
+                // The suffix begins with a byte that cannot begin a scalar of the text.
                 if state.suffix == 0, suffix.isEmpty || !matches(state) { return nil }
                 guard state.suffix < suffix.count, byte == suffix[state.suffix] else { return nil }
                 return State(prefix: state.prefix, nodes: [], isAtStart: false, suffix: state.suffix + 1)

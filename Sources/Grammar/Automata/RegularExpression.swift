@@ -1,16 +1,16 @@
-/// A regular expression as ECMA-262 writes it, in as far as it describes a regular language: no look-around, no
-/// back-references, no word boundaries. Whether a quantifier is lazy makes no difference to what matches.
+/// A regular expression in the syntax of ECMA-262, restricted to regular languages: no look-around, back-references or
+/// word boundaries. Lazy and greedy quantifiers match the same.
 indirect enum RegularExpression: Sendable, Hashable {
     case empty
     case scalars(ScalarSet)
     case sequence([RegularExpression])
     case alternatives([RegularExpression])
-    /// `max` nil is without end.
+    /// `max` is nil for unbounded.
     case repeated(RegularExpression, min: Int, max: Int?)
     /// `^` and `$`.
     case start, end
 
-    /// - Throws: `GrammarError` with `syntax` or `unsupported`, its place the character's, counted from 1.
+    /// - Throws: `GrammarError` with `syntax` or `unsupported`; its place is the index of the character, from 1.
     init(parsing text: String, subject: String = "regular expression") throws(GrammarError) {
         var parser = Parser(text, subject)
         self = try parser.whole()
@@ -20,7 +20,7 @@ indirect enum RegularExpression: Sendable, Hashable {
         .sequence(text.unicodeScalars.map { .scalars(ScalarSet([$0.value...$0.value])) })
     }
 
-    /// Whether it matches the empty text alone, by its form.
+    /// Whether it syntactically matches only the empty text.
     var isNothing: Bool {
         switch self {
         case .empty: true
@@ -30,7 +30,7 @@ indirect enum RegularExpression: Sendable, Hashable {
         }
     }
 
-    /// The most repetitions that are written out.
+    /// Maximum number of repetitions that are expanded.
     static let repetitionLimit = 5000
 
     private struct Parser {
@@ -113,7 +113,7 @@ indirect enum RegularExpression: Sendable, Hashable {
             } else if peek == "{" {
                 place += 1
                 guard let low = number() else {
-                    // ECMA-262 without its u flag: a brace that is no quantifier stands for itself.
+                    // ECMA-262 without the u flag: a brace that does not form a quantifier is a literal.
                     place = start
                     return nil
                 }
@@ -182,7 +182,7 @@ indirect enum RegularExpression: Sendable, Hashable {
             return ScalarSet([scalar.value...scalar.value])
         }
 
-        /// After the backslash.
+        /// Parses an escape after its backslash.
         private mutating func escape(from start: Int, inClass: Bool) throws(GrammarError) -> ScalarSet {
             guard place < scalars.count else { throw failure("a character after '\\'", at: start) }
             let scalar = scalars[place]
@@ -248,7 +248,7 @@ indirect enum RegularExpression: Sendable, Hashable {
                 var value = UInt32(digits, radix: 16)
             else { throw failure("\(count) hexadecimal digits", at: start) }
             place += count
-            // Two halves of a surrogate pair are one scalar.
+            // A surrogate pair is one scalar.
             if count == 4, value >> 10 == 0xD800 >> 10, peek == "\\", place + 5 < scalars.count,
                 scalars[place + 1] == "u"
             {
@@ -288,7 +288,7 @@ indirect enum RegularExpression: Sendable, Hashable {
     }
 }
 
-/// Sets of scalars that expressions name.
+/// Named sets of scalars.
 enum CharacterClass {
     static let digit = ScalarSet([0x30...0x39])
     static let word = ScalarSet([0x30...0x39, 0x41...0x5A, 0x5F...0x5F, 0x61...0x7A])

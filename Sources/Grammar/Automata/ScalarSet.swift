@@ -1,4 +1,4 @@
-/// A set of Unicode scalars, as ascending ranges with gaps between them.
+/// A set of Unicode scalars, as ascending, non-adjacent ranges.
 struct ScalarSet: Sendable, Hashable {
     private(set) var ranges: [ClosedRange<UInt32>] = []
 
@@ -46,14 +46,14 @@ struct ScalarSet: Sendable, Hashable {
     func contains(_ scalar: Unicode.Scalar) -> Bool { ranges.contains { $0.contains(scalar.value) } }
 }
 
-/// How the scalars of a text are written as bytes.
+/// The encoding of scalars as bytes.
 enum TextEncoding: Sendable {
     case utf8
-    /// Within a JSON string, each scalar in one way: what JSON wants escaped as `\"`, `\\`, `\b`, `\f`, `\n`, `\r`, `\t` or
-    /// `\u00xx` in lower case, all else in UTF-8.
+    /// Inside a JSON string, with one spelling per scalar: characters that JSON requires to be escaped as `\"`, `\\`,
+    /// `\b`, `\f`, `\n`, `\r`, `\t` or lowercase `\u00xx`, all others in UTF-8.
     case jsonString
 
-    /// The byte strings of a set's scalars, as sequences of byte ranges.
+    /// The encodings of a set's scalars, as sequences of byte ranges.
     func sequences(_ scalars: ScalarSet) -> [[ClosedRange<UInt8>]] {
         switch self {
         case .utf8: return scalars.ranges.flatMap(Self.utf8)
@@ -84,7 +84,8 @@ enum TextEncoding: Sendable {
         return Array("\\u00\(digits.utf8.count == 1 ? "0" : "")\(digits)".utf8)
     }
 
-    /// Splits a range of scalars where the number of bytes changes and where continuation bytes wrap.
+    /// Splits a range of scalars where the encoded length changes and continuation bytes wrap, so that each part is a
+    /// sequence of byte ranges.
     private static func utf8(_ range: ClosedRange<UInt32>) -> [[ClosedRange<UInt8>]] {
         for limit: UInt32 in [0x7F, 0x7FF, 0xFFFF] where range.lowerBound <= limit && range.upperBound > limit {
             return utf8(range.lowerBound...limit) + utf8(limit + 1...range.upperBound)

@@ -1,6 +1,6 @@
 import JSONText
 
-/// What an array must obey.
+/// Constraints on an array.
 struct ArrayClause: SchemaClause {
     struct Items: Hashable {
         let prefix: [Formula]
@@ -9,7 +9,7 @@ struct ArrayClause: SchemaClause {
         func formula(at index: Int) -> Formula { index < prefix.count ? prefix[index] : rest }
     }
 
-    /// How many of the items from `start` on belong to a formula.
+    /// Bounds on the number of items from `start` on that match a formula.
     struct Count: Hashable {
         let start: Int
         let formula: Formula
@@ -21,7 +21,7 @@ struct ArrayClause: SchemaClause {
     var min = 0
     var max: Int?
     var counts: [Count] = []
-    /// Where `uniqueItems` stands, if it holds.
+    /// The place of `uniqueItems`, if it is true.
     var uniquePlace: String?
 
     func joined(_ other: ArrayClause) -> ArrayClause? {
@@ -37,7 +37,7 @@ struct ArrayClause: SchemaClause {
 }
 
 extension SchemaCompiler {
-    /// The clauses of a constant or a keyword, of which at least one holds for an array that belongs to it.
+    /// The clauses of a constant or a keyword; an array matches it if at least one clause holds.
     mutating func arrayClauses(_ leaf: Formula, isNegated: Bool) throws(GrammarError) -> [ArrayClause] {
         let always = [ArrayClause()]
         func item(_ index: Int, _ formula: Formula) -> ArrayClause {
@@ -87,7 +87,7 @@ extension SchemaCompiler {
         }
     }
 
-    /// The node at which arrays that obey a clause begin; nil if there are none.
+    /// The start node of the arrays that satisfy a clause; nil if there are none.
     mutating func arrayRule(_ clause: ArrayClause) throws(GrammarError) -> Int32? {
         if let known = arrayRules[clause] { return known }
         let start = builder.node(opensContainer: true)
@@ -123,7 +123,7 @@ extension SchemaCompiler {
         .conjunction(clause.items.map { $0.formula(at: index) })
     }
 
-    /// How far an array has come: its items so far, and those of each count, as far as it matters.
+    /// The state within an array: number of items, and of those that match each count, saturated.
     private struct Progress: Hashable {
         var length = 0
         var counts: [Int]
@@ -148,7 +148,7 @@ extension SchemaCompiler {
                 branches = branches.flatMap { formula, counts in
                     var counted = counts
                     counted[index] = Swift.min(counts[index] + 1, (count.max ?? count.min) + 1)
-                    // Without a maximum an item need not be counted though it could be.
+                    // Without a maximum, counting an item is optional.
                     let needsCount = count.max != nil
                     if !needsCount { counted[index] = Swift.min(counted[index], count.min) }
                     let isOver = needsCount && counted[index] > count.max!

@@ -9,10 +9,10 @@ indirect enum Formula: Sendable, Hashable {
     case not(Formula)
     case all([Formula])
     case any([Formula])
-    /// At least the values of another formula: its negation excludes nothing.
+    /// A superset of another formula's values: its negation excludes nothing.
     case atLeast(Formula)
 
-    /// What one keyword, or several that belong together, say of the values of one kind; all others pass.
+    /// A keyword, or several that belong together, restricting the values of one kind; values of other kinds match.
     enum Keyword: Sendable, Hashable {
         case types(Set<SchemaKeywords.Kind>)
         /// Length, pattern and format of a string; bounds of a number; `prefixItems` with `items`; `properties` with

@@ -1,14 +1,14 @@
 import JSONText
 
-/// A number as JSON writes it, exactly.
+/// An exact decimal number.
 struct DecimalNumber: Sendable, Hashable {
     let isNegative: Bool
-    /// Without leading zeros but for "0" itself.
+    /// Without leading zeros, except for "0" itself.
     let integer: [UInt8]
     /// Without trailing zeros.
     let fraction: [UInt8]
 
-    /// - Returns: nil if this is no number.
+    /// - Returns: nil if this is not a number.
     init?(_ value: JSONValue) {
         switch value {
         case .integer(let number): self.init(text: String(number))
@@ -43,10 +43,10 @@ struct DecimalNumber: Sendable, Hashable {
     var isZero: Bool { integer == [0] && fraction.isEmpty }
 }
 
-/// Numbers by their texts in decimal notation, all texts of one value together.
+/// A set of numbers by their decimal notations; contains either all notations of a value or none.
 struct NumberSet: Sendable, Hashable {
     let decimals: ByteAutomaton
-    /// Whether every number belongs to it in exponential notation too.
+    /// Whether it also contains every number in exponential notation.
     let hasExponents: Bool
 
     static let none = NumberSet(decimals: .empty, hasExponents: false)
@@ -72,7 +72,7 @@ struct NumberSet: Sendable, Hashable {
         (self.decimals, self.hasExponents) = (decimals, hasExponents && !decimals.isEmpty)
     }
 
-    /// The numbers in a relation to another one.
+    /// The numbers that compare to a bound in this way.
     init(_ relation: Relation, _ bound: DecimalNumber) throws(Limit) {
         let decimals = try Self.digits(comparedWith: bound) { order in
             switch relation {
@@ -86,9 +86,9 @@ struct NumberSet: Sendable, Hashable {
         self.init(decimals: decimals, hasExponents: false)
     }
 
-    /// The multiples of a number, which must have less than 10⁵ units of its last digit.
+    /// The multiples of a number.
     ///
-    /// - Returns: nil if it has more.
+    /// - Returns: nil if the number is 10⁵ or more units of its last digit.
     init?(multiplesOf divisor: DecimalNumber) throws(Limit) {
         guard
             let unit = (divisor.integer + divisor.fraction).reduce(
@@ -96,7 +96,7 @@ struct NumberSet: Sendable, Hashable {
             unit < 100_000
         else { return nil }
         let places = divisor.fraction.count
-        // Of multiples of 100 the remainder says enough; of 0.01 digits behind the second place must be zeros.
+        // For multiples of 100 the remainder suffices; for 0.01 the digits after the second decimal must be zeros.
         struct State: Hashable {
             var phase: Phase
             var remainder: Int
@@ -140,8 +140,8 @@ struct NumberSet: Sendable, Hashable {
             decimals: try all.decimals.subtracting(decimals), hasExponents: decimals.isEmpty)
     }
 
-    /// The texts to write: integers without a fraction; exponents where nothing restricts the numbers; zeros at the end of a
-    /// fraction, but for sets of a few numbers.
+    /// The notations to generate: integers without a fraction; exponents only for unrestricted numbers; trailing zeros
+    /// of a fraction, except in small sets.
     func texts() throws(Limit) -> ByteAutomaton {
         if hasExponents { return try Self.expression("-?(0|[1-9][0-9]*)(\\.[0-9]+)?([eE][-+]?[0-9]{1,2})?") }
         if try decimals.subtracting(Self.integers().decimals).isEmpty {
@@ -151,7 +151,7 @@ struct NumberSet: Sendable, Hashable {
         return shortest.count(below: 1000) != nil ? shortest : decimals
     }
 
-    /// Whether each number has one text only.
+    /// Whether each number has only one notation.
     var isWrittenUniquely: Bool {
         guard !hasExponents else { return false }
         let rest = try? decimals.subtracting(Self.integers().decimals)
@@ -159,7 +159,7 @@ struct NumberSet: Sendable, Hashable {
     }
 
     private static func expression(_ text: String) throws(Limit) -> ByteAutomaton {
-        // A literal of this file.
+        // A literal in this file.
         guard let expression = try? RegularExpression(parsing: text) else { preconditionFailure(text) }
         return try ByteAutomaton(expression, .utf8)
     }
@@ -195,7 +195,7 @@ struct NumberSet: Sendable, Hashable {
 
     private static func digit(_ byte: UInt8) -> Int? { (0x30...0x39).contains(byte) ? Int(byte) - 0x30 : nil }
 
-    /// The numbers whose order to `bound` is included: −1 before it, 0 equal, 1 behind it.
+    /// The numbers whose order relative to `bound` is included: −1 less, 0 equal, 1 greater.
     private static func digits(
         comparedWith bound: DecimalNumber, _ includes: (Int) -> Bool
     ) throws(Limit) -> ByteAutomaton {
@@ -203,10 +203,10 @@ struct NumberSet: Sendable, Hashable {
             var phase = Phase.start
             var isNegative = false
             var isZero = true
-            /// Digits so far, one more than the bound has at most.
+            /// Number of digits so far, at most one more than the bound has.
             var length = 0
             var order = 0
-            /// Set at the point: how the integer parts compare.
+            /// Set at the decimal point: the order of the integer parts.
             var integerOrder = 0
         }
         let (integer, fraction) = (bound.integer, bound.fraction)

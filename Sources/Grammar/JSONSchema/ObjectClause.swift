@@ -1,6 +1,6 @@
 import JSONText
 
-/// What an object must obey.
+/// Constraints on an object.
 struct ObjectClause: SchemaClause {
     struct Key: Hashable {
         let name: String
@@ -21,11 +21,11 @@ struct ObjectClause: SchemaClause {
         var rest: Formula = .anything
     }
 
-    /// There must be a member whose key and value are such.
+    /// A member with such a key and value must exist.
     struct Witness: Hashable {
         enum Keys: Hashable {
             case pattern(Pattern)
-            /// Those that these members do not name.
+            /// Keys that these members do not name.
             case rest(Members)
             case notNamed(Formula)
         }
@@ -60,7 +60,7 @@ struct ObjectClause: SchemaClause {
 }
 
 extension SchemaCompiler {
-    /// The clauses of a constant or a keyword, of which at least one holds for an object that belongs to it.
+    /// The clauses of a constant or a keyword; an object matches it if at least one clause holds.
     mutating func objectClauses(_ leaf: Formula, isNegated: Bool) throws(GrammarError) -> [ObjectClause] {
         let always = [ObjectClause()]
         func member(_ key: String, _ formula: Formula) -> ObjectClause {
@@ -122,26 +122,26 @@ extension SchemaCompiler {
 
     // MARK: Rules
 
-    /// A member that may come next.
+    /// A possible next member.
     private struct Slot {
         let formula: Formula
-        /// The witnesses that it could be.
+        /// The witnesses that it can be.
         let witnesses: [Int]
     }
 
-    /// How far an object has come.
+    /// The state within an object.
     private struct Progress: Hashable {
-        /// Declared keys that have had their turn.
+        /// Number of declared keys that are written or skipped.
         var slot = 0
-        /// Members so far, as far as it matters.
+        /// Number of members, saturated.
         var count = 0
-        /// Undeclared ones, if there are only so many keys for them.
+        /// Number of undeclared members, if their keys are finitely many.
         var undeclared = 0
-        /// The witnesses so far, a bit each.
+        /// Bit set of the witnesses found.
         var witnesses = 0
     }
 
-    /// The node at which objects that obey a clause begin.
+    /// The start node of the objects that satisfy a clause.
     mutating func objectRule(_ clause: ObjectClause) throws(GrammarError) -> Int32? {
         if let known = objectRules[clause] { return known }
         let start = builder.node(opensContainer: true)
@@ -151,7 +151,7 @@ extension SchemaCompiler {
         var seen = Set(clause.absent)
         var keys = (clause.members.flatMap(\.keys).map(\.name) + clause.required).filter { seen.insert($0).inserted }
         if spelling.sortsKeys {
-            // As the templates' dictsort does.
+            // The order of Jinja's dictsort, as in the templates.
             keys.sort { $0.lowercased().unicodeScalars.lexicographicallyPrecedes($1.lowercased().unicodeScalars) }
         }
         var names: [ByteAutomaton] = []
@@ -160,7 +160,7 @@ extension SchemaCompiler {
         for witness in clause.witnesses { witnessKeys.append(try self.keys(witness.keys)) }
 
         let declared = clause.members.map { Dictionary(grouping: $0.keys, by: \.name) }
-        var slots: [Slot?] = []  // nil: a key that no member may have
+        var slots: [Slot?] = []  // nil: a key that is not allowed
         for key in keys {
             let text = spelling.quoted(key)
             guard names.allSatisfy({ $0.contains(text) }) else {
@@ -195,7 +195,7 @@ extension SchemaCompiler {
         }
     }
 
-    /// What the value of a declared key must obey.
+    /// The constraint on the value of a declared key.
     ///
     /// - Parameter groups: members, and their keys by name.
     private mutating func formula(
@@ -212,7 +212,7 @@ extension SchemaCompiler {
         return .conjunction(parts)
     }
 
-    /// Keys that are not declared, in classes whose values obey the same.
+    /// Undeclared keys, grouped by equal constraints on their values.
     private mutating func undeclared(
         _ clause: ObjectClause, excluding keys: [String], _ names: [ByteAutomaton], _ witnessKeys: [ByteAutomaton]
     ) throws(GrammarError) -> [(language: ByteAutomaton, slot: Slot)] {
@@ -279,7 +279,8 @@ extension SchemaCompiler {
         let cap = Swift.max(1, clause.min, clause.max ?? 0)
         let required = Set(clause.required)
         let counts = others.map { $0.language.count(below: 1000) }
-        // With few keys for them undeclared members are counted too: there must be one left wherever one may come.
+        // If undeclared keys are finitely many, undeclared members are counted: a key must be left wherever one may
+        // follow.
         let otherLimit = counts.contains { $0 == nil } ? nil : counts.reduce(0) { $0 + $1! }
         var otherStarts: [Int32] = []
         for other in others { otherStarts.append(language(other.language, countsTexts: true)!) }
@@ -300,7 +301,7 @@ extension SchemaCompiler {
                 work.append(next)
                 return made
             }
-            /// The value of a member, and what comes of it.
+            /// Writes the value of a member and updates the state.
             func value(_ slot: Slot, from place: Int32, _ next: Progress) throws(GrammarError) {
                 let open = slot.witnesses.filter { progress.witnesses & 1 << $0 == 0 }
                 for subset in 0..<(1 << open.count) {

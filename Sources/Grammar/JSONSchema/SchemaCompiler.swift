@@ -1,8 +1,9 @@
 import JSONText
 
 extension Grammar {
-    /// The JSON texts of the values that a schema of JSON Schema 2020-12 describes, each in one spelling: one line, `", "` and
-    /// `": "` between, members in the order of the schema and others behind them, no key twice, strings with the fewest escapes.
+    /// The JSON texts of the values that a JSON Schema 2020-12 describes, each in one spelling: on one line, separated
+    /// by `", "` and `": "`, members in the order of the schema and others after them, without duplicate keys, strings
+    /// with minimal escapes.
     ///
     /// - Throws: `GrammarError`; its place is the JSON pointer of the keyword.
     package init(schema: JSONValue) throws(GrammarError) {
@@ -14,16 +15,16 @@ extension Grammar {
     }
 }
 
-/// Makes a network of a schema: a rule for each set of values that it speaks of.
+/// Compiles a schema to a network: one rule for each set of values.
 ///
-/// A set is a `Formula`. For strings and numbers it is worked out as a regular language; for arrays and objects it is
-/// brought into disjunctive form, and each clause, whose keywords then all hold at once, becomes one rule. So the network needs
-/// no backtracking, and negations cost nothing where there are none.
+/// A set is a `Formula`. For strings and numbers it becomes a regular language; for arrays and objects it is converted
+/// to disjunctive form, and each clause, a conjunction of keywords, becomes one rule. So the network needs no
+/// backtracking, and negation is free if unused.
 struct SchemaCompiler {
     private(set) var document: SchemaDocument
     let spelling: ValueSpelling
     var builder = NetworkBuilder()
-    /// Whether `oneOf` is taken as `anyOf`, to find out whether two schemas have a value in common.
+    /// Whether `oneOf` is treated as `anyOf`, to test whether two schemas have a common value.
     private let approximates: Bool
     private let nodeLimit: Int
 
@@ -58,19 +59,19 @@ struct SchemaCompiler {
         return network
     }
 
-    /// - Returns: nil if no value belongs to the formula.
+    /// - Returns: nil if no value matches the formula.
     private mutating func network(of formula: Formula) throws(GrammarError) -> Network? {
         let start = try rule(formula)
         try fillPending()
         return builder.network(start: start)
     }
 
-    /// Writes the rules that others call.
+    /// Builds the rules that other rules call.
     mutating func fillPending() throws(GrammarError) {
         while let next = pending.popLast() { try fill(next) }
     }
 
-    /// The node at which the values of a formula begin.
+    /// The start node of the values of a formula.
     mutating func rule(_ formula: Formula) throws(GrammarError) -> Int32 {
         if let start = rules[formula] { return start }
         try checkSize("the root")
@@ -104,7 +105,7 @@ struct SchemaCompiler {
         }
     }
 
-    /// Which of `null`, `true` and `false` belong to a formula, as texts.
+    /// The texts `null`, `true` and `false` that match a formula.
     private mutating func words(_ formula: Formula) throws(GrammarError) -> ByteAutomaton {
         var texts: [[UInt8]] = []
         for value: JSONValue in [.null, .boolean(true), .boolean(false)] where try holds(formula, for: value) {
@@ -113,7 +114,7 @@ struct SchemaCompiler {
         return ByteAutomaton(texts: texts)
     }
 
-    /// The texts of a formula whose values are no arrays and no objects, and have one text each.
+    /// The texts of a formula that has no arrays and objects, and one text per value.
     ///
     /// - Returns: nil for other formulas.
     mutating func distinctTexts(_ formula: Formula, at place: String) throws(GrammarError) -> ByteAutomaton? {
@@ -159,7 +160,7 @@ struct SchemaCompiler {
 
     func pointer(_ schema: Int, _ keyword: String) -> String { document.places[schema].pointer + "/" + keyword }
 
-    /// What a schema says, keyword by keyword.
+    /// The conjunction of a schema's keywords.
     private mutating func expand(_ schema: Int) throws(GrammarError) -> Formula {
         if let known = expansions[schema] { return known }
         let read = try keywords(schema)
@@ -227,7 +228,7 @@ struct SchemaCompiler {
         return formula
     }
 
-    /// Works on what a schema says; of one that contains itself without a level of nesting there is nothing to be worked out.
+    /// Applies `body` to the expansion of a schema; fails for a schema that contains itself without nesting.
     private mutating func within<Result>(
         _ schema: Int, _ body: (inout SchemaCompiler, Formula) throws(GrammarError) -> Result
     ) throws(GrammarError) -> Result {
@@ -242,7 +243,7 @@ struct SchemaCompiler {
         return try body(&self, formula)
     }
 
-    /// The values that belong to exactly one of several formulas. Negations are left out where two have no value in common.
+    /// The values of exactly one of several formulas. Omits negations of formulas that have no common value.
     private mutating func exactlyOne(_ formulas: [Formula]) throws(GrammarError) -> Formula {
         if approximates { return .atLeast(.disjunction(formulas)) }
         var overlaps: [[Int]] = formulas.map { _ in [] }
@@ -268,7 +269,7 @@ struct SchemaCompiler {
 
     // MARK: Single values
 
-    /// Whether `null`, `true` or `false` belongs to a formula.
+    /// Whether `null`, `true` or `false` matches a formula.
     private mutating func holds(
         _ formula: Formula, for value: JSONValue, isNegated: Bool = false
     ) throws(GrammarError) -> Bool {
@@ -339,7 +340,7 @@ struct SchemaCompiler {
         case .all(let parts), .any(let parts):
             let isIntersection = formula.isConjunction != isNegated
             var result: ByteAutomaton? = isIntersection ? every : .empty
-            // Many constants at once: a union of two at a time would take the square of their number.
+            // Many constants at once: pairwise unions would take quadratic time.
             let texts = isIntersection ? [] : parts.compactMap { $0.constantString }
             if !isNegated, texts.count > 1 { result = ByteAutomaton(texts: texts.map(spelling.quoted)) }
             for part in parts {
@@ -395,7 +396,7 @@ struct SchemaCompiler {
         return language
     }
 
-    /// The strings, as JSON texts, in which a regular expression finds something.
+    /// The JSON strings in which a regular expression finds a match.
     mutating func pattern(_ text: String, at place: String) throws(GrammarError) -> ByteAutomaton {
         if let known = patterns[text] { return known }
         let expression: RegularExpression
@@ -512,7 +513,7 @@ struct SchemaCompiler {
         }
     }
 
-    /// The disjunctive form of a formula: a value belongs to it if one of the clauses holds.
+    /// The disjunctive form of a formula: a value matches if one of the clauses holds.
     ///
     /// - Parameter leaf: the clauses of a constant or a keyword.
     private mutating func clauses<Clause: SchemaClause>(
@@ -557,11 +558,11 @@ struct SchemaCompiler {
     }
 }
 
-/// Keywords that hold at once.
+/// A conjunction of keywords.
 protocol SchemaClause: Hashable {
-    /// Holds for every value.
+    /// The clause that every value satisfies.
     init()
-    /// - Returns: nil if the two exclude each other.
+    /// - Returns: nil if the two are contradictory.
     func joined(_ other: Self) -> Self?
 }
 

@@ -1,7 +1,7 @@
 import Foundation
 import JSONText
 
-/// A JSON Schema with its places: every schema in it by its JSON pointer, by `$id` and by anchor.
+/// A JSON Schema document: all its schemas by JSON pointer, `$id` and anchor.
 ///
 /// Source: JSON Schema 2020-12, Core, sections 8 and 9.
 struct SchemaDocument: Sendable {
@@ -9,7 +9,7 @@ struct SchemaDocument: Sendable {
         /// JSON pointer from the root of the document.
         let pointer: String
         let value: JSONValue
-        /// The URI that references in it are relative to.
+        /// The base URI of its references.
         let base: String
     }
 
@@ -61,7 +61,7 @@ struct SchemaDocument: Sendable {
     /// The schema at a pointer.
     func index(_ pointer: String) -> Int? { byPointer[pointer] }
 
-    /// The schema that a `$ref` means.
+    /// The schema that a `$ref` refers to.
     ///
     /// - Returns: nil if it is not within this document.
     mutating func resolve(_ reference: String, from place: Place) -> Int? {
@@ -73,7 +73,7 @@ struct SchemaDocument: Sendable {
         guard fragment.hasPrefix("/") else { return anchors[uri + "#" + fragment] }
         let pointer = places[resource].pointer + fragment
         if let index = byPointer[pointer] { return index }
-        // A place that holds no schema by its keyword: taken as one where a reference says so.
+        // A place that is not a schema by its keyword counts as one if a reference points to it.
         var value = places[resource].value
         for part in fragment.dropFirst().split(separator: "/", omittingEmptySubsequences: false) {
             let key = String(part).replacing("~1", with: "/").replacing("~0", with: "~")

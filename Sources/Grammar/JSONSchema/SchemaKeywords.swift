@@ -1,6 +1,6 @@
 import JSONText
 
-/// The keywords of one schema, read and checked.
+/// The keywords of one schema, parsed and checked.
 struct SchemaKeywords: Sendable {
     enum Kind: String, Sendable, CaseIterable {
         case null, boolean, object, array, number, string, integer
@@ -25,13 +25,13 @@ struct SchemaKeywords: Sendable {
     var format: String?
     var hasUniqueItems = false
 
-    /// Says something about a value without restricting it.
+    /// Annotations, which do not restrict values.
     private static let annotations: Set<String> = [
         "$id", "$anchor", "$dynamicAnchor", "$comment", "$defs", "definitions", "title", "description", "default",
         "examples", "example", "deprecated", "readOnly", "writeOnly", "contentEncoding", "contentMediaType",
         "contentSchema", "$vocabulary",
     ]
-    /// Without them a schema is checked one value at a time; of some it is known how to write them otherwise.
+    /// Keywords that cannot be enforced; for some an equivalent is known.
     private static let remedies: [String: String] = [
         "unevaluatedProperties": "Use additionalProperties.", "unevaluatedItems": "Use items.",
         "$dynamicRef": "Use $ref.", "$recursiveRef": "Use $ref.", "additionalItems": "Use items beside prefixItems.",
@@ -105,7 +105,7 @@ struct SchemaKeywords: Sendable {
     }
 }
 
-/// Reads the value of one keyword.
+/// Parses the value of one keyword.
 private struct KeywordReader {
     let value: JSONValue
     let place: String
@@ -119,7 +119,7 @@ private struct KeywordReader {
         return text
     }
 
-    /// Earlier drafts mean the same by the keywords that are read; those that they mean otherwise are refused by themselves.
+    /// Earlier drafts define the supported keywords alike; keywords with another meaning are refused individually.
     func checkDialect() throws(GrammarError) {
         let versions = ["draft/2020-12", "draft/2019-09", "draft-07", "draft-06"]
         let known = versions.flatMap { version in

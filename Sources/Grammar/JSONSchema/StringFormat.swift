@@ -1,5 +1,5 @@
-/// Texts that `format` asks for, as expressions over the whole text. Every text that one of them matches is of the format;
-/// leap seconds, comments and other rarities are left out.
+/// Regular expressions for `format`, over the whole text. Every match is valid for the format; rarities such as leap
+/// seconds and comments are omitted.
 enum StringFormat {
     /// - Returns: nil for a format that cannot be enforced.
     static func expression(_ name: String) -> String? { expressions[name] }
@@ -46,8 +46,8 @@ enum StringFormat {
         "uri": uri, "json-pointer": "(/([^~/]|~[01])*)*",
     ]
 
-    /// Labels of at most 40 characters, four at most: within the 253 characters that a name may have. Hyphens are single, so
-    /// that no label is Punycode that would have to be decoded.
+    /// Labels of at most 40 characters, four at most: within the limit of 253 characters. Hyphens are single, so that
+    /// no label is Punycode that would have to be validated.
     private static let hostLabel = "([A-Za-z0-9](-?[A-Za-z0-9]){0,19})"
     private static let clock = "([0-9]+H([0-9]+M([0-9]+S)?)?|[0-9]+M([0-9]+S)?|[0-9]+S)"
 }

@@ -1,17 +1,17 @@
-/// How values are written: as JSON, or as arguments of a call in the published chat format.
+/// The notation of values: JSON, or arguments of a call in the published chat format.
 struct ValueSpelling: Sendable {
-    /// Around strings: a quote, or the byte that stands for the token `<|"|>`.
+    /// Encloses strings: a quote, or the byte for the token `<|"|>`.
     let quote: UInt8
     let encoding: TextEncoding
     let separator, colon: [UInt8]
-    /// Whether keys are quoted like strings; else they are bare where they can be.
+    /// Whether keys are quoted like strings; otherwise they are bare if possible.
     let quotesKeys: Bool
-    /// Whether members come in the order of their keys, not of the schema.
+    /// Whether members are sorted by key instead of in the order of the schema.
     let sortsKeys: Bool
-    /// Whether objects with declared members have no others, unless the schema speaks of others.
+    /// Whether objects with declared members have no others, unless the schema mentions others.
     let closesObjects: Bool
 
-    /// One line, `", "` and `": "` between, as Python's `json.dumps(value, ensure_ascii=False)` writes it.
+    /// On one line, separated by `", "` and `": "`, like Python's `json.dumps(value, ensure_ascii=False)`.
     static let json = ValueSpelling(
         quote: 0x22, encoding: .jsonString, separator: Array(", ".utf8), colon: Array(": ".utf8), quotesKeys: true,
         sortsKeys: false, closesObjects: false)
@@ -28,7 +28,7 @@ struct ValueSpelling: Sendable {
         quotesKeys || name.wholeMatch(of: /[A-Za-z_][A-Za-z0-9_\-]*/) == nil ? quoted(name) : Array(name.utf8)
     }
 
-    /// The keys of a language of quoted strings, as they are written.
+    /// Converts a language of quoted strings to the notation of keys.
     func keys(_ strings: ByteAutomaton) throws(ByteAutomaton.StateLimit) -> ByteAutomaton {
         guard !quotesKeys, !strings.isEmpty else { return strings }
         let quote = quote
@@ -47,7 +47,7 @@ struct ValueSpelling: Sendable {
     }
 }
 
-/// Bytes that no text in UTF-8 has, for the control tokens of a call.
+/// Bytes that do not occur in UTF-8, for the control tokens of a call.
 package enum ControlByte {
     /// `<|"|>`
     package static let quote: UInt8 = 0xFF

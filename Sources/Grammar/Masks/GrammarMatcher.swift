@@ -1,6 +1,6 @@
 import Synchronization
 
-/// A grammar with the masks of one vocabulary, shared by all answers that obey it.
+/// A grammar with its masks for one vocabulary, shared by all answers constrained to it.
 package final class GrammarMatcher: Sendable {
     package let tree: TokenTree
     private let machine: Mutex<Machine>
@@ -10,7 +10,7 @@ package final class GrammarMatcher: Sendable {
         machine = Mutex(Machine(grammar.network, tree))
     }
 
-    /// Before the first byte.
+    /// The state before the first byte.
     package var start: GrammarState { GrammarState(self, machine.withLock { $0.start }) }
 
     fileprivate func run<Result>(_ body: (inout Machine) -> sending Result) -> sending Result {
@@ -18,7 +18,7 @@ package final class GrammarMatcher: Sendable {
     }
 }
 
-/// Where an answer is in its grammar. A value: a copy is the state to go back to.
+/// The state of an answer within its grammar. A value: copy it to return to it later.
 package struct GrammarState: Sendable {
     private let matcher: GrammarMatcher
     private var state: Int32
@@ -31,13 +31,13 @@ package struct GrammarState: Sendable {
     /// Whether the answer must end here.
     package var isFinal: Bool { matcher.run { [state] in $0.isFinal(state) } }
 
-    /// The tokens after which the answer can still be completed. A few more may be in it where keys or items must differ from
-    /// earlier ones: `advance` is the judge.
+    /// The tokens after which the answer can still be completed. A superset if keys or items must differ from earlier
+    /// ones: `advance` decides.
     package var mask: TokenMask { matcher.run { [state] in $0.mask(state) } }
 
-    /// Takes bytes.
+    /// Advances by bytes.
     ///
-    /// - Returns: whether the answer can still be completed; if not, nothing has changed.
+    /// - Returns: whether the answer can still be completed; if not, the state is unchanged.
     package mutating func advance(_ bytes: some Collection<UInt8>) -> Bool {
         let end = matcher.run { [state] machine in
             var next = state
@@ -48,15 +48,15 @@ package struct GrammarState: Sendable {
         return end >= 0
     }
 
-    /// Takes the text of a token.
+    /// Advances by the text of a token.
     ///
-    /// - Returns: whether the answer can still be completed; if not, nothing has changed.
+    /// - Returns: whether the answer can still be completed; if not, the state is unchanged.
     package mutating func advance(token: Int) -> Bool {
         let text = matcher.tree.text(token)
         return !text.isEmpty && advance(text)
     }
 
-    /// The bytes that must follow, whatever the model would say.
+    /// The bytes that must follow, independent of the model.
     package func forcedBytes(limit: Int = 512) -> [UInt8] {
         matcher.run { [state] machine in
             var (state, bytes) = (state, [UInt8]())
@@ -71,10 +71,10 @@ package struct GrammarState: Sendable {
 
     /// The tokens that must follow.
     ///
-    /// The last ones are left to the model where a token of the vocabulary could begin in what is forced and go on with what
-    /// is not, so that texts are cut into tokens as the model is used to.
+    /// Leaves the last ones to the model if a token of the vocabulary could begin in the forced bytes and extend beyond
+    /// them, so that texts are tokenized as in training.
     ///
-    /// - Parameter encode: the tokens of a text, as the model's tokenizer writes it.
+    /// - Parameter encode: encodes a text with the model's tokenizer.
     package func forcedTokens(encode: (String) -> [Int]) -> [Int] {
         let bytes = forcedBytes()
         guard bytes.count > 1, let tokens = tokens(of: bytes, encode: encode) else { return [] }
@@ -91,7 +91,7 @@ package struct GrammarState: Sendable {
         return tokens
     }
 
-    /// The tokens of a text with control bytes in it; nil if it is cut within a scalar.
+    /// The tokens of a text with control bytes; nil if it ends within a scalar.
     private func tokens(of bytes: [UInt8], encode: (String) -> [Int]) -> [Int]? {
         var tokens: [Int] = []
         var rest = bytes[...]
@@ -107,7 +107,7 @@ package struct GrammarState: Sendable {
         return tokens
     }
 
-    /// Whether a token that goes on from a node of the tree can be taken in part at least.
+    /// Whether a token below a node of the tree can be accepted, at least in part.
     private func canGoOn(below node: Int) -> Bool {
         let tree = matcher.tree
         return matcher.run { [state] machine in

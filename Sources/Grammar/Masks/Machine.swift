@@ -1,26 +1,26 @@
-/// Runs a network over bytes: states are sets of places with their stacks, made when they are first reached.
+/// Runs a network over bytes: a state is a set of places with their stacks, created when first reached.
 ///
-/// The token mask of a state is the union of those of its places. What a place accepts without leaving its rule does not
-/// depend on the stack: it is computed once for each node (the idea of XGrammar, Dong et al., 2024), and only the tokens that
-/// go on past the end of the rule are looked at again with the stack. Text takes all plain tokens at once (the idea of
+/// The token mask of a state is the union over its places. What a place accepts within its rule does not depend on the
+/// stack: it is computed once per node (the idea of XGrammar, Dong et al., 2024), and only tokens that extend past the
+/// end of the rule are checked again with the stack. Free text accepts all plain tokens at once (the idea of
 /// llguidance's slices).
 struct Machine: ~Copyable {
-    /// Where one way through the network is.
+    /// A position in the network.
     struct Place: Hashable {
         let node: Int32
-        /// The distinct texts of the container around it.
+        /// The distinct texts of the enclosing container.
         let frame: Int32
         let stack: Int32
     }
 
-    /// Where to go on at the end of a rule.
+    /// Where to continue at the end of a rule.
     private struct Return: Hashable {
         let node: Int32
         let frame: Int32
         let below: Int32
     }
 
-    /// The texts of a container that must differ, and the one that is being written.
+    /// The distinct texts of a container, and the one in progress.
     private struct Frame: Hashable {
         var used: [[UInt8]]
         var text: [UInt8]?
@@ -28,22 +28,22 @@ struct Machine: ~Copyable {
 
     private struct State {
         let places: [Place]
-        /// Whether distinct texts are told apart: not in masks, which allow too much in this respect.
+        /// Whether distinct texts are tracked: not for masks, which are supersets in this respect.
         let tracksTexts: Bool
         var isClosed = false
-        /// The places and all that they reach without a byte.
+        /// The places and all that are reachable without a byte.
         var closure: [Place] = []
         /// Whether the text may end here.
         var accepts = false
-        /// Whether the end of a rule is reached whose stack is not known.
+        /// Whether it reaches the end of a rule whose stack is unknown.
         var escapes = false
-        /// Where its row of `table` begins; −1 if it has none yet.
+        /// Offset of its row in `table`; −1 if it has none yet.
         var row = -1
     }
 
     static let dead: Int32 = -1
     private static let unknown: Int32 = -2
-    /// The stack of the whole answer, and one of which nothing is known.
+    /// The stack of the whole answer, and an unknown stack.
     private static let bottom: Int32 = -1
     private static let opaque: Int32 = -2
 
@@ -59,7 +59,7 @@ struct Machine: ~Copyable {
     private var nodeTokens: [Int32: NodeTokens] = [:]
     private var masks: [Int32: TokenMask] = [:]
     private var plainSuccessors: [Int32: Set<Int32>?] = [:]
-    /// One plain scalar.
+    /// The automaton of one plain scalar.
     private let plainScalar: ByteAutomaton
 
     private struct Key: Hashable {
@@ -67,12 +67,12 @@ struct Machine: ~Copyable {
         let tracksTexts: Bool
     }
 
-    /// What can follow a node, whatever the stack.
+    /// The tokens that can follow a node, independent of the stack.
     private struct NodeTokens {
-        /// Nil where `tokens` lists them.
+        /// Nil if `tokens` lists them.
         var mask: TokenMask?
         var tokens: [Int32] = []
-        /// Nodes of the tree at which the rule may have ended; −1 is its root.
+        /// Nodes of the tree at which the rule can end; −1 is its root.
         var ends: [Int32] = []
     }
 
@@ -80,7 +80,7 @@ struct Machine: ~Copyable {
 
     init(_ network: Network, _ tree: TokenTree) {
         (self.network, self.tree) = (network, tree)
-        // Some ten states: the limit is out of reach.
+        // About ten states: the limit is not reached.
         plainScalar = (try? ByteAutomaton(.scalars(TokenTree.plainScalars), .utf8)) ?? .empty
         frames = [Frame(used: [], text: nil), Frame(used: [], text: nil)]
         let places = [Place(node: network.start, frame: 0, stack: Self.bottom)]
@@ -115,7 +115,7 @@ struct Machine: ~Copyable {
         return states[Int(state)].accepts
     }
 
-    /// The only byte that may follow; nil if there are several, or if the text may end.
+    /// The only byte that can follow; nil if there are several, or if the text may end.
     mutating func onlyByte(_ state: Int32) -> UInt8? {
         close(state)
         guard !states[Int(state)].accepts else { return nil }
@@ -129,7 +129,7 @@ struct Machine: ~Copyable {
         return only
     }
 
-    /// Whether no byte may follow.
+    /// Whether no byte can follow.
     mutating func isFinal(_ state: Int32) -> Bool {
         close(state)
         return states[Int(state)].accepts && states[Int(state)].closure.allSatisfy { network.edges($0.node).isEmpty }
@@ -174,7 +174,7 @@ struct Machine: ~Copyable {
                         tracksTexts ? id(Frame(used: frames[Int(place.frame)].used, text: [])) : 0
                     work.append(Place(node: call.start, frame: frame, stack: stack))
                 } else {
-                    // A rule that ends with a call need not be returned to: right recursion takes no stack.
+                    // A tail call pushes nothing: right recursion takes no stack.
                     let stack =
                         network.onlyReturns(call.next)
                         ? place.stack : id(Return(node: call.next, frame: place.frame, below: place.stack))
@@ -212,7 +212,7 @@ struct Machine: ~Copyable {
         return Int32(frames.count - 1)
     }
 
-    /// The frame after a byte of a distinct text; nil if then nothing but texts that are used already could come of it.
+    /// The frame after a byte of a distinct text; nil if only texts that are already used could result.
     private mutating func frame(_ id: Int32, adding byte: UInt8, at node: Int32) -> Int32? {
         guard let text = frames[Int(id)].text else { return id }
         var frame = frames[Int(id)]
@@ -226,7 +226,7 @@ struct Machine: ~Copyable {
         return self.id(frame)
     }
 
-    /// Whether a rule that is a regular language takes a text from this node to its end.
+    /// Whether a regular rule accepts a text from this node to its end.
     private func isText(_ text: some Sequence<UInt8>, from node: Int32) -> Bool {
         var node = node
         for byte in text {
@@ -242,7 +242,7 @@ struct Machine: ~Copyable {
 
     /// The tokens after which the text can still be completed.
     ///
-    /// Texts that must differ from earlier ones may be allowed all the same: ask `step` about the chosen token.
+    /// May contain tokens that lead to a repeated distinct text: check the chosen token with `step`.
     mutating func mask(_ state: Int32) -> TokenMask {
         if let mask = masks[state] { return mask }
         var mask = TokenMask(count: tree.vocabularySize)
@@ -259,7 +259,7 @@ struct Machine: ~Copyable {
         for end in found.ends { goOn(from: end, stack, to: &mask) }
     }
 
-    /// Adds the tokens that go on past the end of a rule, which they reach at a node of the tree.
+    /// Adds the tokens that extend past the end of a rule, which they reach at a node of the tree.
     private mutating func goOn(from end: Int32, _ stack: Int32, to mask: inout TokenMask) {
         guard stack >= 0 else { return }
         let next = returns[Int(stack)]
@@ -297,7 +297,7 @@ struct Machine: ~Copyable {
         return found
     }
 
-    /// Finds the tokens of a part of the tree that a state takes.
+    /// Collects the tokens of a subtree that a state accepts.
     private mutating func walk(
         _ state: Int32, _ nodes: Range<Int>, depth: Int, skipsPlain: Bool, _ tokens: inout [Int32],
         _ ends: inout [Int32]
@@ -322,7 +322,7 @@ struct Machine: ~Copyable {
         }
     }
 
-    /// `step`, with a row of the table.
+    /// `step`, memoized in the table.
     private mutating func walkingStep(_ state: Int32, _ byte: UInt8) -> Int32 {
         if states[Int(state)].row < 0 {
             states[Int(state)].row = table.count
@@ -337,9 +337,9 @@ struct Machine: ~Copyable {
         return states[Int(state)].escapes
     }
 
-    /// Whether every plain text of up to `TokenTree.plainLength` scalars is taken.
+    /// Whether every plain text of up to `TokenTree.plainLength` scalars is accepted.
     private mutating func takesPlainText(_ start: Int32) -> Bool {
-        // Most states take a few bytes at most.
+        // Most states accept only a few bytes.
         for byte: UInt8 in [0x20, 0x41, 0x7A, 0x21, 0xC3] where walkingStep(start, byte) < 0 { return false }
         var front: Set<Int32> = [start]
         var seen = front
@@ -354,7 +354,7 @@ struct Machine: ~Copyable {
         return true
     }
 
-    /// The states to which plain scalars lead; nil if one of them fails.
+    /// The states after one plain scalar; nil if one fails.
     private mutating func statesAfterPlainScalar(_ start: Int32) -> Set<Int32>? {
         if let known = plainSuccessors[start] { return known }
         struct Pair: Hashable { let plain, state: Int32 }

@@ -1,8 +1,8 @@
-/// The tokens that may come next: one bit for each id.
+/// The tokens that may come next: one bit per id.
 package struct TokenMask: Sendable, Hashable {
     package private(set) var words: [UInt64]
 
-    /// No token.
+    /// The empty mask.
     package init(count: Int) { words = Array(repeating: 0, count: (count + 63) / 64) }
 
     package func contains(_ token: Int) -> Bool {
@@ -19,12 +19,12 @@ package struct TokenMask: Sendable, Hashable {
 
     package mutating func remove(_ token: Int) { words[token >> 6] &= ~(1 << UInt64(token & 63)) }
 
-    /// - Precondition: both are of the same vocabulary.
+    /// - Precondition: both are for the same vocabulary.
     package mutating func formUnion(_ other: TokenMask) {
         for index in words.indices { words[index] |= other.words[index] }
     }
 
-    /// Calls `body` for the ids that are not in it.
+    /// Calls `body` for the ids that are not in the mask.
     package func forEachOutside(below count: Int, _ body: (Int) -> Void) {
         for (index, word) in words.enumerated() where word != .max {
             for token in index * 64..<min(count, index * 64 + 64) where word & 1 << UInt64(token & 63) == 0 {

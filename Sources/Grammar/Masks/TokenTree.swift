@@ -1,17 +1,17 @@
-/// The texts of a vocabulary as a tree of bytes, in preorder: what follows a node up to its `end` begins with its text.
+/// A trie of a vocabulary's texts, in preorder: the descendants of a node extend to its `end`.
 package struct TokenTree: Sendable {
     /// One past the greatest id.
     package let vocabularySize: Int
     let bytes: [UInt8]
-    /// 1 for the children of the root, which is no node itself.
+    /// 1 for the children of the root, which is not a node itself.
     let depths: [UInt8]
     let ends: [Int32]
     /// The id of the token that ends at this node; −1 if none does.
     let tokens: [Int32]
     /// Whether only plain tokens end at this node and below.
     let isPlain: [Bool]
-    /// The tokens that consist of whole scalars, at most `plainLength` of them, none of them a control character, a quote or a
-    /// backslash. Text accepts them all or as good as none, so that they need not be visited one by one.
+    /// The tokens of at most `plainLength` whole scalars without control characters, quotes and backslashes. Free text
+    /// accepts nearly all or none of them, so that they need not be visited one by one.
     let plainTokens: TokenMask
     static let plainLength = 24
     static let plainScalars = ScalarSet([0...0x1F, 0x22...0x22, 0x5C...0x5C]).inverted
@@ -20,8 +20,8 @@ package struct TokenTree: Sendable {
 
     /// - Parameters:
     ///   - count: one past the greatest id.
-    ///   - appendText: appends the bytes of a token to a buffer; nothing for one that no grammar may use. Of tokens with equal
-    ///     texts the first counts. Texts beyond 255 bytes are left out.
+    ///   - appendText: appends the bytes of a token to a buffer; nothing for a token that no grammar may use. The first
+    ///     of tokens with equal texts is used. Texts beyond 255 bytes are omitted.
     package init(count: Int, appendText: (_ id: Int, _ buffer: inout [UInt8]) -> Void) {
         var texts: [UInt8] = []
         texts.reserveCapacity(count * 8)
