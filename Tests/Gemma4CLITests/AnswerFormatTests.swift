@@ -91,7 +91,7 @@ struct AnswerFormatTests {
         #expect(outcome.status == status && outcome.messages.contains(message), "\(outcome.messages)")
     }
 
-    /// As OpenAI's and Ollama's interfaces say it.
+    /// In the request formats of OpenAI and Ollama.
     @Test(arguments: [
         #""response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"enum": ["a", 7]}}}"#,
         #""format": {"enum": ["a", 7]}"#,

@@ -229,7 +229,7 @@ import Transcription
 
     /// Writes clips in an order that does not repeat, 1.5 to 4 s apart, over faint noise.
     ///
-    /// - Returns: each clip's words and place in seconds.
+    /// - Returns: each clip's words and offset in seconds.
     private func writeRecording(
         _ path: String, seconds: Double
     ) throws -> [(text: String, start: Double, end: Double)] {

@@ -66,7 +66,7 @@ import Testing
         #expect(one["model"]?.text == "none named; downloaded are google/gemma-4-E2B-it")
     }
 
-    /// As `hf download --local-dir` notes them, and as `sha256sum` writes them.
+    /// In the formats of `hf download --local-dir` and `sha256sum`.
     @Test(arguments: ["metadata", "SHA256SUMS"])
     func aChangedFileIsNoticed(kind: String) async throws {
         let directory = try copyOfTheModel()

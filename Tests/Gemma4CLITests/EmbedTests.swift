@@ -45,7 +45,7 @@ private func embed(_ arguments: String..., input: String = "") async throws -> P
         expectClose(lines[0].embedding, part.map { $0 / length }, absolute: 5e-6)
     }
 
-    /// What fails is reported, the others are done, and the code says so.
+    /// A failed input is reported, the others are embedded, and the exit status tells.
     @Test func aFileThatCannotBeReadLeavesTheOthers() async throws {
         let outcome = try await embed("none.png", "--text", "one", "media/speech.wav", "none.txt", "--text", "two")
         #expect(outcome.status == 66)
@@ -68,7 +68,7 @@ private func embed(_ arguments: String..., input: String = "") async throws -> P
         expectClose(Array(values[1536...]), try EmbeddingGoldens.embedding("picture"), absolute: 2e-6)
     }
 
-    /// What is there stays; a line that was cut off is made anew; vectors of another length are refused.
+    /// Existing lines are kept; a truncated line is replaced; vectors of another length are refused.
     @Test func resumes() async throws {
         let directory = try TemporaryDirectory()
         let picture = try Data(contentsOf: Goldens.folder.appending(path: "attachments/wide.png"))

@@ -174,7 +174,7 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
         try process.run()
         #expect(!output.fileHandleForReading.availableData.isEmpty)
         #expect(truncate(weights, 4096) == 0)
-        // What is written meanwhile must have a reader.
+        // The output pipe must be drained meanwhile.
         let reader = Task.detached { try? output.fileHandleForReading.readToEnd() }
         for await _ in ended {}
         _ = await reader.value

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Repositories where Hugging Face's own tools have put them.
+/// Repositories in Hugging Face's cache.
 @Suite struct HuggingFaceCacheTests {
     private let directory: TemporaryDirectory
     private var repository: String { "\(directory.path)/hub/models--google--gemma-4-tiny" }
@@ -91,7 +91,7 @@ import Testing
             outcome.messages
                 == "gemma4: google/gemma-4-none: no such directory or file, nor a repository in \(directory.path)/hub. Get it with: hf download google/gemma-4-none\n"
         )
-        // Half a download says what is missing.
+        // An incomplete download reports what is missing.
         try FileManager.default.removeItem(atPath: "\(repository)/snapshots/0123abcd/config.json")
         let half = try await inspect("google/gemma-4-tiny", ["HF_HOME": directory.path])
         #expect(half.status == 66 && half.messages.contains("snapshots/0123abcd/config.json"))

@@ -11,7 +11,7 @@ import Testing
 
     struct Case: Sendable, CustomTestStringConvertible {
         let testDescription: String
-        /// `FILE` stands for the file.
+        /// `FILE` is replaced by the file's path.
         let command: String
         let status: Int32
         let message: String

@@ -9,7 +9,7 @@ struct Program {
     /// Where it runs; nil: the folder of the goldens.
     var directory: String?
     var executable = Self.executable
-    /// Nil catches what is written to standard output.
+    /// Nil captures standard output.
     var standardOutput: FileHandle?
 
     struct Outcome {

@@ -2,11 +2,11 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What is shown of the progress on a terminal.
+/// The progress line on a terminal.
 @Suite struct ProgressLineTests {
     private static let eraseLine = "\r\u{1B}[K"
 
-    /// What `caption` of a picture with this name writes to a terminal of so many columns.
+    /// The terminal output of `caption` for an image with this name, in `columns` columns.
     private func messages(_ name: String, columns: UInt16, term: String = "xterm") async throws -> String {
         let directory = try TemporaryDirectory()
         try directory.write(Data(contentsOf: Goldens.folder.appending(path: "attachments/wide.png")), to: name)

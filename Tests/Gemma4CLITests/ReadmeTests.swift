@@ -9,7 +9,7 @@ import Testing
 
     private static let readme = (try? String(contentsOf: root.appending(path: "README.md"), encoding: .utf8)) ?? ""
 
-    /// Commands in blocks and between backticks, and what a block shows below them.
+    /// Commands in code blocks and backticks, and the output that a block shows below them.
     static let examples: [(command: String, output: [String])] = {
         var examples: [(command: String, output: [String])] = []
         var isOutput = false

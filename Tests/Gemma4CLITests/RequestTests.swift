@@ -60,7 +60,7 @@ private func generate(_ json: String, _ arguments: String...) async throws -> Pr
         #expect(greedy.tokens == plain.tokens && greedy.tokens.count <= 3)
     }
 
-    /// Tools go into the prompt; a request goes on with the assistant's last message, unless told not to.
+    /// Tools are part of the prompt; a request continues the assistant's last message, unless disabled.
     @Test func promptsAreThoseOfTheRequest() async throws {
         struct PromptObject: Decodable { let prompt: String }
         func prompt(_ json: String, _ arguments: String...) async throws -> String {

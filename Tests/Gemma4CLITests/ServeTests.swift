@@ -37,7 +37,7 @@ import Testing
 
         /// Sends a request.
         ///
-        /// - Returns: the connection, from which the answer comes.
+        /// - Returns: the connection, to read the answer from.
         func connect(_ request: String) throws -> FileHandle {
             let descriptor = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
             var address = sockaddr_un()
@@ -60,7 +60,7 @@ import Testing
         }
     }
 
-    /// After the signal what was begun is written to its end, and the socket is gone.
+    /// After the signal, answers in progress are completed, and the socket is removed.
     @Test func endsGracefully() async throws {
         let directory = try TemporaryDirectory()
         let server = try await Running("--model-name", "tiny", in: directory)
@@ -81,7 +81,7 @@ import Testing
         }
     }
 
-    /// A model that makes embeddings is served as one that writes.
+    /// An embedding model is served like a generative one.
     @Test func servesEmbeddings() async throws {
         let directory = try TemporaryDirectory()
         let server = try await Running(model: EmbeddingGoldens.checkpoint, in: directory)
@@ -94,7 +94,7 @@ import Testing
         #expect(try await server.end() == 0)
     }
 
-    /// SIGHUP changes keys and ends nothing.
+    /// SIGHUP reloads the keys without ending the server.
     @Test func keysAreReadAnew() async throws {
         let directory = try TemporaryDirectory()
         let keys = try directory.write(Array("old\n".utf8), to: "keys")
@@ -110,7 +110,7 @@ import Testing
         #expect(try await server.end() == 0)
     }
 
-    /// What cannot be listened at is named with what to do; a socket that nobody listens at any more is taken over.
+    /// A failure to listen is reported with a remedy; a stale socket is replaced.
     @Test func saysWhyItCannotListen() async throws {
         let directory = try TemporaryDirectory()
         let server = try await Running(in: directory)

@@ -45,7 +45,7 @@ final class Terminal {
 
     /// Reads until a text has come since the last call. Beside all other tests a program may take minutes to start.
     ///
-    /// - Returns: what has come since then.
+    /// - Returns: the output since then.
     @discardableResult
     func wait(for expected: String, seconds: Double = 600) async throws -> String {
         let deadline = ContinuousClock.now + .seconds(seconds)
@@ -61,7 +61,7 @@ final class Terminal {
         throw CancellationError()
     }
 
-    /// Reads what there is; what has been written stays readable until the last one who may write is gone, and after.
+    /// Reads the available output, which stays readable until after the last writer has closed.
     func readAll() -> String {
         read(milliseconds: 100)
         return text

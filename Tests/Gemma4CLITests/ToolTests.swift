@@ -53,7 +53,7 @@ private func expectScores(_ found: [Float?], _ golden: GoldenCase) throws {
         let pieces: [String]
     }
     let golden = try GoldenCase.one("E2B", "text")
-    // Of the prompt's ids, those of its words: <bos><|turn>user\n What is this, 4? <turn|>\n<|turn>model\n
+    // The ids of the text within the prompt: <bos><|turn>user\n What is this, 4? <turn|>\n<|turn>model\n
     let words = Array(golden.promptTokens[4..<13])
     let plain: Tokens = try await Program(
         "tokenize", "--model", golden.checkpoint, "--format", "json", "What is this, 4?"
@@ -84,7 +84,7 @@ func embedWritesSoftTokens(flag: String, file: String, name: String) async throw
     let bytes = try Data(contentsOf: URL(filePath: path))
     let array = try #require(NumpyArray(bytes))
     #expect(array.shape == golden.shape)
-    // As the towers' own tests, which say how it was measured.
+    // The tolerance of the towers' tests, which state its measurement.
     expectClose(array.values, golden.values, absolute: 1.5e-5 * golden.scale)
     let piped = try await Program("embed", "--soft-tokens", "--model", checkpoint, flag, file, "-o", "-").run()
     #expect(piped.bytes == bytes)
@@ -108,7 +108,7 @@ func embedWritesSoftTokens(flag: String, file: String, name: String) async throw
     #expect(try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int == 0o600)
 }
 
-/// A reader of its own of what NumPy's `format.py` defines: version 1.0, float32, rows one after the other.
+/// An independent reader of NumPy's `format.py`: version 1.0, float32, row-major.
 private struct NumpyArray {
     let shape: [Int]
     let values: [Float]
@@ -158,7 +158,7 @@ private struct InspectObject: Decodable {
     let threadLimit: String
 }
 
-/// Keys and values in float32. E2B: of 15 layers with their own, 3 are full, 2 × 1 × 512 each, and 12 sliding, 2 × 1 × 256.
+/// f32 KV cache. E2B: of 15 layers that own keys and values, 3 are full, 2 × 1 × 512 each, and 12 sliding, 2 × 1 × 256.
 @Test(arguments: [
     ("E2B", 35, 7, 3 * 1024 * 4, 12 * 512 * 4), ("E4B", 42, 7, 4 * 2 * 1024 * 4, 20 * 2 * 512 * 4),
     ("12B", 48, 8, 8 * 1024 * 4, 40 * 8 * 512 * 4),

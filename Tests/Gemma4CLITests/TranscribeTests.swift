@@ -259,7 +259,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         #expect(try String(contentsOfFile: path, encoding: .utf8).hasPrefix("1\n00:00:0"))
     }
 
-    /// Before anything is heard; older results stay.
+    /// Checked before transcription; older results stay.
     @Test func outputsThatCannotBeWrittenAreFoundFirst() async throws {
         let directory = try folder("a.wav", "b.wav")
         try FileManager.default.createDirectory(
@@ -304,7 +304,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
         withExtendedLifetime(input) {}
     }
 
-    /// A pipe that nobody writes to, as standard input and as a file.
+    /// A pipe without a writer, as standard input and as a file.
     @Test(.timeLimit(.minutes(1)), arguments: [true, false])
     func whatWaitsForARecordingCanBeStopped(isFile: Bool) async throws {
         let directory = try TemporaryDirectory()
@@ -440,7 +440,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
     }
 }
 
-/// Examples of the help run as they stand, where their files are.
+/// The examples in the help run unchanged, given their files.
 @Test(arguments: ["transcribe", "translate", "caption", "generate"])
 func examplesInTheHelpRun(command: String) async throws {
     let help = try await Program("help", command).run().text.replacing("\n", with: " ")

@@ -140,7 +140,7 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
     }
     let count = try? await task.value
     #expect(count ?? 0 <= 300)
-    // The engine hears of it between two steps.
+    // The engine checks for cancellation between two steps.
     for _ in 0..<200 where await pipeline.statistics.ended == 0 { try await Task.sleep(for: .milliseconds(10)) }
     let statistics = await pipeline.statistics
     #expect(statistics.ended == 1 && statistics.running == 0 && statistics.generatedTokens < 10_000)

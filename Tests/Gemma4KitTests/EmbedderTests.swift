@@ -8,7 +8,7 @@ import Weights
 
 private func open() throws -> Embedder { try Embedder(contentsOf: URL(filePath: EmbeddingGoldens.checkpoint)) }
 
-/// Measured: numbers of vectors of unit length differ from the reference's by up to 3.1e-7.
+/// Measured: elements of unit vectors differ from the reference's by up to 3.1e-7.
 private let tolerance: Float = 2e-6
 
 extension EmbeddingGoldens.Case {
@@ -66,7 +66,7 @@ private func length(_ vector: [Float]) -> Double { vector.reduce(0) { $0 + Doubl
         #expect(try await embedder.embed([]).isEmpty)
     }
 
-    /// A shorter vector has the first of the numbers, at unit length.
+    /// A shorter vector is a normalized prefix of the longer one.
     @Test(arguments: [512, 256, 128]) func vectorsAreCut(dimensions: Int) async throws {
         let embedder = try open()
         #expect(embedder.dimensions == [768, 512, 256, 128])
@@ -89,7 +89,7 @@ private func length(_ vector: [Float]) -> Double { vector.reduce(0) { $0 + Doubl
         #expect(dimensions?.description == "100 dimensions: expected one of 768, 512, 256, 128")
     }
 
-    /// The text of a special token is text: it neither ends the input nor stands for a medium.
+    /// The text of a special token is plain text: it neither ends the input nor is a placeholder.
     @Test func specialTokensInATextAreText() async throws {
         let embedder = try open()
         let tokenizer = embedder.pipeline.tokenizer
@@ -98,7 +98,7 @@ private func length(_ vector: [Float]) -> Double { vector.reduce(0) { $0 + Doubl
         #expect(!tokens.contains(tokenizer.specialTokens["<|image|>"]!))
     }
 
-    /// More than a sound encoder hears at once is heard in pieces, with a space between them as the reference has it between
+    /// A recording beyond the encoder's limit is encoded in segments, joined by a space, as the reference joins
     /// recordings.
     @Test func aLongRecordingIsHeardInPieces() async throws {
         let embedder = try open()

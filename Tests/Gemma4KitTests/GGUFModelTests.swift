@@ -36,9 +36,9 @@ struct GGUFModelTests {
 
     // MARK: Answers
 
-    /// The same tokens from the same weights, and the same log-probabilities: to the bit where the bytes are those of the
-    /// directory. The patch projection is f32 in GGUF, and the audio scores' scale comes back through a logarithm: media
-    /// move a log-probability as little as the order of additions does.
+    /// The same weights give the same tokens, and log-probabilities that are bit-identical if the stored bytes equal
+    /// the directory's. The patch projection is f32 in GGUF, and the scale of the audio scores is restored through a
+    /// logarithm: with media, log-probabilities differ by as little as the order of additions changes them.
     @Test(
         arguments: GoldenCase.all.filter {
             // E4B's audio tower has other constants here than the published one, and GGUF carries none of them.
@@ -56,8 +56,8 @@ struct GGUFModelTests {
         }
     }
 
-    /// 8-bit weights move the logits of a random net by more than its choices' margins: what must agree is the file and
-    /// the same numbers spelled out in f32.
+    /// 8-bit weights change the logits of a random net by more than the margins of its choices, so the file is compared
+    /// with the same values in f32.
     @Test(arguments: Goldens.variants)
     func blocksMeanTheirNumbers(variant: String) async throws {
         try export(variant, as: .q8_0)
@@ -82,7 +82,7 @@ struct GGUFModelTests {
         for (found, expected) in zip(found.logprobs, expected.logprobs) { #expect(abs(found - expected) <= 2e-3) }
     }
 
-    /// Types that this program does not write: a file of random blocks, and the same numbers spelled out in f32.
+    /// Types that this program does not write: a file of random blocks, and the same values in f32.
     @Test(arguments: [ElementType.iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .mxfp4])
     func blocksOfGridsMeanTheirNumbers(type: Tensors.ElementType) throws {
         let demo = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Models/Demo")
@@ -142,8 +142,8 @@ struct GGUFModelTests {
         return bytes
     }
 
-    /// With 8-bit activations logits move, but not with the number of threads. (The rows of the other golden models are no
-    /// whole number of blocks.)
+    /// 8-bit activations change the logits, but the result does not depend on the number of threads. (The rows of the
+    /// other golden models are not a multiple of the block.)
     @Test(arguments: ["E2B", "31B"])
     func eightBitActivationsAreReproducible(variant: String) async throws {
         try export(variant, as: .q8_0)
@@ -163,7 +163,7 @@ struct GGUFModelTests {
         let expected = try logits(one, chunk: 60)
         #expect(try logits(three, chunk: 60) == expected)
         let exact = try logits(open(.float32), chunk: 60)
-        // Activations are rounded to 1/254 of their block's largest: measured 0.9885 on E2B, 0.9988 on 31B.
+        // Activations are quantized to 1/254 of their block's largest value: measured 0.9885 on E2B, 0.9988 on 31B.
         #expect(expected != exact && cosine(expected, exact) > 0.98, "\(cosine(expected, exact))")
         // Nor with how a prompt is cut. (Up to 32 tokens stream the bf16 weights of the model, in another order.)
         let whole = try logits(one, of: 32, chunk: 32)
@@ -230,7 +230,7 @@ struct GGUFModelTests {
         )
     }
 
-    /// What is published beside models is passed over by its name; of a split model one shard stands for all.
+    /// Companion files are ignored by their names; a split model is opened by any one shard.
     @Test func aFolderWithOneModelAndItsCompanionsIsThatModel() throws {
         try export("E2B", as: nil)
         let folder = URL(filePath: directory.path, directoryHint: .isDirectory)
@@ -301,7 +301,7 @@ struct GGUFModelTests {
         #expect(given.model.configuration.audioConfig != nil)
     }
 
-    /// Of several files of towers the one of the model's name is taken, else the one nearest to bf16, else none.
+    /// Of several mmproj files the one with the model's name is chosen, else the one nearest to bf16, else none.
     @Test func choosesAmongSeveralTowers() throws {
         try export("E2B", as: nil)
         let towers = "\(directory.path)/towers"
@@ -319,7 +319,7 @@ struct GGUFModelTests {
         #expect(try chosen("mmproj-model.gguf") == "mmproj-model.gguf")
     }
 
-    /// Towers of another model beside it are passed over with a notice; where others fit, those are taken.
+    /// Towers of another model in the folder are skipped with a notice, and matching ones are used.
     @Test func passesOverTowersOfAnotherModel() throws {
         try export("31B", as: nil)
         let foreign = "\(directory.path)/mmproj-of31B.gguf"
@@ -381,7 +381,7 @@ struct GGUFModelTests {
         #expect(failure { try ModelSource(contentsOf: URL(filePath: path)) }.hasPrefix("\(path), \(message)"))
     }
 
-    /// Whatever else is wrong with it: shards that are missing, tensors of types that nobody knows.
+    /// Whatever else is wrong: missing shards, tensors of unknown types.
     @Test(
         arguments: [
             ([("general.architecture", .string("qwen3"))], "found \"qwen3\" (another family of models)."),
@@ -553,7 +553,7 @@ struct GGUFModelTests {
         )
     }
 
-    /// Writes the model, or another file, anew, in f32.
+    /// Rewrites the model, or another file, in f32.
     private func rewrite(
         _ path: String? = nil,
         _ change: (inout [String: GGUFValue], inout [String: (shape: [Int], values: [Float])]) -> Void

@@ -4,8 +4,9 @@ import Gemma4Kit
 import TestSupport
 import Testing
 
-/// What fewer bits of keys and values do to the demo model: the Kullback–Leibler divergence from float32 on its own prompts
-/// and answers, in nats a token: measured below 5e-6, 7e-5 and 0.0155. Its heads are small, of 32 and 64 elements.
+/// The effect of quantized keys and values on the demo model: Kullback–Leibler divergence from float32 on its own
+/// prompts and answers, in nats per token: measured below 5e-6, 7e-5 and 0.0155. Its heads are small, with 32 and 64
+/// elements.
 @Test(arguments: [(KeyValueType.float16, 1e-6), (.q8_0, 1e-4), (.rotated, 2e-2)])
 func fewerBitsKeepWhatTheDemoExpects(type: KeyValueType, bound: Double) async throws {
     struct Sample: Decodable { let prompt, text: String }

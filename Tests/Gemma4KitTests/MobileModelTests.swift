@@ -26,7 +26,7 @@ import Weights
         return directory
     }
 
-    /// Pictures and sound too; and one thread answers as two do, since sums of integers have no order.
+    /// Also with images and sound; one thread answers as two, because integer sums do not depend on their order.
     @Test func answers() async throws {
         let directory = try Self.directory()
         let attachments = Goldens.folder.appending(path: "attachments")

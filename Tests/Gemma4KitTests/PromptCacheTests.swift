@@ -29,7 +29,7 @@ private let options = {
     return options
 }()
 
-/// A long text, pictures and, where the model hears, a recording; then a question.
+/// A long text, images and, if the model has audio input, a recording; then a question.
 private func messages(_ variant: String, _ question: String) -> (messages: [ChatMessage], media: [MediaInput]) {
     let long = (0..<150).map { "word \($0 % 7)" }.joined(separator: " ")
     let hears = ["E2B", "E4B", "12B"].contains(variant)
@@ -109,7 +109,7 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
         #expect(read == [300, 400, 400])
     }
 
-    /// Every type of keys and values goes through a file.
+    /// Caches of every type are stored and restored.
     @Test(arguments: [KeyValueType.float16, .q8_0, .rotated])
     func otherTypesOfKeysAndValuesAreKept(type: KeyValueType) async throws {
         let directory = try TemporaryDirectory()
@@ -127,7 +127,7 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
     }
 }
 
-/// Files that are refused, and what is said of them.
+/// Refused files and their error messages.
 @Suite struct ForeignPromptCacheTests {
     private let directory: TemporaryDirectory
     private let file: String
@@ -204,7 +204,7 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
             await error(pipeline, try directory.write(newer, to: "newer"))?.description.hasSuffix(
                 "newer: expected version 1, found version 2. Remove the file, or take the gemma4 that wrote it.")
                 == true)
-        // What was not taken up is not there.
+        // A refused file leaves nothing in the cache.
         #expect(await pipeline.statistics.keptBytes == 0)
     }
 
@@ -226,7 +226,7 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
         var tried = 0
         for (place, replacement) in Self.hostile(header) {
             let found = await error(pipeline, try file(replacement))
-            // Another name is none of its business, and a file may hold no state, or the same one twice.
+            // The model's name is not checked, and a file may hold no snapshot, or the same one twice.
             let isHarmless =
                 place.hasPrefix("name") || ["states.", "states.[0] left out", "states.[0] twice"].contains(place)
             #expect(found != nil || isHarmless, "\(place)")
@@ -381,7 +381,7 @@ extension JSONValue {
         try FileManager.default.copyItem(at: attachment("tall.png"), to: picture)
         await #expect(throws: EncoderInputError.changed) { try await gone.respond(to: "And now?", options: options) }
 
-        // A picture that was handed over is known, and nowhere else.
+        // An image passed by the caller is restored from its cached encoding; its path is not saved.
         let handed = pipeline.conversation(system: "Be brief.")
         _ = try await handed.respond(to: "What is this?", images: [.file(attachment("wide.png"))], options: first)
         try await handed.save(to: file)

@@ -16,7 +16,7 @@ struct PublishedGGUFTests {
         try ModelConfiguration(contentsOf: Self.models.appending(path: "\(variant)/config.json").path)
     }
 
-    /// Every tensor has a name of its own, which leads back to it.
+    /// Every tensor has a unique stored name, which maps back to it.
     @Test(arguments: variants)
     func namesLeadBothWays(variant: String) throws {
         let rows = TensorTable(try configuration(variant)).rows

@@ -6,7 +6,7 @@ import Tokenization
 
 @testable import Gemma4Kit
 
-/// A thought that becomes too long is closed as the chat format closes it, and the answer goes on.
+/// A thought that exceeds its budget is closed as in the chat format, and the answer follows.
 @Suite struct ThinkingBudgetTests {
     private struct Outcome {
         let kinds: [Tokenization.TokenKind]
@@ -14,7 +14,8 @@ import Tokenization
         let answer: Answer
     }
 
-    /// - Parameter isLogging: whether likeliest tokens are asked for at each place, where nothing is written unasked.
+    /// - Parameter isLogging: whether top log-probabilities are requested, which disables appending forced tokens without the
+    ///   model.
     private func outcome(
         _ pipeline: Gemma4Pipeline, budget: Int?, forced: String = "", isLogging: Bool = false
     ) async throws -> Outcome {
@@ -44,7 +45,7 @@ import Tokenization
         let free = try await outcome(pipeline, budget: nil, isLogging: isLogging)
         let found = try await outcome(pipeline, budget: budget, isLogging: isLogging)
         let header = 1 + pipeline.tokenizer.encode("thought\n").count
-        // Up to there the same tokens; then the end of the thought, after a line end of its own.
+        // The same tokens up to the budget; then a line break and the end of the thought.
         #expect(found.tokens.prefix(header + budget) == free.tokens.prefix(header + budget))
         let end = try #require(found.tokens.firstIndex(of: close))
         let thought = found.tokens[header..<end]
@@ -55,7 +56,7 @@ import Tokenization
         } else {
             #expect(thought.isEmpty)
         }
-        // The rest is no thought: the model goes on after its end, and may not think again.
+        // The remainder is not a thought: the model continues after its end, and may not think again.
         #expect(found.tokens.count == 40 && found.kinds[(end + 1)...].allSatisfy { $0 != .thought })
         #expect(!found.answer.text.isEmpty)
         #expect(found.answer.message.reasoning != found.answer.text)

@@ -48,7 +48,7 @@ func answersCallAsTheyMust(variant: String, seed: UInt64) async throws {
     #expect(try await calls().names.first == "fan")
 }
 
-/// Not even where everything else is as unlikely as the call is likely.
+/// Not even if a bias makes the call the most likely token.
 @Test func noCallCanBeBegunWhereNoneMay() async throws {
     let pipeline = try open("E2B")
     let callStart = try #require(pipeline.tokenizer.specialTokens["<|tool_call>"])

@@ -104,7 +104,7 @@ private struct Lamp: Tool {
         #expect(text.hasPrefix("error: "))
     }
 
-    /// Calls until the rounds are over; then an answer without a call has to come. Only the end of the turn is history.
+    /// Calls until the limit of rounds; the next answer may not call. Only the end of the turn is part of the history.
     @Test func theModelCallsUntilItAnswers() async throws {
         let pipeline = try open()
         let lamp = Lamp()
@@ -130,7 +130,7 @@ private struct Lamp: Tool {
         #expect(messages.last?.toolCalls == [])
     }
 
-    /// A choice that forces a call holds for the first answer; what goes wrong is told to the model.
+    /// A forced call applies to the first answer only; errors of the tool are passed to the model.
     @Test func aForcedCallIsForcedOnce() async throws {
         let conversation = try open().conversation(tools: [Lamp(isBroken: true)])
         var options = GenerationOptions(sampling: .init(temperature: 0), maxTokens: 60)
@@ -179,7 +179,7 @@ private struct Lamp: Tool {
         #expect(try await !conversation.respond(to: "one", options: options).tokens.isEmpty)
     }
 
-    /// Twenty rounds: what a round reads was never in a prompt or an answer before, thoughts and all.
+    /// Twenty rounds: each prefills only tokens that no earlier prompt or answer contained, including thoughts.
     @Test(arguments: [("E2B", false), ("E2B", true), ("31B", false)])
     func noTokenIsReadTwice(variant: String, thinking: Bool) async throws {
         let pipeline = try open(variant)
@@ -200,7 +200,7 @@ private struct Lamp: Tool {
             #expect(twice <= 0, "round \(round): \(twice) of \(known) tokens are read again")
             #expect(finish.statistics.cachedTokens + finish.statistics.promptTokens == finish.promptTokens.count)
             read += finish.statistics.promptTokens
-            // Not the last token that was chosen, nor those behind it that had to follow, for which the model was not asked.
+            // Neither the last sampled token nor the forced ones after it, which were appended without the model.
             let unread = 1 + answer.logprobs.reversed().prefix { $0 == 0 }.count
             known = finish.promptTokens.count + answer.tokens.count - unread
             thoughts += answer.thoughts.isEmpty ? 0 : 1
@@ -214,7 +214,7 @@ private struct Lamp: Tool {
         #expect(thinking == (thoughts > 5))
     }
 
-    /// What is said before a call stays before it while the model goes on, and calls may be spelled in other ways.
+    /// Text before a call stays in the turn that the model continues, and calls may be spelled differently.
     @Test func theModelGoesOnFromWhatItWrote() async throws {
         let pipeline = try open()
         let special = pipeline.tokenizer.specialTokens

@@ -59,7 +59,7 @@ private func expectNothingLost(_ report: TranscriptReport, seconds: Double) {
         let segment = try #require(transcript.segments.first)
         #expect(transcript.segments.count == 1)
         #expect(segment.answer.tokens == answer.tokens)
-        // The prompt is cut where the recording begins, unless that has been encoded: see `EngineTests`.
+        // The chunks differ if the recording is not encoded yet: see `EngineTests`.
         expectClose(segment.answer.logprobs, answer.logprobs, absolute: 1e-4)
         #expect(segment.answer.finish?.promptTokens == answer.finish?.promptTokens)
         #expect(transcript.report.lost == 0 && transcript.report.skipped == 0)

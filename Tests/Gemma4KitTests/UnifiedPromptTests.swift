@@ -9,8 +9,8 @@ private func open(_ variant: String) throws -> Gemma4Pipeline {
     try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint(variant)))
 }
 
-/// A sound encoder was trained on 30 s at most; where there is none, a recording is one piece, as the published processor
-/// has it.
+/// Audio encoders were trained on at most 30 s; without an encoder, a recording is one piece, as in the published
+/// processor.
 @Test(arguments: [("12B", 1), ("E2B", 2)])
 func onlyAnEncoderLimitsTheLengthOfARecording(variant: String, pieces: Int) async throws {
     let pipeline = try open(variant)

@@ -42,7 +42,7 @@ private func film(frames: Int, width: Int, height: Int) throws -> [ImageInput] {
 }
 
 @Suite struct VideoTests {
-    /// Frames, their times and their sizes are those of the published processor.
+    /// Frames, times and sizes equal the published processor's.
     @Test func framesAreThePublishedProcessors() throws {
         let choices = try MediaGoldens.load("video", as: VideoGoldens.self).choices
         #expect(choices.count == 9)
@@ -56,7 +56,8 @@ private func film(frames: Int, width: Int, height: Int) throws -> [ImageInput] {
         }
     }
 
-    /// Prompt ids and greedy answers about films are transformers', where pictures are seen at once and where not.
+    /// Prompt ids and greedy answers about videos equal transformers', with bidirectional and with causal attention to
+    /// images.
     @Test(arguments: 0..<4)
     func answersAboutFilmsAreTransformers(index: Int) async throws {
         let answers = try MediaGoldens.load("video", as: VideoGoldens.self).answers

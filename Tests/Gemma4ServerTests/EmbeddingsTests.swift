@@ -24,7 +24,7 @@ private func vector(_ entry: JSONValue?) -> [Float] {
     entry?["embedding"]?.values.compactMap { $0.double.map(Float.init) } ?? []
 }
 
-/// Every number over HTTP is the library's, to the bit, in decimals and in base64.
+/// Every value over HTTP is bit-identical to the library's, in decimals and in base64.
 @Test func embeddingsAreThoseOfTheLibrary() async throws {
     let embedder = try open()
     let served = Served(embedder: embedder)
@@ -128,7 +128,7 @@ private func embeddingsThatCannotBeMadeAreRefused(refused: Refused) async throws
     #expect(served.server.admission.taken == 0)
 }
 
-/// A model that embeds does not write, and the reverse: each says so, and names what to do.
+/// An embedding model does not generate, and the reverse: the error names the remedy.
 @Test func theOtherKindOfModelIsRefused() async throws {
     let embedding = Served(embedder: try open())
     let chat: JSONValue = ["messages": [["role": "user", "content": "a"]], "input": "a", "prompt": "a"]

@@ -154,7 +154,7 @@ func addressesArePublicOrNot(text: String, isPublic: Bool) throws {
     #expect(!host.covers("b.a.example", 443, isStandard: true))
 }
 
-/// `file:` URLs lead to files below the folder, whatever links say, and errors do not tell where it is.
+/// `file:` URLs resolve to files below the folder, with links followed, and errors do not reveal its path.
 @Test func filesComeFromTheirFolderAlone() async throws {
     let directory = try TemporaryDirectory()
     let root = URL(filePath: directory.path).appending(path: "media")

@@ -133,7 +133,7 @@ private func update(_ input: JSONValue) -> JSONValue {
 
 private func types(_ events: [JSONValue]) -> [String] { events.map { $0["type"]?.string ?? "" } }
 
-/// Sound comes in while somebody speaks: the turn is found, its words come as they are written, and they are the library's.
+/// Turns are detected in live sound, and transcribed text is streamed; it equals the library's.
 @Test func turnsAreTranscribedWhileSoundComes() async throws {
     let served = try Served()
     let gap = Sounds.silence(seconds: 2)
@@ -189,7 +189,7 @@ private func types(_ events: [JSONValue]) -> [String] { events.map { $0["type"]?
         ])
 }
 
-/// Without detection the client says where a turn ends; what is cleared is not heard, and nothing is nothing.
+/// Without turn detection the client commits; cleared audio is not transcribed, and an empty commit is an error.
 @Test func clientsCommitThemselves() async throws {
     let served = try Served()
     let sound = Sounds.speech(seconds: 2, level: -20)
@@ -276,7 +276,7 @@ private func types(_ events: [JSONValue]) -> [String] { events.map { $0["type"]?
     }
 }
 
-/// Who may not, or wants something else, gets no socket, and is told why over HTTP.
+/// Unauthorized and invalid upgrade requests get an HTTP error instead of a socket.
 @Test func socketsAreRefusedWithAStatus() async throws {
     let directory = try TemporaryDirectory()
     let file = URL(filePath: try directory.write(Array("secret\n".utf8), to: "keys"))
@@ -335,7 +335,7 @@ private func types(_ events: [JSONValue]) -> [String] { events.map { $0["type"]?
     }
 }
 
-/// Limits of time, of one message, and of sound that nobody commits.
+/// Limits of idle time, message size, and uncommitted sound.
 @Test func socketsHaveLimits() async throws {
     let silent = try Served { $0.realtimeIdle = .milliseconds(50) }
     let (event, end) = try await silent.socket { reader, _ in
@@ -364,7 +364,7 @@ private func types(_ events: [JSONValue]) -> [String] { events.map { $0["type"]?
     #expect(tooLarge == .messageTooLarge || tooLarge == .protocolError)
 }
 
-/// A server that ends says so to who listens, and does not wait for them.
+/// On shutdown the server closes its sockets, and does not wait for their clients.
 @Test func socketsEndWithTheServer() async throws {
     let served = try Served()
     let ended = try await withThrowingTaskGroup(of: WebSocketErrorCode?.self) { group in

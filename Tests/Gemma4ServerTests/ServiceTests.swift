@@ -58,7 +58,7 @@ import Tracing
     #expect(try keys.client([.authorization: "Bearer jobs"]).priority == .batch)
 }
 
-/// One key has its share, batch keys leave a quarter, and what is given back is there again.
+/// A key has a share, batch keys leave a quarter free, and released places can be taken again.
 @Test func placesAreShared() throws {
     let admission = Admission(places: 8, perClient: 3)
     let (one, other) = (Client(id: "a", priority: .interactive), Client(id: "b", priority: .interactive))
@@ -171,7 +171,7 @@ import Tracing
     #expect(metrics.text.hasSuffix("wait_bucket{le=\"+Inf\"} 1\nwait_sum 0.3\nwait_count 1\n"))
 }
 
-/// One span for each request, within the trace of its client, with what it took.
+/// One span per request, within the client's trace, with its usage.
 @Test(arguments: [false, true])
 func requestsHaveSpans(stream: Bool) async throws {
     let tracer = InMemoryTracer()
@@ -202,7 +202,7 @@ func requestsHaveSpans(stream: Bool) async throws {
     #expect(!"\(attributes)".contains("geheimnis"))
 }
 
-/// One line of JSON for each request, with nothing of what was said in it.
+/// One JSON line per request, without its content.
 @Test func requestsAreLoggedAsJSON() async throws {
     let lines = Mutex<[String]>([])
     let logger = Logger(label: "test") { JSONLog(label: $0) { line in lines.withLock { $0.append(line) } } }

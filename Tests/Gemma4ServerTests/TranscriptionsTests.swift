@@ -112,7 +112,7 @@ func formsThatCannotBeHonouredAreRefusedByName(fields: [(String, String)], name:
     #expect(try response.json["error"]!["message"]!.string!.hasPrefix(name))
 }
 
-/// What is wrong with a file is said with the client's name of it, and nothing is left of the file.
+/// Errors name the client's file name, and the uploaded file is deleted.
 @Test func brokenRecordingsAreTheClientsFault() async throws {
     let served = try Served { $0.recordingSeconds = 5 }
     func temporaries() -> Int {

@@ -206,7 +206,7 @@ struct ConfigurationTests {
                 + (type.hasPrefix("gemma3") ? " Download google/gemma-4-E2B-it." : ""))
     }
 
-    /// What is published beside Gemma 4, with what does the same here.
+    /// Models published beside Gemma 4, with the equivalent here.
     @Test(arguments: [
         ("gemma4_assistant", 2560, "", "a draft model of Gemma 4, ", "Give the model itself, google/gemma-4-E4B-it."),
         (
@@ -397,7 +397,7 @@ struct ConfigurationTests {
         ) { try ProcessorConfiguration(contentsOf: wrong) }
     }
 
-    /// The extractor of the 12B hands on the samples, so many that no mel bands could be.
+    /// The 12B's feature extractor returns frames of samples, more values than mel bands could be.
     @Test func readsTheProcessorOf12B() throws {
         let processor = try ProcessorConfiguration(
             contentsOf: "\(Goldens.checkpoint("12B"))/processor_config.json")

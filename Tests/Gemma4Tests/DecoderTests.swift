@@ -111,12 +111,12 @@ func promptAndAnswerAreTheReferences(golden: GoldenCase) throws {
         var values = logits.toArray()
         for id in suppressed { values[id] = -.infinity }
         #expect(values.indices.max { values[$0] < values[$1] } == token)
-        let read = model.isPlaceholder(token) ? model.configuration.textConfig.padTokenId : token  // as the reference does
+        let read = model.isPlaceholder(token) ? model.configuration.textConfig.padTokenId : token  // as the reference
         hidden = try model([.init(tokens: [read], wantedRows: [0], cache: cache)])
     }
 }
 
-/// Cuts a prompt into chunks of about `length` tokens, none through an image where the model reads images whole.
+/// Splits a prompt into chunks of about `length` tokens, none within an image with bidirectional attention.
 private func chunks(of tokens: [Int], length: Int, _ model: Gemma4Model) -> [Range<Int>] {
     var chunks: [Range<Int>] = []
     var start = 0

@@ -21,7 +21,7 @@ private func tokens(_ name: String) throws -> [Int] {
         #expect(EmbeddingGoldens.all.cases.count == 9 && EmbeddingGoldens.all.frames.count == 11)
     }
 
-    /// A text that is over twenty windows long, layer by layer: within half of what `DecoderTests` allow two right programs.
+    /// A text of more than twenty windows, layer by layer: within half of the tolerance of `DecoderTests`.
     @Test func everyLayerIsTheReferences() throws {
         let model = try open()
         let ids = try tokens("long")

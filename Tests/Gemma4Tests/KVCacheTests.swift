@@ -14,7 +14,7 @@ func cacheHoldsWhatIsVisible(chunkLength: Int, type: KeyValueType) throws {
     for plan in [plans.first { $0.window != nil }!, plans.first { $0.window == nil }!] {
         let cache = makeCache(plans, type)
         let width = plan.numKeyValueHeads * plan.headDimension
-        let last = 700  // beyond a page, and several times round the ring
+        let last = 700  // beyond a page; the ring buffer wraps several times
         var numbers = SeededNumbers(seed: 5)
         let (keys, values) = (numbers.floats(last * width), numbers.floats(last * width))
         func rows(_ all: [Float], _ positions: Range<Int>) -> Tensor {
@@ -52,7 +52,7 @@ private func makeCache(_ plans: [LayerPlan], _ type: KeyValueType) -> KVCache {
     KVCache(plans, type: type, steps: Dictionary(uniqueKeysWithValues: plans.map { ($0.index, steps) }))
 }
 
-/// A cache of the same model, and a pass that writes one position whose numbers depend on the seed.
+/// A cache of the same model, and a pass that writes one position with seeded values.
 private struct Writer {
     let device = Device(threadCount: 1)
     let plans: [LayerPlan]

@@ -145,8 +145,8 @@ import Weights
         #expect(try largestDifference(audio, "plain.audio") <= 2e-4 * expected("plain.audio").scale)
     }
 
-    /// Where f32 noise turns a step, the network carries it on: no further away than the reference is from itself when its
-    /// steps are changed by 3e-7, or than two programs are where no step turns (`AudioTowerTests`).
+    /// If f32 noise changes a quantization step, the network propagates it: the deviation is at most that of the
+    /// reference from itself with steps changed by 3e-7, or of two programs without such a change (`AudioTowerTests`).
     @Test func withStepsAsCloseAsTheReferenceToItself() throws {
         let model = try model(checkpoint)
         let tokens = try tokens()
@@ -165,7 +165,7 @@ import Weights
         #expect(try largestDifference(found[0].1, "plain.logits") > 0.5)
     }
 
-    /// Activations without steps have 8 bits in blocks of 32: as far from f32 as those beside other weights of few bits.
+    /// Activations without steps are int8 in blocks of 32: as far from f32 as with other quantized weights.
     @Test func activationsWithoutStepsHave8Bits() throws {
         let exact = try model(WithoutSteps(checkpoint: checkpoint))
         let fast = try model(WithoutSteps(checkpoint: checkpoint), .int8)
@@ -183,7 +183,7 @@ import Weights
 
     // MARK: Keys and values
 
-    /// Cached keys and values are integers in the published steps; every layer that owns some has two.
+    /// Cached keys and values are quantized with the published steps; each layer that owns them has two.
     @Test func cacheHasThePublishedSteps() throws {
         let model = try Gemma4Model(configuration, WeightScope(checkpoint, on: Device()), keyValueType: .int8)
         let plan = model.decoder.plans[0]

@@ -36,7 +36,7 @@ private func prompt(_ id: Int, _ count: Int) -> PassPlanner.Prompt { .init(id: i
     let image = PassPlanner.Prompt(id: 1, cuts: [1...4, 284...300])
     let running = planner.plan(isDecoding: true, prompts: [image], hasEncoderJob: false, step: 0, costs: costs)
     #expect(running.slices == [.init(id: 1, count: 4)])
-    // Nothing precedes the picture: it is read although it takes longer, since it would wait for ever.
+    // Nothing precedes the image: it is prefilled although it exceeds the bound, because it would wait forever.
     let next = PassPlanner.Prompt(id: 1, cuts: [280...296])
     #expect(
         planner.plan(isDecoding: true, prompts: [next], hasEncoderJob: false, step: 0, costs: costs).slices
@@ -56,7 +56,7 @@ private func prompt(_ id: Int, _ count: Int) -> PassPlanner.Prompt { .init(id: i
     #expect(towers == .init(encoderSeconds: 0.25))
 }
 
-/// Whatever waits, every plan respects the bound or takes the least there is, and every prompt is read in the end.
+/// No starvation: every plan respects the bound or takes the minimum, and every prompt is prefilled in the end.
 @Test func nobodyStarves() {
     var random = SeededNumbers(seed: 3)
     for _ in 0..<500 {

@@ -13,7 +13,7 @@ import Testing
         #expect(Array(lookup.guesses(2)) == [5, 6])
     }
 
-    /// The passage that is being copied goes on, although its last three tokens also stand elsewhere, later.
+    /// The draft continues the passage being copied, although its last three tokens also occur later in the prompt.
     @Test func staysWithAPassageWhileItIsRight() {
         var lookup = PromptLookup([9, 1, 2, 3, 4, 5, 8, 2, 3, 4, 7, 0])
         for token in [9, 1, 2] { lookup.append(token) }
@@ -33,7 +33,8 @@ import Testing
         #expect(lookup.acceptance < 0.8)
     }
 
-    /// With passes that cost the same whatever their rows all guesses pay; where each row costs like the first, none does.
+    /// If the cost of a pass does not depend on its rows, all drafts pay; if each row costs as much as the first, none
+    /// does.
     @Test func takesAsManyGuessesAsPay() {
         func count(_ acceptance: Double, rows: Int = 1, answers: Int = 1, rowSeconds: Double) -> Int {
             var speculation = Speculation(rows: rows, answers: answers)

@@ -4,11 +4,11 @@ import Testing
 
 @testable import Grammar
 
-/// Every instance of the official JSON-Schema-Test-Suite, and of schemas of our own judged by `jsonschema`: accepted, in one
-/// order of its members at least, exactly if it is valid.
+/// Every instance of the official JSON-Schema-Test-Suite, and of our own schemas judged by `jsonschema`: accepted, in
+/// at least one order of its members, exactly if it is valid.
 struct SchemaSuiteTests {
-    /// What cannot be enforced, with the number of schemas that are refused for it. Of `$ref` those to other documents; of
-    /// `format` a regular expression; of `uniqueItems` arrays and objects as items; of `multipleOf` 0.123456789.
+    /// The number of schemas refused because they cannot be enforced. `$ref`: to other documents; `format`: a regular
+    /// expression; `uniqueItems`: arrays and objects as items; `multipleOf`: 0.123456789.
     private static let refused = [
         "suite": [
             "unevaluatedProperties": 44, "unevaluatedItems": 27, "$ref": 21, "$dynamicRef": 14, "uniqueItems": 3,
@@ -36,7 +36,7 @@ struct SchemaSuiteTests {
                 continue
             }
             for (description, value, isValid) in group.instances {
-                // Formats leave out rarities, but never let through what is not of them.
+                // Formats omit rarities, but never accept invalid texts.
                 let isAccepted = value.spellings().contains(where: grammar.accepts)
                 if group.file.hasPrefix("optional/format"), isValid, !isAccepted {
                     leftOut += 1

@@ -65,14 +65,14 @@ struct TokenMaskTests {
         for text in ["<eos>", "<|turn>", "<turn|>", "<|tool_call>", "<|channel>"] {
             #expect(!mask.contains(tokenizer.specialTokens[text]!))
         }
-        // A byte that is a piece of its own is written as that piece.
+        // A byte that is an ordinary piece too is encoded as that piece.
         #expect(
             !mask.contains(Int(tokenizer.encode("<0x41>", parseSpecial: true)[0]))
                 || tree.text(tokenizer.encode("A")[0]) == [0x41])
         #expect(mask.contains(tokenizer.encode("A")[0]) && mask.count > 260_000)
     }
 
-    /// What is forced is what the tokenizer writes, up to where a token might reach into what is not.
+    /// Forced tokens equal the tokenizer's, up to where a token could extend beyond the forced text.
     @Test func forcedTokensAreTheTokenizers() throws {
         let (tokenizer, tree) = (try Self.published.get(), try Self.tree.get())
         let text = "{\"name\": \"Ada\", \"birthday\": \"1815-12-10\"}"

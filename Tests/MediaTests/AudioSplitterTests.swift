@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 @Suite struct AudioSplitterTests {
-    /// Noise, silent in the given stretches.
+    /// Noise with silence in the given ranges.
     private func recording(_ count: Int, silent: Range<Int>...) -> [Float] {
         MediaGoldens.noise(count, seed: 4).enumerated().map { index, byte in
             silent.contains { $0.contains(index) } ? 0 : Float(byte) / 128 - 1
@@ -22,7 +22,7 @@ import Testing
         let pieces = AudioSplitter().pieces(of: recording(1_000_000, silent: pauses[0], pauses[1]))
         try #require(pieces.count == 3)
         for (piece, pause) in zip(pieces, pauses) {
-            // The whole 100 ms window around the cut lies in the pause.
+            // The 100 ms window around the cut is within the pause.
             #expect((pause.lowerBound + 800...pause.upperBound - 800).contains(piece.upperBound), "\(piece)")
         }
     }

@@ -7,7 +7,7 @@ import Testing
 /// Where `make media-corpora` has put them.
 private let corpora = ProcessInfo.processInfo.environment["GEMMA4_CORPORA"].map { URL(filePath: $0) }
 
-/// Pictures of other projects beside what Pillow makes of them: `make media-corpora` (Tests/Corpora/README.md), not `make test`.
+/// Image corpora of other projects against Pillow: `make media-corpora` (Tests/Corpora/README.md), not `make test`.
 @Suite(.enabled(if: corpora != nil)) struct CorporaTests {
     /// One line of `pictures.json`.
     struct Picture: Decodable {
@@ -53,7 +53,7 @@ private let corpora = ProcessInfo.processInfo.environment["GEMMA4_CORPORA"].map 
         } catch {
             return picture.rgb == nil ? (.refused, nil) : (.different, "refused: \(error)")
         }
-        // More is read than by Pillow: texts of a PNG that are damaged, say.
+        // More files are readable than by Pillow, for example PNG files with damaged text chunks.
         guard let name = picture.rgb else { return (.refused, nil) }
         guard pixels.width == picture.width, pixels.height == picture.height else {
             return (

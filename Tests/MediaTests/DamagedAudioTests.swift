@@ -193,7 +193,7 @@ extension Data {
         let damaged = Reading(Data(bytes))
         #expect(damaged.error?.code == .malformed && damaged.error?.found.contains(" s that do") == true)
         #expect(damaged.lost.allSatisfy { $0.lowerBound > 2.5 && $0.upperBound < 7 } && damaged.lostSeconds > 0.02)
-        // An encoder's delay is not told behind damage.
+        // After damage an encoder's delay is not compensated.
         #expect(abs(damaged.seconds - 8) < 0.1)
         #expect(damaged.samples.prefix(32_000).elementsEqual(whole.samples.prefix(32_000)))
         let best = agreementAtEnd(damaged.samples, whole.samples)

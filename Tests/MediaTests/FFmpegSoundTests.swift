@@ -70,7 +70,7 @@ private func onset(_ samples: [Float]) -> Double {
         #expect(timeline.gaps.count == 1)
     }
 
-    /// Times of WMA that have proved contiguous, late as they may be as a whole, show where a second is missing.
+    /// WMA timestamps that have proved contiguous, even if late as a whole, reveal a missing second.
     @Test func coarseTimesThatAdjoinAreBelieved() {
         var timeline = SoundTimeline(sampleRate: 1_000, channels: 1, tolerance: SoundTimeline.coarse)
         for time in Array(0..<20) + Array(30..<40) {
@@ -108,7 +108,7 @@ private func onset(_ samples: [Float]) -> Double {
         return directory
     }
 
-    /// Known by content: the endings say something else.
+    /// Detected by content, despite wrong extensions.
     @Test(arguments: [
         ["aac", "adts"], ["aac", "ipod"], ["aac", "mpegts"], ["aac", "flv"], ["aac", "3gp"], ["wmav2", "asf"],
         ["ac3", "ac3"], ["wavpack", "wv"], ["alac", "caf"], ["mp2", "avi"], ["flac", "ogg"], ["libspeex", "ogg"],
@@ -147,7 +147,7 @@ private func onset(_ samples: [Float]) -> Double {
         #expect(
             mixed.channels
                 == read(try SoundSources.open(URL(filePath: "\(directory.path)/stereo.wav"), channels: .mix)).channels)
-        // Surround sound is mixed as ffmpeg does, and not louder than it may be.
+        // Surround sound is downmixed by ffmpeg, within full scale.
         let loud = Sounds.wave(spoken.flatMap { [Float](repeating: $0 * 3, count: 6) }, channels: 6)
         try directory.write(loud, to: "loud.wav")
         try ffmpeg(

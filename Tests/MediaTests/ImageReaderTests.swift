@@ -42,8 +42,8 @@ private let pictures: [String: Picture] = (try? MediaGoldens.load("pictures")) ?
         #expect(MediaGoldens.crc32(pixels.rgb) == expected.crc32)
     }
 
-    /// The formats that programs read: palettes, grey and alpha too, byte for byte. AVIF and HEIC, whose colours each decoder
-    /// converts in its own way, within 3 of 255.
+    /// The formats decoded by programs: palettes, gray and alpha too, byte for byte. AVIF and HEIC, whose colors each
+    /// decoder converts differently, within 3 of 255.
     @Test(
         .enabled(if: hasConverters),
         arguments: pictures.keys.filter { name in converted.contains { name.hasSuffix($0) } }.sorted())
@@ -81,7 +81,7 @@ private let pictures: [String: Picture] = (try? MediaGoldens.load("pictures")) ?
         #expect([.malformed, .truncated].contains(error.code), "\(error)")
     }
 
-    /// What is missing is named with the way to get it.
+    /// A missing program is reported with its package.
     @Test(arguments: [
         (
             ["ffmpeg"], "GIF", ("ffmpeg", "ffmpeg"),

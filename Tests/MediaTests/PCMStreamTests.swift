@@ -67,7 +67,7 @@ private func readAll(_ bytes: [UInt8], _ format: PCMStream.Format, rate: Int = 1
         #expect(try mixed.readChannels()?.count == 1)
     }
 
-    /// A cable that turns one of two channels over leaves no silence.
+    /// Phase inversion of one of two channels does not lead to silence.
     @Test func channelsThatCancelEachOtherAreHeard() throws {
         let left = (0..<32_000).map { Float(Int16(sin(Double($0) * 0.2) * 9_000)) / 32_768 }
         let turned = Sounds.wave(left.flatMap { [$0, -$0 * 0.98] }, channels: 2)

@@ -65,7 +65,7 @@ private func seconds(_ range: Range<Int>) -> (Double, Double) {
         #expect(segment([]).pieces.isEmpty)
     }
 
-    /// A film whose sound begins late: what is silent before it costs nothing, however short it is.
+    /// A film whose sound begins late: leading silence is skipped, even in a short recording.
     @Test func longSilenceIsLeftOutOfShortRecordings() {
         let samples = Sounds.silence(seconds: 5) + Sounds.speech(seconds: 4)
         let result = segment(samples)
@@ -100,7 +100,7 @@ private func seconds(_ range: Range<Int>) -> (Double, Double) {
             let (start, end) = seconds(piece.speech)
             #expect(abs(start - expected.start) < 0.1 && abs(end - expected.end) < 0.1)
             #expect(piece.overlap == 0 && piece.speechShare > 0.5)
-            // The margins: what is as faint as the noise at the ends of words is heard too.
+            // Margins keep word endings that are as faint as the noise.
             #expect(piece.speech.lowerBound - piece.range.lowerBound >= 3_200)
             #expect(piece.range.upperBound - piece.speech.upperBound >= 3_200)
         }

@@ -41,7 +41,7 @@ import Testing
         #expect(pieces(found)[0].speech.lowerBound == first)
     }
 
-    /// A beginning is known while somebody still speaks, and a pause ends the turn while the sound goes on.
+    /// The beginning is detected during speech, and a pause ends the turn before the sound ends.
     @Test func turnsAreKnownBeforeTheSoundEnds() {
         let speech = Sounds.speech(seconds: 4)
         #expect(events(speech, block: 1600, ends: false).count == 1)
@@ -49,7 +49,7 @@ import Testing
         #expect(both.count == 2 && pieces(both).count == 1)
     }
 
-    /// What was spoken until the end is a turn, however short; silence is none.
+    /// Speech at the end of the sound is a turn, however short; silence is not.
     @Test func theEndOfTheSoundEndsATurn() {
         let short = events(Sounds.speech(seconds: 0.5), block: 160)
         guard case .piece(_, endsTurn: true)? = short.last, case .began? = short.first else {
@@ -62,7 +62,7 @@ import Testing
 }
 
 @Suite struct PCMBlocksTests {
-    /// However bytes are cut into blocks, the samples are those of the whole.
+    /// Samples do not depend on how bytes are split into chunks.
     @Test(arguments: [1, 3, 4001])
     func samplesAreThoseOfTheWhole(block: Int) throws {
         let bytes = Sounds.pcm(Sounds.speech(seconds: 0.3))

@@ -3,7 +3,7 @@ import Media
 import TestSupport
 import Testing
 
-/// Frames that are speech, fed in blocks of `block` samples.
+/// Speech decisions per frame, for samples appended in chunks of `block`.
 private func detect(_ samples: [Float], block: Int = 4_000) -> [Bool] {
     var detector = VoiceActivityDetector()
     var frames: [Bool] = []

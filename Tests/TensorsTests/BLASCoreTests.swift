@@ -19,8 +19,8 @@ import Testing
         #expect(BLASCore.better(than: found, features: features) == wanted)
     }
 
-    /// In a process of its own, since no product may run meanwhile: OpenBLAS is given its oldest core, as it takes one
-    /// for a CPU that it does not know, and the first access mends it. Products are equal but for rounding.
+    /// In a child process, because no product may run meanwhile: OpenBLAS is set to its oldest core, its choice for an
+    /// unknown CPU, and the first access corrects it. Products are equal up to rounding.
     @Test(.enabled(if: cpu_features() & avx2 != 0 && getenv("OPENBLAS_CORETYPE") == nil))
     func mendsAnOldCore() async {
         await #expect(processExitsWith: .success) {
@@ -63,7 +63,7 @@ import Testing
             let start = try mebibytes()
             try BLAS.prepare(callers: 3)
             let three = try mebibytes()
-            // OpenBLAS may have had the buffer of one caller, or of a thread of its own.
+            // OpenBLAS may already have had the buffer of one caller, or of its own thread.
             #expect((11..<16).contains(three.resident - start.resident) && three.mapped - start.mapped >= 256)
             try BLAS.prepare(callers: 2)
             #expect(try mebibytes().resident - three.resident <= 1)
@@ -77,7 +77,7 @@ import Testing
     @Test func namesMissingAddressSpace() async {
         await #expect(processExitsWith: .success) {
             _ = BLASCore.current
-            // Threads take address space of their own: they come first.
+            // Threads reserve address space, so they are started first.
             let device = Device(threadCount: 4)
             device.threads.parallelFor(100) { _ in }
             let pages = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")[0]

@@ -49,8 +49,8 @@ import Testing
         #expect(String(repeating: "0", count: 16 - digits.count) + digits == golden.hash)
     }
 
-    /// Multiples of a step a block, as training for q4_0 leaves them in bf16, come back as they were, whichever of them a
-    /// block holds; the scale of an eighth of the largest value loses most blocks without a -8.
+    /// Multiples of one step per block, the result of q4_0 training stored in bf16, are recovered exactly, whichever of
+    /// them a block holds; a scale of an eighth of the largest value would lose most blocks without a -8.
     @Test func keepsWhatWasTrainedForQ4_0() {
         var random = SeededNumbers(seed: 12)
         let values = (0..<200).flatMap { block in
@@ -86,7 +86,7 @@ import Testing
             let x = (0..<length).map { pattern[$0 % pattern.count] }
             let found = Self.decoded(BlockQuantizer.encode(x, as: type, on: Self.threads), type)
             let range = (x.max()! - min(0, x.min()!)) + x.map(abs).max()!
-            // Half a step and what scales in steps lose, and f16's own where scales are below its normal numbers.
+            // Half a step, the loss of quantized scales, and f16's own for scales in its subnormal range.
             let steps: Float = type == .q2_K ? 3 : type == .q3_K || type == .mxfp4 ? 7 : 15
             for (a, b) in zip(found, x) { #expect(abs(a - b) <= range / steps + 0x1p-20, "\(pattern): \(a), \(b)") }
         }

@@ -74,7 +74,7 @@ import Testing
         #expect(tensor[1..<2].toArray() == Array(values[(2 * length)...]))
     }
 
-    /// A product with blocks is the product with their values: the same sums in the same order.
+    /// A product with quantized blocks equals the product with the dequantized values: the same sums in the same order.
     @Test(arguments: KernelSet.available, goldens)
     func multipliesByItsValues(set: KernelSet, golden: Golden) {
         let device = Device(threadCount: 2, kernels: set)

@@ -45,12 +45,12 @@ import Testing
     @Test(arguments: cases, KernelSet.available)
     func equalsTheDefinition(test: Case, set: KernelSet) {
         let (found, expected) = (attend(test, Device(threadCount: 2, kernels: set)), definition(test))
-        // The scores, of magnitude under 4 for these numbers, and their exponentials err by about size · eps of that; sums
-        // of positive weights by as little, and values are of magnitude at most 1: measured 1.3e-6 at most.
+        // Scores (magnitude under 4 for these values) and their exponentials have an error of about size · eps of that;
+        // sums of positive weights have as little, and values are of magnitude at most 1: measured 1.3e-6 at most.
         expectClose(found, expected, absolute: 3e-6)
     }
 
-    /// Keys and values in fewer bits: the definition of the rounded ones.
+    /// Quantized keys and values: the definition applied to the dequantized ones.
     @Test(arguments: cases, [ElementType.float16, .q8_0])
     func widensWhatIsStoredInFewerBits(test: Case, type: ElementType) {
         guard test.size.isMultiple(of: type.blockLength) else { return }
@@ -79,7 +79,7 @@ import Testing
                 visible: (270..<300).map { 0..<$0 + 1 }),
         ]
 
-    /// The definition of what is read out of the cache, with every set of kernels.
+    /// The definition applied to the dequantized cache, with every set of kernels.
     @Test(arguments: fewBitsCases, fewBits.flatMap { type in KernelSet.available.map { (type, $0) } })
     func readsFewBitsWhereTheyLie(test: Case, stored: (type: KeyValueType, set: KernelSet)) {
         let device = Device(threadCount: 2, kernels: stored.set)
@@ -87,9 +87,9 @@ import Testing
         let found = attend(test, device, fewBits: stored.type)
         let expected = definition(
             test, (q, readBack(test, device, k, stored.type, 0), readBack(test, device, v, stored.type, 1)))
-        // Queries in 16 bits: with 512 numbers of at most 1, of which the largest becomes 2 by the rotation, a score errs by
-        // 2 / 32767 / √12 · |key| = 2.3e-4 (standard deviation), a weight by as much of itself, some by 4.5 times that.
-        // Integer weights add a third of it.  Measured: 3.9e-4 at most.
+        // 16-bit queries: with 512 values of magnitude at most 1, of which the largest becomes 2 by the rotation, a
+        // score has an error of 2 / 32767 / √12 · |key| = 2.3e-4 (standard deviation), a weight the same relative
+        // error, some 4.5 times that. Integer weights add a third of it. Measured: 3.9e-4 at most.
         expectClose(found, expected, absolute: 1e-3)
     }
 
@@ -112,7 +112,7 @@ import Testing
         #expect(attend(test, device, sequences: single, fewBits: stored.type) == all)
     }
 
-    /// What a vector becomes: as near to it as the code allows, and of the same size.
+    /// A quantized vector is as close to the original as the code allows, and has the same norm.
     @Test(arguments: [(KeyValueType.q8_0, 0.0001, 0.0001), (.rotated, 0.012, 0.04)], [32, 64, 128, 256, 512])
     func fewBitsKeepVectors(stored: (type: KeyValueType, keys: Double, values: Double), size: Int) {
         let device = Device(threadCount: 1)
@@ -192,7 +192,7 @@ import Testing
         #expect(attend(test, device, positions: pieces) == all)
     }
 
-    /// Side by side or one after the other: sequences do not change each other.
+    /// Concurrent and consecutive sequences give the same results.
     @Test(arguments: cases.filter { $0.queries > 1 }, [false, true])
     func severalSequencesGiveWhatEachGivesAlone(test: Case, areUneven: Bool) {
         let device = Device(threadCount: 3)
@@ -277,8 +277,8 @@ import Testing
             ).toArray()
     }
 
-    /// The positions of `range`, but cut between blocks where others precede or follow; with other positions' keys and values in
-    /// the rest of the blocks.
+    /// The positions of `range`, starting and ending within blocks if others precede or follow; other positions' keys
+    /// and values fill the rest of the blocks.
     private func segment(
         of type: KeyValueType, _ test: Case, _ device: Device, _ range: Range<Int>, _ k: [Float], _ v: [Float]
     ) -> KeyValueSegment {

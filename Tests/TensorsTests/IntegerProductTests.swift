@@ -5,7 +5,8 @@ import Testing
 
 @testable import Tensors
 
-/// Weights of 2, 4 and 8 bits with a scale a row, and activations in steps: sums of integers are the same on every set.
+/// 2-, 4- and 8-bit weights with one scale per row, and quantized activations: integer sums are equal in every kernel
+/// set.
 @Suite struct IntegerProductTests {
     private static let types: [ElementType] = [.int2, .int4, .int8]
     /// Rows, columns and tokens: odd rows, more columns than are unpacked at once, few tokens and many.

@@ -33,7 +33,7 @@ private let eps: Float = 0x1p-24
     /// e^x, tanh, GELU and SiLU over the whole range of f32, within the bounds of the header.
     @Test(arguments: KernelSet.available)
     func elementaryFunctions(set: KernelSet) {
-        // Every 60,013th float: 70,000 of all signs and magnitudes; and the places where the formulas change.
+        // Every 60,013th float: 70,000 of all signs and magnitudes; and the points where the formulas change.
         var x = stride(from: UInt32(0), to: .max - 60_013, by: 60_013).map { Float(bitPattern: $0) }.filter(\.isFinite)
         x += stride(from: Float(-110), to: 100, by: 0.037) + [0.5, -0.5, 88.722_84, -87.336_54, -103.9, -104.1]
         let ones = [Float](repeating: 1, count: x.count)
@@ -106,7 +106,7 @@ private let eps: Float = 0x1p-24
             absolute: bound * 2 * Float(magnitude), relative: bound)
     }
 
-    /// Odd rows, columns and panels, into sums that count or do not; what lies beside is left alone.
+    /// Odd rows, columns and panels, with and without accumulation; adjacent memory is unchanged.
     @Test(arguments: KernelSet.available, [(1, 1, 1), (5, 3, 2), (6, 17, 3), (19, 255, 4), (96, 256, 1), (95, 64, 7)])
     func multipliesPanels(set: KernelSet, shape: (rows: Int, columns: Int, panels: Int)) {
         let (rows, columns, panels) = shape

@@ -93,7 +93,7 @@ private struct Weight {
         #expect(worst <= 1)
     }
 
-    /// Bit for bit, since how the work is cut depends on the shapes alone.
+    /// Bit-identical, because the partition of the work depends on the shapes only.
     @Test(arguments: types, [1, 6, 40, 600])
     func doesNotDependOnTheNumberOfThreads(type: ElementType, tokens: Int) {
         var numbers = SeededNumbers(seed: 7)
@@ -107,8 +107,8 @@ private struct Weight {
         for product in products.dropFirst() { #expect(product == products[0]) }
     }
 
-    /// Bit for bit, however a prompt is cut: beyond the few tokens that stream the weight a row depends on its own token
-    /// alone.
+    /// Bit-identical for any chunking: with more tokens than the few that stream the weight, a row depends only on its
+    /// own token.
     @Test(arguments: types)
     func rowsDoNotDependOnTheOtherTokens(type: ElementType) {
         var numbers = SeededNumbers(seed: 8)

@@ -107,7 +107,7 @@ import Testing
         pool.giveBack(small, byteCount: 1000)
         pool.giveBack(pool.take(BufferPool.idleLimit / 4), byteCount: BufferPool.idleLimit / 4)
         #expect(pool.buffersMade == 6)
-        // Another size displaces what a former picture left behind, not the buffers of its own.
+        // Another size displaces buffers of an earlier image, not those of its own size.
         for _ in 0..<10 {
             let both = (0..<2).map { _ in pool.take(BufferPool.idleLimit / 3) }
             for buffer in both { pool.giveBack(buffer, byteCount: BufferPool.idleLimit / 3) }

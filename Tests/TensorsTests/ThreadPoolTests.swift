@@ -18,7 +18,7 @@ import Testing
         #expect(visits.withLock { $0.allSatisfy { $0 == 1 } })
     }
 
-    /// Many operations in a row, each of which must be over when its call returns.
+    /// Many operations in a row, each of which must be complete when its call returns.
     @Test func returnsWhenAllPiecesAreDone() {
         let pool = ThreadPool(count: 4)
         for round in 1...20_000 {

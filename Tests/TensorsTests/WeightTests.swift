@@ -49,7 +49,7 @@ private let eps = 0x1p-24
 
     // MARK: Products
 
-    /// Rows and tokens that fill no group; the sums against exact ones of the same rounded activations.
+    /// Rows and tokens that leave partial groups; compared with exact sums of the same quantized activations.
     @Test(arguments: KernelSet.available, BlockTests.goldens)
     func multiplies(set: KernelSet, golden: BlockTests.Golden) {
         let device = Device(threadCount: 2, kernels: set)

@@ -4,11 +4,11 @@ import Foundation
 package enum Sounds {
     package static let rate = 16_000
 
-    /// White noise filtered to fall by so many decibels an octave, roughly; of this level in dB of full scale.
+    /// White noise filtered to fall by about `slope` dB per octave; at `level` dBFS.
     package static func noise(seconds: Double, fallingBy slope: Double = 0, level: Double, seed: UInt64 = 1) -> [Float] {
         var random = seed
         func white() -> Double {
-            // Twelve uniform numbers make a normal one.
+            // The sum of twelve uniform variates is approximately normal.
             (0..<12).reduce(-6.0) { sum, _ in
                 random = random &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
                 return sum + Double(random >> 11) / Double(1 << 53)
@@ -42,8 +42,8 @@ package enum Sounds {
 
     package static func silence(seconds: Double) -> [Float] { [Float](repeating: 0, count: Int(seconds * Double(rate))) }
 
-    /// Something like speech: syllables in a row, each a voiced sound with formants of its own or, if wanted, every fourth
-    /// a hiss; with dips between them; of this level.
+    /// Synthetic speech: a row of syllables with dips between them, each a voiced sound with its own formants or, if
+    /// `hisses`, every fourth a hiss; at `level` dBFS.
     ///
     /// - Parameter syllables: where each begins, in seconds; by default one every 0.2 s.
     package static func speech(

@@ -25,7 +25,7 @@ import Testing
                 ChatMessage.parse(try #require(conversation["messages"])), tools: tools,
                 thinking: conversation["thinking"] == true, preserveThinking: conversation["preserve"] == true,
                 addGenerationPrompt: conversation["prompt"] == true)
-            // Arguments that are the text of an object are shown as the object, not within braces of its own.
+            // Arguments that are a serialized object are rendered as the object, without additional braces.
             return (prompt, try #require(conversation["text"]?.string).replacing("{{}}", with: "{}"))
         }
     }
@@ -42,7 +42,7 @@ import Testing
         }
     }
 
-    /// Piece by piece, the ids are those of the whole rendered text wherever nobody spells a control token.
+    /// Tokenizing piece by piece gives the ids of the whole rendered text, unless a text spells a control token.
     @Test(arguments: ["july-small", "july-large", "mid-april-large", "release-large", "late-april-small"])
     func equalsTheIdsOfTheWholeText(name: String) throws {
         let tokenizer = try Vocabularies.gemma4.tokenizer

@@ -82,7 +82,8 @@ import Testing
     func readsCalls(text: String, name: String, arguments: JSONValue) throws {
         let response = try parse("<|tool_call>\(text)<tool_call|><|tool_response>")
         #expect(response == Response(content: "", reasoning: nil, toolCalls: [Call(name: name, arguments: arguments)]))
-        // A stop in place of the closing marker gives the same if the braces are closed; else what is missing is not known.
+        // A stop without the closing marker gives the same if the braces are closed; otherwise arguments may be
+        // missing.
         let stopped = try parse("<|tool_call>\(text)<eos>")
         #expect(text.hasSuffix("}") ? stopped == response : stopped.toolCalls.isEmpty && stopped.cutToolCall == text)
     }
@@ -189,7 +190,8 @@ import Testing
     }
 }
 
-/// A seeded generator, so that a failure repeats (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+/// A seeded generator, for reproducible failures (Steele, Lea, Flood: Fast splittable pseudorandom number generators,
+/// 2014).
 private struct SplitMix: RandomNumberGenerator {
     var state: UInt64
 

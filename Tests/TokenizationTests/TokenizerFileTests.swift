@@ -43,7 +43,7 @@ struct TokenizerFileTests {
         #expect(tokenizer.encode("<|turn>", parseSpecial: true) == [260])
     }
 
-    /// Merges are looked up after the object that holds them, wherever the vocabulary stands in it.
+    /// Merges are resolved at the end of their object, wherever the vocabulary is in it.
     @Test func readsMergesBeforeTheirVocabulary() throws {
         let text = SmallFile().text
         let (vocabulary, merges) = (
@@ -70,7 +70,7 @@ struct TokenizerFileTests {
         #expect(tokenizer.encode("e\u{301}") == [0x65, 0xCC, 0x81])
     }
 
-    /// Nothing is left or right of an empty piece; where it stands in the file must not matter.
+    /// A merge with an empty piece, anywhere in the list.
     @Test(arguments: [#"["", "a"], ["a", "b"]"#, #"["a", "b"], ["a", ""]"#])
     func readsMergesOfEmptyPieces(merges: String) throws {
         let tokenizer = try open(SmallFile.with { ($0.pieces, $0.merges) = ($0.pieces + #", "": 261"#, "[\(merges)]") })
@@ -108,7 +108,7 @@ struct TokenizerFileTests {
         #expect(try encode(#"["a b", "b c", "a b"]"#) == [256, 259])
     }
 
-    /// Text that had a token which was taken out gets the tokens it is made of; no other text changes.
+    /// Text of a removed token is encoded by the tokens it consists of; other text is unchanged.
     @Test func opensWithoutSingleTokens() throws {
         let pieces = #""a": 256, "b": 257, "c": 261, "ab": 258, "abc": 262, "▁": 259, "<|turn>": 260"#
         let merges = #"["a b", "ab c"]"#
@@ -281,7 +281,7 @@ struct TokenizerFileTests {
         #expect((error.place, error.expected, error.found) == ("file", "at most 1073741824 bytes", "1073741825"))
     }
 
-    /// Whatever is cut off or altered, opening throws or succeeds; it never traps.
+    /// Truncated or altered files throw or open; they never trap.
     @Test func survivesDamage() throws {
         let bytes = Array(SmallFile().text.utf8)
         for end in stride(from: 0, to: bytes.count, by: 7) {

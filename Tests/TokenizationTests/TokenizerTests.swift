@@ -92,7 +92,7 @@ struct TokenizerTests {
         #expect(gemma4.piece(236_743) == "▁")
     }
 
-    /// Whatever a user types, no id of a special token comes out: so no turn can be forged.
+    /// A user's text never yields the id of a special token, so no turn can be forged.
     @Test(arguments: Vocabularies.allCases)
     func plainTextNeverGivesSpecialTokens(vocabulary: Vocabularies) throws {
         let tokenizer = try vocabulary.tokenizer

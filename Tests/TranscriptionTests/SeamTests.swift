@@ -2,7 +2,7 @@ import Testing
 
 @testable import Transcription
 
-/// Two texts whose ends overlap, and how they are told apart.
+/// Two overlapping texts and their joined text.
 struct SeamCase: CustomTestStringConvertible, Sendable {
     let earlier, later, joined: String
 
@@ -15,28 +15,28 @@ struct SeamCase: CustomTestStringConvertible, Sendable {
 
 @Suite struct SeamTests {
     @Test(arguments: [
-        // Words that both have stand once.
+        // Words of both texts occur once.
         SeamCase("turn on the kitchen light", "kitchen light and go", "turn on the kitchen light and go"),
         SeamCase("one two three", "three four", "one two three four"),
         SeamCase("5 5 5", "5 5 3", "5 5 5 3"),
-        // A word that the cut broke is whole in the other.
+        // A word broken by the cut is whole in the other text.
         SeamCase("open the kitch", "the kitchen door", "open the kitchen door"),
         SeamCase("set the clock on tue", "clock on tuesday morning", "set the clock on tuesday morning"),
         SeamCase("red green blue", "reen blue yellow", "red green blue yellow"),
         SeamCase("good morn", "morning all", "good morning all"),
         SeamCase("good morning", "rning all", "good morning all"),
-        // One of the words is heard otherwise.
+        // One of the words is recognized differently.
         SeamCase("red green blue pink", "glue pink gray", "red green blue pink gray"),
         SeamCase("we left the house at", "be left the house at noon", "we left the house at noon"),
         // Punctuation and capitals do not count.
         SeamCase("I said: stop, now.", "Stop now! And then", "I said: stop, now! And then"),
         SeamCase("Das war's.", "das war's. Danach", "Das war's. Danach"),
-        // Nothing in common: all of both.
+        // No overlap: both texts are kept whole.
         SeamCase("one two", "three four", "one two three four"),
         SeamCase("", "three", "three"),
         SeamCase("one", "", "one"),
         SeamCase("north north north", "south", "north north north south"),
-        // Far from the seam the same words may stand twice.
+        // Far from the seam, words may repeat.
         SeamCase(
             "the day the sun and all of the stars had gone", "had gone the day began",
             "the day the sun and all of the stars had gone the day began"),

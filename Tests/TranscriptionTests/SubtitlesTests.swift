@@ -16,7 +16,8 @@ private let long = """
     """
 
 @Suite struct SubtitlesTests {
-    /// Every word once, in order; lines and times within their limits; cues adjoin or leave a pause.
+    /// Every word occurs once, in order; lines and times are within their limits; cues adjoin or are separated by a
+    /// pause.
     @Test(arguments: [(42, 2), (32, 1), (20, 3), (80, 2)])
     func cuesCanBeRead(width: Int, lines: Int) {
         let layout = SubtitleLayout(maxLineWidth: width, maxLines: lines)
@@ -50,7 +51,7 @@ private let long = """
         let cues = SubtitleLayout().cues(of: segment(3, "Good morning, everybody."))
         #expect(cues == [SubtitleCue(start: 0, end: 3, lines: ["Good morning, everybody."], isEstimated: false)])
         #expect(SubtitleLayout().cues(of: segment(3, "")).isEmpty)
-        // Lines are of about one length.
+        // Lines are balanced.
         let two = SubtitleLayout().cues(of: segment(5, "april kitchen thursday hour coffee heater go call hot lamp"))
         #expect(two.map(\.lines) == [["april kitchen thursday hour", "coffee heater go call hot lamp"]])
     }
@@ -61,7 +62,8 @@ private let long = """
         #expect(cues.count > 1 && cues.allSatisfy { $0.end - $0.start <= 8 })
     }
 
-    /// Scripts without spaces are cut between signs, at half as many to a line; punctuation stays with its sign.
+    /// Scripts without spaces are split between characters, half as many per line; punctuation stays with its
+    /// character.
     @Test func otherScriptsAreCutToo() {
         let text = String(repeating: "今日は天気がいいので、散歩に行きましょう。", count: 5)
         let cues = SubtitleLayout().cues(of: segment(20, text))
@@ -81,7 +83,7 @@ private let long = """
         #expect(cues.allSatisfy { $0.lines[0].hasPrefix("[1] ") && $0.lines.allSatisfy { $0.count <= 20 } })
     }
 
-    /// Files that players read: numbers go on, and json says which times are estimated.
+    /// Valid for players: numbering continues, and JSON marks estimated times.
     @Test func formatsHaveTheCues() throws {
         var transcript = Transcript()
         transcript.append(.segment(segment(26, long)))

@@ -22,7 +22,7 @@ private struct Cue: Equatable {
     let text: String
 }
 
-/// Readers of their own of what the formats define, strict where a lenient one would hide a mistake.
+/// Independent strict parsers of the formats, which would detect errors that a lenient one hides.
 private enum Reader {
     /// SubRip: number, times, text, an empty line; numbers count from 1.
     static func srt(_ text: String) throws -> [Cue] {

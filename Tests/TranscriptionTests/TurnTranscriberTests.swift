@@ -5,14 +5,14 @@ import Testing
 @testable import Media
 @testable import Transcription
 
-/// A piece that a model would hear; its first sample tells the fake which.
+/// A piece for the fake model, which is told its index by the first sample.
 private func piece(_ index: Int, overlap: Int = 0, isCut: Bool = false) -> SpeechPiece {
     SpeechPiece(
         samples: [Float(index)], range: 0..<1, speech: 0..<1, stretches: [], overlap: overlap, isCutInSpeech: isCut,
         speechShare: 1)
 }
 
-/// Says the texts of the tokens of an answer one by one.
+/// A fake model that answers with these tokens, one by one.
 private func speaker(_ answers: [[String]]) -> SpeechTokens {
     { samples, _, _ in
         let texts = answers[Int(samples[0])]
@@ -39,12 +39,12 @@ private func turn(_ answers: [[String]], _ pieces: [SpeechPiece]) async throws -
             [["we", " have", " rain\n", " today"], ["", " so", " ", " be", " it", " "]], [piece(0), piece(1)])
         #expect(deltas == ["we", " have", " rain", " today", " so", "  be", " it"])
         #expect(text == "we have rain today so  be it")
-        // A mark that belongs to the character before it.
+        // A combining mark after its character.
         let marked = try await turn([["e", "\u{301}", "x"]], [piece(0)])
         #expect(marked.deltas.joined() == marked.text)
     }
 
-    /// What two pieces share is written once, and nothing that was written is taken back.
+    /// The overlap of two pieces is written once, and written text is never revised.
     @Test func wordsOfTwoPiecesAreWrittenOnce() async throws {
         let (deltas, text) = try await turn(
             [["the quick brown", " fox jumps"], ["fox", " jumps over the dog"]],
@@ -53,7 +53,7 @@ private func turn(_ answers: [[String]], _ pieces: [SpeechPiece]) async throws -
         #expect(deltas.joined() == text && deltas.count == 2)
     }
 
-    /// A turn that ends where a piece was cut has all of its words.
+    /// A turn that ends at a cut piece contains all its words.
     @Test func theLastWordsAreNotForgotten() async throws {
         let (deltas, text) = try await turn([["one", " two"]], [piece(0, isCut: true)])
         #expect(deltas == ["one two"] && text == "one two")

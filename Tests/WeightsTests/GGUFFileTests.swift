@@ -5,7 +5,7 @@ import Testing
 
 @testable import Weights
 
-/// A file of two tensors and one key of each kind, and what is refused of files that are not as they say.
+/// A file of two tensors and one key of each kind, and the errors for malformed files.
 struct GGUFFileTests {
     private let directory: TemporaryDirectory
     private var path: String { "\(directory.path)/m.gguf" }
@@ -58,7 +58,7 @@ struct GGUFFileTests {
         #expect(try GGUFShards(path).floats("a") == [1, 2, 3, 4, 5, 6])
     }
 
-    /// Whatever is missing at its end, no cut file is read as a whole one.
+    /// A truncated file is never read as a complete one, wherever it is cut.
     @Test func refusesFilesCutAnywhere() throws {
         let whole = try write([("texts", .array(GGUFArray(["ab", "c"]))), ("n", .uint32(1))])
         for count in 1..<whole.count - 22 {  // 22 bytes pad the last tensor, and may be missing
@@ -68,7 +68,7 @@ struct GGUFFileTests {
         #expect(throws: Never.self) { try read(Array(whole.prefix(whole.count - 22))) }
     }
 
-    /// No single changed byte makes the reader trap; most are noticed.
+    /// No single changed byte traps; most are detected.
     @Test func anyByteMayBeWrong() throws {
         let whole = try write([("texts", .array(GGUFArray(["ab", "c"]))), ("general.alignment", .uint32(32))])
         for index in whole.indices {
@@ -83,7 +83,7 @@ struct GGUFFileTests {
 
     private struct Damage: Sendable, CustomTestStringConvertible {
         let name: String
-        /// Where in the file, and what stands there instead.
+        /// Offset in the file, and the bytes written there.
         let place: Int
         let bytes: [UInt8]
         let expected: String
@@ -221,7 +221,7 @@ struct GGUFFileTests {
         #expect(throws: CheckpointError.self) { try GGUFFile("/nowhere/m.gguf") }
     }
 
-    /// A run that stops before the end leaves nothing, and what was there stays.
+    /// An interrupted write leaves no partial file, and the old file stays.
     @Test func writesWholeFilesOnly() throws {
         let whole = try write()
         do {

@@ -6,7 +6,8 @@ import Testing
 @testable import Weights
 
 struct MappedFileTests {
-    /// Of 14 GB beside as many of copies in 23 GB, less than 7 stay in the cache; of a file that leaves room, all.
+    /// Of a 14 GB file with copies of the same size in 23 GB of memory, less than 7 GB stay in the page cache; of a
+    /// smaller file, all.
     @Test func whatDoesNotFitBesideItsCopiesLeavesTheCache() {
         let gigabyte = 1 << 30
         #expect(MappedFile.cachedByteCount(of: 14 * gigabyte, available: 23 * gigabyte) == 27 * gigabyte / 4)
@@ -26,7 +27,7 @@ struct MappedFileTests {
         #expect(Array(file.bytes) == content)
     }
 
-    /// A small file is read, so that cutting it is an error and raises no signal.
+    /// A small file is read, so that truncating it is an error instead of SIGBUS.
     @Test func aFileThatIsCutIsNoticed() throws {
         let directory = try TemporaryDirectory()
         let path = try directory.write([UInt8](repeating: 7, count: 10_000), to: "a")
@@ -40,7 +41,8 @@ struct MappedFileTests {
         )
     }
 
-    /// Rows of a table are read, not touched: of a page of 2 MB a row would make all resident.
+    /// Rows of a table are read with `pread`, not through the mapping: with 2 MB pages a row would make a page
+    /// resident.
     @Test(arguments: [ElementType.float32, .q8_0])
     func rowsAreReadWithoutTheirPages(type: ElementType) throws {
         let directory = try TemporaryDirectory()
@@ -64,7 +66,7 @@ struct MappedFileTests {
         #expect(file.bytes[0] == bytes[0])
     }
 
-    /// Bytes that no file can read: they are touched.
+    /// Bytes that are not backed by a file, and are accessed in memory.
     private final class Copy: Sendable {
         let bytes: [UInt8]
         init(_ bytes: [UInt8]) { self.bytes = bytes }
@@ -82,7 +84,7 @@ struct MappedFileTests {
         return try #require(Int(line.split(whereSeparator: \.isWhitespace)[1]))
     }
 
-    /// The mapping stands on its own: the name is not needed any more.
+    /// The mapping outlives the file's name.
     @Test func staysMappedWhenTheNameIsGone() throws {
         let directory = try TemporaryDirectory()
         let file = try MappedFile(directory.write([1, 2, 3], to: "a"))

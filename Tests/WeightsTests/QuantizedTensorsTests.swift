@@ -5,14 +5,14 @@ import Testing
 
 @testable import Weights
 
-/// Integers among the tensors of a directory, as a configuration explains them.
+/// Integer tensors of a directory, interpreted by its configuration.
 @Suite struct QuantizedTensorsTests {
     private let device = Device(threadCount: 2)
     private let directory: TemporaryDirectory
 
     init() throws { directory = try TemporaryDirectory() }
 
-    /// What compressed-tensors 0.20.1, `pack_to_int32`, makes of `numbers`, [2, 64].
+    /// The result of compressed-tensors 0.20.1, `pack_to_int32`, for `numbers`, [2, 64].
     private static let packed: [Int32] = [
         1_351_104_906, 1_520_024_125, -404_995_993, -232_349_272, 512_074_524, -1_199_654_739, 507_842_481, 108_809_973,
         -2_007_022_960, 1_360_129_367, -1_286_817_163, -1_306_525_456, -790_241_529, 1_277_346_113, 111_873_162,
@@ -45,7 +45,7 @@ import Testing
         try Checkpoint(directory.path, quantized: quantized) { $0 }
     }
 
-    /// Groups of 32 become q4_0, exactly.
+    /// Groups of 32 are converted to q4_0 exactly.
     @Test func packedGroupsAreTheirNumbers() throws {
         let scales: [Float] = [0.5, 0.0078125, -1.5, 0x1.5p-9]
         try write([
@@ -93,7 +93,7 @@ import Testing
         #expect(error?.description.contains("expected scales that f16 holds") == true)
     }
 
-    /// Widths are what the configuration says, and must fit the type in the file.
+    /// The widths are the configuration's, and must match the type in the file.
     @Test(
         arguments: [
             (2, "U8", [3, 8], nil), (4, "U8", [3, 16], nil), (8, "I8", [3, 32], nil),

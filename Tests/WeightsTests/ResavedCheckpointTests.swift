@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Weights
 
-/// The same weights, stored in every element type and in one file or several, are read as the same numbers.
+/// The same weights, stored in every element type and in one file or several, load as the same values.
 struct ResavedCheckpointTests {
     private static let variants = ["E2B", "E4B", "12B", "31B", "26B-A4B"]
     private let device = Device(threadCount: 1)
@@ -13,7 +13,7 @@ struct ResavedCheckpointTests {
     func readsTheSameNumbers(variant: String, elementType: ResavedCheckpoint.ElementType) throws {
         let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         let published = try Checkpoint(folder.appending(path: "Goldens/\(variant)/checkpoint").path())
-        // Exact, except that bf16 numbers below 2⁻¹⁴ lose digits in f16, whose steps there are 2⁻²⁴.
+        // Exact, except that bf16 values below 2⁻¹⁴ lose digits in f16, whose steps there are 2⁻²⁴.
         let tolerance: Float = elementType == .float16 ? 0x1p-25 : 0
         for shards in [1, 3] {
             let copy = try ResavedCheckpoint(published.path, as: elementType, shards: shards)

@@ -121,8 +121,8 @@ struct SafetensorsHeaderTests {
                 == "w, header, line 1, column 65: expected every key once, found \"a\" again. \(Self.noFile)")
     }
 
-    /// Changed bytes, at places and with values from a fixed generator, give an error or a header whose every entry lies
-    /// within the file: never a trap.
+    /// Random changes, from a fixed generator, give an error or a header whose entries all lie within the file: never a
+    /// trap.
     @Test func survivesChangedBytes() throws {
         let original = safetensorsFile(zeros: [("a", [2, 3]), ("layers.0.b", [4]), ("c", [])])
         let interesting = Array("0123456789-.eE\"{}[]:,\\u ".utf8) + [0, 0x7F, 0xFF]
@@ -154,7 +154,7 @@ struct SafetensorsHeaderTests {
     }
 }
 
-/// The same numbers on every machine: a linear congruential generator (Knuth, MMIX), its upper half used.
+/// The same sequence on every machine: a linear congruential generator (Knuth, MMIX), upper half of the state.
 struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
 

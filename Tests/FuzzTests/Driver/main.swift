@@ -1,6 +1,6 @@
 import Foundation
 
-/// libFuzzer's loop, in the form for programs with a `main` of their own.
+/// libFuzzer's loop, for programs with their own `main`.
 ///
 /// Source: llvm.org/docs/LibFuzzer.html, "Using libFuzzer as a library".
 @_silgen_name("LLVMFuzzerRunDriver")

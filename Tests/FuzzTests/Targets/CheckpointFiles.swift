@@ -21,7 +21,7 @@ func readSafetensors(_ bytes: [UInt8]) throws {
     readTensors(try Checkpoint(folder.path))
 }
 
-/// Beside the index lie two shards, of the tensors "a" and "b".
+/// The index refers to two shards, of the tensors "a" and "b".
 func readShardIndex(_ bytes: [UInt8]) throws {
     let folder = try TemporaryDirectory()
     for name in ["a", "b"] {
@@ -71,7 +71,7 @@ func readTokenizer(_ bytes: [UInt8]) throws {
     }
 }
 
-/// What is computed from the sizes that a configuration states, before any weight is looked at.
+/// Derives all sizes from a configuration, without reading weights.
 private func useSizes(of configuration: ModelConfiguration) {
     let table = TensorTable(configuration)
     precondition(table.rows.allSatisfy { $0.shape.count >= 0 } && table.publishedParameterCount > 0)

@@ -52,7 +52,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
 
     /// Reads the bytes.
     ///
-    /// - Returns: whether they were accepted. Why they were refused is put into words, as a user would see it.
+    /// - Returns: whether they were accepted. Otherwise the error message is rendered, as for a user.
     @discardableResult
     func read(_ bytes: [UInt8]) -> Bool {
         do {

@@ -19,7 +19,7 @@ func readAnthropicMessage(_ bytes: [UInt8]) throws {
     _ = try AnswerRequest(messages: RequestFields(value: JSONValue(parsing: bytes)), options, sampling: .greedy)
 }
 
-/// A form with the boundary "x", as it comes: however it is cut into pieces, it is the same form.
+/// A form with the boundary "x": the result must not depend on chunk sizes.
 func readMultipart(_ bytes: [UInt8]) throws {
     func parts(pieceLength: Int) throws -> [MultipartParser.Event] {
         var parser = MultipartParser(boundary: "x")

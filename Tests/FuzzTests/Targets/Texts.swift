@@ -13,7 +13,7 @@ func readJSON(_ bytes: [UInt8]) throws {
     precondition(try! JSONValue(parsing: value.json) == value)
 }
 
-/// Messages, or a whole request in OpenAI's or Ollama's words, as `--messages` takes them; rendered in every chat format.
+/// Messages, or a request object of OpenAI or Ollama, as `--messages` accepts; rendered in every chat format.
 func readMessages(_ bytes: [UInt8]) throws {
     let request = try ChatRequest(json: Data(bytes))
     for generation in ChatTemplate.Generation.allCases {
@@ -53,7 +53,7 @@ func readAnswer(_ bytes: [UInt8]) throws {
 /// A vocabulary of 256 tokens, one for each byte.
 private let byteTree = TokenTree(count: 256) { id, buffer in buffer.append(UInt8(id)) }
 
-/// Walks through a grammar for some steps; its masks must say what it accepts.
+/// Takes some steps through a grammar; the masks must agree with what it accepts.
 private func walk(_ grammar: Grammar) {
     var state = GrammarMatcher(grammar, byteTree).start
     for step in 0..<24 {

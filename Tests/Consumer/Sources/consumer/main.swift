@@ -31,7 +31,7 @@ try await withThrowingTaskGroup(of: (Int, Int).self) { group in
 print("transcription:", try await transcript.segments.count, "segments")
 if case .failure(let error) = await cancelled.result { print("cancelled:", error is CancellationError) }
 
-/// Bytes of this process that are in memory; nil where the system does not tell as Linux does.
+/// Resident memory of this process in bytes; nil on systems without Linux's `/proc`.
 func residentBytes() -> Int? {
     guard let fields = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ") else {
         return nil
@@ -55,7 +55,7 @@ func converse(_ count: Int) async throws {
     }
 }
 
-// What ended conversations leave in the cache is bounded: once that is full, memory stays as it is.
+// The cache of ended conversations is bounded: once it is full, memory stays constant.
 try await converse(150)
 let before = residentBytes()
 try await converse(350)
