@@ -80,7 +80,7 @@ struct ModelSummary {
     var slidingLayers: Int { configuration.textConfig.layerPlans.count { $0.window != nil } }
     var fullLayers: Int { configuration.textConfig.layerPlans.count - slidingLayers }
 
-    /// Default type of the KV cache: f16 for quantized weights, otherwise f32.
+    /// Default type of the KV cache: f16 for block-quantized weights, otherwise f32.
     var keyValueType: KeyValueType {
         let query = "model.language_model.layers.0.self_attn.q_proj.weight"
         return checkpoint?.entries[query].map { $0.elementType.blockLength > 1 } == true ? .float16 : .float32

@@ -64,7 +64,7 @@ actor RealtimeSession {
 
     /// Maximum number of pieces, of at most 10 s, in the queue.
     private static let waitingPieces = 8
-    /// 100 ms, as at OpenAI.
+    /// Minimum length of committed sound: 100 ms, as at OpenAI.
     private static let fewestSamples = AudioReader.sampleRate / 10
 
     private let server: ModelServer

@@ -7,7 +7,7 @@ public struct MediaHost: Sendable, Hashable, CustomStringConvertible {
     let name: String
     let port: Int?
 
-    /// - Parameter text: `example.com`, `example.com:8443`, `192.0.2.1` or `[2001:db8::1]:8080`; nil if it is something else.
+    /// - Parameter text: `example.com`, `example.com:8443`, `192.0.2.1` or `[2001:db8::1]:8080`; nil for anything else.
     public init?(_ text: String) {
         guard let parts = URLComponents(string: "http://\(text)"), let host = parts.host?.lowercased(), !host.isEmpty,
             parts.path.isEmpty, parts.query == nil, parts.fragment == nil, parts.user == nil, parts.password == nil
