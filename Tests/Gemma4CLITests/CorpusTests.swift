@@ -6,7 +6,7 @@ import Testing
 
 private let checkpoint = Goldens.checkpoint("E2B")
 
-/// What a run prints of itself.
+/// The counts that a run prints.
 private struct Counts: Decodable {
     let shard: String
     let inputs, done, skipped, failed, stopped: Int

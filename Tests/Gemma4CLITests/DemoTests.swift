@@ -40,7 +40,7 @@ import Transcription
         }
     }
 
-    /// What the formats of `transcribe` and `caption` have in common; a transcript has its tokens in segments.
+    /// The common part of the JSON of `transcribe` and `caption`; a transcript has its tokens in segments.
     private struct Answer: Decodable {
         struct Segment: Decodable { let tokens: [Int] }
         let text: String
@@ -58,7 +58,7 @@ import Transcription
         #expect(Self.samples.contains { $0.task == "caption" && !$0.text.isEmpty })
     }
 
-    /// Without --model the demo answers, and says so.
+    /// Without --model the demo model answers, with a message.
     @Test(arguments: samples)
     func answersAsTransformersDoes(sample: Sample) async throws {
         let answer = try await sample.answered(by: nil)

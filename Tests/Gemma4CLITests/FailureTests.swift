@@ -4,7 +4,7 @@ import Testing
 
 private let e2b = Goldens.checkpoint("E2B")
 
-/// A mistake, the code of `sysexits.h` that it ends with, and what the message says.
+/// A mistake, its exit status, and its message.
 struct Mistake: CustomTestStringConvertible, Sendable {
     let arguments: [String]
     let input: String

@@ -4,7 +4,7 @@ import Testing
 
 private let e2b = Goldens.checkpoint("E2B")
 
-/// What `/bin/sh` makes of a line in which `gemma4` is the program, from the folder of the goldens.
+/// The result of a `/bin/sh` command line in which `gemma4` is the program, in the folder of the goldens.
 private func shell(_ line: String, in directory: String? = nil) async throws -> Program.Outcome {
     var program = Program("-c", "gemma4() { '\(Program.executable.path)' \"$@\"; }; \(line)")
     program.executable = URL(filePath: "/bin/sh")

@@ -29,7 +29,7 @@ import Testing
         return try await program.run()
     }
 
-    /// All that is said but what was measured.
+    /// The output without measured values.
     private static func facts(_ outcome: Program.Outcome) -> String {
         outcome.text.replacing(/"first_product_share": [0-9.e-]+/, with: "")
     }

@@ -40,7 +40,7 @@ import Testing
     /// 100 MB of zeros as a text of a PNG; its pixels are those of a golden.
     private static func pngBomb() throws -> [UInt8] {
         let png = [UInt8](try Data(contentsOf: MediaGoldens.folder.appending(path: "pictures/grey4.png")))
-        // What zlib makes of zeros: the code of the longest match, a bit each.
+        // The deflated zeros: the code of the longest match, one bit each.
         let deflated: [UInt8] =
             [0x78, 0xDA, 0xED, 0xC1, 0x01, 0x01, 0, 0, 0, 0x82, 0x20, 0xFF, 0xAF, 0x6E, 0x48, 0x40, 0x01]
             + [UInt8](repeating: 0, count: 97_000)

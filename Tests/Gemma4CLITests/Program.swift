@@ -6,7 +6,7 @@ struct Program {
     var arguments: [String]
     var input = Data()
     var environment: [String: String] = [:]
-    /// Where it runs; nil: the folder of the goldens.
+    /// Working directory; nil: the folder of the goldens.
     var directory: String?
     var executable = Self.executable
     /// Nil captures standard output.
@@ -86,7 +86,7 @@ struct AnswerObject: Decodable {
     let timings: [String: Double]
 }
 
-/// What `--format json` prints for a transcript.
+/// The output of `--format json` for a transcript.
 struct TranscriptObject: Decodable {
     struct Segment: Decodable {
         let id: Int
@@ -105,7 +105,7 @@ struct TranscriptObject: Decodable {
     let then: Then?
 }
 
-/// What `--format json` prints for scores.
+/// The output of `--format json` for scores.
 struct ScoreObject: Decodable {
     let tokens: [Int]
     let logprobs: [Float?]

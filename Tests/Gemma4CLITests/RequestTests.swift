@@ -28,7 +28,7 @@ private func generate(_ json: String, _ arguments: String...) async throws -> Pr
         #expect(answer.promptTokens == expected.promptTokens && answer.tokens == expected.tokens)
     }
 
-    /// Sampling as the request asks, unless a flag says otherwise.
+    /// Sampling options of the request, unless a flag overrides them.
     @Test func samplingIsTheRequests() async throws {
         let message = #""messages": [{"role": "user", "content": "a"}]"#
         let request = #"{\#(message), "temperature": 1.5, "seed": 7, "top_k": 40, "max_tokens": 6}"#

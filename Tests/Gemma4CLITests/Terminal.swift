@@ -1,9 +1,9 @@
 import Foundation
 import Testing
 
-/// A pseudo-terminal: what a person would see and type.
+/// A pseudo-terminal for interactive tests.
 final class Terminal {
-    /// What reads from it, and what programs write to.
+    /// The side that the test reads; programs write to the other.
     private let master: Int32
     let screen: Int32
     private(set) var text = ""

@@ -58,7 +58,7 @@ private func transcribe(_ arguments: [String], tokens: Int = 2, input: Data = Da
                 == object.segments.map(\.text).filter { !$0.isEmpty })
     }
 
-    /// What goes to standard output is what would go to a file.
+    /// Standard output equals the output file.
     @Test(arguments: ["txt", "srt", "vtt", "tsv", "json"])
     func standardOutputIsAsAFile(format: String) async throws {
         let directory = try folder("a.wav")

@@ -17,7 +17,7 @@ func commandsTakeAModelWithoutTowers(arguments: [String]) async throws {
     #expect(outcome.status == 0 && !outcome.text.isEmpty, "\(outcome.messages)")
 }
 
-/// Both files, opened again: what a picture and a recording are answered.
+/// Both exported files, reopened: answers about an image and a recording.
 @Test func aModelWithoutTowersIsQuantized() async throws {
     let directory = try TemporaryDirectory()
     let file = "\(directory.path)/12B.gguf"

@@ -185,7 +185,7 @@ func cancellationEndsAnAnswer(byLeaving: Bool) async throws {
             == "the messages name 1 pictures, recordings and films, 0 were given; give as many, in their order")
     #expect(await prompt(.image("https://example.com/a.png"), files).contains("not fetched"))
     #expect(await prompt(.image("nowhere.png"), files).contains("no such file"))
-    // Unless the caller says so, no message opens a file.
+    // Messages open no file, unless the caller allows it.
     #expect(await prompt(.image(attachment("wide.png").path)).contains("where the caller allows"))
     #expect(await prompt(.image(attachment("wide.png").absoluteString)).contains("where the caller allows"))
     #expect(

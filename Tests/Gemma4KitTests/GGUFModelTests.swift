@@ -10,7 +10,7 @@ import Tokenization
 @testable import Gemma4Kit
 @testable import Weights
 
-/// The golden checkpoints, written as GGUF and read again.
+/// The golden checkpoints, exported to GGUF and loaded again.
 struct GGUFModelTests {
     private let directory: TemporaryDirectory
     private var model: String { "\(directory.path)/model.gguf" }
@@ -177,7 +177,7 @@ struct GGUFModelTests {
 
     private func answer(_ golden: GoldenCase, _ pipeline: Gemma4Pipeline) async throws -> Answer {
         let messages = try ChatMessage.parse(json: Data(contentsOf: URL(filePath: golden.messagesFile)))
-        // GGUF says nothing of the budget.
+        // GGUF does not store the soft-token budget.
         let budget = try ModelSource(contentsOf: URL(filePath: golden.checkpoint)).processorConfiguration()
         let prompt = PromptOptions(
             imageTokens: budget.imageMaxSoftTokens,
@@ -237,14 +237,14 @@ struct GGUFModelTests {
         for name in ["mtp-model.gguf", "imatrix_unsloth.gguf", "Imatrix.gguf"] {
             try FileManager.default.copyItem(atPath: model, toPath: "\(directory.path)/\(name)")
         }
-        // Published beside GGUF files, it describes what they were made from.
+        // Published beside GGUF files, it describes the original checkpoint.
         try directory.write("{}".utf8, to: "config.json")
         func opened() throws -> String? {
             guard case .gguf(let text, _) = try ModelSource(contentsOf: folder) else { return nil }
             return URL(filePath: text.path).lastPathComponent
         }
         #expect(try opened() == "model.gguf")
-        // Its name says nothing, its first bytes do.
+        // Detected by its first bytes, not by its name.
         try FileManager.default.moveItem(atPath: model, toPath: "\(directory.path)/sha256-0a")
         #expect(try opened() == "sha256-0a")
         #expect(
@@ -396,7 +396,7 @@ struct GGUFModelTests {
         let shards: [(key: String, value: GGUFValue)] = [("split.no", .uint16(0)), ("split.count", .uint16(2))]
         var bytes = GGUFWriter.header(metadata.map { (key: $0, value: $1) } + shards, [.init("x", .float32, [1])])
         let name = try #require(bytes.indices.last { bytes[$0] == UInt8(ascii: "x") })
-        bytes[name + 13] = 199  // behind the rank and the only dimension
+        bytes[name + 13] = 199  // after the rank and the only dimension
         let path = try directory.write(bytes, to: "other-00001-of-00002.gguf")
         let found = failure { try ModelSource(contentsOf: URL(filePath: path)) }
         #expect(found.hasPrefix("\(path), general.") && found.contains(message), "\(found)")

@@ -61,7 +61,7 @@ import Weights
             ) == true, "\(error?.description ?? "")")
     }
 
-    /// Rounding again what was trained at few bits is refused, by the tensor's name.
+    /// Quantizing a quantized checkpoint again is refused, naming a tensor.
     @Test func isNotRoundedAgain() throws {
         let directory = try Self.directory()
         var precision = Precision()

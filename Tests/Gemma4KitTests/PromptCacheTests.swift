@@ -286,7 +286,7 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
             try await pipeline.savePromptCache(of: prompt, to: URL(filePath: "\(directory.path)/nowhere/a"))
         }
         #expect(try String(contentsOfFile: notes, encoding: .utf8).hasPrefix("notes"))
-        // What was never read is not written.
+        // A prompt that was never prefilled cannot be saved.
         let unread = Prompt(tokens: [250, 251])
         await #expect(throws: PromptCacheError.self) {
             try await pipeline.savePromptCache(of: unread, to: URL(filePath: file))
@@ -310,7 +310,7 @@ extension JSONValue {
 
 /// Conversations in files.
 @Suite struct SavedConversationTests {
-    /// The next turn reads its own tokens, and answers as if the conversation had not been left.
+    /// The next turn prefills only its own tokens, and answers as if the conversation had not been interrupted.
     @Test(arguments: Goldens.variants, [false, true])
     func aConversationGoesOnFromItsFile(variant: String, thinking: Bool) async throws {
         let directory = try TemporaryDirectory()
@@ -364,7 +364,7 @@ extension JSONValue {
         try await conversation.save(to: file)
         let expected = try await conversation.respond(to: "And now?", options: options)
 
-        // With thoughts the instruction is another one, so that all is read again.
+        // With thinking the system turn differs, so that the whole prompt is prefilled again.
         let again = try await open(variant).conversation(contentsOf: file, prompt: thinking)
             .respond(to: "And now?", options: options)
         let fresh = try await open(variant).conversation(
@@ -402,7 +402,7 @@ extension JSONValue {
         await #expect(throws: PromptCacheError.noConversation(cache.path)) {
             _ = try await pipeline.conversation(contentsOf: cache)
         }
-        // Before anything was said.
+        // An empty conversation.
         try await pipeline.conversation().save(to: talk)
         #expect(try await pipeline.conversation(contentsOf: talk).messages.isEmpty)
         do {

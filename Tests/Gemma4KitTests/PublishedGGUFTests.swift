@@ -6,7 +6,7 @@ import Testing
 @testable import Gemma4Kit
 @testable import Weights
 
-/// The five published shapes as GGUF: files of full size that hold nothing but a header.
+/// The five published shapes as GGUF: files of full size with only a header.
 struct PublishedGGUFTests {
     private static let variants = ["E2B", "E4B", "12B", "31B", "26B-A4B"]
     private static let models = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent()
@@ -31,7 +31,7 @@ struct PublishedGGUFTests {
         #expect(GGUFNames.published("blk.01.attn_q.weight") == nil && GGUFNames.stored("model.norm.bias") == nil)
     }
 
-    /// Field by field what `config.json` says, ids of the published vocabulary included.
+    /// Equal to `config.json`, field by field, including the ids of the published vocabulary.
     @Test(arguments: variants)
     func configurationIsThePublishedOne(variant: String) throws {
         let expected = try configuration(variant)

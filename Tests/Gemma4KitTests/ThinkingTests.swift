@@ -14,7 +14,7 @@ import Tokenization
         let answer: Answer
     }
 
-    /// - Parameter isLogging: whether top log-probabilities are requested, which disables appending forced tokens without the
+    /// - Parameter isLogging: whether top log-probabilities are requested, so that forced tokens too go through the
     ///   model.
     private func outcome(
         _ pipeline: Gemma4Pipeline, budget: Int?, forced: String = "", isLogging: Bool = false

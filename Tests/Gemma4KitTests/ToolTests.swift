@@ -12,7 +12,7 @@ private func open(_ variant: String = "E2B") throws -> Gemma4Pipeline {
     try Gemma4Pipeline(contentsOf: URL(filePath: Goldens.checkpoint(variant)), threadCount: 2)
 }
 
-/// A lamp that knows what was asked of it.
+/// A lamp that records its calls.
 private struct Lamp: Tool {
     struct Arguments: Codable, Sendable, Equatable {
         enum Room: String, Codable, CaseIterable { case kitchen, hall }
@@ -64,7 +64,7 @@ private struct Lamp: Tool {
                     ],
                 ],
             ])
-        // What a builder may hold besides plain lines.
+        // Statements that a result builder supports besides plain lines.
         @ToolParameterBuilder func list(_ isLong: Bool) -> [ToolParameter] {
             if isLong {
                 ToolParameter("a", .array(of: .number(in: 0...1)))

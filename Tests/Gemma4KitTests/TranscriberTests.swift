@@ -14,7 +14,7 @@ private func pipeline() throws -> Gemma4Pipeline {
 
 private let rate = 16_000.0
 
-/// Utterances with pauses that end pieces, in faint noise, and when they are.
+/// Utterances separated by pauses that end pieces, in faint noise, and their times.
 private func utterances(_ count: Int, seed: Int = 0, pause: Double = 2) -> (
     samples: [Float], times: [(start: Double, end: Double)]
 ) {

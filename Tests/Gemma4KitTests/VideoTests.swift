@@ -7,7 +7,7 @@ import Tokenization
 
 @testable import Gemma4Kit
 
-/// What `Tests/Goldens/make_video_goldens.py` wrote.
+/// The output of `Tests/Goldens/make_video_goldens.py`.
 private struct VideoGoldens: Decodable {
     struct Choice: Decodable, Sendable {
         let frames: Int

@@ -21,7 +21,7 @@ private func ask(_ text: String, _ more: [(String, JSONValue)] = []) -> JSONValu
         } + more.map { .init($0.0, $0.1) })
 }
 
-/// What comes over HTTP is the pipeline's answer, and the second time its prompt is found in the cache.
+/// The answer over HTTP equals the pipeline's, and a repeated prompt is cached.
 @Test func anAnswerIsThatOfThePipeline() async throws {
     let served = try Served()
     let alone = try await served.pipeline.generate(
@@ -59,7 +59,7 @@ private func ask(_ text: String, _ more: [(String, JSONValue)] = []) -> JSONValu
     let last = try #require(chunks.last)
     #expect(last["choices"] == [])
     #expect(last["usage"]?["completion_tokens"] == whole["usage"]?["completion_tokens"])
-    // Without being asked for, there is no usage.
+    // Usage is sent only on request.
     let plain = try await served.post(path, ask("one", [("stream", true)])).chunks
     #expect(plain.allSatisfy { $0["usage"] == nil })
 }
@@ -87,7 +87,7 @@ private func ask(_ text: String, _ more: [(String, JSONValue)] = []) -> JSONValu
     #expect(object["usage"]?["prompt_tokens"] == .integer(expected.finish!.promptTokens.count))
 }
 
-/// A request says how large its pictures are seen.
+/// A request sets the soft-token budget of its images.
 @Test func picturesHaveBudgets() async throws {
     let served = try Served()
     let file = Goldens.folder.appending(path: "attachments/noise.png")
@@ -171,7 +171,7 @@ private func ask(_ text: String, _ more: [(String, JSONValue)] = []) -> JSONValu
     #expect(cut["choices"]?[0]?["finish_reason"] == "stop")
 }
 
-/// A net of random weights that is made to begin a call: what a client gets of it, whole and streamed.
+/// A net with random weights that is forced to begin a call: the call in whole and streamed answers.
 @Test func callsOfToolsComeInBothForms() async throws {
     let served = try Served()
     let tool: JSONValue = [
@@ -209,7 +209,7 @@ private func ask(_ text: String, _ more: [(String, JSONValue)] = []) -> JSONValu
     #expect(deltas.last?["finish_reason"] == "tool_calls")
 }
 
-/// Thoughts are told apart from the answer, in whole answers and in streams.
+/// Thoughts are separate from the answer, whole and streamed.
 @Test func thoughtsAreReasoningContent() async throws {
     let served = try Served()
     let tokenizer = served.pipeline.tokenizer
@@ -339,7 +339,7 @@ func whatCannotBeDoneIsRefusedByName(bad: BadRequest) async throws {
     }
 }
 
-/// What no interface has is passed over, as clients of newer ones expect.
+/// Unknown members are ignored, as newer clients expect.
 @Test func unknownMembersAreIgnored() async throws {
     let served = try Served()
     let plain = try await served.post(path, ask("one")).json
@@ -373,7 +373,7 @@ func whatCannotBeDoneIsRefusedByName(bad: BadRequest) async throws {
     }
 }
 
-/// Requests beyond the places are told to come again; a place that is left is free.
+/// Requests beyond the limit are refused with a retry time; a released place can be taken again.
 @Test func aFullServerSaysSo() async throws {
     let served = try Served { $0.answers = 3 }
     let places = try served.server.admission.enter(3)
@@ -409,7 +409,7 @@ func whatCannotBeDoneIsRefusedByName(bad: BadRequest) async throws {
     _ = try await iterator.next()
 }
 
-/// A client that leaves frees its place, whether it was being written to or waited for the whole.
+/// A client that disconnects releases its place, streamed or not.
 @Test(arguments: [false, true])
 func aClientThatLeavesEndsItsAnswer(stream: Bool) async throws {
     let served = try Served()
@@ -433,14 +433,14 @@ func aClientThatLeavesEndsItsAnswer(stream: Bool) async throws {
     }
 }
 
-/// A client that waits for its first token hears from time to time that it is not forgotten; an error then comes as an event.
+/// A client that waits for its first token receives keep-alive comments; a later error is an event.
 @Test func aLongWaitIsNotSilent() async throws {
     let served = try Served(limits: .init(runningSequences: 1)) { $0.pulse = .milliseconds(20) }
     var options = GenerationOptions(sampling: .init(temperature: 1, seed: 1), maxTokens: 400, loopGuard: nil)
     options.endsAtStopTokens = false
     let busy = served.pipeline.generate([ChatMessage(.user, "two")], options: options)
     while await served.pipeline.statistics.running == 0 { try await Task.sleep(for: .milliseconds(1)) }
-    // Until somebody reads it, it keeps its place.
+    // An unread answer keeps its place.
     async let other: Answer = {
         while await served.pipeline.statistics.waiting == 0 { try await Task.sleep(for: .milliseconds(1)) }
         try await Task.sleep(for: .milliseconds(200))

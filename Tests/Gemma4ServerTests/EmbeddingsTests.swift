@@ -53,7 +53,7 @@ private func vector(_ entry: JSONValue?) -> [Float] {
     #expect(metrics.contains("gemma4_prompt_tokens_total \(2 * counts[0] + 3 * counts[1])\n"))
 }
 
-/// Ids are read as they are; tasks and lengths are the library's.
+/// Token ids are embedded unchanged; tasks and dimensions are the library's.
 @Test func embeddingsHaveTasksLengthsAndIds() async throws {
     let embedder = try open()
     let served = Served(embedder: embedder)

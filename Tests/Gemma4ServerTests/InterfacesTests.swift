@@ -14,7 +14,7 @@ import Tokenization
 private let picture = Goldens.folder.appending(path: "attachments/wide.png")
 private let question: JSONValue = ["role": "user", "content": "one two three"]
 
-/// What a chat completion says to the same messages.
+/// The answer of chat completions to the same messages.
 private func chat(_ served: Served, _ messages: JSONValue, _ more: [JSONValue.Member] = []) async throws -> JSONValue {
     try await served.post(
         "/v1/chat/completions",

@@ -11,7 +11,7 @@ import Testing
 
 private let picture = Goldens.folder.appending(path: "attachments/wide.png")
 
-/// A host with a picture, and what a host may do wrong.
+/// A host with an image, and with faulty responses.
 private func atHost<Value>(_ body: @Sendable (_ port: Int) async throws -> Value) async throws -> Value {
     let router = Router()
     let bytes = ByteBuffer(bytes: try Data(contentsOf: picture))
@@ -75,7 +75,7 @@ private func escaped(_ text: String) -> String { text.addingPercentEncoding(with
     }
 }
 
-/// Whatever an address leads to, only named hosts are asked, and what they send is bounded.
+/// Only allowed hosts are contacted, also after redirects, and the size of responses is limited.
 @Test func otherAddressesAreNotFetched() async throws {
     try await atHost { port in
         let host = "127.0.0.1:\(port)"

@@ -68,7 +68,7 @@ private struct SocketClient {
 
     struct Reader {
         private var iterator: NIOAsyncChannelInboundStream<WebSocketFrame>.AsyncIterator
-        /// What the server ended the socket with.
+        /// The close code of the server.
         private(set) var end: WebSocketErrorCode?
 
         init(_ inbound: NIOAsyncChannelInboundStream<WebSocketFrame>) { iterator = inbound.makeAsyncIterator() }
@@ -111,7 +111,7 @@ extension Served {
         try await test(.live) { try await SocketClient.open($0.port!, uri, headers: headers, body) }
     }
 
-    /// What the model says of a piece.
+    /// The library's transcript of a piece.
     fileprivate func heard(_ piece: SpeechPiece) async throws -> String {
         try await pipeline.transcribe(.samples(piece.samples, sampleRate: 16_000)).transcript().text
     }
@@ -219,7 +219,7 @@ private func types(_ events: [JSONValue]) -> [String] { events.map { $0["type"]?
     #expect(others.last?["transcript"] == .string(expected))
 }
 
-/// The names of the time before `session.update`, for programs that were written then; sound at 24 kHz.
+/// Event names of before `session.update`, for older clients; sound at 24 kHz.
 @Test func olderClientsAreUnderstood() async throws {
     let served = try Served()
     let events = try await served.socket(headers: [("OpenAI-Beta", "realtime=v1")]) { reader, client in
@@ -312,7 +312,7 @@ private func types(_ events: [JSONValue]) -> [String] { events.map { $0["type"]?
     #expect(try response.json["error"]?["message"] == "tiny hears nothing")
 }
 
-/// A socket takes a place for as long as it is open; without one it hears so.
+/// A socket takes a place while it is open; without a free place it is refused.
 @Test func socketsTakePlaces() async throws {
     let served = try Served { $0.answers = 1 }
     try await served.test(.live) { client in

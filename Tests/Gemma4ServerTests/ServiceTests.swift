@@ -44,7 +44,7 @@ import Tracing
     #expect(try await status([.authorization: "Bearer third"]) == 200)
 }
 
-/// A key that can wait says so in its line; anything else there is a mistake.
+/// A key's line may set batch priority; any other suffix is an error.
 @Test func keysHavePriorities() throws {
     let directory = try TemporaryDirectory()
     let file = URL(filePath: try directory.write(Array("people\n jobs   batch \n".utf8), to: "keys"))

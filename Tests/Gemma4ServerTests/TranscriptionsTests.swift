@@ -38,7 +38,7 @@ extension Served {
     }
 }
 
-/// Two pieces of speech with a pause, longer together than what is heard at once.
+/// Two utterances separated by a pause, together longer than one piece.
 private func talk() throws -> (data: Data, url: URL, directory: TemporaryDirectory) {
     let directory = try TemporaryDirectory()
     let samples = Sounds.speech(seconds: 16) + [Float](repeating: 0, count: 40_000) + Sounds.speech(seconds: 16)
@@ -142,7 +142,7 @@ func formsThatCannotBeHonouredAreRefusedByName(fields: [(String, String)], name:
     #expect(try await small.send([], file: Data(count: 1000)).status == .contentTooLarge)
 }
 
-/// However a form is cut into pieces, the same parts come out: boundaries are found across them.
+/// Parts do not depend on chunk sizes: boundaries are found across chunks.
 @Test(arguments: [1, 2, 3, 7, 64, 10_000])
 func formsAreReadInPieces(size: Int) throws {
     var content = (0..<500).flatMap { Array("\r\n--\(boundary.dropLast())\($0)\r".utf8) }

@@ -57,7 +57,7 @@ private func tokens(_ name: String) throws -> [Int] {
         let file = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent()
             .appending(path: "Models/EmbeddingGemma2/config.json").path
         let table = TensorTable(try ModelConfiguration(contentsOf: file))
-        // transformers counts 744 371 488 and has the scalar of each layer beside them.
+        // transformers counts 744 371 488, without the scalar of each layer.
         #expect(table.publishedParameterCount == 744_371_488 + 24)
         #expect(table.rows.filter { $0.part != .clipBounds }.count + table.parameterCount(.clipBounds) == 1_376)
         #expect(table.parameterCount(.head) == 768 * 512 && table.parameterCount(.perLayerTable) == 0)

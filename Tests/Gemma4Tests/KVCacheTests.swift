@@ -74,7 +74,7 @@ private struct Writer {
         }
     }
 
-    /// What a token at the end would be given in every layer.
+    /// The attention results of a token at the end, for each layer.
     func results(_ cache: KVCache) -> [[Float]] {
         plans.filter(\.ownsKeyValues).map { plan in
             var numbers = SeededNumbers(seed: 77)

@@ -89,7 +89,7 @@ private let goldens: [Golden] = (try? MediaGoldens.load("mel")) ?? []
         return configuration
     }
 
-    /// What we do not implement is refused, not ignored.
+    /// Unsupported options are refused, not ignored.
     @Test(
         arguments: [
             ("sampling_rate 16000, found 24000", changed { $0.samplingRate = 24_000 }),

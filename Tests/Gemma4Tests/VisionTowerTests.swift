@@ -37,7 +37,7 @@ private let pictures = ["wide", "tall", "noise"]
             tower.embedder(tower.tensor(try goldens("\(trace).vision.tower"))), try goldens("\(trace).vision.soft"))
     }
 
-    /// Means before standardisation, in raster order of the squares.
+    /// Means before standardization, in raster order of the squares.
     @Test(arguments: Goldens.variantsWithTowers)
     func pooledMeansEqualTransformers(variant: String) throws {
         let tower = try Fixture(variant)

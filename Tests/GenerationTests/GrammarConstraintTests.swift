@@ -4,7 +4,7 @@ import Tokenization
 
 @testable import Generation
 
-/// Thoughts before an answer that obeys, and where it may end.
+/// Thoughts before a constrained answer, and where the answer may end.
 struct GrammarConstraintTests {
     private static let tree = TokenTree(count: 300) { id, buffer in
         if id < 256 { buffer.append(UInt8(id)) }
@@ -51,8 +51,8 @@ struct GrammarConstraintTests {
     }
 }
 
-/// A call that is begun goes to a tool that exists, with arguments of its schema; what comes before and after it depends on
-/// the choice.
+/// A call goes to an existing tool, with arguments valid for its schema; what may precede and follow it depends on the
+/// choice.
 struct ToolCallConstraintTests {
     private static let (stop, open, close) = (270, 271, 272)
     private static let (callStart, quote, callEnd) = (280, 281, 282)

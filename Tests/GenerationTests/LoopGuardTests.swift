@@ -2,7 +2,7 @@ import Testing
 
 @testable import Generation
 
-/// The first token at which the detector speaks, and what it says.
+/// The number of tokens at which a loop is detected, and the repetition.
 private func detect(_ tokens: [Int], _ limits: LoopGuard = .init()) -> (count: Int, repetition: Range<Int>)? {
     var detector = LoopDetector(limits)
     for (index, token) in tokens.enumerated() {
@@ -22,7 +22,7 @@ private func detect(_ tokens: [Int], _ limits: LoopGuard = .init()) -> (count: I
         #expect(found.repetition == 10 + period..<found.count)
     }
 
-    /// A circle may begin in the middle of one: what is kept is everything up to its first round.
+    /// A loop may begin in the middle of its period: everything up to the end of its first period is kept.
     @Test func theFirstRoundIsTheEarliest() throws {
         let found = try #require(detect([1, 2, 3] + (0..<600).map { [7, 8, 9][$0 % 3] }))
         #expect(found.repetition.lowerBound == 6)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Generation
 
-/// - Returns: what is given out piece by piece, and whether it was stopped.
+/// - Returns: the emitted texts, and whether a stop string was found.
 private func read(_ pieces: [String], _ stops: [String]) -> (texts: [String], isStopped: Bool) {
     var strings = StopStrings(stops)
     var texts: [String] = []

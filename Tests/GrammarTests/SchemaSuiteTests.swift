@@ -15,14 +15,14 @@ struct SchemaSuiteTests {
             "$schema": 2, "format": 1, "multipleOf": 1,
         ], "judged": [:],
     ]
-    /// Texts of formats that are valid and never written: leap seconds, long labels, quoted and other rare addresses.
+    /// Valid texts of formats that are never generated: leap seconds, long labels, quoted and other rare addresses.
     private static let leftOut = ["suite": 16, "judged": 0]
 
     @Test(arguments: ["suite", "judged"])
     func acceptsExactlyWhatIsValid(name: String) throws {
         var refused: [String: Int] = [:]
         var (checked, leftOut) = (0, 0)
-        // format.json says that formats assert nothing; here they do, as with the vocabulary format-assertion.
+        // In format.json, formats assert nothing; here they do, as with the vocabulary format-assertion.
         for group in try JudgedSchema.read(name) where group.file != "format.json" {
             let place = "\(group.file): \(group.description)"
             let grammar: Grammar

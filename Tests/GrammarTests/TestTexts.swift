@@ -8,7 +8,7 @@ import Tokenization
 let byteTree = TokenTree(count: 256) { id, buffer in buffer.append(UInt8(id)) }
 
 extension Grammar {
-    /// Whether a text is an answer that obeys.
+    /// Whether the grammar accepts a text as a whole answer.
     func accepts(_ text: String) -> Bool {
         var state = GrammarMatcher(self, byteTree).start
         return state.advance(Array(text.utf8)) && state.isAccepting
@@ -52,8 +52,8 @@ struct JudgedSchema {
 }
 
 extension JSONValue {
-    /// The texts of this value that differ in the order of members only, at most `limit` of them: numbers without exponents,
-    /// strings with the fewest escapes, `", "` and `": "` between.
+    /// The JSON texts of this value that differ only in the order of members, at most `limit` of them: numbers without
+    /// exponents, strings with minimal escapes, separated by `", "` and `": "`.
     func spellings(limit: Int = 5000) -> [String] {
         switch self {
         case .array(let values):

@@ -22,7 +22,7 @@ private func sine(_ frequency: Double, rate: Int, count: Int) -> [Float] {
         #expect(recordings.count == 14)
     }
 
-    /// What soundfile and soxr make of the same files, for every format, rate and channel count.
+    /// Against soundfile and soxr, for every format, sample rate and channel count.
     ///
     /// Measured: 6e-8 for MP3 and Vorbis, 0 for the rest, between libsndfile 1.2.0 and 1.2.2.  The tolerance leaves
     /// room for decoders built for other CPUs; full scale is 0.4, so a wrong rate, offset or mean is off by 1e-2.
@@ -73,7 +73,7 @@ private func sine(_ frequency: Double, rate: Int, count: Int) -> [Float] {
         #expect(10 * log10(signal / noise) > 90)
     }
 
-    /// What 16 kHz cannot carry disappears instead of folding back.
+    /// Frequencies above 8 kHz are removed instead of aliased.
     @Test func resamplingRemovesWhatWouldAlias() throws {
         let samples = try AudioReader.convert(
             interleaved: sine(10_000, rate: 44_100, count: 44_100), sampleRate: 44_100)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Media
 
-/// Where `make media-corpora` has put them.
+/// The folder of `make media-corpora`.
 private let corpora = ProcessInfo.processInfo.environment["GEMMA4_CORPORA"].map { URL(filePath: $0) }
 
 /// Image corpora of other projects against Pillow: `make media-corpora` (Tests/Corpora/README.md), not `make test`.

@@ -96,7 +96,7 @@ extension Data {
         #expect(Reading(aiff.with(0x7F00_0008, at: aiff.first(of: "SSND") + 4, isBig: true)).error == nil)
     }
 
-    /// Other chunks, tags and padding behind the sound are no sound.
+    /// Chunks, tags and padding after the sound are not decoded.
     @Test(arguments: ["LIST", "id3 ", "bext"])
     func whatFollowsTheSoundIsNotHeard(chunk: String) throws {
         let file = wavFile(Sounds.pcm(Self.samples))

@@ -244,7 +244,7 @@ private func onset(_ samples: [Float]) -> Double {
     }
 }
 
-/// Without ffmpeg: what it is, and how to install what reads it.
+/// Without ffmpeg the error names the format and the package to install.
 @Suite struct SoundFormatTests {
     @Test(arguments: [
         ("\0\0\0 ftypM4A ", "M4A (AAC or ALAC)"), ("\0\0\0 ftypM4B ", "M4B"), ("\0\0\0 ftyp3gp4", "3GP"),

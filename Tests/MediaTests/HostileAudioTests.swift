@@ -10,7 +10,7 @@ import Testing
         let testDescription: String
         let bytes: Data
         let code: MediaError.Code
-        /// The error must say this; of libsndfile's own words, which vary, only a part.
+        /// Expected part of the message; of libsndfile's messages, which vary, only a part.
         let says: String
 
         init(_ name: String, _ bytes: some Sequence<UInt8>, _ code: MediaError.Code, _ says: String) {

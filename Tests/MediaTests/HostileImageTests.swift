@@ -62,7 +62,7 @@ private func golden(_ name: String) -> Data {
         let testDescription: String
         let bytes: Data
         let code: MediaError.Code
-        /// The error must say this; of the libraries' own words, which vary, only a part.
+        /// Expected part of the message; of the libraries' messages, which vary, only a part.
         let says: String
 
         init(_ name: String, _ bytes: some Sequence<UInt8>, _ code: MediaError.Code, _ says: String) {

@@ -14,14 +14,14 @@ private let hasConverters =
     (try? ExternalProgram("ffmpeg", for: "")) != nil
     && (try? ExternalProgram("heif-convert", "heif-dec", for: "", reads: "")) != nil
 
-/// Formats that programs on the PATH read.
+/// Formats decoded by programs on the PATH.
 private let converted = ["gif", "bmp", "tif", "avif", "heic"]
 
 private let pictures: [String: Picture] = (try? MediaGoldens.load("pictures")) ?? [:]
 
 @Suite struct ImageReaderTests {
     @Test func allKindsOfPicturesAreThere() {
-        // 15 kinds of PNG, straight and interlaced, 11 of them with a transparent colour too.
+        // 15 kinds of PNG, straight and interlaced, 11 of them with a transparent color too.
         #expect(
             pictures.keys.filter { $0.wholeMatch(of: /[a-z]+\d+(-trns)?(-interlaced)?\.png/) != nil }.count >= 2
                 * (15 + 11))
@@ -31,8 +31,8 @@ private let pictures: [String: Picture] = (try? MediaGoldens.load("pictures")) ?
         }
     }
 
-    /// Byte for byte what Pillow reads (or, for 16-bit grey and reduced transparent colours, what the PNG
-    /// specification says; see `ImageReader`).
+    /// Byte for byte equal to Pillow (or, for 16-bit gray and reduced transparent colors, to the PNG specification; see
+    /// `ImageReader`).
     @Test(arguments: pictures.keys.filter { name in !converted.contains { name.hasSuffix($0) } }.sorted())
     func equalsReference(name: String) throws {
         let expected = try #require(pictures[name])

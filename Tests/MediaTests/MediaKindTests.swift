@@ -31,7 +31,7 @@ import Testing
         #expect(kind?.medium == medium && kind?.name == name)
     }
 
-    /// What results and models look like, and text in another encoding.
+    /// Results, models, and text in another encoding.
     @Test(arguments: [
         "", "{\"file\": \"a.png\"}\n", "WEBVTT\n", "1\n00:00:00,000 --> ", "GGUF\u{3}\0\0\0", "\u{93}NUMPY\u{1}\0",
         "\u{FF}\u{FE}H\0e\0", "start\tend\ttext\n", "Good morning", "\u{EF}\u{BB}\u{BF}text",

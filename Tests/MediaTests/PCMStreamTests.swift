@@ -32,7 +32,7 @@ private func readAll(_ bytes: [UInt8], _ format: PCMStream.Format, rate: Int = 1
         #expect(try readAll([], .s16le).isEmpty)
     }
 
-    /// A pipe hands over what it has, which may end within a sample.
+    /// A read from a pipe may end within a sample.
     @Test func samplesMayComeInPieces() throws {
         let bytes = (0..<9_999).flatMap { [UInt8(truncatingIfNeeded: $0), UInt8(truncatingIfNeeded: $0 >> 8)] }
         let samples = try readAll(bytes, .s16le, cuts: [1, 2, 777, 5_001])

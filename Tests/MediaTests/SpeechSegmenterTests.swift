@@ -36,7 +36,7 @@ private func seconds(_ range: Range<Int>) -> (Double, Double) {
 }
 
 @Suite struct SpeechSegmenterTests {
-    /// A recording of speech that fits one piece is left as it is.
+    /// A recording of speech that fits into one piece stays whole.
     @Test(arguments: [0.5, 5, 27.9, 28])
     func speechThatFitsStaysWhole(length: Double) throws {
         let samples = Sounds.speech(seconds: length)
@@ -155,7 +155,7 @@ private func seconds(_ range: Range<Int>) -> (Double, Double) {
             }
         }
         #expect(delays.count == 9 && segmenter.finish().count == 1)
-        // The pause that ends a piece, and what the detector looks ahead.
+        // The pause that ends a piece, plus the detector's look-ahead.
         #expect(delays.allSatisfy { $0 < 2 }, "\(delays)")
     }
 

@@ -16,7 +16,7 @@ import Testing
         events.compactMap { if case .piece(let piece, _) = $0 { piece } else { nil } }
     }
 
-    /// A turn is one beginning, its pieces, of which the last ends it; the pieces are the segmenter's.
+    /// A turn has one beginning event and its pieces, the last of which ends it; the pieces equal the segmenter's.
     @Test(arguments: [160, 777, 1_000_000])
     func turnsHoldThePiecesOfTheSegmenter(block: Int) {
         let gap = Sounds.silence(seconds: 2)

@@ -43,7 +43,7 @@ private func film(frames: Int, in directory: TemporaryDirectory) throws -> URL {
         #expect(frames.allSatisfy { $0.pixels.width == width && $0.pixels.height == height })
     }
 
-    /// What telephones record: 10 bits, and in HDR a light that 8 bits show only when it is rolled off.
+    /// Typical phone videos: 10 bits, and HDR, which needs tone mapping to 8 bits.
     @Test(.enabled(if: hasFFmpeg)) func tenBitFilmsAreReadInEight() throws {
         let directory = try TemporaryDirectory()
         func frames(_ arguments: String...) throws -> [VideoFrame] {

@@ -58,8 +58,8 @@ private func share(_ frames: some Collection<Bool>) -> Double {
         #expect(detect(noise).allSatisfy { !$0 })
     }
 
-    /// 3 s of speech after 3 s of noise and before as much: found within 0.1 s at its ends, and all of it from 10 dB on.
-    /// At 0 dB and 5 dB half of the frames are enough: pauses are bridged and pieces have margins.
+    /// 3 s of speech between 3 s of noise on either side: its bounds are found within 0.1 s, and all of it from 10 dB
+    /// on. At 0 dB and 5 dB half of the frames suffice, because pauses are bridged and pieces have margins.
     @Test(arguments: [(40.0, 0.0), (20, 0), (20, 3), (10, 0), (10, 6), (5, 3), (0, 0)])
     func speechIsFoundInNoise(ratio: Double, slope: Double) throws {
         let speech = Sounds.silence(seconds: 3) + Sounds.speech(seconds: 3) + Sounds.silence(seconds: 3)

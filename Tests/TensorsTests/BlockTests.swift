@@ -4,7 +4,7 @@ import Testing
 
 @testable import Tensors
 
-/// The quantised types of GGUF against the Python package gguf, bit for bit.
+/// The quantized types of GGUF against the Python package gguf, bit for bit.
 @Suite struct BlockTests {
     /// One entry of `Goldens/blocks/blocks.json`; see `make_blocks.py` there.
     struct Golden: Decodable, Sendable, CustomTestStringConvertible {

@@ -14,7 +14,7 @@ private func random(_ shape: Shape, seed: UInt64, on device: Device) -> Tensor {
 }
 
 @Suite struct ConvolutionTests {
-    /// Even and odd sides, a single place, more than one strip of times.
+    /// Even and odd sizes, a single position, more than one strip of times.
     @Test(arguments: KernelSet.available, [[1, 1, 1, 1], [2, 5, 3, 4], [7, 4, 2, 3], [19, 6, 5, 2]])
     func halvingEqualsFormula(kernels: KernelSet, sizes: [Int]) {
         let (times, frequencies, channels, outputs) = (sizes[0], sizes[1], sizes[2], sizes[3])

@@ -125,7 +125,7 @@ import Testing
             let squares = vectors.reduce(0.0) { $0 + Double($1) * Double($1) }
             let errors = zip(found, vectors).reduce(0.0) { $0 + Double($1.0 - $1.1) * Double($1.0 - $1.1) }
             let product = zip(found, vectors).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-            // Of Gaussian numbers 0.0095 and 0.035 (Lloyd and Max), and a little for the exact product.
+            // For Gaussian values 0.0095 and 0.035 (Lloyd and Max), and a little more for the exact product.
             #expect(errors < bound * squares, "\(errors / squares)")
             #expect(abs(product / squares - 1) < 0.002, "\(product / squares)")
         }
@@ -163,7 +163,7 @@ import Testing
         return result
     }
 
-    // MARK: What else does not matter
+    // MARK: Invariance
 
     @Test(arguments: cases)
     func doesNotDependOnTheNumberOfThreads(test: Case) {

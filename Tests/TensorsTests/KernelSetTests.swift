@@ -179,7 +179,7 @@ private let eps: Float = 0x1p-24
         expectClose(out, all.map(float16))
     }
 
-    /// Every 30,011th float, and every f16 with its neighbours halfway to the next.
+    /// Every 30,011th float, and every f16 with its neighbors halfway to the next.
     @Test(arguments: KernelSet.available)
     func narrowsToTheNearest(set: KernelSet) {
         var x = stride(from: UInt32(0), to: .max - 30_011, by: 30_011).map { Float(bitPattern: $0) }

@@ -26,7 +26,7 @@ private struct Weight {
                 switch type {
                 case .float32: memory.storeBytes(of: value, toByteOffset: index * 4, as: Float.self)
                 case .bfloat16: memory.storeBytes(of: upper, toByteOffset: index * 2, as: UInt16.self)
-                // Any 16 bits but those of the largest exponent are a number; halving the exponent's range keeps |x| < 2.
+                // Any 16 bits but those of the largest exponent are finite; halving the exponent's range keeps |x| < 2.
                 case .float16: memory.storeBytes(of: upper & 0xbfff, toByteOffset: index * 2, as: UInt16.self)
                 default: preconditionFailure("blocks are made in BlockTests")
                 }

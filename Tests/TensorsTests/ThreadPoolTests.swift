@@ -72,7 +72,7 @@ import Testing
         #expect(sum.load(ordering: .relaxed) == 4950)
     }
 
-    /// The workers of a pool that is gone end, asleep or not: nothing holds what they share.
+    /// Workers exit when their pool is released, asleep or not: nothing retains their shared state.
     @Test(arguments: [0, 0.002]) func workersEndWithThePool(pause: Double) {
         var pool: ThreadPool? = ThreadPool(count: 4)
         pool?.parallelFor(20) { _ in }

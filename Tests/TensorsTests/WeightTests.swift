@@ -161,7 +161,7 @@ private let eps = 0x1p-24
         #expect(taken[0].owner === taken[2].owner && taken[2].owner !== taken[3].owner)
     }
 
-    /// What cannot be packed, or shall not be, is multiplied as a tensor.
+    /// Weights that cannot or must not be packed are multiplied as tensors.
     @Test(arguments: BlockTests.goldens)
     func leavesOthersAsTheyAre(golden: BlockTests.Golden) {
         let device = Device(threadCount: 1)
@@ -232,7 +232,7 @@ private let eps = 0x1p-24
         }
     }
 
-    /// Magnitudes of what a weight is the sum of: those with one of the block's two scales and with the other.
+    /// Magnitudes of the two terms of a weight: with one of the block's scales, and with the other.
     private static func magnitudes(_ golden: BlockTests.Golden, rows: Int, on device: Device) -> [Double] {
         let type = golden.elementType
         guard type.scaleOffsets.count > 1 else {

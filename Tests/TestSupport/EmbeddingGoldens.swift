@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What `Tests/Goldens/embedder/make_embedder.py` wrote.
+/// The output of `Tests/Goldens/embedder/make_embedder.py`.
 package struct EmbeddingGoldens: Decodable, Sendable {
     package struct Case: Decodable, Sendable, CustomTestStringConvertible {
         package struct Film: Decodable, Sendable {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What `Tests/Goldens/make_goldens.py` wrote: f32 tensors by name, from a safetensors file.
+/// The output of `Tests/Goldens/make_goldens.py`: f32 tensors by name, from a safetensors file.
 ///
 /// An independent reader, so that an error in ours cannot mask itself.
 package struct Goldens: Sendable {

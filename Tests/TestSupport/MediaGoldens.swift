@@ -1,6 +1,6 @@
 import Foundation
 
-/// What `Tests/Goldens/make_media_goldens.py` wrote.
+/// The output of `Tests/Goldens/make_media_goldens.py`.
 package enum MediaGoldens {
     package static let folder = URL(filePath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Goldens/media")

@@ -1,5 +1,5 @@
 extension [UInt8] {
-    /// With correct checksums of the chunks of a PNG, so that a changed byte reaches the code behind the check.
+    /// Recomputes the checksums of PNG chunks, so that a changed byte reaches the code after the check.
     package var withPNGChecksums: [UInt8] {
         guard starts(with: [0x89, 0x50, 0x4E, 0x47]) else { return self }
         var png = self
@@ -14,7 +14,7 @@ extension [UInt8] {
         return png
     }
 
-    /// The same for the pages of Ogg, whose CRC begins with the most significant bit.
+    /// Recomputes the checksums of Ogg pages, whose CRC begins with the most significant bit.
     package var withOggChecksums: [UInt8] {
         var ogg = self
         var start = 0

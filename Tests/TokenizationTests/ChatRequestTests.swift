@@ -175,7 +175,7 @@ private func request(_ json: String) throws(ChatError) -> ChatRequest { try Chat
         #expect(error.description.hasPrefix(message), "\(error)")
     }
 
-    /// What other services send along and means nothing.
+    /// Empty keys that other services send along.
     @Test func emptyKeysArePassedOver() throws {
         let read = try request(
             #"[{"role": "assistant", "content": "a", "refusal": null, "annotations": [], "audio": null, "function_call": null, "tool_calls": []}]"#

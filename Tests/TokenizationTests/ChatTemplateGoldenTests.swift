@@ -14,7 +14,7 @@ import Testing
         return ChatTemplate(source: try String(contentsOf: file, encoding: .utf8))
     }
 
-    /// A conversation, rendered, and what the published template makes of it.
+    /// The rendered conversations, and the published template's output.
     private static func prompts(_ name: String) throws -> [(prompt: RenderedPrompt, expected: String)] {
         let template = try template(name)
         let data = try Data(contentsOf: directory.appending(path: "conversations.json"))
@@ -88,7 +88,7 @@ import Testing
         #expect(template.appendsEmptyThought == hasEmptyThought)
     }
 
-    /// Comments, indentation and line ends are no part of what a template says; everything else is.
+    /// Comments, indentation and line ends do not affect recognition; everything else does.
     @Test(arguments: ["july-small", "july-large", "mid-april-large", "release-large", "late-april-small"])
     func recognizesTheTextAlone(name: String) throws {
         let file = Self.directory.appending(path: "chat_template-\(name).jinja")

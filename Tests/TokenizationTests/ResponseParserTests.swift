@@ -147,8 +147,7 @@ import Testing
             ])
     }
 
-    /// What the prompt writes for a call is read back as the same call. Keys are words here: the syntax cannot tell a
-    /// colon in a bare key from the one after it.
+    /// A call rendered in a prompt parses to the same call. Keys are words here: a colon in a bare key is ambiguous.
     @Test func readsBackWhatThePromptWrites() throws {
         var random = SplitMix(state: 7)
         for _ in 0..<2_000 {

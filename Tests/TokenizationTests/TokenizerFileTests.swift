@@ -125,7 +125,7 @@ struct TokenizerFileTests {
         #expect(inner.decode([258, 0x63, 261, 259, 258]) == "abc ab")
     }
 
-    /// A run of scalars whose bytes have no pieces is one `<unk>`, at its place.
+    /// A run of scalars whose bytes have no pieces is encoded as one `<unk>`, at its position.
     @Test func unknownStandsInForBytesWithoutPieces() throws {
         let text = SmallFile.with { $0.pieces += #", "<unk>": 270"# }
             .replacing(#""<0xC3>": 195, "#, with: "").replacing(#""<0x41>": 65, "#, with: "")
@@ -136,7 +136,7 @@ struct TokenizerFileTests {
         #expect(tokenizer.decode([256, 0x42]) == "aB")
     }
 
-    /// What llama.cpp's converter writes for an id without a piece.
+    /// llama.cpp's converter writes such a piece for an id without one.
     @Test func fillsGapsOfMetadata() throws {
         let path = FileManager.default.temporaryDirectory.appending(path: "gap-\(UUID().uuidString).json").path
         defer { try? FileManager.default.removeItem(atPath: path) }

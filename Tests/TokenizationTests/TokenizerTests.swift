@@ -54,7 +54,7 @@ struct TokenizerTests {
         }
     }
 
-    /// 😊 as four byte pieces comes out once and whole; a run that ends too early, as one U+FFFD for each byte.
+    /// 😊 as four byte pieces is emitted once, complete; a truncated run, as one U+FFFD for each byte.
     @Test func holdsBackHalfCharacters() throws {
         let tokenizer = try Vocabularies.tiny.tokenizer
         let smile = tokenizer.encode("😊")

@@ -2,7 +2,7 @@ import Foundation
 
 @testable import Tokenization
 
-/// The two vocabularies of `Tests/Goldens/tokenizer`, each opened once, and what Hugging Face `tokenizers` makes of texts.
+/// The two vocabularies of `Tests/Goldens/tokenizer`, each loaded once, and the encodings of Hugging Face `tokenizers`.
 enum Vocabularies: String, CaseIterable, Sendable {
     /// As published: 262,144 pieces; merges as pairs.
     case gemma4
@@ -34,11 +34,11 @@ enum Vocabularies: String, CaseIterable, Sendable {
     struct Corpus: Decodable {
         struct Encoding: Decodable {
             let text: String
-            /// Special tokens in the text taken as such.
+            /// With special tokens parsed.
             let ids: [Int]
-            /// Taken as text; nil where that is the same.
+            /// With special tokens as plain text; nil if equal.
             let plain: [Int]?
-            /// The text of `ids`; nil where that is `text`.
+            /// The text of `ids`; nil if equal to `text`.
             let decoded: String?
         }
         struct Decoding: Decodable {
@@ -52,7 +52,7 @@ enum Vocabularies: String, CaseIterable, Sendable {
         let decode: [Decoding]
     }
 
-    /// What `gzip`, which every Debian has, makes of a file.
+    /// Decompresses a file with `gzip`.
     static func unzip(_ file: URL) throws -> Data {
         let process = Process()
         let output = Pipe()

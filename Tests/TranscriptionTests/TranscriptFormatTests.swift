@@ -118,7 +118,7 @@ private enum Reader {
                 start: Int((segment.start * 1000).rounded()), end: Int((segment.end * 1000).rounded()),
                 text: (segment.channel.map { "[\($0 + 1)] " } ?? "") + segment.text)
         }
-        // Where lines are broken anew a tab is a space.
+        // In reflowed lines a tab is a space.
         let flat = expected.map { Cue(start: $0.start, end: $0.end, text: $0.text.replacing("\t", with: " ")) }
         switch format {
         case .srt: #expect(try Reader.srt(text) == flat)

@@ -106,7 +106,7 @@ struct MappedFileTests {
         #expect(message { try MappedFile(empty) } == "\(empty): the file is empty. Download it again.")
     }
 
-    /// Root may read everything, so this holds for other users only.
+    /// Root can read any file, so this test applies to other users only.
     @Test(.enabled(if: geteuid() != 0))
     func refusesWhatMayNotBeRead() throws {
         let directory = try TemporaryDirectory()

@@ -53,7 +53,7 @@ struct SafetensorsHeaderTests {
                 == "w, header: expected an object, found an array of 1. \(Self.noFile)")
     }
 
-    /// One tensor "a", beside 12 bytes of data.
+    /// One tensor "a", with 12 bytes of data.
     @Test(
         arguments: [
             ("1", "expected an object with dtype, shape and data_offsets, found 1. \(again)"),

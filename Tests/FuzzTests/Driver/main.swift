@@ -10,7 +10,7 @@ private func runFuzzer(
     _ body: @convention(c) (UnsafePointer<UInt8>?, Int) -> Int32
 ) -> Int32
 
-/// `Fuzz TARGET [libFuzzer's arguments]`; with files among them, those are read once and nothing else.
+/// `Fuzz TARGET [libFuzzer's arguments]`; if files are among them, runs only these, once.
 enum Driver {
     static let target: FuzzTarget? = CommandLine.arguments.dropFirst().first.flatMap(FuzzTarget.init)
 

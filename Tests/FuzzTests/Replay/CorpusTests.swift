@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// What `make fuzz` found worth keeping, every input that ever crashed among it, goes through its reader.
+/// Replays the corpus of `make fuzz`, which contains every input that ever crashed.
 struct CorpusTests {
     @Test(arguments: FuzzTarget.allCases)
     func everyInputIsAcceptedOrRefused(target: FuzzTarget) throws {

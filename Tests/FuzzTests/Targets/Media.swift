@@ -2,7 +2,7 @@ import Foundation
 import Media
 import TestSupport
 
-/// A picture of any format; of those that are read by programs on the PATH (there should be none), the header.
+/// An image of any format; for formats decoded by programs on the PATH, which should be empty, only the header.
 func readPicture(_ bytes: [UInt8]) throws {
     let pixels = try ImageReader(maxPixels: 1 << 20).read(Data(bytes.withPNGChecksums))
     precondition(pixels.width * pixels.height <= 1 << 20)

@@ -26,7 +26,7 @@ func readMessages(_ bytes: [UInt8]) throws {
     if let schema = request.answerSchema { _ = try Grammar(schema: schema) }
 }
 
-/// What a model writes: of two bytes each a token.
+/// A model's output, two bytes per token.
 func readAnswer(_ bytes: [UInt8]) throws {
     let tokenizer = try tokenizer.get()
     let special = [
@@ -70,7 +70,7 @@ private func walk(_ grammar: Grammar) {
 
 func readSchema(_ bytes: [UInt8]) throws { walk(try Grammar(schema: JSONValue(parsing: bytes))) }
 
-/// Declarations of tools, and what a call of them may be.
+/// Tool declarations and the grammar of their calls.
 func readTools(_ bytes: [UInt8]) throws {
     guard case .array(let tools) = try JSONValue(parsing: bytes) else { return }
     for generation in ChatTemplate.Generation.allCases {
