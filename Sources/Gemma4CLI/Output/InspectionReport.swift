@@ -13,7 +13,7 @@ struct InspectionReport {
     private let firstProductShare: Double
     private let tokenizerFingerprint: String?
 
-    /// Measures the product rate, for a few hundredths of a second.
+    /// Measures the speed of the first products, which takes a few hundredths of a second.
     init(_ model: ModelSummary, _ device: Device) {
         (self.model, self.device) = (model, device)
         tokenizerFingerprint = model.tokenizer?.fingerprint
