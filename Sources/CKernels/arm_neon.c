@@ -1,5 +1,5 @@
 // NEON, which every arm64 CPU has: eight lanes are two registers.
-#include "vector_types.h"
+#include "vector_includes.h"
 
 #if defined(__aarch64__)
 #define LANES 8
@@ -7,5 +7,5 @@
 #define BLOCK_TOKENS 2
 #define SET neon_kernels
 #define ISA "neon"
-#include "vector.h"
+#include "vector-inl.h"
 #endif

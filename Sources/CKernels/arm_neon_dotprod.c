@@ -1,5 +1,5 @@
 // NEON with the dot product of bytes: Apple's chips, Neoverse, Cortex-A76 and later.
-#include "vector_types.h"
+#include "vector_includes.h"
 
 #if defined(__aarch64__)
 #pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
@@ -9,6 +9,6 @@
 #define BLOCK_TOKENS 2
 #define SET neon_dotprod_kernels
 #define ISA "neon-dotprod"
-#include "vector.h"
+#include "vector-inl.h"
 #pragma clang attribute pop
 #endif

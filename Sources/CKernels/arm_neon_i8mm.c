@@ -1,5 +1,5 @@
 // NEON with products of matrices of bytes: Apple's M2, Neoverse V1 and N2, Cortex-A710 and later.
-#include "vector_types.h"
+#include "vector_includes.h"
 
 #if defined(__aarch64__)
 #pragma clang attribute push(__attribute__((target("dotprod,i8mm"))), apply_to = function)
@@ -10,6 +10,6 @@
 #define BLOCK_TOKENS 2
 #define SET neon_i8mm_kernels
 #define ISA "neon-i8mm"
-#include "vector.h"
+#include "vector-inl.h"
 #pragma clang attribute pop
 #endif

@@ -1,6 +1,6 @@
 // Quantizes keys and values into cache blocks and dequantizes them, one position at a time.
 #include "CKernels.h"
-#include "blocks.h"
+#include "float_formats.h"
 
 #include <math.h>
 

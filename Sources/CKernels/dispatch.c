@@ -1,6 +1,6 @@
 // Asks the CPU once which sets it can run.
 #include "CKernels.h"
-#include "sets.h"
+#include "kernel_sets.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -46,7 +46,8 @@ typedef struct {
     uint32_t needs;
 } candidate;
 
-static const candidate candidates[] = {  // fastest first
+static const candidate candidates[] = {
+// fastest first
 #if defined(__x86_64__)
     {&avx512vnni_kernels, CPU_AVX512 | CPU_AVX512_VNNI | CPU_AVX2},
     {&avxvnni_kernels, CPU_AVX_VNNI | CPU_AVX2},

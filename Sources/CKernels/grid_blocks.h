@@ -1,16 +1,14 @@
-// The blocks of the IQ2 and IQ3 types: a byte or two are the index of a grid, which stands for the magnitudes of eight or
-// four weights; their signs lie apart.
-//
-// Source: the layouts of ggml-common.h, checked against the Python package gguf.
+// Readers of the grid types, IQ2 and IQ3: an index of 8 to 10 bits selects the magnitudes of eight or four weights from
+// a grid; their signs are stored apart.  `…_run` reads eight weights, `…_scale` the sub-scale of a sub-block.
 #ifndef GRID_BLOCKS_H
 #define GRID_BLOCKS_H
 
-#include "CKernels.h"
+#include "ggml_blocks.h"
 #include "grids.h"
 
 #include <string.h>
 
-/// Eight weights: the numbers of their magnitudes, of 2 or 4 bits, the first lowest; and a bit for each that is negative.
+/// Eight weights: codes of their magnitudes, of 2 or 4 bits, the first lowest; and a bit for each that is negative.
 typedef struct {
     uint32_t magnitudes;
     uint8_t signs;
@@ -22,47 +20,52 @@ static inline uint32_t grid_word(const uint8_t *b) {
     return word;
 }
 
-/// Seven signs, and an eighth that makes the number of negative weights even.
+/// Seven stored signs, and the eighth, which makes the number of negative weights even.
 static inline uint8_t even_signs(uint32_t seven) { return (uint8_t)(seven | (uint32_t)__builtin_parity(seven) << 7); }
 
-/// f16 d; for 32 weights: u8 index[4], u32 of four times seven signs and a scale of 4 bits
-static inline grid_run iq2_xxs_run(const uint8_t *b, size_t r) {
-    const uint8_t *group = b + 2 + 8 * (r / 4);
-    return (grid_run){iq2_xxs_grid[group[r % 4]], even_signs(grid_word(group + 4) >> 7 * (r % 4) & 127)};
+static inline grid_run iq2_xxs_run(const iq2_xxs_block *b, size_t r) {
+    const uint32_t word = grid_word(b->sub_blocks[r / 4].signs_and_scale);
+    return (grid_run){iq2_xxs_grid[b->sub_blocks[r / 4].indices[r % 4]], even_signs(word >> 7 * (r % 4) & 127)};
 }
-static inline uint32_t iq2_xxs_scale(const uint8_t *b, size_t g) { return grid_word(b + 6 + 8 * g) >> 28; }
+static inline uint32_t iq2_xxs_scale(const iq2_xxs_block *b, size_t sub_block) {
+    return grid_word(b->sub_blocks[sub_block].signs_and_scale) >> 28;
+}
 
-/// f16 d; u16 q[32], an index of 9 bits and seven signs; u8 s[8], sixteen 4-bit scales
-static inline grid_run iq2_xs_run(const uint8_t *b, size_t r) {
-    const uint32_t q = b[2 + 2 * r] | (uint32_t)b[3 + 2 * r] << 8;
+static inline grid_run iq2_xs_run(const iq2_xs_block *b, size_t r) {
+    const uint32_t q = b->indices_and_signs[r][0] | (uint32_t)b->indices_and_signs[r][1] << 8;
     return (grid_run){iq2_xs_grid[q & 511], even_signs(q >> 9)};
 }
-static inline uint32_t iq2_xs_scale(const uint8_t *b, size_t g) { return b[66 + g / 2] >> 4 * (g % 2) & 15; }
-
-/// f16 d; u8 q[32]; u8 signs[32]; u8 h[8], bits 9 and 10 of an index; u8 s[8], sixteen 4-bit scales
-static inline grid_run iq2_s_run(const uint8_t *b, size_t r) {
-    return (grid_run){iq2_s_grid[b[2 + r] | (b[66 + r / 4] >> 2 * (r % 4) & 3) << 8], b[34 + r]};
+static inline uint32_t iq2_xs_scale(const iq2_xs_block *b, size_t sub_block) {
+    return b->scales[sub_block / 2] >> 4 * (sub_block % 2) & 15;
 }
-static inline uint32_t iq2_s_scale(const uint8_t *b, size_t g) { return b[74 + g / 2] >> 4 * (g % 2) & 15; }
 
-/// f16 d; u8 index[64]; for 32 weights a u32 of four times seven signs and a scale of 4 bits
-static inline grid_run iq3_xxs_run(const uint8_t *b, size_t r) {
-    return (grid_run){iq3_xxs_grid[b[2 + 2 * r]] | (uint32_t)iq3_xxs_grid[b[3 + 2 * r]] << 16,
-                      even_signs(grid_word(b + 66 + 4 * (r / 4)) >> 7 * (r % 4) & 127)};
+static inline grid_run iq2_s_run(const iq2_s_block *b, size_t r) {
+    return (grid_run){iq2_s_grid[b->indices[r] | (b->high_indices[r / 4] >> 2 * (r % 4) & 3) << 8], b->signs[r]};
 }
-static inline uint32_t iq3_xxs_scale(const uint8_t *b, size_t g) { return grid_word(b + 66 + 4 * g) >> 28; }
-
-/// f16 d; u8 q[64]; u8 h[8], the ninth bits of the indices; u8 signs[32]; u8 s[4], eight 4-bit scales
-static inline grid_run iq3_s_run(const uint8_t *b, size_t r) {
-    const uint32_t high = b[66 + r / 4] >> 2 * (r % 4);
-    return (grid_run){iq3_s_grid[b[2 + 2 * r] | (high & 1) << 8] |
-                          (uint32_t)iq3_s_grid[b[3 + 2 * r] | (high >> 1 & 1) << 8] << 16,
-                      b[74 + r]};
+static inline uint32_t iq2_s_scale(const iq2_s_block *b, size_t sub_block) {
+    return b->scales[sub_block / 2] >> 4 * (sub_block % 2) & 15;
 }
-static inline uint32_t iq3_s_scale(const uint8_t *b, size_t g) { return b[106 + g / 2] >> 4 * (g % 2) & 15; }
 
-/// The numbers of a run among its type's values, a byte each: those of negative weights have the next higher bit.
-static inline uint64_t grid_numbers(grid_run run, size_t width) {
+static inline grid_run iq3_xxs_run(const iq3_xxs_block *b, size_t r) {
+    return (grid_run){iq3_xxs_grid[b->indices[2 * r]] | (uint32_t)iq3_xxs_grid[b->indices[2 * r + 1]] << 16,
+                      even_signs(grid_word(b->signs_and_scales[r / 4]) >> 7 * (r % 4) & 127)};
+}
+static inline uint32_t iq3_xxs_scale(const iq3_xxs_block *b, size_t sub_block) {
+    return grid_word(b->signs_and_scales[sub_block]) >> 28;
+}
+
+static inline grid_run iq3_s_run(const iq3_s_block *b, size_t r) {
+    const uint32_t high = b->high_indices[r / 4] >> 2 * (r % 4);
+    return (grid_run){iq3_s_grid[b->indices[2 * r] | (high & 1) << 8] |
+                          (uint32_t)iq3_s_grid[b->indices[2 * r + 1] | (high >> 1 & 1) << 8] << 16,
+                      b->signs[r]};
+}
+static inline uint32_t iq3_s_scale(const iq3_s_block *b, size_t sub_block) {
+    return b->scales[sub_block / 2] >> 4 * (sub_block % 2) & 15;
+}
+
+/// The codes of a run, a byte each: indices of its type's values, those of negative weights with the next higher bit.
+static inline uint64_t grid_codes(grid_run run, size_t width) {
     uint64_t x = run.magnitudes;
     if (width == 4) {
         x = (x | x << 16) & 0x0000FFFF0000FFFF;

@@ -1,109 +1,157 @@
-// Interleaves 16 rows of a weight, so that one vector holds the same columns of each.
-#include "pack.h"
+// Interleaves the rows of a weight: packed_layout.h has the result.
+#include "compiler.h"
 #include "grid_blocks.h"
+#include "packed_layout.h"
 
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("clang loop unroll(full)")
-
-/// A run of units of one row's block: scales are single units, weights units of four bytes.
+/// Consecutive units of one row's block that are consecutive in the packed block too.
 typedef struct {
-    size_t offset, bytes, count;
+    size_t source;  ///< offset in one row's block
+    size_t target;  ///< offset in the packed block
+    size_t unit;    ///< bytes of a unit: 1 or 2 for scales, 4 for weights
+    size_t count;   ///< units
 } run;
 
-#define ROWS 16
-#define RUNS 14
+// clang-format off
 
-/// The runs of each type in the order in which the kernels read them; a count of 0 ends them.
-static const run runs_of[][RUNS + 1] = {
-    [BLOCK_q4_0] = {{0, 2, 1}, {2, 4, 4}},
-    [BLOCK_q4_1] = {{0, 2, 2}, {4, 4, 4}},
-    [BLOCK_q5_0] = {{0, 2, 1}, {2, 4, 1}, {6, 4, 4}},
-    [BLOCK_q5_1] = {{0, 2, 2}, {4, 4, 1}, {8, 4, 4}},
-    [BLOCK_q8_0] = {{0, 2, 1}, {2, 4, 8}},
-    [BLOCK_q2_K] = {{80, 2, 2}, {0, 1, 16}, {16, 4, 16}},
-    [BLOCK_q3_K] = {{108, 2, 1}, {96, 1, 12}, {0, 4, 8}, {32, 4, 16}},
-    [BLOCK_q4_K] = {{0, 2, 2}, {4, 1, 12}, {16, 4, 32}},
-    [BLOCK_q5_K] = {{0, 2, 2}, {4, 1, 12}, {16, 4, 40}},
-    // For 16 columns of each quarter of 128: low bits of quarters 1 and 3, of 2 and 4, high bits of all.
-    [BLOCK_q6_K] = {{208, 2, 1}, {192, 1, 16},
-                    {0, 4, 4}, {32, 4, 4}, {128, 4, 4}, {16, 4, 4}, {48, 4, 4}, {144, 4, 4},
-                    {64, 4, 4}, {96, 4, 4}, {160, 4, 4}, {80, 4, 4}, {112, 4, 4}, {176, 4, 4}},
-    [BLOCK_iq4_nl] = {{0, 2, 1}, {2, 4, 4}},
-    [BLOCK_iq4_xs] = {{0, 2, 1}, {2, 1, 6}, {8, 4, 32}},
-    [BLOCK_mxfp4] = {{0, 1, 1}, {1, 4, 4}},
-    [BLOCK_iq2_xxs] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 24}},
-    [BLOCK_iq2_xs] = {{0, 2, 1}, {2, 1, 8}, {10, 4, 24}},
-    [BLOCK_iq2_s] = {{0, 2, 1}, {2, 1, 8}, {10, 4, 24}},
-    [BLOCK_iq3_xxs] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 32}},
-    [BLOCK_iq3_s] = {{0, 2, 1}, {2, 1, 4}, {6, 4, 32}},
-    [BLOCK_i2] = {{0, 4, 2}},
-    [BLOCK_i4] = {{0, 4, 4}},
-    [BLOCK_i8] = {{0, 4, 8}},
+/// A whole field of a block; of a grid type, of its coded block.
+#define RUN(type, field, unit) FIELD_RUN(type##_block, packed_##type, field, unit)
+#define CODED_RUN(type, field, unit) FIELD_RUN(type##_coded, packed_##type, field, unit)
+#define FIELD_RUN(row, packed, field, unit) \
+    {offsetof(row, field), offsetof(packed, field), unit, sizeof(((row *)0)->field) / (unit)}
+
+/// Of q6_K: 16 columns of each quarter of 128 weights.
+#define Q6_K_STRETCH(i)                                                                                            \
+    {offsetof(q6_K_block, low_bits[64 * ((i) / 2) + 16 * ((i) % 2)]),                                              \
+     offsetof(packed_q6_K, stretches[i].low_bits[0]), 4, QUADS(16)},                                               \
+    {offsetof(q6_K_block, low_bits[64 * ((i) / 2) + 16 * ((i) % 2) + 32]),                                         \
+     offsetof(packed_q6_K, stretches[i].low_bits[1]), 4, QUADS(16)},                                               \
+    {offsetof(q6_K_block, high_bits[32 * ((i) / 2) + 16 * ((i) % 2)]),                                             \
+     offsetof(packed_q6_K, stretches[i].high_bits), 4, QUADS(16)}
+
+#define MAX_RUNS 14
+
+/// The runs of each type in the order of the packed block; a count of 0 ends them.
+static const run runs_of[][MAX_RUNS + 1] = {
+    [BLOCK_q4_0] = {RUN(q4_0, scale, 2), RUN(q4_0, quants, 4)},
+    [BLOCK_q4_1] = {RUN(q4_1, scale, 2), RUN(q4_1, minimum, 2), RUN(q4_1, quants, 4)},
+    [BLOCK_q5_0] = {RUN(q5_0, scale, 2), RUN(q5_0, fifth_bits, 4), RUN(q5_0, quants, 4)},
+    [BLOCK_q5_1] = {RUN(q5_1, scale, 2), RUN(q5_1, minimum, 2), RUN(q5_1, fifth_bits, 4), RUN(q5_1, quants, 4)},
+    [BLOCK_q8_0] = {RUN(q8_0, scale, 2), RUN(q8_0, quants, 4)},
+    [BLOCK_q2_K] = {RUN(q2_K, scale, 2), RUN(q2_K, minimum, 2), RUN(q2_K, scales, 1), RUN(q2_K, quants, 4)},
+    [BLOCK_q3_K] = {RUN(q3_K, scale, 2), RUN(q3_K, scales, 1), RUN(q3_K, third_bits, 4), RUN(q3_K, quants, 4)},
+    [BLOCK_q4_K] = {RUN(q4_K, scale, 2), RUN(q4_K, minimum, 2), RUN(q4_K, scales, 1), RUN(q4_K, quants, 4)},
+    [BLOCK_q5_K] = {RUN(q5_K, scale, 2), RUN(q5_K, minimum, 2), RUN(q5_K, scales, 1), RUN(q5_K, fifth_bits, 4),
+                    RUN(q5_K, quants, 4)},
+    [BLOCK_q6_K] = {RUN(q6_K, scale, 2), RUN(q6_K, scales, 1), Q6_K_STRETCH(0), Q6_K_STRETCH(1), Q6_K_STRETCH(2),
+                    Q6_K_STRETCH(3)},
+    [BLOCK_iq4_nl] = {RUN(iq4_nl, scale, 2), RUN(iq4_nl, quants, 4)},
+    [BLOCK_iq4_xs] = {RUN(iq4_xs, scale, 2), RUN(iq4_xs, high_scales, 1), RUN(iq4_xs, low_scales, 1),
+                      RUN(iq4_xs, quants, 4)},
+    [BLOCK_mxfp4] = {RUN(mxfp4, exponent, 1), RUN(mxfp4, quants, 4)},
+    [BLOCK_iq2_xxs] = {CODED_RUN(iq2_xxs, scale, 2), CODED_RUN(iq2_xxs, scales, 1), CODED_RUN(iq2_xxs, codes, 4)},
+    [BLOCK_iq2_xs] = {CODED_RUN(iq2_xs, scale, 2), CODED_RUN(iq2_xs, scales, 1), CODED_RUN(iq2_xs, codes, 4)},
+    [BLOCK_iq2_s] = {CODED_RUN(iq2_s, scale, 2), CODED_RUN(iq2_s, scales, 1), CODED_RUN(iq2_s, codes, 4)},
+    [BLOCK_iq3_xxs] = {CODED_RUN(iq3_xxs, scale, 2), CODED_RUN(iq3_xxs, scales, 1), CODED_RUN(iq3_xxs, codes, 4)},
+    [BLOCK_iq3_s] = {CODED_RUN(iq3_s, scale, 2), CODED_RUN(iq3_s, scales, 1), CODED_RUN(iq3_s, codes, 4)},
+    [BLOCK_i2] = {RUN(i2, quants, 4)},
+    [BLOCK_i4] = {RUN(i4, quants, 4)},
+    [BLOCK_i8] = {RUN(i8, quants, 4)},
 };
 
-/// The numbers of 32 columns, eight in each of four words, as packed_number reads them.
-INLINE void pack_numbers(uint8_t *out, const uint64_t n[4], size_t bits) {
+// clang-format on
+
+/// The runs cover every byte: packed blocks are as large as those of their rows together.
+#define COVERS(row, packed) static_assert(sizeof(packed) == PACKED_ROWS * sizeof(row), #packed)
+COVERS(q4_0_block, packed_q4_0);
+COVERS(q4_1_block, packed_q4_1);
+COVERS(q5_0_block, packed_q5_0);
+COVERS(q5_1_block, packed_q5_1);
+COVERS(q8_0_block, packed_q8_0);
+COVERS(q2_K_block, packed_q2_K);
+COVERS(q3_K_block, packed_q3_K);
+COVERS(q4_K_block, packed_q4_K);
+COVERS(q5_K_block, packed_q5_K);
+COVERS(q6_K_block, packed_q6_K);
+COVERS(iq4_nl_block, packed_iq4_nl);
+COVERS(iq4_xs_block, packed_iq4_xs);
+COVERS(mxfp4_block, packed_mxfp4);
+COVERS(iq2_xxs_coded, packed_iq2_xxs);
+COVERS(iq2_xs_coded, packed_iq2_xs);
+COVERS(iq2_s_coded, packed_iq2_s);
+COVERS(iq3_xxs_coded, packed_iq3_xxs);
+COVERS(iq3_s_coded, packed_iq3_s);
+COVERS(i2_block, packed_i2);
+COVERS(i4_block, packed_i4);
+COVERS(i8_block, packed_i8);
+#undef COVERS
+
+size_t packed_block_bytes(block_type type) { return packed_size(type).bytes / PACKED_ROWS; }
+
+/// The codes of 32 columns, eight in the bytes of each of four words, in the order of packed_code.
+INLINE void pack_codes(uint8_t *out, const uint64_t words[4], size_t bits) {
     if (bits == 4) {
-        const uint64_t halves[2] = {n[0] | n[2] << 4, n[1] | n[3] << 4};
-        memcpy(out, halves, sizeof halves);
+        const uint64_t nibbles[2] = {words[0] | words[2] << 4, words[1] | words[3] << 4};
+        memcpy(out, nibbles, sizeof nibbles);
         return;
     }
-    const uint64_t low = 0x03030303;
-    uint32_t parts[3];
-    for (size_t i = 0; i < 3; i++) parts[i] = (uint32_t)(n[i] | n[i] >> 32 << 3);
-    parts[0] |= (uint32_t)((n[3] & low) << 6);
-    parts[1] |= (uint32_t)((n[3] >> 32 & low) << 6);
-    parts[2] |= (uint32_t)((n[3] & 0x04040404) << 4 | (n[3] >> 32 & 0x04040404) << 5);
-    memcpy(out, parts, sizeof parts);
+    const uint64_t magnitudes = 0x03030303, signs = 0x04040404;
+    uint32_t quads[3];
+    for (size_t i = 0; i < 3; i++) quads[i] = (uint32_t)(words[i] | words[i] >> 32 << 3);
+    quads[0] |= (uint32_t)((words[3] & magnitudes) << 6);
+    quads[1] |= (uint32_t)((words[3] >> 32 & magnitudes) << 6);
+    quads[2] |= (uint32_t)((words[3] & signs) << 4 | (words[3] >> 32 & signs) << 5);
+    memcpy(out, quads, sizeof quads);
 }
 
-/// A block of a grid type as unpack gives it.
-#define NUMBERED(name, group, bits)                                                                                  \
-    static void name##_numbered(uint8_t *out, const uint8_t *b) {                                                    \
-        uint8_t *scales = out + 2, *numbers = scales + 128 / group;                                                  \
-        memcpy(out, b, 2);                                                                                           \
-        for (size_t g = 0; g < 256 / group; g += 2)                                                                  \
-            scales[g / 2] = (uint8_t)(name##_scale(b, g) | name##_scale(b, g + 1) << 4);                             \
-        for (size_t r = 0; r < 32; r += 4, numbers += 4 * bits) {                                                    \
-            uint64_t n[4];                                                                                           \
-            for (size_t i = 0; i < 4; i++) n[i] = grid_numbers(name##_run(b, r + i), bits == 4 ? 4 : 2);             \
-            pack_numbers(numbers, n, bits);                                                                          \
-        }                                                                                                            \
+#define CODE(name, sub_block, bits)                                                                        \
+    static void code_##name(uint8_t *out, const uint8_t *block) {                                          \
+        const name##_block *b = (const name##_block *)block;                                               \
+        name##_coded *coded = (name##_coded *)out;                                                         \
+        uint8_t *codes = coded->codes;                                                                     \
+        memcpy(coded->scale, b->scale, sizeof b->scale);                                                   \
+        for (size_t i = 0; i < SUPER_BLOCK / sub_block; i += 2)                                            \
+            coded->scales[i / 2] = (uint8_t)(name##_scale(b, i) | name##_scale(b, i + 1) << 4);            \
+        for (size_t r = 0; r < SUPER_BLOCK / 8; r += 4, codes += 4 * bits) {                               \
+            uint64_t words[4];                                                                             \
+            for (size_t i = 0; i < 4; i++) words[i] = grid_codes(name##_run(b, r + i), bits == 4 ? 4 : 2); \
+            pack_codes(codes, words, bits);                                                                \
+        }                                                                                                  \
     }
-NUMBERED(iq2_xxs, 32, 3)
-NUMBERED(iq2_xs, 16, 3)
-NUMBERED(iq2_s, 16, 3)
-NUMBERED(iq3_xxs, 32, 4)
-NUMBERED(iq3_s, 32, 4)
-#undef NUMBERED
+CODE(iq2_xxs, BLOCK, 3)
+CODE(iq2_xs, SHORT_SUB_BLOCK, 3)
+CODE(iq2_s, SHORT_SUB_BLOCK, 3)
+CODE(iq3_xxs, BLOCK, 4)
+CODE(iq3_s, BLOCK, 4)
+#undef CODE
 
-/// The rows' blocks of a grid type in their packed form, in `room`; others where they are.
-static void number_blocks(const uint8_t *rows[ROWS], uint8_t room[ROWS][256], block_type type) {
-    void (*numbered)(uint8_t *, const uint8_t *);
+/// Points `rows` at coded copies of the blocks of a grid type; leaves other types as they are.
+static void code_blocks(const uint8_t *rows[PACKED_ROWS], uint8_t copies[PACKED_ROWS][UNPACKED_BYTES],
+                        block_type type) {
+    void (*code)(uint8_t *, const uint8_t *);
     switch (type) {
-        case BLOCK_iq2_xxs: numbered = iq2_xxs_numbered; break;
-        case BLOCK_iq2_xs: numbered = iq2_xs_numbered; break;
-        case BLOCK_iq2_s: numbered = iq2_s_numbered; break;
-        case BLOCK_iq3_xxs: numbered = iq3_xxs_numbered; break;
-        case BLOCK_iq3_s: numbered = iq3_s_numbered; break;
+        case BLOCK_iq2_xxs: code = code_iq2_xxs; break;
+        case BLOCK_iq2_xs: code = code_iq2_xs; break;
+        case BLOCK_iq2_s: code = code_iq2_s; break;
+        case BLOCK_iq3_xxs: code = code_iq3_xxs; break;
+        case BLOCK_iq3_s: code = code_iq3_s; break;
         default: return;
     }
-    for (size_t row = 0; row < ROWS; row++) {
-        numbered(room[row], rows[row]);
-        rows[row] = room[row];
+    for (size_t row = 0; row < PACKED_ROWS; row++) {
+        code(copies[row], rows[row]);
+        rows[row] = copies[row];
     }
 }
 
 typedef uint8_t sixteen_bytes __attribute__((ext_vector_type(16)));
 
-/// Columns of 2 bits, so that equal bits of the four bytes of a unit are columns that follow each other: 4 x 4 columns
-/// transposed.  Its own inverse.
+/// Transposes 4 x 4 columns of 2 bits, so that equal bits of the four bytes of a quad are consecutive columns.  Its own
+/// inverse.
 INLINE void arrange_i2(uint8_t *block) {
     uint32_t units[2];
     memcpy(units, block, sizeof units);
-    UNROLL for (size_t i = 0; i < 2; i++) {
+    UNROLL_FOR (size_t i = 0; i < 2; i++) {
         uint32_t changes = (units[i] ^ units[i] >> 6) & 0x00CC00CC;
         units[i] ^= changes ^ changes << 6;
         changes = (units[i] ^ units[i] >> 12) & 0x0000F0F0;
@@ -112,7 +160,7 @@ INLINE void arrange_i2(uint8_t *block) {
     memcpy(block, units, sizeof units);
 }
 
-/// Columns of 4 bits, so that the low nibbles are the first half of the block.
+/// Reorders columns of 4 bits, so that the low nibbles are the first half of the block.
 INLINE void arrange_i4(uint8_t *block) {
     sixteen_bytes bytes;
     memcpy(&bytes, block, sizeof bytes);
@@ -124,7 +172,7 @@ INLINE void arrange_i4(uint8_t *block) {
     memcpy(block, &bytes, sizeof bytes);
 }
 
-/// The inverse.
+/// The inverse of arrange_i4.
 INLINE void restore_i4(uint8_t *block) {
     uint8_t bytes[16];
     memcpy(bytes, block, sizeof bytes);
@@ -134,66 +182,67 @@ INLINE void restore_i4(uint8_t *block) {
     }
 }
 
-typedef uint32_t four_units __attribute__((ext_vector_type(4)));
+typedef uint32_t four_quads __attribute__((ext_vector_type(4)));
 
-/// Four units of four bytes of 16 rows take turns: a 4 x 4 transposition for every four rows.
-INLINE void interleave_four(uint8_t *out, const uint8_t *const rows[ROWS], size_t offset) {
-#pragma clang loop unroll(full)
-    for (size_t first = 0; first < ROWS; first += 4) {
-        four_units a, b, c, d;
-        memcpy(&a, rows[first] + offset, sizeof a);
-        memcpy(&b, rows[first + 1] + offset, sizeof b);
-        memcpy(&c, rows[first + 2] + offset, sizeof c);
-        memcpy(&d, rows[first + 3] + offset, sizeof d);
-        four_units ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-        four_units AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-        four_units turned[4] = {
+/// Interleaves four consecutive quads of every row: a 4 x 4 transpose for every four rows.
+INLINE void interleave_quads(uint8_t *out, const uint8_t *const rows[PACKED_ROWS], size_t offset) {
+    UNROLL_FOR (size_t row = 0; row < PACKED_ROWS; row += 4) {
+        four_quads a, b, c, d;
+        memcpy(&a, rows[row] + offset, sizeof a);
+        memcpy(&b, rows[row + 1] + offset, sizeof b);
+        memcpy(&c, rows[row + 2] + offset, sizeof c);
+        memcpy(&d, rows[row + 3] + offset, sizeof d);
+        four_quads ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+        four_quads AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+        four_quads columns[4] = {
             __builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
             __builtin_shufflevector(AB, CD, 0, 1, 4, 5), __builtin_shufflevector(AB, CD, 2, 3, 6, 7)};
-        for (size_t unit = 0; unit < 4; unit++) memcpy(out + 64 * unit + 4 * first, &turned[unit], sizeof turned[unit]);
+        for (size_t quad = 0; quad < 4; quad++)
+            memcpy(out + sizeof(quad_of_rows) * quad + 4 * row, &columns[quad], sizeof columns[quad]);
     }
 }
 
-INLINE void pack_block(uint8_t *out, const uint8_t *const rows[ROWS], block_type type) {
-#pragma clang loop unroll(full)
-    for (size_t i = 0; i < RUNS; i++) {
+INLINE void pack_block(uint8_t *out, const uint8_t *const rows[PACKED_ROWS], block_type type) {
+    UNROLL_FOR (size_t i = 0; i < MAX_RUNS; i++) {
         const run r = runs_of[type][i];
-        const size_t bytes = r.bytes, end = r.offset + bytes * r.count;
-        if (bytes == 4 && r.count % 4 == 0)
-            for (size_t offset = r.offset; offset < end; offset += 16, out += 16 * ROWS)
-                interleave_four(out, rows, offset);
+        const size_t unit = r.unit, end = r.source + unit * r.count;
+        uint8_t *target = out + r.target;
+        if (unit == 4 && r.count % 4 == 0)
+            for (size_t offset = r.source; offset < end; offset += 16, target += 16 * PACKED_ROWS)
+                interleave_quads(target, rows, offset);
         else
-            for (size_t offset = r.offset; offset < end; offset += bytes)
-#pragma clang loop unroll(full)
-                for (size_t row = 0; row < ROWS; row++, out += bytes) memcpy(out, rows[row] + offset, bytes);
+            for (size_t offset = r.source; offset < end; offset += unit)
+                UNROLL_FOR (size_t row = 0; row < PACKED_ROWS; row++, target += unit)
+                    memcpy(target, rows[row] + offset, unit);
     }
 }
 
-/// Points `block` at copies whose columns have the order in which the kernels read them.
-INLINE void arrange(uint8_t copies[ROWS][16], const uint8_t *block[ROWS], block_type type) {
-    for (size_t row = 0; row < ROWS; row++) {
-        memcpy(copies[row], block[row], type == BLOCK_i2 ? 8 : 16);
+/// Points `rows` at copies of blocks of type i2 or i4 whose columns are in the order in which the kernels read them.
+INLINE void arrange(uint8_t copies[PACKED_ROWS][16], const uint8_t *rows[PACKED_ROWS], block_type type) {
+    for (size_t row = 0; row < PACKED_ROWS; row++) {
+        memcpy(copies[row], rows[row], type == BLOCK_i2 ? sizeof(i2_block) : sizeof(i4_block));
         if (type == BLOCK_i2)
             arrange_i2(copies[row]);
         else
             arrange_i4(copies[row]);
-        block[row] = copies[row];
+        rows[row] = copies[row];
     }
 }
 
 void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, size_t columns, block_type type) {
-    static const uint8_t zeros[256];
-    uint8_t room[ROWS][256];
+    static const uint8_t zeros[UNPACKED_BYTES];
+    uint8_t coded[PACKED_ROWS][UNPACKED_BYTES];
     switch (type) {
-#define CASE(name, length, bytes)                                                                                    \
+#define CASE(name, length, scales)                                                                                   \
     case BLOCK_##name:                                                                                               \
-        for (size_t c = 0; c < columns; c += length, weight += bytes, out += ROWS * packed_block_bytes(type)) {      \
-            const uint8_t *block[ROWS];                                                                              \
-            for (size_t row = 0; row < ROWS; row++) block[row] = row < rows ? weight + row * row_bytes : zeros;      \
-            number_blocks(block, room, type);                                                                        \
-            uint8_t copies[ROWS][16];                                                                                \
-            if (BLOCK_##name == BLOCK_i2 || BLOCK_##name == BLOCK_i4) arrange(copies, block, BLOCK_##name);          \
-            pack_block(out, block, BLOCK_##name);                                                                    \
+        for (size_t c = 0; c < columns; c += length, weight += sizeof(name##_block), out += sizeof(packed_##name)) { \
+            const uint8_t *blocks[PACKED_ROWS];                                                                      \
+            for (size_t row = 0; row < PACKED_ROWS; row++)                                                           \
+                blocks[row] = row < rows ? weight + row * row_bytes : zeros;                                         \
+            code_blocks(blocks, coded, type);                                                                        \
+            uint8_t arranged[PACKED_ROWS][16];                                                                       \
+            if (BLOCK_##name == BLOCK_i2 || BLOCK_##name == BLOCK_i4) arrange(arranged, blocks, BLOCK_##name);       \
+            pack_block(out, blocks, BLOCK_##name);                                                                   \
         }                                                                                                            \
         break;
         BLOCK_TYPES(CASE)
@@ -204,8 +253,8 @@ void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, si
 
 void unpack(uint8_t *block, const uint8_t *packed, size_t row, block_type type) {
     for (const run *r = runs_of[type]; r->count; r++)
-        for (size_t unit = 0; unit < r->count; unit++, packed += ROWS * r->bytes)
-            memcpy(block + r->offset + unit * r->bytes, packed + row * r->bytes, r->bytes);
+        for (size_t i = 0; i < r->count; i++)
+            memcpy(block + r->source + i * r->unit, packed + r->target + (i * PACKED_ROWS + row) * r->unit, r->unit);
     if (type == BLOCK_i2) arrange_i2(block);
     if (type == BLOCK_i4) restore_i4(block);
 }

@@ -1,9 +1,9 @@
-// The definition of each kernel, in the fewest lines: never optimised, never deleted.
+// The definition of each kernel, in the fewest lines: never optimized, never deleted.
 #include "CKernels.h"
-#include "blocks.h"
-#include "pack.h"
+#include "float_formats.h"
 #include "grid_blocks.h"
-#include "sets.h"
+#include "kernel_sets.h"
+#include "packed_layout.h"
 
 #include <math.h>
 
@@ -94,17 +94,17 @@ static void narrow_f16(uint16_t *out, const float *x, size_t count) {
     for (size_t i = 0; i < count; i++) out[i] = f32_to_f16(x[i]);
 }
 
-#include "decode.h"
+#include "decode-inl.h"
 
-#define PRODUCT(name, type, widen)                                                                        \
-    static void name(float *out, const type *weight, const float *x, const product_shape *s) {            \
-        for (size_t t = 0; t < s->tokens; t++)                                                            \
-            for (size_t r = s->first_row; r < s->end_row; r++) {                                          \
-                float sum = 0;                                                                            \
-                for (size_t c = 0; c < s->columns; c++)                                                   \
-                    sum += widen(weight[r * s->weight_stride + c]) * x[t * s->x_stride + c];              \
-                out[t * s->out_stride + r] = sum;                                                         \
-            }                                                                                             \
+#define PRODUCT(name, type, widen)                                                             \
+    static void name(float *out, const type *weight, const float *x, const product_shape *s) { \
+        for (size_t t = 0; t < s->tokens; t++)                                                 \
+            for (size_t r = s->first_row; r < s->end_row; r++) {                               \
+                float sum = 0;                                                                 \
+                for (size_t c = 0; c < s->columns; c++)                                        \
+                    sum += widen(weight[r * s->weight_stride + c]) * x[t * s->x_stride + c];   \
+                out[t * s->out_stride + r] = sum;                                              \
+            }                                                                                  \
     }
 PRODUCT(f32_product, float, )
 PRODUCT(bf16_product, uint16_t, bf16_to_f32)
@@ -166,57 +166,54 @@ static void quantize(quantized_block *out, const float *x, size_t count) {
     }
 }
 
-// Blocks as they lie packed, where that is another form than the file's.
-#define DECODE_PACKED(name, group, part, values, bits)                                                                \
-    static void decode_packed_##name(float *out, const uint8_t *b) {                                                  \
-        const uint8_t *numbers = b + 2 + 128 / group;                                                                 \
-        for (size_t c = 0; c < 256; c++) {                                                                            \
-            int scale = b[2 + c / group / 2] >> 4 * (c / group % 2) & 15;                                             \
-            out[c] = f16_at(b) * (float)(2 * scale + 1) * part *                                                      \
-                     (float)values[packed_number(numbers + c / 32 * 4 * bits, c % 32, bits)];                         \
-        }                                                                                                             \
+/// Dequantizes a grid type's block as unpack gives it.
+#define DECODE_CODED(name, sub_block, unit, values, bits)                                    \
+    static void decode_coded_##name(float *out, const uint8_t *block) {                      \
+        const name##_coded *b = (const name##_coded *)block;                                 \
+        for (size_t c = 0; c < SUPER_BLOCK; c++) {                                           \
+            int sub_scale = b->scales[c / sub_block / 2] >> 4 * (c / sub_block % 2) & 15;    \
+            out[c] = f16_at(b->scale) * (float)(2 * sub_scale + 1) * unit *                  \
+                     (float)values[packed_code(b->codes + c / 32 * 4 * bits, c % 32, bits)]; \
+        }                                                                                    \
     }
-DECODE_PACKED(iq2_xxs, 32, 0.125f, iq2_values, 3)
-DECODE_PACKED(iq2_xs, 16, 0.125f, iq2_values, 3)
-DECODE_PACKED(iq2_s, 16, 0.125f, iq2_values, 3)
-DECODE_PACKED(iq3_xxs, 32, 0.25f, iq3_xxs_values, 4)
-DECODE_PACKED(iq3_s, 32, 1.0f, iq3_s_values, 4)
-#undef DECODE_PACKED
+DECODE_CODED(iq2_xxs, BLOCK, 0.125f, iq2_values, 3)
+DECODE_CODED(iq2_xs, SHORT_SUB_BLOCK, 0.125f, iq2_values, 3)
+DECODE_CODED(iq2_s, SHORT_SUB_BLOCK, 0.125f, iq2_values, 3)
+DECODE_CODED(iq3_xxs, BLOCK, 0.25f, iq3_xxs_values, 4)
+DECODE_CODED(iq3_s, BLOCK, 1.0f, iq3_s_values, 4)
+#undef DECODE_CODED
 
-static void decode_packed(float *out, const uint8_t *b, block_type type) {
+/// Unpacks and dequantizes a block of row r.
+static void decode_packed(float *out, const uint8_t *packed, size_t r, block_type type) {
+    uint8_t block[UNPACKED_BYTES];
+    unpack(block, packed, r % PACKED_ROWS, type);
     switch (type) {
-        case BLOCK_iq2_xxs: return decode_packed_iq2_xxs(out, b);
-        case BLOCK_iq2_xs: return decode_packed_iq2_xs(out, b);
-        case BLOCK_iq2_s: return decode_packed_iq2_s(out, b);
-        case BLOCK_iq3_xxs: return decode_packed_iq3_xxs(out, b);
-        case BLOCK_iq3_s: return decode_packed_iq3_s(out, b);
-        default: return decode(out, b, 1, type);
+        case BLOCK_iq2_xxs: return decode_coded_iq2_xxs(out, block);
+        case BLOCK_iq2_xs: return decode_coded_iq2_xs(out, block);
+        case BLOCK_iq2_s: return decode_coded_iq2_s(out, block);
+        case BLOCK_iq3_xxs: return decode_coded_iq3_xxs(out, block);
+        case BLOCK_iq3_s: return decode_coded_iq3_s(out, block);
+        default: return decode(out, block, 1, type);
     }
 }
 
 static void packed_product(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *s,
                            block_type type) {
-#define PACKED(name, length, bytes)                                                                                   \
-    if (type == BLOCK_##name)                                                                                         \
-        for (size_t t = 0; t < s->tokens; t++)                                                                        \
-            for (size_t r = s->first_row; r < s->end_row; r++) {                                                      \
-                float sum = 0;                                                                                        \
-                for (size_t c = 0; c < s->columns; c += length) {                                                     \
-                    const size_t size = packed_block_bytes(type);                                                     \
-                    const uint8_t *packed = weight + r / 16 * 16 * s->weight_stride + c / length * 16 * size;         \
-                    uint8_t block[256];                                                                               \
-                    float w[length];                                                                                  \
-                    unpack(block, packed, r % 16, type);                                                              \
-                    decode_packed(w, block, type);                                                                    \
-                    for (size_t i = 0; i < length; i++) {                                                             \
-                        const quantized_block *some = x + (t * s->columns + c + i) / 32;                              \
-                        sum += w[i] * ((float)some->values[i % 32] * some->scale);                                    \
-                    }                                                                                                 \
-                }                                                                                                     \
-                out[t * s->out_stride + r] = sum;                                                                     \
+    const size_t length = packed_size(type).length, bytes = packed_size(type).bytes;
+    for (size_t t = 0; t < s->tokens; t++)
+        for (size_t r = s->first_row; r < s->end_row; r++) {
+            const uint8_t *row = weight + r / PACKED_ROWS * PACKED_ROWS * s->weight_stride;
+            float sum = 0;
+            for (size_t c = 0; c < s->columns; c += length) {
+                float w[SUPER_BLOCK];
+                decode_packed(w, row + c / length * bytes, r, type);
+                for (size_t i = 0; i < length; i++) {
+                    const quantized_block *block = x + (t * s->columns + c + i) / 32;
+                    sum += w[i] * ((float)block->values[i % 32] * block->scale);
+                }
             }
-    BLOCK_TYPES(PACKED)
-#undef PACKED
+            out[t * s->out_stride + r] = sum;
+        }
 }
 
 static float round_to_step(float x, float step) {
@@ -239,15 +236,13 @@ static void round_to_steps(float *out, const float *x, float step, size_t count)
 
 static void integer_product(float *out, const uint8_t *weight, const float *row_scales, const integer_rows *x,
                             const product_shape *s, float out_step, block_type type) {
-    const size_t bytes = type == BLOCK_i2 ? 8 : type == BLOCK_i4 ? 16 : 32;
     for (size_t t = 0; t < s->tokens; t++)
         for (size_t r = s->first_row; r < s->end_row; r++) {
+            const uint8_t *row = weight + r / PACKED_ROWS * PACKED_ROWS * s->weight_stride;
             int32_t sum = 0;
             for (size_t c = 0; c < s->columns; c += 32) {
-                uint8_t block[32];
-                float w[32];
-                unpack(block, weight + r / 16 * 16 * s->weight_stride + c / 32 * 16 * bytes, r % 16, type);
-                decode(w, block, 1, type);
+                float w[BLOCK];
+                decode_packed(w, row + c / 32 * packed_size(type).bytes, r, type);
                 for (size_t i = 0; i < 32; i++) sum += (int32_t)w[i] * x->values[t * s->columns + c + i];
             }
             const float y = (float)sum * (x->scales[t] * row_scales[r]);
@@ -370,8 +365,7 @@ static void join_rows(float *state, const float *other, size_t size, size_t rows
         const float *theirs = other + rows * size + r;
         const float largest = *theirs > *maximum ? *theirs : *maximum, shift = largest > -INFINITY ? largest : 0;
         const float keep = expf(*maximum - shift), take = expf(*theirs - shift);
-        for (size_t c = 0; c < size; c++)
-            state[r * size + c] = keep * state[r * size + c] + take * other[r * size + c];
+        for (size_t c = 0; c < size; c++) state[r * size + c] = keep * state[r * size + c] + take * other[r * size + c];
         *total = keep * *total + take * theirs[PANEL_ROWS];
         *maximum = largest;
     }

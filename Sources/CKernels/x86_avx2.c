@@ -1,5 +1,5 @@
 // AVX2, FMA and F16C: Haswell, Zen and later.
-#include "vector_types.h"
+#include "vector_includes.h"
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
@@ -8,6 +8,6 @@
 #define BLOCK_TOKENS 2
 #define SET avx2_kernels
 #define ISA "avx2"
-#include "vector.h"
+#include "vector-inl.h"
 #pragma clang attribute pop
 #endif

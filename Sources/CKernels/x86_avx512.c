@@ -1,13 +1,14 @@
 // AVX-512: Skylake-X, Zen 4 and later.
-#include "vector_types.h"
+#include "vector_includes.h"
 
 #if defined(__x86_64__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,f16c"))), \
+                             apply_to = function)
 #define LANES 16
 #define BLOCK_ROWS 4
 #define BLOCK_TOKENS 4
 #define SET avx512_kernels
 #define ISA "avx512"
-#include "vector.h"
+#include "vector-inl.h"
 #pragma clang attribute pop
 #endif

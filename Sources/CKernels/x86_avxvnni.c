@@ -1,5 +1,5 @@
 // AVX2 with VNNI: CPUs that have no AVX-512, such as Alder Lake and Sierra Forest.
-#include "vector_types.h"
+#include "vector_includes.h"
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("avxvnni,avx2,fma,f16c"))), apply_to = function)
@@ -9,6 +9,6 @@
 #define BLOCK_TOKENS 2
 #define SET avxvnni_kernels
 #define ISA "avxvnni"
-#include "vector.h"
+#include "vector-inl.h"
 #pragma clang attribute pop
 #endif

@@ -69,42 +69,19 @@ public enum ElementType: Sendable, Hashable, CaseIterable {
     }
 
     private var layout: (length: Int, byteCount: Int) {
-        switch self {
-        case .float32: (1, 4)
-        case .bfloat16, .float16: (1, 2)
-        case .q4_0, .iq4_nl: (32, 18)
-        case .q4_1: (32, 20)
-        case .q5_0: (32, 22)
-        case .q5_1: (32, 24)
-        case .q8_0: (32, 34)
-        case .q2_K: (256, 84)
-        case .q3_K: (256, 110)
-        case .q4_K: (256, 144)
-        case .q5_K: (256, 176)
-        case .q6_K: (256, 210)
-        case .iq4_xs: (256, 136)
-        case .mxfp4: (32, 17)
-        case .iq2_xxs: (256, 66)
-        case .iq2_xs: (256, 74)
-        case .iq2_s: (256, 82)
-        case .iq3_xxs: (256, 98)
-        case .iq3_s: (256, 110)
-        case .int2: (32, 8)
-        case .int4: (32, 16)
-        case .int8: (32, 32)
-        }
+        guard let block else { return (1, self == .float32 ? 4 : 2) }
+        let layout = layout_of_block(block)
+        return (layout.length, layout.bytes)
     }
 
-    /// Byte offsets of the f16 scales of a block: the only part of a block that can be NaN or infinite. (The scale of
-    /// mxfp4 is an exponent, its first byte; 255 means NaN.)
+    /// Byte offsets of the f16 scales of a block, which with `exponentOffset` are the only part of it that can be NaN or
+    /// infinite.
     public var scaleOffsets: [Int] {
-        switch self {
-        case .float32, .bfloat16, .float16, .mxfp4, .int2, .int4, .int8: []
-        case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s: [0]
-        case .q4_1, .q5_1, .q4_K, .q5_K: [0, 2]
-        case .q2_K: [80, 82]
-        case .q3_K: [108]
-        case .q6_K: [208]
-        }
+        guard let block else { return [] }
+        let layout = layout_of_block(block)
+        return Array([layout.scale, layout.minimum].prefix(layout.scale_count))
     }
+
+    /// Offset of the exponent of mxfp4's block, which is NaN if it is 255; nil for other types.
+    package var exponentOffset: Int? { self == .mxfp4 ? mxfp4_exponent : nil }
 }

@@ -72,13 +72,13 @@ package struct Weight: Sendable {
         let columns = layout.columns
         let rowBytes = layout.elementType.byteCount(columns)
         let isRounded = layout.elementType != tensor.elementType
-        let scratchBytes = isRounded ? PackedLayout.rowsTogether * rowBytes + 4 * columns : 0
+        let scratchBytes = isRounded ? PackedLayout.interleavedRows * rowBytes + 4 * columns : 0
         let bytes = min(1 << 20, layout.byteCount / (4 * tensor.device.threads.count))
         tensor.device.threads.parallelFor(layout.rows, grain: layout.grain(bytes: bytes)) { range in
             tensor.device.withScratch((scratchBytes + 3) / 4) { scratch in
                 let rounded = UnsafeMutableRawPointer(scratch + columns).assumingMemoryBound(to: UInt8.self)
-                for row in stride(from: range.lowerBound, to: range.upperBound, by: PackedLayout.rowsTogether) {
-                    let count = min(PackedLayout.rowsTogether, range.upperBound - row)
+                for row in stride(from: range.lowerBound, to: range.upperBound, by: PackedLayout.interleavedRows) {
+                    let count = min(PackedLayout.interleavedRows, range.upperBound - row)
                     let out = target + row * (packed ? layout.rowBytes : rowBytes)
                     var source = tensor.bytes.assumingMemoryBound(to: UInt8.self) + row * rowBytes
                     if isRounded {
@@ -199,7 +199,9 @@ extension Tensor {
             let bytes = PackedProduct.pieceBytes(pairs.flatMap { $0 }, device)
             let pieces = pairs.flatMap { pair in
                 // Both products of all tokens, at most 256 KB, stay in the second-level cache.
-                let rows = min(pair[0].layout.grain(bytes: bytes / 2), max(1, 2_048 / max(1, pair[0].tokens)) * 16)
+                let rows = min(
+                    pair[0].layout.grain(bytes: bytes / 2),
+                    max(1, 2_048 / max(1, pair[0].tokens)) * PackedLayout.interleavedRows)
                 return zip(pair[0].pieces(rows: rows), pair[1].pieces(rows: rows)).map { ($0, $1) }
             }
             device.threads.parallelFor(pieces.count) { range in
@@ -359,7 +361,7 @@ private struct PackedProduct {
 /// The memory layout of a packed weight.
 struct PackedLayout: Sendable {
     /// Rows per interleaved group; the last group is padded with zeros.
-    static let rowsTogether = 16
+    static let interleavedRows = Int(PACKED_ROWS)
 
     let rows, columns: Int
     let elementType: ElementType
@@ -373,8 +375,10 @@ struct PackedLayout: Sendable {
     var byteCount: Int { grain(rows: rows) * rowBytes }
 
     /// The number of rows that fill `bytes`, in whole groups, at least one.
-    func grain(bytes: Int) -> Int { grain(rows: max(1, bytes / rowBytes - Self.rowsTogether + 1)) }
+    func grain(bytes: Int) -> Int { grain(rows: max(1, bytes / rowBytes - Self.interleavedRows + 1)) }
 
     /// `rows` rounded up to whole groups, at least one.
-    func grain(rows: Int) -> Int { max(1, (rows + Self.rowsTogether - 1) / Self.rowsTogether) * Self.rowsTogether }
+    func grain(rows: Int) -> Int {
+        max(1, (rows + Self.interleavedRows - 1) / Self.interleavedRows) * Self.interleavedRows
+    }
 }

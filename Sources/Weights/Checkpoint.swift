@@ -262,15 +262,16 @@ extension UnsafeRawBufferPointer {
                 loadUnaligned(fromByteOffset: $0 * width, as: Bits.self) & exponent == exponent
             }
         }
+        let (scaleOffsets, exponentOffset) = (type.scaleOffsets, type.exponentOffset)
         return switch type {
         case .float32: holds(UInt32.self, exponent: 0x7F80_0000)
         case .bfloat16: holds(UInt16.self, exponent: 0x7F80)
         case .float16: holds(UInt16.self, exponent: 0x7C00)
-        case .mxfp4: stride(from: 0, to: count, by: type.blockByteCount).contains { self[$0] == .max }
         case .int2, .int4, .int8: false
         default:
             stride(from: 0, to: count, by: type.blockByteCount).contains { block in
-                type.scaleOffsets.contains {
+                if let exponentOffset, self[block + exponentOffset] == .max { return true }
+                return scaleOffsets.contains {
                     loadUnaligned(fromByteOffset: block + $0, as: UInt16.self) & 0x7C00 == 0x7C00
                 }
             }

@@ -123,7 +123,7 @@ extension Checkpoint.Entry {
     /// - Throws: `CheckpointError` if a scale is not representable in f16.
     func joinedGroups(_ threads: ThreadPool) throws(CheckpointError) -> OwnedBytes? {
         guard let groupScales else { return nil }
-        let groups = range.count / 16
+        let groups = range.count / Groups.byteCount
         let isExact = Atomic<Bool>(true)
         let joined = OwnedBytes(count: groups * ElementType.q4_0.blockByteCount) { joined in
             let input = Groups(numbers: bytes, scales: groupScales.bytes, joined: joined)
@@ -143,6 +143,9 @@ extension Checkpoint.Entry {
 
     /// `@unchecked Sendable`: threads write disjoint groups.
     private struct Groups: @unchecked Sendable {
+        /// Bytes of 32 numbers of 4 bits.
+        static let byteCount = 16
+
         let numbers, scales: UnsafeRawBufferPointer
         let joined: UnsafeMutableRawBufferPointer
 
@@ -160,15 +163,10 @@ extension Checkpoint.Entry {
                 }
             let half = Float16(scale)
             let block = joined.baseAddress! + group * ElementType.q4_0.blockByteCount
-            block.storeBytes(of: half.bitPattern.littleEndian, as: UInt16.self)
-            let source = numbers.baseAddress! + 16 * group
-            func number(_ column: Int) -> UInt8 {
+            let source = numbers.baseAddress! + Self.byteCount * group
+            BlockQuantizer.storeQ4_0(scale: half, block.assumingMemoryBound(to: UInt8.self)) { column in
                 let byte = source.load(fromByteOffset: column / 2, as: UInt8.self)
                 return column % 2 == 0 ? byte & 15 : byte >> 4
-            }
-            for column in 0..<16 {
-                block.storeBytes(
-                    of: number(column) | number(column + 16) << 4, toByteOffset: 2 + column, as: UInt8.self)
             }
             return Float(half) == scale || scale.isNaN
         }

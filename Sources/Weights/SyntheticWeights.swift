@@ -107,7 +107,7 @@ package struct SyntheticWeights: WeightSource {
         }
         let unit = Float(sign: .plus, exponent: Int(exponent) - 127, significand: 1)
         let scale = Float16(unit * ([.iq2_xxs, .iq2_xs, .iq2_s].contains(type) ? 0.03 : 0.01)).bitPattern
-        for block in stride(from: 0, to: count, by: type.blockByteCount) {
+        for block in stride(from: type.scaleOffsets[0], to: count, by: type.blockByteCount) {
             (bytes[block], bytes[block + 1]) = (UInt8(scale & 255), UInt8(scale >> 8))
         }
         return bytes

@@ -5,8 +5,10 @@
 //
 // A kernel never allocates, starts a thread, prints or fails; threads are one level up and hand it rows.  All arrays
 // are dense and f32 unless said; `out` may be the same array as an input of the same shape, and overlaps nothing
-// otherwise.  NaN propagates.  "Within n ulp" is against the exact value of the formula, for finite input; where that is
-// under 2^-126, within 2^-148.  eps = 2^-24.  The bounds of elementary functions were measured over all floats.
+// otherwise.  NaN propagates.  "Within n ulp" is against the exact value of the formula, for finite input; where that
+// is under 2^-126, within 2^-148.  eps = 2^-24.  The bounds of elementary functions were measured over all floats.
+
+#include "ggml_blocks.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,9 +25,9 @@ typedef struct {
     size_t end_row;        ///< one past the last; columns of out outside the range are left untouched
 } product_shape;
 
-/// Rows of a panel: they lie next to each other, `[elements][PANEL_ROWS]`, whatever the instruction set.
+/// Rows of a panel of f32, which are interleaved, `[elements][PANEL_ROWS]`, for every instruction set.
 #define PANEL_ROWS 16
-/// Columns of a panel that panel_product takes at most, and from one row of its weights to the next.
+/// Most columns of a panel of panel_product, and the stride of its weights.
 #define PANEL_COLUMNS 256
 
 /// Positions whose f16 keys are interleaved in the KV cache: `[elements][KEYS_TOGETHER]`.
@@ -41,12 +43,13 @@ typedef struct {
 
 /// Some queries, and keys and values for them.
 typedef struct {
-    size_t rows;        ///< queries, at most ATTENTION_ROWS; of attend_f16 and attend_quantized at most PANEL_ROWS
-    size_t size;        ///< elements of a query, a key and a value
+    size_t rows;  ///< queries, at most ATTENTION_ROWS; of attend_f16 and attend_quantized at most PANEL_ROWS
+    size_t size;  ///< elements of a query, a key and a value
     size_t keys;
     size_t stride;      ///< elements from one value to the next, >= size
     size_t key_stride;  ///< of attend: from one element of the keys to the next, >= keys
-    int32_t first_seen[ATTENTION_ROWS], end_seen[ATTENTION_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
+    int32_t first_seen[ATTENTION_ROWS],
+        end_seen[ATTENTION_ROWS];  ///< the keys j that a row sees: first_seen <= j < end_seen
 } attention_shape;
 
 /// Layouts of quantized keys and values: blocks of KEYS_TOGETHER positions of one head, which attention reads in place.
@@ -54,8 +57,8 @@ typedef struct {
 /// q8_0: int8, one scale for 32 elements.
 ///     i8  keys[size / 2][KEYS_TOGETHER][2], values[size / 16][KEYS_TOGETHER / 2][16][2]
 ///     f16 key_scales[size / 32][KEYS_TOGETHER], value_scales[size / 32][KEYS_TOGETHER]
-/// rotated: vectors after a random rotation, which makes their elements nearly Gaussian; keys in 4 and values in 3 bits,
-/// one scale for each vector.  Source: TurboQuant, arXiv 2504.19874.
+/// rotated: vectors after a random rotation, which makes their elements nearly Gaussian; keys in 4 and values in 3
+/// bits, one scale for each vector.  Source: TurboQuant, arXiv 2504.19874.
 ///     u32 keys[size / 8][KEYS_TOGETHER], element 2 i + h of 8 in the 4 bits from 4 i + 16 h on
 ///     u32 values[size / 32][48]: the low two bits of 32 columns, those of position 2 i + h from bit 2 i + 16 h on; then
 ///         the high bits of columns c and 16 + c, those of position 2 i + h at bit (i + 2) % 16 + 16 h and (i + 10) % 16 + 16 h
@@ -81,8 +84,8 @@ static inline __attribute__((always_inline)) float cache_unit(cache_part part) {
     return part == CACHE_keys ? 127 / 2.7326f : 127 / 2.1519f;
 }
 
-/// Quantizes a key or a value (for `rotated`: after the rotation) into position `place` of a block.  A non-finite element
-/// makes every element that shares its scale NaN.
+/// Quantizes a key or a value (for `rotated`: after the rotation) into position `place` of a block.  A non-finite
+/// element makes every element that shares its scale NaN.
 void cache_write(uint8_t *block, size_t place, const float *x, size_t size, cache_part part, cache_type type);
 /// Dequantizes position `place` of a block.
 void cache_read(float *out, const uint8_t *block, size_t place, size_t size, cache_part part, cache_type type);
@@ -91,86 +94,60 @@ void cache_read(float *out, const uint8_t *block, size_t place, size_t size, cac
 typedef struct {
     const int16_t *values;  ///< [rows, size], at most 32767
     const float *scales;
-    const int32_t *sums;    ///< of each row's values
+    const int32_t *sums;  ///< of each row's values
 } integer_queries;
 /// |x - value * scale| <= scale * (1/2 + 2^-8); the scale of a row with NaN or infinity is NaN.
 void quantize_query(int16_t *out, float *scale, int32_t *sum, const float *x, size_t size);
 
-/// GGUF's block-quantized types: X(name, weights per block, bytes per block).
-#define BLOCK_TYPES(X)                                                                                \
-    X(q4_0, 32, 18) X(q4_1, 32, 20) X(q5_0, 32, 22) X(q5_1, 32, 24) X(q8_0, 32, 34)                   \
-    X(q2_K, 256, 84) X(q3_K, 256, 110) X(q4_K, 256, 144) X(q5_K, 256, 176) X(q6_K, 256, 210)          \
-    X(iq4_nl, 32, 18) X(iq4_xs, 256, 136) X(mxfp4, 32, 17)                                            \
-    X(iq2_xxs, 256, 66) X(iq2_xs, 256, 74) X(iq2_s, 256, 82) X(iq3_xxs, 256, 98) X(iq3_s, 256, 110)   \
-    X(i2, 32, 8) X(i4, 32, 16) X(i8, 32, 32)
+/// Rows of a weight that pack interleaves.
+#define PACKED_ROWS 16
 
-// i2, i4 and i8 are no types of GGUF: integers of 2, 4 and 8 bits, -2…1, -8…7 and -128…127, whose scale belongs to the
-// row.  A column's bits follow those of the column before, from the lowest bit of a byte on; -2 and -8 are stored as 0.
+/// Bytes of a packed block for one row: as many as in the file, but more for the grid types, whose packed weights have
+/// codes of values in place of indices of grids.
+size_t packed_block_bytes(block_type type);
 
-typedef enum {
-#define NAME(name, length, bytes) BLOCK_##name,
-    BLOCK_TYPES(NAME)
-#undef NAME
-} block_type;
-
-/// Bytes of a packed block for one row: as many as in the file, but for the types whose weights are indices of grids. No
-/// instruction looks those up at the speed of memory, so that packed weights have the numbers of their values themselves.
-static inline __attribute__((always_inline)) size_t packed_block_bytes(block_type type) {
-    switch (type) {
-        case BLOCK_iq2_xxs: return 2 + 4 + 96;                   // 3 bits a weight
-        case BLOCK_iq2_xs:
-        case BLOCK_iq2_s: return 2 + 8 + 96;
-        case BLOCK_iq3_xxs:
-        case BLOCK_iq3_s: return 2 + 4 + 128;                    // 4 bits a weight
-#define BYTES(name, length, bytes) \
-    if (type == BLOCK_##name) return bytes;
-        default: BLOCK_TYPES(BYTES) return 0;
-#undef BYTES
-    }
-}
-
-/// 32 activations in 8 bits: x[c] is about values[c] * scale.
+/// 32 activations quantized to int8: x[c] is about values[c] * scale.
 typedef struct {
-    float scale, minus_sum;     ///< minus_sum: scale * minus the sum of values
-    int32_t minus_128_sums[3];  ///< -128 times the sums of the first 16 values, the other 16, and all 32
+    float scale, minus_sum;     ///< minus_sum: -scale * sum of values
+    int32_t minus_128_sums[3];  ///< -128 times the sums of the first 16 values, of the other 16, and of all 32
     int8_t values[32];          ///< -127 to 127
 } quantized_block;
 
-/// Below, 127 / x may overflow.
+/// The smallest largest magnitude that is quantized; below, 127 / x may overflow.
 #define QUANTIZED_LEAST 0x1p-100f
 
-/// Activations as integers: x[t, c] is about values[t, c] * scales[t].
+/// Activations quantized to int8 with a scale per token: x[t, c] is about values[t, c] * scales[t].
 typedef struct {
     const int8_t *values;  ///< [tokens, columns]
     const int32_t *sums;   ///< the sum of each token's values
     const float *scales;
 } integer_rows;
 
-/// Columns of a weight that integer_product takes at most: sums of products of bytes stay within 32 bits.
+/// Most columns of a weight of integer_product: sums of products of bytes stay within 32 bits.
 #define INTEGER_COLUMNS 65536
 
-/// The scale, of either sign, for which scale * q with q of -half…half - 1 is nearest to 16 numbers.
+/// The scale, of either sign, for which scale * q with integers q of -half…half - 1 is nearest to 16 values.
 float fit_signed_scale(const float *x, float half);
-/// The scale and the minimum, neither negative, for which scale * q - minimum with q of 0…highest is nearest to `count`
-/// numbers, 16 or 32.
+/// The scale and the minimum, neither negative, for which scale * q - minimum with integers q of 0…highest is nearest
+/// to `count` values, 16 or 32.
 void fit_scale_and_minimum(const float *x, size_t count, float highest, float *scale, float *minimum);
 
-/// What the numbers 0…15 of iq4_nl and iq4_xs stand for.
+/// The values of quants 0…15 of iq4_nl and iq4_xs.
 static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
-/// What the numbers 0…15 of mxfp4 stand for, in halves of its unit.
+/// The values of quants 0…15 of mxfp4, times 2.
 static const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
-/// What two bits of magnitude and a sign stand for, in eighths of the unit of iq2_xxs, iq2_xs and iq2_s.
+/// The values of two bits of magnitude and a sign of iq2_xxs, iq2_xs and iq2_s, times 8.
 static const int8_t iq2_values[8] = {8, 25, 43, 0, -8, -25, -43, 0};
-/// What three bits of magnitude and a sign stand for, in quarters of the unit of iq3_xxs, and in units of iq3_s.
+/// The values of three bits of magnitude and a sign, of iq3_xxs times 4, of iq3_s as they are.
 static const int8_t iq3_xxs_values[16] = {4, 12, 20, 28, 36, 44, 52, 62, -4, -12, -20, -28, -36, -44, -52, -62};
 static const int8_t iq3_s_values[16] = {1, 3, 5, 7, 9, 11, 13, 15, -1, -3, -5, -7, -9, -11, -13, -15};
-/// The scale, of either sign, for which scale * value with one of iq4_values each is nearest to 32 numbers.
+/// The scale, of either sign, for which scale * one of iq4_values each is nearest to 32 values.
 float fit_iq4_scale(const float *x);
-/// The number whose value is nearest.
+/// The quant whose value is nearest.
 uint8_t nearest_iq4(float value);
 
-/// 16 rows of `columns` weights as the kernels want them: each block's units of 1, 2 or 4 bytes take turns.  `rows`, at
-/// most 16, lie `row_bytes` apart; missing ones become 0.  A block becomes 16 times packed_block_bytes.
+/// Interleaves PACKED_ROWS rows of `columns` weights block by block; packed_layout.h draws the result.  `rows`, at most
+/// PACKED_ROWS, are `row_bytes` apart; missing rows become 0.  A block becomes PACKED_ROWS * packed_block_bytes.
 void pack(uint8_t *out, const uint8_t *weight, size_t row_bytes, size_t rows, size_t columns, block_type type);
 
 typedef struct {
@@ -213,9 +190,9 @@ typedef struct {
     void (*widen_bf16)(float *out, const uint16_t *x, size_t count);
     /// out[i] = x[i], exactly
     void (*widen_f16)(float *out, const uint16_t *x, size_t count);
-    /// To the nearest f16, of two equally near to the even one; infinity beyond its range.  All sets give the same bits.
+    /// Rounds to the nearest f16, ties to even; infinity beyond its range.  All sets give the same bits.
     void (*narrow_f16)(uint16_t *out, const float *x, size_t count);
-    /// The weights of `count` blocks one after the other.  All sets give the same bits.
+    /// Dequantizes `count` consecutive blocks.  All sets give the same bits.
     void (*decode)(float *out, const uint8_t *blocks, size_t count, block_type type);
 
     /// Products of few tokens, which stream the weights once.
@@ -226,75 +203,76 @@ typedef struct {
 
     /// out[c * out_stride + r] = x[r * x_stride + c] for r < rows, c < columns.
     void (*transpose)(float *out, size_t out_stride, const float *x, size_t x_stride, size_t rows, size_t columns);
-    /// A panel of rows `first` to `first + count`, at most PANEL_ROWS, of x; the other rows are 0.
+    /// Interleaves rows `first` to `first + count`, at most PANEL_ROWS, of x to a panel; missing rows are 0.
     void (*interleave)(float *panel, const float *x, grouped_rows shape, size_t first, size_t count);
-    /// Writes the rows of a panel over rows `first` to `first + count` of out; where there are divisors, PANEL_ROWS of them,
-    /// each row is multiplied by one over its divisor.
+    /// Writes the rows of a panel over rows `first` to `first + count` of out; each row is multiplied by one over its
+    /// divisor unless `divisors`, PANEL_ROWS of them, is NULL.
     void (*deinterleave)(float *out, const float *panel, const float *divisors, grouped_rows shape, size_t first,
                          size_t count);
 
-    /// One step of a product of many tokens, PANEL_ROWS a panel: sums[p][r][t] = sum over c of weight[r][c] * x[p][c][t], to
-    /// which `adds` adds what was there.
+    /// One step of a product of many tokens, PANEL_ROWS a panel: sums[p][r][t] = sum over c of weight[r][c] *
+    /// x[p][c][t], to which `adds` adds what was there.
     ///   sums    [panels][rows][PANEL_ROWS], those of a panel `sum_size` after the last one's
     ///   weight  [rows][PANEL_COLUMNS], of which `columns` count
     ///   x       [panels][columns][PANEL_ROWS], see interleave
-    /// Within (columns + 1) eps * sum|weight * x|.  The terms of a sum are added in order: its bits do not depend on the
-    /// other rows and panels.
+    /// Within (columns + 1) eps * sum|weight * x|.  The terms of a sum are added in order: its bits do not depend on
+    /// the other rows and panels.
     void (*panel_product)(float *sums, size_t sum_size, const float *weight, const float *x, size_t panels, size_t rows,
                           size_t columns, bool adds);
 
-    /// Activations in 8 bits: of 32 the largest magnitude becomes 127, the others are rounded to nearest.  `count` is a
-    /// multiple of 32.  |x - value * scale| <= scale * (1/2 + 2^-15); all become 0 if none reaches QUANTIZED_LEAST, and
-    /// where one is NaN or infinite, the scale is NaN.
+    /// Quantizes activations to int8: of each 32 the largest magnitude becomes 127, the others are rounded to nearest.
+    /// `count` is a multiple of 32.  |x - value * scale| <= scale * (1/2 + 2^-15); all become 0 if none reaches
+    /// QUANTIZED_LEAST; if one is NaN or infinite, the scale is NaN.
     void (*quantize)(quantized_block *out, const float *x, size_t count);
-    /// Product of a packed weight, whose stride is the bytes of a row, with x: [tokens, columns / 32] blocks, whatever
-    /// x_stride says; first_row is a multiple of 16.
-    /// Sums of bytes are exact, their scaled sums f32: within (columns / 8 + 8) eps * sum(|weight * x|) of scalar, for
-    /// types with minima with |scaled| + |minimum| in place of |weight|.  A sum is the same whatever the other tokens and rows.
+    /// Product of a packed weight, whose stride is in bytes of a row, with x: [tokens, columns / 32] blocks (x_stride
+    /// is not used); first_row is a multiple of PACKED_ROWS. Integer sums are exact, their scaled sums f32: within
+    /// (columns / 8 + 8) eps * sum(|weight * x|) of scalar; for types with minima |scaled| + |minimum| replaces
+    /// |weight|.  A sum does not depend on the other tokens and rows.
     void (*packed_product)(float *out, const uint8_t *weight, const quantized_block *x, const product_shape *shape,
                            block_type type);
 
-    /// Activations in steps that are known beforehand: out[i] is the integer of -128…127 nearest to x[i] / step, of two equally
-    /// near the even one; `sum` becomes their sum and `scale` the step, or NaN if one of x is NaN.  `count` is a multiple of 32.
+    /// Quantizes activations with a static scale: out[i] is the integer of -128…127 nearest to x[i] / step, ties to
+    /// even; `sum` becomes their sum and `scale` the step, or NaN if one of x is NaN.  `count` is a multiple of 32.
     /// All sets give the same bits.
     void (*quantize_steps)(int8_t *out, int32_t *sum, float *scale, const float *x, float step, size_t count);
     /// out[i] = step * the integer of -128…127 nearest to x[i] / step; NaN stays NaN.  All sets give the same bits.
     void (*round_to_steps)(float *out, const float *x, float step, size_t count);
     /// Product of a packed weight of type i2, i4 or i8 with integers; shape as for packed_product, columns at most
-    /// INTEGER_COLUMNS.  out[t, r] = (sum over c of weight[r, c] * x.values[t, c]) * (x.scales[t] * row_scales[r]), then, unless
-    /// out_step is 0, as round_to_steps has it.  The sum is exact, and rounded to f32 once.  All sets give the same bits.
+    /// INTEGER_COLUMNS.  out[t, r] = (sum over c of weight[r, c] * x.values[t, c]) * (x.scales[t] * row_scales[r]),
+    /// then round_to_steps with out_step unless that is 0.  The sum is exact, and rounded to f32 once.  All sets give
+    /// the same bits.
     void (*integer_product)(float *out, const uint8_t *weight, const float *row_scales, const integer_rows *x,
                             const product_shape *shape, float out_step, block_type type);
 
-    /// out[c] += sum over j of weights[j] * rows[j, c], for j < count, c < columns; a row begins `stride` after the last.
+    /// out[c] += sum over j of weights[j] * rows[j, c], for j < count, c < columns; a row begins `stride` after the
+    /// last.
     void (*weighted_rows)(float *out, const float *weights, const float *rows, size_t stride, size_t count,
                           size_t columns);
 
     /// Softmax attention of panels of queries to some more keys, which lie transposed, `[size][key_stride]`.  `state`,
-    /// `[panels][size + 2][PANEL_ROWS]`, holds for each row the sums of its values so far, its largest score M and the total
-    /// of its weights; at first 0, -infinity and 0.
-    /// With score_j = sum over c of query[c] * key_j[c] for the keys j that the row sees, M' = max(M, score_j), and
-    /// weight_j = e^(score_j - M'): sums = e^(M - M') sums + sum of weight_j * value_j; the total likewise, of weights alone.
-    /// `scores` is room for `[keys][ATTENTION_ROWS]`.  A score errs by (size + 1) eps * sum|query * key|; where a row's scores
-    /// err by d, a weight errs by 2 d + (4 + |score - M'|) eps of itself, and is 0 under e^-87; the sums err by
-    /// (keys + 3) eps * sum|weight * value| more.
+    /// `[panels][size + 2][PANEL_ROWS]`, holds for each row the sums of its values so far, its largest score M and the
+    /// total of its weights; at first 0, -infinity and 0. With score_j = sum over c of query[c] * key_j[c] for the keys
+    /// j that the row sees, M' = max(M, score_j), and weight_j = e^(score_j - M'): sums = e^(M - M') sums + sum of
+    /// weight_j * value_j; the total likewise, of weights alone. `scores` is room for `[keys][ATTENTION_ROWS]`.  A
+    /// score errs by (size + 1) eps * sum|query * key|; where a row's scores err by d, a weight errs by 2 d + (4 +
+    /// |score - M'|) eps of itself, and is 0 under e^-87; the sums err by (keys + 3) eps * sum|weight * value| more.
     void (*attend)(float *state, float *scores, const float *queries, const float *keys, const float *values,
                    const attention_shape *shape);
     /// Adds what other keys gave to the same rows.
     void (*join_softmax)(float *state, const float *other, size_t size);
 
     /// The same as attend, to the last bit, for queries `[rows][size]` and keys and values of f16 where they lie:
-    /// KEYS_TOGETHER positions begin at each of `keys`, interleaved, and of `values`, `stride` apart; of the last ones only
-    /// some count.  `state` is `[rows][size]` sums, then maximum and total, `[PANEL_ROWS]` each; `scores` is room for
-    /// `[keys, rounded up to KEYS_TOGETHER][PANEL_ROWS]`.  Where memory goes on with keys of other positions,
+    /// KEYS_TOGETHER positions begin at each of `keys`, interleaved, and of `values`, `stride` apart; of the last ones
+    /// only some count.  `state` is `[rows][size]` sums, then maximum and total, `[PANEL_ROWS]` each; `scores` is room
+    /// for `[keys, rounded up to KEYS_TOGETHER][PANEL_ROWS]`.  Where memory goes on with keys of other positions,
     /// KEYS_TOGETHER * stride elements after the last, these are fetched meanwhile.
     void (*attend_f16)(float *state, float *scores, const float *queries, const uint16_t *const *keys,
                        const uint16_t *const *values, const attention_shape *shape);
     /// The same for quantized keys and values, read in place: KEYS_TOGETHER positions in each of `blocks`; at most
-    /// CACHE_KEYS keys.  Products of queries and keys are exact integers.  Weights are quantized too: in each row the largest
-    /// weight * scale becomes 32767.  With v the largest of |value|, the sums err by keys * 2^-16 * v more than
-    /// those of attend.  A row's result is the same whatever the other rows.  shape->stride has bytes: from one block to the
-    /// next of the same head; what follows these blocks is prefetched.
+    /// CACHE_KEYS keys.  Products of queries and keys are exact integers.  Weights are quantized too: in each row the
+    /// largest weight * scale becomes 32767.  With v the largest of |value|, the sums err by keys * 2^-16 * v more than
+    /// those of attend.  A row's result is the same whatever the other rows.  shape->stride has bytes: from one block
+    /// to the next of the same head; what follows these blocks is prefetched.
     void (*attend_quantized)(float *state, float *scores, const integer_queries *queries, const uint8_t *const *blocks,
                              const attention_shape *shape, cache_type type);
     /// x becomes its product with the Hadamard matrix of +1 and -1; `size` is a power of two, at least 32.
@@ -303,7 +281,7 @@ typedef struct {
     void (*join_rows)(float *state, const float *other, size_t size, size_t rows);
 } kernel_set;
 
-/// What decides which kernels suit the CPU, as far as the operating system supports it.
+/// CPU features that select kernels, as far as the operating system supports them.
 enum {
     CPU_AVX2 = 1,         ///< AVX2, FMA and F16C
     CPU_AVX512 = 2,       ///< AVX-512 F, BW, CD, DQ and VL
@@ -311,8 +289,8 @@ enum {
     CPU_NEON = 8,
     CPU_AVX512_VNNI = 16,  ///< AVX-512 VNNI
     CPU_AVX_VNNI = 32,     ///< VNNI of 256 bits, with or without AVX-512
-    CPU_DOT_PRODUCT = 64,  ///< NEON's products of bytes
-    CPU_I8MM = 128,        ///< NEON's products of matrices of bytes
+    CPU_DOT_PRODUCT = 64,  ///< NEON's dot products of int8
+    CPU_I8MM = 128,        ///< NEON's matrix products of int8
 };
 uint32_t cpu_features(void);
 

@@ -43,7 +43,7 @@ package enum BlockQuantizer {
             } else {
                 (out + block * size).update(repeating: 0, count: size)
                 for offset in type.scaleOffsets { store(Float16.nan.bitPattern, out + block * size + offset) }
-                if type == .mxfp4 { out[block * size] = .max }
+                if let offset = type.exponentOffset { out[block * size + offset] = .max }
             }
         }
     }
@@ -80,17 +80,17 @@ package enum BlockQuantizer {
     private static func q8_0(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let scale = largestMagnitude(x) / 127
         let inverse = inverse(scale)
-        store(Float16(scale).bitPattern, out)
-        for index in 0..<32 {
-            out[2 + index] = UInt8(bitPattern: Int8((x[index] * inverse).rounded(.toNearestOrAwayFromZero)))
+        store(Float16(scale).bitPattern, out + q8_0_scale)
+        for index in 0..<x.count {
+            out[q8_0_quants + index] = UInt8(bitPattern: Int8((x[index] * inverse).rounded(.toNearestOrAwayFromZero)))
         }
     }
 
     /// As `centred`, unless the values have a grid of their own.
     private static func q4_0(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         guard let (scale, multiples) = trainedGrid(x) else { return centred(x, bits: 4, out) }
-        store(scale.bitPattern, out)
-        storeNibbles(multiples.map { UInt8($0 + 8) }, apart: 16, out + 2)
+        store(scale.bitPattern, out + q4_0_scale)
+        storeNibbles(multiples.map { UInt8($0 + 8) }, apart: 16, out + q4_0_quants)
     }
 
     /// q4_0, q5_0: the number of largest magnitude becomes the lowest quantum.
@@ -100,8 +100,11 @@ package enum BlockQuantizer {
         let middle = Float(1 << (bits - 1))
         let scale = extreme / -middle
         let inverse = inverse(scale)
-        store(Float16(scale).bitPattern, out)
-        storeQuanta(x, bits: bits, out + 2) { $0 * inverse + (middle + 0.5) }
+        let isLong = bits == 5
+        store(Float16(scale).bitPattern, out + (isLong ? q5_0_scale : q4_0_scale))
+        storeQuanta(x, out + (isLong ? q5_0_quants : q4_0_quants), fifthBits: isLong ? out + q5_0_fifth_bits : nil) {
+            $0 * inverse + (middle + 0.5)
+        }
     }
 
     /// q4_1, q5_1: quanta count from the smallest number.
@@ -109,33 +112,36 @@ package enum BlockQuantizer {
         let (low, high) = (x.min()!, x.max()!)
         let scale = (high - low) / Float(1 << bits - 1)
         let inverse = inverse(scale)
-        store(Float16(scale).bitPattern, out)
-        store(Float16(low).bitPattern, out + 2)
-        storeQuanta(x, bits: bits, out + 4) { ($0 - low) * inverse + 0.5 }
+        let isLong = bits == 5
+        store(Float16(scale).bitPattern, out + (isLong ? q5_1_scale : q4_1_scale))
+        store(Float16(low).bitPattern, out + (isLong ? q5_1_minimum : q4_1_minimum))
+        storeQuanta(x, out + (isLong ? q5_1_quants : q4_1_quants), fifthBits: isLong ? out + q5_1_fifth_bits : nil) {
+            ($0 - low) * inverse + 0.5
+        }
     }
 
-    /// Fifth bits first, if there are any, then nibbles: number i beside number i + 16.
+    /// 32 quants of 4 bits, i beside i + 16; of 5 bits with the highest bits at `fifthBits`.
     private static func storeQuanta(
-        _ x: UnsafeBufferPointer<Float>, bits: Int, _ out: UnsafeMutablePointer<UInt8>, _ quantum: (Float) -> Float
+        _ x: UnsafeBufferPointer<Float>, _ nibbles: UnsafeMutablePointer<UInt8>,
+        fifthBits: UnsafeMutablePointer<UInt8>?, _ quantum: (Float) -> Float
     ) {
-        let highest = 1 << bits - 1
+        let highest = fifthBits == nil ? 15 : 31
         func quantumOf(_ index: Int) -> Int { min(highest, Int(quantum(x[index]))) }
         var fifth: UInt32 = 0
-        let nibbles = out + (bits == 5 ? 4 : 0)
         for index in 0..<16 {
             let (low, high) = (quantumOf(index), quantumOf(index + 16))
             nibbles[index] = UInt8(low & 15 | (high & 15) << 4)
             fifth |= UInt32(low >> 4) << UInt32(index) | UInt32(high >> 4) << UInt32(index + 16)
         }
-        if bits == 5 { store(fifth, out) }
+        if let fifthBits { store(fifth, fifthBits) }
     }
 
     /// iq4_nl: the numbers of the nearest of sixteen values.
     private static func iq4_nl(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let scale = Float(Float16(fit_iq4_scale(x.baseAddress!)))
         let inverse = inverse(scale)
-        store(Float16(scale).bitPattern, out)
-        storeNibbles(x.map { nearest_iq4($0 * inverse) }, apart: 16, out + 2)
+        store(Float16(scale).bitPattern, out + iq4_nl_scale)
+        storeNibbles(x.map { nearest_iq4($0 * inverse) }, apart: 16, out + iq4_nl_quants)
     }
 
     /// mxfp4: of the two powers of two between which the largest number lies at 4 to 8 units, or at 2 to 4, the better one.
@@ -153,8 +159,8 @@ package enum BlockQuantizer {
             }
             if error < best.error || best.numbers.isEmpty { best = (error, exponent, numbers) }
         }
-        out[0] = UInt8(best.exponent + 127)
-        storeNibbles(best.numbers, apart: 16, out + 1)
+        out[mxfp4_exponent] = UInt8(best.exponent + 127)
+        storeNibbles(best.numbers, apart: 16, out + mxfp4_quants)
     }
 
     private static let mxfp4Values = withUnsafeBytes(of: mxfp4_values) { $0.map { Int8(bitPattern: $0) } }
@@ -164,6 +170,14 @@ package enum BlockQuantizer {
         let bounds: [Float] = [0.5, 1.5, 2.5, 3.5, 5, 7, 10]
         let magnitude = UInt8(bounds.count { abs(value) > $0 })
         return magnitude > 0 && value < 0 ? magnitude + 8 : magnitude
+    }
+
+    /// A block of q4_0 from its scale and 32 quants, 0 to 15.
+    package static func storeQ4_0(
+        scale: Float16, _ out: UnsafeMutablePointer<UInt8>, quant: (_ column: Int) -> UInt8
+    ) {
+        store(scale.bitPattern, out + q4_0_scale)
+        for column in 0..<16 { out[q4_0_quants + column] = quant(column) | quant(column + 16) << 4 }
     }
 
     /// Numbers of 4 bits, i beside i + `apart`.

@@ -6,31 +6,34 @@ extension BlockQuantizer {
 
     static func q2_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let groups = MinimumGroups(x, length: 16, bits: 2, scaleSteps: 15)
-        for index in 0..<16 { out[index] = groups.scales[index] | groups.minima[index] << 4 }
-        storeQuarters(groups.quanta, out + 16)
-        groups.storeShared(out + 80)
+        store(groups.shared.scale, out + q2_K_scale)
+        store(groups.shared.minimum, out + q2_K_minimum)
+        for index in 0..<16 { out[q2_K_scales + index] = groups.scales[index] | groups.minima[index] << 4 }
+        storeQuarters(groups.quanta, out + q2_K_quants)
     }
 
     static func q4_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let groups = MinimumGroups(x, length: 32, bits: 4, scaleSteps: 63)
-        groups.storeShared(out)
-        groups.storeScalesOf6Bits(out + 4)
-        storeNibbles(groups.quanta, apart: 32, out + 16)
+        store(groups.shared.scale, out + q4_K_scale)
+        store(groups.shared.minimum, out + q4_K_minimum)
+        groups.storeScalesOf6Bits(out + q4_K_scales)
+        storeNibbles(groups.quanta, apart: 32, out + q4_K_quants)
     }
 
     static func q5_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let groups = MinimumGroups(x, length: 32, bits: 5, scaleSteps: 63)
-        groups.storeShared(out)
-        groups.storeScalesOf6Bits(out + 4)
+        store(groups.shared.scale, out + q5_K_scale)
+        store(groups.shared.minimum, out + q5_K_minimum)
+        groups.storeScalesOf6Bits(out + q5_K_scales)
         for place in 0..<32 {
-            out[16 + place] = (0..<8).reduce(0) { $0 | (groups.quanta[32 * $1 + place] >> 4) << UInt8($1) }
+            out[q5_K_fifth_bits + place] = (0..<8).reduce(0) { $0 | (groups.quanta[32 * $1 + place] >> 4) << UInt8($1) }
         }
-        storeNibbles(groups.quanta.map { $0 & 15 }, apart: 32, out + 48)
+        storeNibbles(groups.quanta.map { $0 & 15 }, apart: 32, out + q5_K_quants)
     }
 
     /// Groups of which each number is scale · quantum − minimum.
     private struct MinimumGroups {
-        private let shared: (scale: Float, minimum: Float)
+        let shared: (scale: Float, minimum: Float)
         /// Of each group, in steps of the shared ones.
         let scales, minima: [UInt8]
         let quanta: [UInt8]
@@ -58,11 +61,6 @@ extension BlockQuantizer {
             }
         }
 
-        func storeShared(_ out: UnsafeMutablePointer<UInt8>) {
-            store(Float16(shared.scale).bitPattern, out)
-            store(Float16(shared.minimum).bitPattern, out + 2)
-        }
-
         /// Of eight groups, 12 bytes.
         func storeScalesOf6Bits(_ out: UnsafeMutablePointer<UInt8>) {
             for index in 0..<4 {
@@ -79,26 +77,28 @@ extension BlockQuantizer {
     static func q3_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let groups = SignedGroups(x, bits: 3, scaleBits: 6)
         for place in 0..<32 {
-            out[place] = (0..<8).reduce(0) { $0 | (groups.quanta[32 * $1 + place] >> 2) << UInt8($1) }
+            out[q3_K_third_bits + place] = (0..<8).reduce(0) {
+                $0 | (groups.quanta[32 * $1 + place] >> 2) << UInt8($1)
+            }
         }
-        storeQuarters(groups.quanta.map { $0 & 3 }, out + 32)
+        storeQuarters(groups.quanta.map { $0 & 3 }, out + q3_K_quants)
         let scales = groups.scales.map { UInt8($0 + 32) }
-        for index in 0..<8 { out[96 + index] = scales[index] & 15 | scales[index + 8] << 4 }
+        for index in 0..<8 { out[q3_K_scales + index] = scales[index] & 15 | scales[index + 8] << 4 }
         for index in 0..<4 {
-            out[104 + index] = (0..<4).reduce(0) { $0 | (scales[4 * $1 + index] >> 4) << UInt8(2 * $1) }
+            out[q3_K_scales + 8 + index] = (0..<4).reduce(0) { $0 | (scales[4 * $1 + index] >> 4) << UInt8(2 * $1) }
         }
-        store(Float16(groups.shared).bitPattern, out + 108)
+        store(groups.shared, out + q3_K_scale)
     }
 
     static func q6_K(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let groups = SignedGroups(x, bits: 6, scaleBits: 8)
         for half in 0..<2 {
             let quanta = groups.quanta[128 * half..<128 * (half + 1)]
-            storeNibbles(quanta.map { $0 & 15 }, apart: 64, out + 64 * half)
-            storeQuarters(quanta.map { $0 >> 4 }, out + 128 + 32 * half)
+            storeNibbles(quanta.map { $0 & 15 }, apart: 64, out + q6_K_low_bits + 64 * half)
+            storeQuarters(quanta.map { $0 >> 4 }, out + q6_K_high_bits + 32 * half)
         }
-        for index in 0..<16 { out[192 + index] = UInt8(bitPattern: groups.scales[index]) }
-        store(Float16(groups.shared).bitPattern, out + 208)
+        for index in 0..<16 { out[q6_K_scales + index] = UInt8(bitPattern: groups.scales[index]) }
+        store(groups.shared, out + q6_K_scale)
     }
 
     /// Groups of 16 of which each number is scale · (quantum − half).
@@ -123,14 +123,14 @@ extension BlockQuantizer {
     static func iq4_xs(_ x: UnsafeBufferPointer<Float>, _ out: UnsafeMutablePointer<UInt8>) {
         let fits = stride(from: 0, to: 256, by: 32).map { fit_iq4_scale(x.baseAddress! + $0) }
         let (shared, scales) = signedSteps(fits, bits: 6)
-        store(Float16(shared).bitPattern, out)
+        store(shared, out + iq4_xs_scale)
         let stored = scales.map { UInt8($0 + 32) }
-        store((0..<8).reduce(UInt16(0)) { $0 | UInt16(stored[$1] >> 4) << UInt16(2 * $1) }, out + 2)
-        for index in 0..<4 { out[4 + index] = stored[2 * index] & 15 | stored[2 * index + 1] << 4 }
+        store((0..<8).reduce(UInt16(0)) { $0 | UInt16(stored[$1] >> 4) << UInt16(2 * $1) }, out + iq4_xs_high_scales)
+        for index in 0..<4 { out[iq4_xs_low_scales + index] = stored[2 * index] & 15 | stored[2 * index + 1] << 4 }
         for group in 0..<8 {
             let inverse = inverse(shared * Float(scales[group]))
             let numbers = (0..<32).map { nearest_iq4(x[32 * group + $0] * inverse) }
-            storeNibbles(numbers, apart: 16, out + 8 + 16 * group)
+            storeNibbles(numbers, apart: 16, out + iq4_xs_quants + 16 * group)
         }
     }
 
@@ -144,6 +144,11 @@ extension BlockQuantizer {
     }
 
     // MARK: Bits
+
+    /// A scale or minimum as f16.
+    private static func store(_ value: Float, _ out: UnsafeMutablePointer<UInt8>) {
+        store(Float16(value).bitPattern, out)
+    }
 
     /// Of each 128 numbers of 2 bits, i beside i + 32, i + 64 and i + 96.
     private static func storeQuarters(_ numbers: [UInt8], _ out: UnsafeMutablePointer<UInt8>) {

@@ -1,4 +1,6 @@
-// Rows into panels and back: transposes of LANES x LANES elements in registers.
+// Included by vector-inl.h, within an instruction set.
+//
+// Interleaves rows into panels and back: transposes of LANES x LANES elements in registers.
 
 #if LANES == 4
 #define LOW_HALVES(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
@@ -11,28 +13,28 @@
 #define HIGH_HALVES(a, b) __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #endif
 
-/// Transposes LANES x LANES elements by log2(LANES) perfect shuffles: each rotates the bits of the index (row, column) by
-/// one, so that in the end row and column are exchanged.
+/// Transposes LANES x LANES elements by log2(LANES) perfect shuffles: each rotates the bits of the index (row, column)
+/// by one, so that in the end row and column are exchanged.
 INLINE void transpose_square(vf rows[LANES]) {
-    UNROLL for (size_t round = 1; round < LANES; round *= 2) {
+    UNROLL_FOR (size_t round = 1; round < LANES; round *= 2) {
         vf mixed[LANES];
-        UNROLL for (size_t i = 0; i < LANES / 2; i++) {
+        UNROLL_FOR (size_t i = 0; i < LANES / 2; i++) {
             mixed[2 * i] = LOW_HALVES(rows[i], rows[i + LANES / 2]);
             mixed[2 * i + 1] = HIGH_HALVES(rows[i], rows[i + LANES / 2]);
         }
-        UNROLL for (size_t i = 0; i < LANES; i++) rows[i] = mixed[i];
+        UNROLL_FOR (size_t i = 0; i < LANES; i++) rows[i] = mixed[i];
     }
 }
 
-/// out[c * out_stride + r] = in[r][c] for r < count, and 0 for the other r < LANES, `stored` of which are written.
+/// out[c * out_stride + r] = in[r][c] for r < count, and 0 for count <= r < stored <= LANES.
 INLINE void transpose_rows(float *out, size_t out_stride, const float *const in[LANES], size_t count, size_t stored,
                            size_t columns) {
     FOR_LANES(columns, {
         vf rows[LANES];
-        UNROLL for (size_t r = 0; r < LANES; r++) rows[r] = r < count ? load(in[r] + i, n) : (vf)0.0f;
+        UNROLL_FOR (size_t r = 0; r < LANES; r++) rows[r] = r < count ? load(in[r] + i, n) : (vf)0.0f;
         transpose_square(rows);
         if (n == LANES && stored == LANES) {
-            UNROLL for (size_t c = 0; c < LANES; c++) store(out + (i + c) * out_stride, rows[c], LANES);
+            UNROLL_FOR (size_t c = 0; c < LANES; c++) store(out + (i + c) * out_stride, rows[c], LANES);
         } else {
             for (size_t c = 0; c < n; c++) store(out + (i + c) * out_stride, rows[c], stored);
         }
@@ -56,27 +58,27 @@ INLINE size_t row_offset(grouped_rows shape, size_t row) {
 
 static void interleave(float *panel, const float *x, grouped_rows shape, size_t first, size_t count) {
     for (size_t r = 0; r < PANEL_ROWS; r += LANES) {
-        const size_t some = r < count ? at_most_lanes(count - r) : 0;
+        const size_t row_count = r < count ? at_most_lanes(count - r) : 0;
         const float *in[LANES];
-        for (size_t i = 0; i < some; i++) in[i] = x + row_offset(shape, first + r + i);
-        transpose_rows(panel + r, PANEL_ROWS, in, some, LANES, shape.size);
+        for (size_t i = 0; i < row_count; i++) in[i] = x + row_offset(shape, first + r + i);
+        transpose_rows(panel + r, PANEL_ROWS, in, row_count, LANES, shape.size);
     }
 }
 
 static void deinterleave(float *out, const float *panel, const float *divisors, grouped_rows shape, size_t first,
                          size_t count) {
     for (size_t r = 0; r < count; r += LANES) {
-        const size_t some = at_most_lanes(count - r);
+        const size_t row_count = at_most_lanes(count - r);
         float *rows[LANES];
-        for (size_t i = 0; i < some; i++) rows[i] = out + row_offset(shape, first + r + i);
+        for (size_t i = 0; i < row_count; i++) rows[i] = out + row_offset(shape, first + r + i);
         const vf factors = divisors ? 1.0f / load(divisors + r, LANES) : (vf)1.0f;
         FOR_LANES(shape.size, {
             vf columns[LANES];
-            UNROLL for (size_t c = 0; c < LANES; c++)
+            UNROLL_FOR (size_t c = 0; c < LANES; c++)
                 columns[c] = c < n ? load(panel + (i + c) * PANEL_ROWS + r, LANES) * factors : (vf)0.0f;
             transpose_square(columns);
-            UNROLL for (size_t row = 0; row < LANES; row++)
-                if (row < some) store(rows[row] + i, columns[row], n);
+            UNROLL_FOR (size_t row = 0; row < LANES; row++)
+                if (row < row_count) store(rows[row] + i, columns[row], n);
         });
     }
 }

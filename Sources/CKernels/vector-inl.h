@@ -1,11 +1,12 @@
-// Every kernel over vectors of LANES floats, in clang's vector extensions: the file of an instruction set switches its
-// instructions on, defines LANES, BLOCK_ROWS, BLOCK_TOKENS, SET and ISA, and includes this.
+// Included by the file of each instruction set (x86_….c, arm_….c), which has included vector_includes.h, enabled the
+// instructions and defined
+//     LANES                      floats of a vector
+//     BLOCK_ROWS, BLOCK_TOKENS   rows and tokens of a product whose sums stay in registers
+//     SET, ISA                   the name of the kernel set, as an identifier and as a string
+// and, where the CPU has them, VNNI, DOT_PRODUCT or MATRIX_PRODUCT.
 //
-// BLOCK_ROWS x BLOCK_TOKENS sums of a product stay in registers.  A sum is made in the same order wherever its row and
-// token lie in a block, so results do not depend on how callers cut their rows and tokens.
-
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("clang loop unroll(full)")
+// Every kernel, in clang's vector extensions.  A sum is accumulated in the same order wherever its row and token are in
+// a block, so results do not depend on how callers split rows and tokens.
 
 typedef float vf __attribute__((ext_vector_type(LANES)));
 typedef int32_t vi __attribute__((ext_vector_type(LANES)));
@@ -51,28 +52,30 @@ INLINE float f16_to_f32(uint16_t bits) {
 
 INLINE vf fma_vf(vf a, vf b, vf c) { return __builtin_elementwise_fma(a, b, c); }
 
-/// Lanes added in pairs, halves of halves.
+/// The sum of the lanes, by halves.
 INLINE float sum_lanes(vf v) {
     float lanes[LANES];
     memcpy(lanes, &v, sizeof v);
-    UNROLL for (size_t half = LANES / 2; half > 0; half /= 2) {
-        UNROLL for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+    UNROLL_FOR (size_t half = LANES / 2; half > 0; half /= 2) {
+        UNROLL_FOR (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
     }
     return lanes[0];
 }
 
-/// Runs the statements with `i` = 0, LANES, 2 LANES, … and `n` elements from there on: LANES, at the end fewer.
-#define FOR_LANES(count, ...)                         \
-    do {                                              \
-        size_t i = 0;                                 \
-        for (; i + LANES <= (count); i += LANES) {    \
-            const size_t n = LANES;                   \
-            __VA_ARGS__;                              \
-        }                                             \
-        if (i < (count)) {                            \
-            const size_t n = (count) - i;             \
-            __VA_ARGS__;                              \
-        }                                             \
+/// Runs the statements with variables `i` = 0, LANES, 2 LANES, … and `n`, the number of elements from i on: LANES, or
+/// fewer at the end.
+#define FOR_LANES(count, ...)                  \
+    do {                                       \
+        const size_t end = count;              \
+        size_t i = 0;                          \
+        for (; i + LANES <= end; i += LANES) { \
+            const size_t n = LANES;            \
+            __VA_ARGS__;                       \
+        }                                      \
+        if (i < end) {                         \
+            const size_t n = end - i;          \
+            __VA_ARGS__;                       \
+        }                                      \
     } while (0)
 
 // MARK: Elementary functions
@@ -90,10 +93,10 @@ INLINE vf exponential_tail(vf r) {
 INLINE vf exponential(vf x) {
     x = x > 89.0f ? (vf)89.0f : x;
     x = x < -104.0f ? (vf)-104.0f : x;
-    const vf round = 12582912.0f;  // 1.5 * 2^23: the sum's low bits are the nearest integer
+    const vf round = ROUND_TO_INTEGER;
     vf shifted = fma_vf(x, (vf)1.44269504f, round);
     vf n = shifted - round;
-    vf r = fma_vf(n, (vf)-0.693145752f, x);    // ln 2 in two parts; the first times n is exact
+    vf r = fma_vf(n, (vf)-0.693145752f, x);  // ln 2 in two parts; the first times n is exact
     r = fma_vf(n, (vf)-1.42860677e-6f, r);
     vf e = fma_vf(exponential_tail(r) * r, r, r) + 1.0f;
     vi power = (vi)shifted - (vi)round, half = power >> 1;  // 2^n in two factors: the product may be subnormal
@@ -132,27 +135,27 @@ static void scale(float *out, const float *a, float factor, size_t count) {
 }
 
 static void clamp(float *out, const float *a, float low, float high, size_t count) {
-    FOR_LANES(count,
+    FOR_LANES(count, {
         vf v = load(a + i, n);
         v = v < low ? (vf)low : v;
         store(out + i, v > high ? (vf)high : v, n);
-    );
+    });
 }
 
 static void gelu_multiply(float *out, const float *gate, const float *up, size_t count) {
-    FOR_LANES(count,
+    FOR_LANES(count, {
         vf z = load(gate + i, n);
         // (1 + tanh u) / 2 = 1 / (1 + e^-2u)
         vf exponent = z * fma_vf(z * z, (vf)(-2 * 0.7978845608f * 0.044715f), (vf)(-2 * 0.7978845608f));
         store(out + i, z / (1.0f + exponential(exponent)) * load(up + i, n), n);
-    );
+    });
 }
 
 static void silu(float *out, const float *x, size_t count) {
-    FOR_LANES(count,
+    FOR_LANES(count, {
         vf v = load(x + i, n);
         store(out + i, v / (1.0f + exponential(-v)), n);
-    );
+    });
 }
 
 static void sigmoid_multiply(float *out, const float *value, const float *gate, size_t count) {
@@ -172,10 +175,10 @@ static void widen_f16(float *out, const uint16_t *x, size_t count) {
 }
 
 static void narrow_f16(uint16_t *out, const float *x, size_t count) {
-    FOR_LANES(count,
+    FOR_LANES(count, {
         vf16 v = __builtin_convertvector(load(x + i, n), vf16);
         memcpy(out + i, &v, n == LANES ? sizeof v : n * sizeof *out);
-    );
+    });
 }
 
 // MARK: Rows
@@ -195,20 +198,20 @@ static float maximum(const float *x, size_t count) {
 
 static float exponentials(float *out, const float *x, float shift, size_t count) {
     vf sum = 0;
-    FOR_LANES(count,
+    FOR_LANES(count, {
         vf e = exponential(load(x + i, n) - shift);
         store(out + i, e, n);
         sum += load((const float *)&e, n);
-    );
+    });
     return sum_lanes(sum);
 }
 
 static void rms_norm(float *out, const float *x, const float *weight, float eps, size_t count) {
     vf squares = 0;
-    FOR_LANES(count,
+    FOR_LANES(count, {
         vf v = load(x + i, n);
         squares = fma_vf(v, v, squares);
-    );
+    });
     float factor = 1 / sqrtf(sum_lanes(squares) / count + eps);
     if (weight) {
         FOR_LANES(count, store(out + i, load(x + i, n) * factor * load(weight + i, n), n));
@@ -221,89 +224,89 @@ static void layer_norm(float *out, const float *x, const float *weight, float ep
     vf sum = 0, squares = 0;
     FOR_LANES(count, sum += load(x + i, n));
     float mean = sum_lanes(sum) / count;
-    FOR_LANES(count,
+    FOR_LANES(count, {
         vf v = load(x + i, n) - mean;
         v = load((const float *)&v, n);
         squares = fma_vf(v, v, squares);
-    );
+    });
     float factor = 1 / sqrtf(sum_lanes(squares) / count + eps);
     FOR_LANES(count, store(out + i, (load(x + i, n) - mean) * factor * load(weight + i, n), n));
 }
 
 static void rotate(float *x, const float *cosine, const float *sine, size_t half) {
-    FOR_LANES(half,
+    FOR_LANES(half, {
         vf a = load(x + i, n), b = load(x + half + i, n), c = load(cosine + i, n), s = load(sine + i, n);
         store(x + i, a * c - b * s, n);
         store(x + half + i, b * c + a * s, n);
-    );
+    });
 }
 
-#include "decode.h"
+#include "decode-inl.h"
 
 // MARK: Products
 
-// The rows of the next block are fetched while these are multiplied: rows are too short for the hardware to catch up.
-#define PRODUCT(name, type, read)                                                                                    \
-    INLINE void name##_block(float *out, const type *weight, const float *x, const product_shape *s, size_t rows,     \
-                             size_t tokens) {                                                                         \
-        vf sums[BLOCK_ROWS][BLOCK_TOKENS] = {0};                                                                      \
-        FOR_LANES(s->columns,                                                                                         \
-            vf w[BLOCK_ROWS];                                                                                         \
-            UNROLL for (size_t r = 0; r < rows; r++) {                                                                \
-                w[r] = read(weight + r * s->weight_stride + i, n);                                                    \
-                __builtin_prefetch(weight + (r + BLOCK_ROWS) * s->weight_stride + i, 0, 2);                             \
-            }                                                                                                         \
-            UNROLL for (size_t t = 0; t < tokens; t++) {                                                              \
-                vf v = load(x + t * s->x_stride + i, n);                                                              \
-                UNROLL for (size_t r = 0; r < rows; r++) sums[r][t] = fma_vf(w[r], v, sums[r][t]);                    \
-            }                                                                                                         \
-        );                                                                                                            \
-        UNROLL for (size_t t = 0; t < tokens; t++)                                                                    \
-            UNROLL for (size_t r = 0; r < rows; r++) out[t * s->out_stride + r] = sum_lanes(sums[r][t]);              \
-    }                                                                                                                 \
-    INLINE void name##_rows(float *out, const type *weight, const float *x, const product_shape *s, size_t rows) {    \
-        size_t t = 0;                                                                                                 \
-        for (; t + BLOCK_TOKENS <= s->tokens; t += BLOCK_TOKENS)                                                      \
-            name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, BLOCK_TOKENS);                \
-        for (; BLOCK_TOKENS > 2 && t + 2 <= s->tokens; t += 2)                                                        \
-            name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, 2);                           \
-        if (t < s->tokens) name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, 1);            \
-    }                                                                                                                 \
-    static void name(float *out, const type *weight, const float *x, const product_shape *s) {                        \
-        size_t r = s->first_row;                                                                                      \
-        for (; r + BLOCK_ROWS <= s->end_row; r += BLOCK_ROWS)                                                         \
-            name##_rows(out + r, weight + r * s->weight_stride, x, s, BLOCK_ROWS);                                    \
-        for (; r < s->end_row; r++) name##_rows(out + r, weight + r * s->weight_stride, x, s, 1);                     \
+// The rows of the next block are prefetched: rows are too short for the hardware prefetcher.
+#define PRODUCT(name, type, read)                                                                                  \
+    INLINE void name##_block(float *out, const type *weight, const float *x, const product_shape *s, size_t rows,  \
+                             size_t tokens) {                                                                      \
+        vf sums[BLOCK_ROWS][BLOCK_TOKENS] = {0};                                                                   \
+        FOR_LANES(s->columns, {                                                                                    \
+            vf w[BLOCK_ROWS];                                                                                      \
+            UNROLL_FOR (size_t r = 0; r < rows; r++) {                                                             \
+                w[r] = read(weight + r * s->weight_stride + i, n);                                                 \
+                __builtin_prefetch(weight + (r + BLOCK_ROWS) * s->weight_stride + i, 0, 2);                        \
+            }                                                                                                      \
+            UNROLL_FOR (size_t t = 0; t < tokens; t++) {                                                           \
+                vf v = load(x + t * s->x_stride + i, n);                                                           \
+                UNROLL_FOR (size_t r = 0; r < rows; r++) sums[r][t] = fma_vf(w[r], v, sums[r][t]);                 \
+            }                                                                                                      \
+        });                                                                                                        \
+        UNROLL_FOR (size_t t = 0; t < tokens; t++)                                                                 \
+            UNROLL_FOR (size_t r = 0; r < rows; r++) out[t * s->out_stride + r] = sum_lanes(sums[r][t]);           \
+    }                                                                                                              \
+    INLINE void name##_rows(float *out, const type *weight, const float *x, const product_shape *s, size_t rows) { \
+        size_t t = 0;                                                                                              \
+        for (; t + BLOCK_TOKENS <= s->tokens; t += BLOCK_TOKENS)                                                   \
+            name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, BLOCK_TOKENS);             \
+        for (; BLOCK_TOKENS > 2 && t + 2 <= s->tokens; t += 2)                                                     \
+            name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, 2);                        \
+        if (t < s->tokens) name##_block(out + t * s->out_stride, weight, x + t * s->x_stride, s, rows, 1);         \
+    }                                                                                                              \
+    static void name(float *out, const type *weight, const float *x, const product_shape *s) {                     \
+        size_t r = s->first_row;                                                                                   \
+        for (; r + BLOCK_ROWS <= s->end_row; r += BLOCK_ROWS)                                                      \
+            name##_rows(out + r, weight + r * s->weight_stride, x, s, BLOCK_ROWS);                                 \
+        for (; r < s->end_row; r++) name##_rows(out + r, weight + r * s->weight_stride, x, s, 1);                  \
     }
 PRODUCT(f32_product, float, load)
 PRODUCT(bf16_product, uint16_t, load_bf16)
 PRODUCT(f16_product, uint16_t, load_f16)
 
-/// `vectors` times LANES columns, or one vector of `n`.
-INLINE void weigh(float *out, const float *weights, const float *rows, size_t stride, size_t count, size_t vectors,
-                  size_t n) {
+/// weighted_rows of `vectors` times LANES columns, or of one vector of `n`.
+INLINE void add_rows(float *out, const float *weights, const float *rows, size_t stride, size_t count, size_t vectors,
+                     size_t n) {
     vf sums[4];
-    UNROLL for (size_t v = 0; v < vectors; v++) sums[v] = load(out + v * LANES, n);
+    UNROLL_FOR (size_t v = 0; v < vectors; v++) sums[v] = load(out + v * LANES, n);
     for (size_t j = 0; j < count; j++)
-        UNROLL for (size_t v = 0; v < vectors; v++)
+        UNROLL_FOR (size_t v = 0; v < vectors; v++)
             sums[v] = fma_vf((vf)weights[j], load(rows + j * stride + v * LANES, n), sums[v]);
-    UNROLL for (size_t v = 0; v < vectors; v++) store(out + v * LANES, sums[v], n);
+    UNROLL_FOR (size_t v = 0; v < vectors; v++) store(out + v * LANES, sums[v], n);
 }
 
 static void weighted_rows(float *out, const float *weights, const float *rows, size_t stride, size_t count,
                           size_t columns) {
     size_t c = 0;
-    for (; c + 4 * LANES <= columns; c += 4 * LANES) weigh(out + c, weights, rows + c, stride, count, 4, LANES);
+    for (; c + 4 * LANES <= columns; c += 4 * LANES) add_rows(out + c, weights, rows + c, stride, count, 4, LANES);
     for (; c < columns; c += LANES)
-        weigh(out + c, weights, rows + c, stride, count, 1, columns - c < LANES ? columns - c : LANES);
+        add_rows(out + c, weights, rows + c, stride, count, 1, columns - c < LANES ? columns - c : LANES);
 }
 
-#include "transpose.h"
+#include "transpose-inl.h"
 #include "panels.h"
 #include "attention.h"
 #include "attention_f16.h"
-#include "packed.h"
-#include "integers.h"
+#include "packed_product-inl.h"
+#include "integer_product-inl.h"
 #include "attention_quantized.h"
 
 const kernel_set SET = KERNELS(ISA);

@@ -1,6 +1,6 @@
-// Conversions of the element types that weights are stored in.
-#ifndef BLOCKS_H
-#define BLOCKS_H
+// Scalar conversions of bf16 and f16.
+#ifndef FLOAT_FORMATS_H
+#define FLOAT_FORMATS_H
 
 #include <math.h>
 #include <stdint.h>
@@ -23,7 +23,7 @@ static inline float f16_to_f32(uint16_t bits) {
     return bits & 0x8000 ? -magnitude : magnitude;
 }
 
-/// To the nearest, of two equally near to the even one; from 65520 on infinity.
+/// Rounds to nearest, ties to even; infinity from 65520 on.
 static inline uint16_t f32_to_f16(float value) {
     float magnitude = fabsf(value);
     uint16_t sign = signbit(value) ? 0x8000 : 0;
