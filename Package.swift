@@ -107,7 +107,9 @@ let package = Package(
             name: "CEdit", path: "Modulemaps/CEdit", pkgConfig: "libedit",
             providers: [.apt(["libedit-dev"]), .brew(["libedit"])]),
 
-        .target(name: "TestSupport", dependencies: ["Tensors", "Weights", "CSndFile"], path: "Tests/TestSupport"),
+        .target(
+            name: "TestSupport", dependencies: ["Tokenization", "Weights", "Tensors", "CSndFile"],
+            path: "Tests/TestSupport"),
         .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels", "TestSupport"]),
         .testTarget(name: "WeightsTests", dependencies: ["Weights", "TestSupport"]),
         .testTarget(name: "JSONTextTests", dependencies: ["JSONText"]),

@@ -35,7 +35,8 @@ func generateAnswersAsTransformersDoes(golden: GoldenCase) async throws {
         ])
 }
 
-@Test(arguments: GoldenCase.all)
+/// The prompts of all conversations are seen by `promptsAreTransformers`; here that they are printed.
+@Test(arguments: GoldenCase.named("thinking", "image-turns").filter { ["E4B", "31B"].contains($0.variant) })
 func printPromptRendersAsTransformersDoes(golden: GoldenCase) async throws {
     let outcome = try await Program(
         "generate", "--model", golden.checkpoint, "--messages", golden.messagesFile, "--thinking",

@@ -114,24 +114,3 @@ struct ScoreObject: Decodable {
 
 /// Two correct f32 programs differ on these nets by up to 1e-3 in log-probability (Tests/Goldens/README.md).
 let logprobTolerance: Float = 2e-3
-
-extension GoldenCase {
-    static func named(_ names: String...) -> [GoldenCase] { all.filter { names.contains($0.name) } }
-
-    static func one(_ variant: String, _ name: String) throws -> GoldenCase {
-        struct Missing: Error { let variant, name: String }
-        guard let golden = all.first(where: { $0.variant == variant && $0.name == name }) else {
-            throw Missing(variant: variant, name: name)
-        }
-        return golden
-    }
-
-    /// The words of a conversation that is one message with one medium.
-    var instruction: String {
-        get throws {
-            struct Message: Decodable { let content: [[String: String]] }
-            let messages = try JSONDecoder().decode([Message].self, from: Data(contentsOf: URL(filePath: messagesFile)))
-            return messages[0].content.compactMap { $0["text"] }.joined()
-        }
-    }
-}

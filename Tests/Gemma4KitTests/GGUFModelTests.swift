@@ -176,14 +176,13 @@ struct GGUFModelTests {
     }
 
     private func answer(_ golden: GoldenCase, _ pipeline: Gemma4Pipeline) async throws -> Answer {
-        let messages = try ChatMessage.parse(json: Data(contentsOf: URL(filePath: golden.messagesFile)))
         // GGUF does not store the soft-token budget.
         let budget = try ModelSource(contentsOf: URL(filePath: golden.checkpoint)).processorConfiguration()
         let prompt = PromptOptions(
             imageTokens: budget.imageMaxSoftTokens,
-            resolver: .files(in: URL(filePath: golden.messagesFile).deletingLastPathComponent()))
+            resolver: .files(in: golden.mediaFolder))
         return try await pipeline.generate(
-            messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count)
+            golden.messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count)
         )
         .answer()
     }

@@ -22,10 +22,9 @@ func anyElementTypeAndAnyNumberOfShards(golden: GoldenCase, form: (type: Resaved
 {
     let copy = try ResavedCheckpoint(golden.checkpoint, as: form.type, shards: form.shards)
     let pipeline = try Gemma4Pipeline(contentsOf: URL(filePath: copy.path))
-    let messages = try ChatMessage.parse(json: Data(contentsOf: URL(filePath: golden.messagesFile)))
-    let prompt = PromptOptions(resolver: .files(in: URL(filePath: golden.messagesFile).deletingLastPathComponent()))
+    let prompt = PromptOptions(resolver: .files(in: golden.mediaFolder))
     let answer = try await pipeline.generate(
-        messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count)
+        golden.messages, prompt: prompt, options: .init(sampling: .greedy, maxTokens: golden.tokens.count)
     )
     .answer()
     #expect(answer.tokens == golden.tokens)

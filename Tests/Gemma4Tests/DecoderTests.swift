@@ -21,26 +21,11 @@ private func open(_ variant: String, config: String = "config.json", on device: 
 
 /// The soft tokens that the reference made, in the order of the conversation's media.
 private func softTokens(_ golden: GoldenCase, on device: Device) throws -> Tensor? {
-    struct Message: Decodable {
-        enum Content: Decodable {
-            case text
-            case parts([[String: String]])
-            init(from decoder: any Swift.Decoder) throws {
-                let container = try decoder.singleValueContainer()
-                self = if let parts = try? container.decode([[String: String]].self) { .parts(parts) } else { .text }
-            }
-        }
-        let content: Content
-    }
-    let messages = try JSONDecoder().decode([Message].self, from: Data(contentsOf: URL(filePath: golden.messagesFile)))
     let expected = try Goldens("\(golden.variant)/expected.safetensors")
-    let parts = try messages.flatMap { message -> [Tensor] in
-        guard case .parts(let parts) = message.content else { return [] }
-        return try parts.compactMap { $0["image"] ?? $0["audio"] ?? $0["url"] ?? $0["path"] }.map { path in
-            let name = URL(filePath: path).deletingPathExtension().lastPathComponent
-            let values = try expected("\(name).soft")
-            return Tensor(values.values, Shape(values.shape), on: device)
-        }
+    let parts = try golden.media.map { path in
+        let name = URL(filePath: path).deletingPathExtension().lastPathComponent
+        let values = try expected("\(name).soft")
+        return Tensor(values.values, Shape(values.shape), on: device)
     }
     return parts.isEmpty ? nil : Tensor.concatenated(parts)
 }
@@ -111,7 +96,8 @@ func promptAndAnswerAreTheReferences(golden: GoldenCase) throws {
         var values = logits.toArray()
         for id in suppressed { values[id] = -.infinity }
         #expect(values.indices.max { values[$0] < values[$1] } == token)
-        let read = model.isPlaceholder(token) ? model.configuration.textConfig.padTokenId : token  // as the reference
+        // As the reference does.
+        let read = model.isPlaceholder(token) ? model.configuration.textConfig.padTokenId : token
         hidden = try model([.init(tokens: [read], wantedRows: [0], cache: cache)])
     }
 }

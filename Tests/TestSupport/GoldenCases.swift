@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import Tokenization
 
 /// The cases of `Tests/Goldens/V/expected.json`: conversations and what transformers answers.
 package struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
@@ -39,5 +40,39 @@ package struct GoldenCase: Decodable, Sendable, CustomTestStringConvertible {
     package var testDescription: String { "\(variant) \(name)" }
     /// The conversation, in the message form of the any-to-any pipeline.
     package var messagesFile: String { Goldens.folder.appending(path: "\(variant)/messages/\(name).json").path }
+    package var messages: [ChatMessage] {
+        get throws { try ChatMessage.parse(json: Data(contentsOf: URL(filePath: messagesFile))) }
+    }
+    /// The folder that references to media in `messages` are relative to.
+    package var mediaFolder: URL { URL(filePath: messagesFile).deletingLastPathComponent() }
     package var checkpoint: String { Goldens.checkpoint(variant) }
+
+    /// The text of the first message.
+    package var instruction: String {
+        get throws {
+            switch try messages[0].content {
+            case .text(let text)?: text
+            case .parts(let parts)?:
+                parts.compactMap { if case .text(let text) = $0.kind { text } else { nil } }.joined()
+            case .value?, nil: ""
+            }
+        }
+    }
+
+    /// References to the media of all messages, in order.
+    package var media: [String] {
+        get throws {
+            try messages.flatMap { message -> [String] in
+                guard case .parts(let parts)? = message.content else { return [] }
+                return parts.compactMap { if case .medium(_, let reference) = $0.kind { reference } else { nil } }
+            }
+        }
+    }
+
+    package static func named(_ names: String...) -> [GoldenCase] { all.filter { names.contains($0.name) } }
+
+    package static func one(_ variant: String, _ name: String) throws -> GoldenCase {
+        try #require(
+            all.first { $0.variant == variant && $0.name == name }, "no case \(name) in Tests/Goldens/\(variant)")
+    }
 }

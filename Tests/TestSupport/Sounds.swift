@@ -5,7 +5,8 @@ package enum Sounds {
     package static let rate = 16_000
 
     /// White noise filtered to fall by about `slope` dB per octave; at `level` dBFS.
-    package static func noise(seconds: Double, fallingBy slope: Double = 0, level: Double, seed: UInt64 = 1) -> [Float] {
+    package static func noise(seconds: Double, fallingBy slope: Double = 0, level: Double, seed: UInt64 = 1) -> [Float]
+    {
         var random = seed
         func white() -> Double {
             // The sum of twelve uniform variates is approximately normal.
@@ -40,7 +41,9 @@ package enum Sounds {
             }, to: level)
     }
 
-    package static func silence(seconds: Double) -> [Float] { [Float](repeating: 0, count: Int(seconds * Double(rate))) }
+    package static func silence(seconds: Double) -> [Float] {
+        [Float](repeating: 0, count: Int(seconds * Double(rate)))
+    }
 
     /// Synthetic speech: a row of syllables with dips between them, each a voiced sound with its own formants or, if
     /// `hisses`, every fourth a hiss; at `level` dBFS.
