@@ -25,3 +25,13 @@ import Testing
     }
     #expect(blocks >= 12)
 }
+
+/// Every file that the map of the sources names is there.
+@Test func theMapNamesFilesThatExist() throws {
+    let folder = Goldens.folder.deletingLastPathComponent().deletingLastPathComponent().appending(path: "Sources")
+    let map = try String(contentsOf: folder.appending(path: "README.md"), encoding: .utf8)
+    let names = map.matches(of: /`([\w.\/-]+\/[\w.-]+\.(?:swift|c|h|md))`/).map { String($0.output.1) }
+    let missing = names.filter { !FileManager.default.fileExists(atPath: folder.appending(path: $0).path) }
+    #expect(missing.isEmpty)
+    #expect(Set(names).count >= 80)
+}
