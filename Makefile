@@ -1,5 +1,6 @@
 # Each target is a thin name for a command that anyone may type.
-PACKAGES := libopenblas-dev libsndfile1-dev libmpg123-dev libsoxr-dev libpng-dev libjpeg-dev libwebp-dev libedit-dev pkg-config
+PACKAGES := libopenblas-dev libsndfile1-dev libmpg123-dev libsoxr-dev libpng-dev libjpeg-dev libwebp-dev libedit-dev pkg-config \
+	$(if $(shell command -v clang-format),,clang-format)
 GEMMA4   := .build/release/gemma4
 TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -8,7 +9,7 @@ SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .bui
 
 .DEFAULT_GOAL := help
 .PHONY: help deps build install test test-tsan fuzz docs goldens bench model-given bench-peers agree-peers test-clients \
-	test-deploy soak-server bench-server media-corpora demo demo-eval format clean
+	test-deploy soak-server bench-server media-corpora demo demo-eval format lint clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -121,8 +122,15 @@ demo: build    ## transcribe and caption the demo model's samples
 demo-eval: build    ## word errors and exact captions of Models/Demo on held-out data, transformers' beside ours
 	Models/Demo/train/eval.sh
 
-format:    ## format the Swift sources in place
-	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests
+C_FILES = $(shell find Sources -name '*.[ch]')
+
+format:    ## format the Swift and C sources in place
+	swift format --in-place --parallel --recursive --configuration .swift-format Package.swift Sources Tests
+	clang-format -i $(C_FILES)
+
+lint:    ## refuse sources that `make format` would change, and public declarations without documentation
+	swift format lint --strict --parallel --recursive --configuration .swift-format Package.swift Sources Tests
+	clang-format --dry-run --Werror $(C_FILES)
 
 clean:    ## remove what was built
 	rm -rf .build .build-test .build-tools .build-tsan .build-fuzz .build-peers .build-clients .build-deployment .build-corpora \

@@ -32,8 +32,8 @@ static void on_error(j_common_ptr decoder) {
     decoder->err->format_message(decoder, text);
     switch (decoder->err->msg_code) {
         case JERR_OUT_OF_MEMORY: fail(decoder->client_data, image_out_of_memory, text); break;
-        case JERR_BAD_PRECISION:   // 12 bits a sample
-        case JERR_SOF_UNSUPPORTED: // lossless, hierarchical
+        case JERR_BAD_PRECISION:    // 12 bits a sample
+        case JERR_SOF_UNSUPPORTED:  // lossless, hierarchical
         case JERR_ARITH_NOTIMPL: fail(decoder->client_data, image_unsupported, text); break;
         default: fail(decoder->client_data, image_malformed, text);
     }
@@ -120,9 +120,8 @@ static void read_rows(jpeg_job *job, uint32_t width, uint32_t height, uint8_t *r
     }
 }
 
-image_status jpeg_read_rgb(
-    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message
-) {
+image_status jpeg_read_rgb(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb,
+                           char *message) {
     jpeg_job job = {.message = message};
     prepare(&job);
     if (setjmp(job.escape) == 0) {

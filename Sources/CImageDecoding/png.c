@@ -53,8 +53,7 @@ static void release(png_structp png, png_voidp memory) {
 }
 
 static image_status open_png(png_job *job) {
-    job->png = png_create_read_struct_2(
-        PNG_LIBPNG_VER_STRING, job, fail, ignore_warning, NULL, allocate, release);
+    job->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, job, fail, ignore_warning, NULL, allocate, release);
     job->info = job->png ? png_create_info_struct(job->png) : NULL;
     if (!job->info) {
         snprintf(job->message, image_message_size, "libpng could not be set up");
@@ -118,9 +117,8 @@ static void read_rows(png_job *job, uint32_t width, uint32_t height, uint8_t *rg
     png_read_end(png, NULL);
 }
 
-image_status png_read_rgb(
-    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message
-) {
+image_status png_read_rgb(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb,
+                          char *message) {
     png_job job = {.next = bytes, .left = count, .message = message};
     image_status status = open_png(&job);
     if (status == image_ok) {

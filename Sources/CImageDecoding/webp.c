@@ -30,9 +30,8 @@ image_status webp_read_size(const uint8_t *bytes, size_t count, uint32_t *width,
     return image_ok;
 }
 
-image_status webp_read_rgb(
-    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message
-) {
+image_status webp_read_rgb(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb,
+                           char *message) {
     // As Pillow: the decoder of animations, which of a still picture makes one frame.
     const WebPData data = {bytes, count};
     WebPAnimDecoderOptions options;

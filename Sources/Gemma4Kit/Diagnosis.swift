@@ -14,11 +14,15 @@ public protocol DiagnosedError: Error, CustomStringConvertible {
 
 /// The parts of an error.
 public struct Diagnosis: Sendable, Hashable {
+    /// What a caller does about it: ask differently, or repair something.
     public let kind: Kind
     /// A file, a tensor, a key of a configuration or of a message; nil if none applies.
     public let place: String?
+    /// What should have been there; nil if there is nothing to say.
     public let expected: String?
+    /// What was found there.
     public let found: String?
+    /// What helps; nil if nothing is known to.
     public let remedy: String?
 
     init(
@@ -95,6 +99,7 @@ extension TokenizerError: DiagnosedError {
 }
 
 extension MediaError: DiagnosedError {
+    /// The error in the form that all errors of the library have.
     public var diagnosis: Diagnosis {
         let kind: Diagnosis.Kind =
             switch code {
@@ -118,6 +123,7 @@ extension ModelInputError: DiagnosedError {
 }
 
 extension ChatError: DiagnosedError {
+    /// The error in the form that all errors of the library have.
     public var diagnosis: Diagnosis {
         Diagnosis(.badInput, place: key, expected: expected, found: found, remedy: remedy)
     }

@@ -17,6 +17,7 @@ public struct Precision: Sendable {
     /// activations, f32 otherwise.
     public var keyValueType: KeyValueType?
 
+    /// The precision that suits the checkpoint.
     public init() {}
 
     /// - Throws: `CheckpointError` if `quantization` is set and the layers are already quantized: quantizing twice

@@ -23,6 +23,7 @@ public struct PromptOptions: Sendable {
     /// Whether the model continues the last message; nil: if that is the assistant's, as in Hugging Face's pipelines.
     public var continueFinalMessage: Bool?
 
+    /// Options of a prompt; every one has a default.
     public init(
         thinking: Bool = false, preserveThinking: Bool = false, tools: [JSONValue] = [], imageTokens: Int? = nil,
         resolver: MediaResolver? = nil, addGenerationPrompt: Bool = true, continueFinalMessage: Bool? = nil

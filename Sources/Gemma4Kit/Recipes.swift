@@ -6,7 +6,9 @@ import Transcription
 
 /// The most common tasks, with the prompts that the models were trained with.
 extension Gemma4Pipeline {
+    /// What `caption` asks about a picture.
     public static let captionInstruction = "Describe this image."
+    /// What `caption` asks about a film.
     public static let videoInstruction = "Describe this video."
 
     /// Transcribes or translates the speech in a recording of any length, segment by segment, in bounded memory.

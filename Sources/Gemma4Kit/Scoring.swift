@@ -6,6 +6,7 @@ import Tensors
 
 /// The log-probabilities of given tokens under the model.
 public struct Score: Sendable {
+    /// The token ids of the text.
     public let tokens: [Int]
     /// Natural logarithm of each token's probability given all previous ones; nil for the first.
     public let logprobs: [Float?]

@@ -63,9 +63,13 @@ public struct ToolValueType: Sendable {
     /// A type defined by a JSON Schema (2020-12).
     public init(schema: JSONValue) { self.schema = schema }
 
+    /// Text.
     public static let string = ToolValueType(schema: ["type": "string"])
+    /// True or false.
     public static let boolean = ToolValueType(schema: ["type": "boolean"])
+    /// A whole number.
     public static let integer = ToolValueType(schema: ["type": "integer"])
+    /// A number.
     public static let number = ToolValueType(schema: ["type": "number"])
 
     /// One of several strings, for example the raw values of an enumeration.
@@ -73,6 +77,7 @@ public struct ToolValueType: Sendable {
         ToolValueType(schema: ["type": "string", "enum": .array(texts.map(JSONValue.string))])
     }
 
+    /// A whole number within bounds.
     public static func integer(in range: ClosedRange<Int>) -> ToolValueType {
         ToolValueType(
             schema: [
@@ -80,15 +85,18 @@ public struct ToolValueType: Sendable {
             ])
     }
 
+    /// A number within bounds.
     public static func number(in range: ClosedRange<Double>) -> ToolValueType {
         ToolValueType(
             schema: ["type": "number", "minimum": .number(range.lowerBound), "maximum": .number(range.upperBound)])
     }
 
+    /// A list of values of one type.
     public static func array(of element: ToolValueType) -> ToolValueType {
         ToolValueType(schema: ["type": "array", "items": element.schema])
     }
 
+    /// An object with the members that are listed.
     public static func object(@ToolParameterBuilder _ members: () -> [ToolParameter]) -> ToolValueType {
         ToolValueType(schema: ToolParameter.object(members()))
     }
@@ -97,11 +105,17 @@ public struct ToolValueType: Sendable {
 /// A result builder for lists of parameters.
 @resultBuilder
 public enum ToolParameterBuilder {
+    /// One parameter.
     public static func buildExpression(_ parameter: ToolParameter) -> [ToolParameter] { [parameter] }
+    /// Parameters one after the other.
     public static func buildBlock(_ parts: [ToolParameter]...) -> [ToolParameter] { parts.flatMap(\.self) }
+    /// The parameters of an `if` without `else`.
     public static func buildOptional(_ part: [ToolParameter]?) -> [ToolParameter] { part ?? [] }
+    /// The parameters of the branch of an `if`.
     public static func buildEither(first part: [ToolParameter]) -> [ToolParameter] { part }
+    /// The parameters of the branch of an `else`.
     public static func buildEither(second part: [ToolParameter]) -> [ToolParameter] { part }
+    /// The parameters of a loop.
     public static func buildArray(_ parts: [[ToolParameter]]) -> [ToolParameter] { parts.flatMap(\.self) }
 }
 

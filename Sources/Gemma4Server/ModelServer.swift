@@ -202,6 +202,7 @@ public struct ModelServer: Sendable {
 
 /// The context of a request, including its connection.
 public struct ServerContext: RequestContext {
+    /// What Hummingbird keeps about a request.
     public var coreContext: CoreRequestContextStorage
     let channel: any Channel
     /// Nil if the server has no keys.
@@ -209,6 +210,7 @@ public struct ServerContext: RequestContext {
     /// The span of this request.
     var span: (any Span)?
 
+    /// The context of one request.
     public init(source: ApplicationRequestContextSource) {
         coreContext = .init(source: source)
         channel = source.channel

@@ -45,5 +45,6 @@ public struct ServerOptions: Sendable {
     /// Enables TLS.
     public var certificate: ServerCertificate?
 
+    /// The default options of a server for one model.
     public init(modelName: String) { self.modelName = modelName }
 }

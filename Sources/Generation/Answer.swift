@@ -2,6 +2,7 @@ import Tokenization
 
 /// One generated token.
 public struct GeneratedToken: Sendable {
+    /// The token id.
     public let id: Int
     /// Natural logarithm of its probability under the model's own logits: after the soft cap, before suppression,
     /// penalties, temperature and truncation. 0 if the token was forced, without running the model.
@@ -21,10 +22,13 @@ public struct GeneratedToken: Sendable {
         GeneratedToken(id: id, logprob: logprob, topLogprobs: topLogprobs, kind: kind, text: text, finish: nil)
     }
 
+    /// How an answer ended.
     public struct Finish: Sendable {
+        /// Why it ended.
         public let reason: FinishReason
         /// The tokens of the answer that only repeat the preceding ones, if the loop guard ended it.
         public let repetition: Range<Int>?
+        /// Tokens and seconds.
         public let statistics: GenerationStatistics
         /// The token ids of the prompt, after expansion of media.
         public let promptTokens: [Int]
@@ -65,15 +69,20 @@ extension ResultStream where Element == GeneratedToken {
 public struct Answer: Sendable {
     /// The generated ids, including the stop token if one ended the answer.
     public private(set) var tokens: [Int] = []
+    /// The log-probability of each token.
     public private(set) var logprobs: [Float] = []
     /// For each token the likeliest tokens at its position; empty if `topLogprobs` is 0.
     public private(set) var topLogprobs: [[(id: Int, logprob: Float)]] = []
+    /// The text of the answer, without thoughts and tool calls.
     public private(set) var text = ""
+    /// The text of the thoughts.
     public private(set) var thoughts = ""
+    /// How it ended; nil while it is incomplete.
     public private(set) var finish: GeneratedToken.Finish?
     /// UTF-8 length of `text` after each token.
     private var textLengths: [Int] = []
 
+    /// An answer without tokens.
     public init() {}
 
     /// The answer without the repetition that ended it (the repeated part is kept once); the whole text if none did.
@@ -90,6 +99,7 @@ public struct Answer: Sendable {
         return message
     }
 
+    /// Adds the next token of a stream.
     public mutating func append(_ token: GeneratedToken) {
         tokens.append(token.id)
         logprobs.append(token.logprob)

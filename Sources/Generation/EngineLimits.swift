@@ -45,6 +45,7 @@ public struct EngineStatistics: Sendable, Equatable, Codable {
     public var keptBytes = 0, keptMediaBytes = 0
     /// Steps, and their total duration in seconds.
     public var steps = 0
+    /// Seconds in which passes ran.
     public var busySeconds = 0.0
     /// Prompt tokens that were prefilled, or found in a cache, and generated tokens.
     public var promptTokens = 0, cachedTokens = 0, generatedTokens = 0

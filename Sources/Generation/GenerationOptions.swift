@@ -44,6 +44,7 @@ public struct GenerationOptions: Sendable {
     public enum Priority: Int, Sendable, Comparable {
         case batch, interactive
 
+        /// Whether `one` waits for `other`.
         public static func < (one: Priority, other: Priority) -> Bool { one.rawValue < other.rawValue }
     }
 
@@ -54,6 +55,7 @@ public struct GenerationOptions: Sendable {
         case lookup
     }
 
+    /// Options of an answer; every one has a default.
     public init(
         sampling: SamplingOptions? = nil, maxTokens: Int = 1024, stop: [String] = [], topLogprobs: Int = 0,
         loopGuard: LoopGuard? = .init(), format: AnswerFormat? = nil,

@@ -4,6 +4,7 @@ public struct GenerationStatistics: Sendable, Equatable, Codable {
     public var promptTokens = 0
     /// Prompt tokens whose keys and values were reused from an earlier sequence or are shared with a running one.
     public var cachedTokens = 0
+    /// Tokens of the answer.
     public var generatedTokens = 0
     /// Draft tokens that were verified, and the number of accepted ones.
     public var draftedTokens = 0, acceptedTokens = 0
@@ -14,9 +15,12 @@ public struct GenerationStatistics: Sendable, Equatable, Codable {
     /// Decode: all tokens after the first.
     public var decodeSeconds = 0.0
 
+    /// Zero of everything.
     public init() {}
 
+    /// Speed of the prompt, without cached tokens; 0 if no time was taken.
     public var prefillTokensPerSecond: Double { prefillSeconds > 0 ? Double(promptTokens) / prefillSeconds : 0 }
+    /// Speed of the answer after its first token; 0 if there is no other.
     public var decodeTokensPerSecond: Double {
         decodeSeconds > 0 ? Double(max(0, generatedTokens - 1)) / decodeSeconds : 0
     }

@@ -3,9 +3,12 @@
 /// An answer is ended if its last tokens are at least `fewestRounds` repetitions of one sequence and at least
 /// `fewestTokens` tokens. Both limits are more than lists, tables, refrains and numbers such as 5 5 5 5 need.
 public struct LoopGuard: Sendable, Equatable {
+    /// Rounds of the same tokens that end an answer.
     public var fewestRounds: Int
+    /// Tokens that the rounds have together at least.
     public var fewestTokens: Int
 
+    /// Both conditions have to hold.
     public init(fewestRounds: Int = 8, fewestTokens: Int = 200) {
         precondition(fewestRounds >= 2, "fewestRounds \(fewestRounds)")
         self.fewestRounds = fewestRounds

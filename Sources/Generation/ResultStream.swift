@@ -41,10 +41,12 @@ public struct ResultStream<Element: Sendable>: AsyncSequence, Sendable {
     /// delivered.
     package func cancelProducer() { backlog.endEarly() }
 
+    /// The results that are still to come.
     public struct Iterator: AsyncIteratorProtocol {
         fileprivate var base: AsyncThrowingStream<Element, any Error>.Iterator
         fileprivate let backlog: Backlog
 
+        /// The next result; nil at the end.
         public mutating func next() async throws -> Element? {
             let element = try await base.next()
             if element != nil { backlog.take() }
@@ -52,6 +54,7 @@ public struct ResultStream<Element: Sendable>: AsyncSequence, Sendable {
         }
     }
 
+    /// The results from here on.
     public func makeAsyncIterator() -> Iterator { Iterator(base: stream.makeAsyncIterator(), backlog: backlog) }
 }
 

@@ -22,6 +22,7 @@ public struct SamplingOptions: Sendable, Equatable {
     /// The same seed gives the same tokens; nil uses a random one.
     public var seed: UInt64?
 
+    /// Options of sampling; every one has a default.
     public init(
         temperature: Float = 0, topK: Int? = nil, topP: Float? = nil, minP: Float? = nil, repetitionPenalty: Float = 1,
         presencePenalty: Float = 0, frequencyPenalty: Float = 0, logitBias: [Int: Float] = [:], seed: UInt64? = nil

@@ -9,6 +9,7 @@ extension JSONValue: Codable {
         init?(intValue: Int) { nil }
     }
 
+    /// Decodes any JSON value.
     public init(from decoder: any Decoder) throws {
         if let object = try? decoder.container(keyedBy: Key.self) {
             self = .object(
@@ -37,6 +38,7 @@ extension JSONValue: Codable {
         }
     }
 
+    /// Encodes the value; objects keep the order of their keys where the encoder does.
     public func encode(to encoder: any Encoder) throws {
         switch self {
         case .object(let members):

@@ -299,11 +299,16 @@ package struct JSONReader {
 extension JSONValue {
     /// A syntax error and its position: lines and columns (in bytes) count from 1.
     public struct SyntaxError: Error, Hashable, Sendable, CustomStringConvertible {
+        /// The line of the error, from 1.
         public let line: Int
+        /// The byte in that line, from 1.
         public let column: Int
+        /// What would have been right.
         public let expected: String
+        /// What is there.
         public let found: String
 
+        /// The sentence that names place, expected and found.
         public var description: String { "\(place): expected \(expected), found \(found)." }
 
         package var place: String { "line \(line), column \(column)" }

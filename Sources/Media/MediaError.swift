@@ -1,5 +1,6 @@
 /// Why an image or a recording could not be read: where, expected, found, remedy.
 public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// What kind of error it is.
     public enum Code: Sendable {
         /// The file cannot be opened or read.
         case unreadable
@@ -19,13 +20,18 @@ public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
         case missingProgram
     }
 
+    /// What kind of error it is.
     public let code: Code
     /// The path, or the name the caller gave to the bytes. `description` shows it without control characters.
     public let source: String
+    /// What would have been right.
     public let expected: String
+    /// What is there.
     public let found: String
+    /// What helps.
     public let remedy: String
 
+    /// An error about a file or stream.
     public init(code: Code, source: String, expected: String, found: String, remedy: String) {
         self.code = code
         self.source = source
@@ -34,5 +40,6 @@ public struct MediaError: Error, Equatable, Sendable, CustomStringConvertible {
         self.remedy = remedy
     }
 
+    /// The sentence that names source, expected, found and remedy.
     public var description: String { "\(source.displayed): expected \(expected), found \(found); \(remedy)." }
 }

@@ -14,6 +14,7 @@ public final class PCMStream: Sendable {
 
     private static let secondsAhead = 300
 
+    /// How the samples are stored.
     public let format: Format
     /// In hertz.
     public let sampleRate: Int

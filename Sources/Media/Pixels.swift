@@ -1,6 +1,8 @@
 /// An image: 8-bit sRGB, upright, opaque.
 public struct Pixels: Equatable, Sendable {
+    /// Pixels of a row.
     public let width: Int
+    /// Rows.
     public let height: Int
     /// `[height, width, 3]`, row-major, red first.
     public let rgb: [UInt8]

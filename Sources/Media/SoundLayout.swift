@@ -45,9 +45,11 @@ struct SoundLayout {
 
 /// A message to the user about a recording or a film that can be read nevertheless.
 public struct MediaNotice: Sendable, Equatable {
+    /// The sentence.
     public let text: String
     /// Whether it reports a defect.
     public let isWarning: Bool
 
+    /// A remark; a warning unless something else is said.
     public init(_ text: String, isWarning: Bool = true) { (self.text, self.isWarning) = (text, isWarning) }
 }

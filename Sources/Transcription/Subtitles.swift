@@ -17,9 +17,12 @@ package struct SubtitleCue: Sendable, Equatable {
 public struct SubtitleLayout: Sendable, Equatable {
     /// In characters; Chinese, Japanese and Korean ones count twice.
     public var maxLineWidth: Int
+    /// Lines of one subtitle at most.
     public var maxLines: Int
+    /// Seconds of one subtitle at most.
     public var maxSeconds: Double
 
+    /// The usual layout of films on television.
     public init(maxLineWidth: Int = 42, maxLines: Int = 2, maxSeconds: Double = 7) {
         (self.maxLineWidth, self.maxLines, self.maxSeconds) = (maxLineWidth, maxLines, maxSeconds)
     }

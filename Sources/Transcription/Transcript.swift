@@ -42,13 +42,17 @@ public struct TranscriptReport: Sendable, Equatable {
     public internal(set) var stoppedAt: Double?
     /// Duration of the recording, or of its requested range.
     public internal(set) var duration = 0.0
+    /// Channels that were heard.
     public internal(set) var channels = 0
+    /// Segments of speech.
     public internal(set) var segments = 0
     /// Segments whose answer reached the token limit, and those stopped because they repeated themselves.
     public internal(set) var cutSegments = 0
+    /// Segments whose answer repeated itself and was ended.
     public internal(set) var repeatingSegments = 0
     /// Segments in which speech was detected, but the model answered nothing.
     public internal(set) var unansweredSegments = 0
+    /// Tokens and seconds of all answers.
     public internal(set) var statistics = GenerationStatistics()
 
     /// Neither heard nor skipped: damaged or missing in the file.
@@ -89,11 +93,15 @@ extension ResultStream where Element == TranscriptEvent {
 
 /// A whole transcript.
 public struct Transcript: Sendable {
+    /// The segments in the order of their beginnings.
     public private(set) var segments: [TranscriptSegment] = []
+    /// What was read, skipped and measured.
     public private(set) var report = TranscriptReport()
 
+    /// A transcript without segments.
     public init() {}
 
+    /// Adds the next event of a stream.
     public mutating func append(_ event: TranscriptEvent) {
         switch event {
         case .progress, .notice: break

@@ -20,11 +20,13 @@ public enum TranscriptFormat: String, Sendable, CaseIterable {
 
 /// Writes a transcript, segment by segment. Omits segments without text, except in JSON.
 public struct TranscriptWriter: Sendable {
+    /// The format that is written.
     public let format: TranscriptFormat
     /// For `srt` and `vtt`.
     public let layout: SubtitleLayout
     private var cues = 0
 
+    /// A writer of one transcript.
     public init(_ format: TranscriptFormat, _ layout: SubtitleLayout = .init()) {
         (self.format, self.layout) = (format, layout)
     }
@@ -91,13 +93,16 @@ public struct TranscriptWriter: Sendable {
 
 /// Metadata of a transcript.
 public struct TranscriptContext: Sendable {
+    /// The options that it was made with.
     public var options: TranscriptionOptions
+    /// The name of the recording; nil if it has none.
     public var file: String?
     /// For subtitles.
     public var layout = SubtitleLayout()
     /// A prompt about the whole transcript, and the answer.
     public var question: (prompt: String, answer: String)?
 
+    /// What is said about a transcript besides its segments.
     public init(_ options: TranscriptionOptions, file: String? = nil) {
         self.options = options
         self.file = file

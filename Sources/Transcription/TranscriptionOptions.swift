@@ -19,6 +19,7 @@ public struct TranscriptionOptions: Sendable {
     public var detectsSpeech: Bool
     /// Restricts the transcript to a range; times still count from the beginning of the recording.
     public var offsetInSeconds: Double
+    /// Seconds after the offset that are heard; nil: to the end.
     public var durationInSeconds: Double?
     /// Maximum length of a piece, 2 to 30; by default 28, and 10 for live sound.
     public var maxSegmentInSeconds: Double?
@@ -28,6 +29,7 @@ public struct TranscriptionOptions: Sendable {
     /// piece.
     public var parallelPieces: Int
 
+    /// Options of a transcription; every one has a default.
     public init(
         language: Language? = nil, translation: Language? = nil, hint: String? = nil, instruction: String? = nil,
         channels: AudioChannels = .mix, track: SoundTrack? = nil, detectsSpeech: Bool = true,

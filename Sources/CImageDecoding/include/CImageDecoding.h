@@ -9,9 +9,9 @@
 
 typedef enum {
     image_ok,
-    image_truncated,     // the bytes end before the image does
-    image_malformed,     // the bytes contradict the format
-    image_unsupported,   // valid, but of a kind that has no conversion to RGB
+    image_truncated,    // the bytes end before the image does
+    image_malformed,    // the bytes contradict the format
+    image_unsupported,  // valid, but of a kind that has no conversion to RGB
     image_out_of_memory,
 } image_status;
 
@@ -32,12 +32,12 @@ image_status webp_read_size(const uint8_t *bytes, size_t count, uint32_t *width,
 /// as Pillow does.  Orientation and ICC profile are not applied.  Damage that libjpeg itself repairs is not an error.
 ///
 /// WebP: the first frame of an animation; alpha as of PNG.
-image_status png_read_rgb(
-    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
-image_status jpeg_read_rgb(
-    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
-image_status webp_read_rgb(
-    const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb, char *message);
+image_status png_read_rgb(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb,
+                          char *message);
+image_status jpeg_read_rgb(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb,
+                           char *message);
+image_status webp_read_rgb(const uint8_t *bytes, size_t count, uint32_t width, uint32_t height, uint8_t *rgb,
+                           char *message);
 
 /// zlib's format, whole, into text [capacity].
 /// Returns the bytes written; 0 if there are none, more than `capacity`, or the data is damaged.

@@ -12,7 +12,8 @@ struct Decoder: Sendable {
     let perLayerEmbedding: PerLayerEmbedding?  // E2B, E4B
     let layers: [DecoderLayer]
     let norm: RMSNorm
-    let head: Weight  // [vocabSize, hiddenSize], the embedding table if tied; encoder: [embeddingDim, hiddenSize]
+    /// `[vocabSize, hiddenSize]`, the embedding table if tied; encoder: [embeddingDim, hiddenSize].
+    let head: Weight
     let softCap: Float?
     private let rotaryEmbeddings: Set<RotaryEmbedding>
     private let lastWritingLayer: Int

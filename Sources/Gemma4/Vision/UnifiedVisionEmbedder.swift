@@ -12,7 +12,8 @@ struct UnifiedVisionEmbedder: Sendable {
     let patchNorm, projectedNorm, positionNorm: LayerNorm
     let patchProjection: Linear
     let patchBias: Tensor  // [mmEmbedDim]
-    let positions: Tensor  // [2 · mmPosembSize, mmEmbedDim], x and y interleaved; only the rows in use are read
+    /// `[2 · mmPosembSize, mmEmbedDim]`, x and y interleaved; only the rows in use are read.
+    let positions: Tensor
     let embedder: MultimodalEmbedder
 
     /// - Parameters:

@@ -240,6 +240,7 @@ enum ImageTokens: ExpressibleByArgument {
 }
 
 extension ImageFit: CustomStringConvertible {
+    /// The word of the option.
     public var description: String {
         "\(width) × \(height), seen at \(seenWidth) × \(seenHeight) in \(softTokens) of \(budget) tokens"
     }

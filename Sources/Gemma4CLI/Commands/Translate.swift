@@ -57,5 +57,6 @@ struct Translate: AsyncParsableCommand {
 }
 
 extension Language: ExpressibleByArgument {
+    /// A language from its code, such as `de`.
     public init?(argument: String) { self.init(code: argument) }
 }

@@ -89,6 +89,7 @@ public final class APIKeys: Sendable {
 public struct APIKeyError: Error, CustomStringConvertible {
     public let file, reason: String
 
+    /// The sentence that names the file and what is wrong with it.
     public var description: String { "\(file): \(reason)" }
 }
 

@@ -5,7 +5,9 @@ import Synchronization
 
 /// Logs as JSON, one object per line, to standard error.
 public struct JSONLog: LogHandler {
+    /// The lowest level that is written.
     public var logLevel = Logger.Level.info
+    /// What every line has.
     public var metadata: Logger.Metadata = [:]
     private let label: String
     private let write: @Sendable (String) -> Void
@@ -15,15 +17,18 @@ public struct JSONLog: LogHandler {
         (self.label, self.write) = (label, write)
     }
 
+    /// Writes a line to standard error.
     public static let toStandardError: @Sendable (String) -> Void = { line in
         FileHandle.standardError.write(Data(line.utf8))
     }
 
+    /// One value of the metadata.
     public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
+    /// Writes the event as one line of JSON.
     public func log(event: LogEvent) {
         var members: [JSONValue.Member] = [
             .init("time", .string(Date.now.formatted(Self.timeFormat))), .init("level", .string("\(event.level)")),

@@ -14,6 +14,7 @@ public struct ListeningPlace: Sendable, CustomStringConvertible {
     /// - Parameter host: by default the loopback interface; `0.0.0.0` for all interfaces.
     public init(host: String = "127.0.0.1", port: Int = 8080) { kind = .port(host: host, port) }
 
+    /// A Unix domain socket.
     public init(unixSocket path: String) { kind = .socket(path: path) }
 
     var address: BindAddress {
@@ -23,6 +24,7 @@ public struct ListeningPlace: Sendable, CustomStringConvertible {
         }
     }
 
+    /// The address as a person reads it.
     public var description: String { description(port: nil) }
 
     /// - Parameter port: the port that the system assigned if 0 was given.
@@ -63,5 +65,6 @@ public struct ListeningPlace: Sendable, CustomStringConvertible {
 public struct ListenError: Error, CustomStringConvertible {
     public let place, reason: String
 
+    /// The sentence that names the place and the reason.
     public var description: String { "\(place): cannot listen: \(reason)" }
 }

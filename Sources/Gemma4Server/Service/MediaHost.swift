@@ -15,6 +15,7 @@ public struct MediaHost: Sendable, Hashable, CustomStringConvertible {
         (name, port) = (host.trimmingCharacters(in: ["[", "]"]), parts.port)
     }
 
+    /// Host and port as in a URL.
     public var description: String { (name.contains(":") ? "[\(name)]" : name) + (port.map { ":\($0)" } ?? "") }
 
     /// Whether this host and port are covered.

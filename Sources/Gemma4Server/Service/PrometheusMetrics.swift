@@ -7,6 +7,7 @@ import Synchronization
 public final class PrometheusMetrics: MetricsFactory {
     private let series = Mutex<[Key: Series]>([:])
 
+    /// A registry without metrics.
     public init() {}
 
     private struct Key: Hashable {
@@ -15,30 +16,40 @@ public final class PrometheusMetrics: MetricsFactory {
         let labels: String
     }
 
+    /// A counter, made at its first use.
     public func makeCounter(label: String, dimensions: [(String, String)]) -> any CounterHandler {
         make(.counter, label, dimensions)
     }
 
+    /// A counter of fractions, made at its first use.
     public func makeFloatingPointCounter(
         label: String, dimensions: [(String, String)]
     ) -> any FloatingPointCounterHandler { make(.counter, label, dimensions) }
 
+    /// A gauge, made at its first use.
     public func makeMeter(label: String, dimensions: [(String, String)]) -> any MeterHandler {
         make(.gauge, label, dimensions)
     }
 
+    /// A histogram or gauge, made at its first use.
     public func makeRecorder(
         label: String, dimensions: [(String, String)], aggregate: Bool
     ) -> any RecorderHandler { make(aggregate ? .histogram : .gauge, label, dimensions) }
 
+    /// A histogram of durations, made at its first use.
     public func makeTimer(label: String, dimensions: [(String, String)]) -> any TimerHandler {
         make(.histogram, label, dimensions)
     }
 
+    /// Forgets a counter.
     public func destroyCounter(_ handler: any CounterHandler) { remove(handler) }
+    /// Forgets a counter of fractions.
     public func destroyFloatingPointCounter(_ handler: any FloatingPointCounterHandler) { remove(handler) }
+    /// Forgets a gauge.
     public func destroyMeter(_ handler: any MeterHandler) { remove(handler) }
+    /// Forgets a histogram or gauge.
     public func destroyRecorder(_ handler: any RecorderHandler) { remove(handler) }
+    /// Forgets a histogram of durations.
     public func destroyTimer(_ handler: any TimerHandler) { remove(handler) }
 
     private func remove(_ handler: AnyObject) {

@@ -5,6 +5,7 @@ import HummingbirdTLS
 public struct ServerCertificate: Sendable {
     private let chain, key: URL
 
+    /// Files in PEM: the certificate with its chain, and its private key.
     public init(chain: URL, key: URL) { (self.chain, self.key) = (chain, key) }
 
     /// - Throws: `CertificateError`.
@@ -29,5 +30,6 @@ public struct ServerCertificate: Sendable {
 public struct CertificateError: Error, CustomStringConvertible {
     public let file, expected: String
 
+    /// The sentence that names the file and what it lacks.
     public var description: String { "\(file): expected \(expected), found none" }
 }

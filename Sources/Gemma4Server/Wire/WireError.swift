@@ -103,12 +103,15 @@ struct WireError: Error, Equatable {
 
 /// Converts errors of routes into OpenAI's error objects, and logs those of the server.
 public struct WireErrors: RouterMiddleware {
+    /// The context of a request to a model server.
     public typealias Context = ServerContext
 
     let logger: Logger
 
+    /// Middleware that writes unexpected errors to the log.
     public init(logger: Logger) { self.logger = logger }
 
+    /// Passes the request on, and answers errors as OpenAI or Anthropic spell them.
     public func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {

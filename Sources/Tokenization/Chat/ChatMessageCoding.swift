@@ -2,10 +2,12 @@ import JSONText
 
 /// Coded in the form that `parse` accepts. Coders do not keep the order of keys, so decoded arguments have sorted keys.
 extension ChatMessage: Codable {
+    /// Decodes a message as `parse(json:)` reads it.
     public init(from decoder: any Decoder) throws {
         self = try ChatMessage.parse(.array([try JSONValue(from: decoder)]))[0]
     }
 
+    /// Encodes the message as `parse(json:)` reads it.
     public func encode(to encoder: any Encoder) throws { try json.encode(to: encoder) }
 
     /// The message in the form that `parse` accepts.

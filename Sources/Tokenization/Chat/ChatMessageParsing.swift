@@ -10,6 +10,7 @@ extension ChatMessage {
         try parse(bytes: Array(text.utf8))
     }
 
+    /// The messages of a JSON array.
     public static func parse(json data: Data) throws(ChatError) -> [ChatMessage] { try parse(bytes: Array(data)) }
 
     private static func parse(bytes: [UInt8]) throws(ChatError) -> [ChatMessage] {
