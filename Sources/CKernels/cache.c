@@ -1,18 +1,20 @@
 // Quantizes keys and values into cache blocks and dequantizes them, one position at a time.
 #include "CKernels.h"
+#include "compiler.h"
 #include "float_formats.h"
 
 #include <math.h>
 
 /// Rounds to nearest, ties to even; |x| < 2^22.
-static inline float nearest(float x) { return (x + 12582912.0f) - 12582912.0f; }
+static inline float nearest(float x) { return (x + ROUND_TO_INTEGER) - ROUND_TO_INTEGER; }
 
 static uint8_t *scale_at(uint8_t *block, size_t c, size_t place, size_t size, cache_part part, cache_type type) {
     size_t first = type == CACHE_q8_0 ? 32 * size + part * size : 14 * size + part * 32;
     return block + first + 2 * ((type == CACHE_q8_0 ? c / 32 * KEYS_TOGETHER : 0) + place);
 }
 
-static void write_scale(uint8_t *block, size_t c, size_t place, size_t size, cache_part part, cache_type type, float scale) {
+static void write_scale(uint8_t *block, size_t c, size_t place, size_t size, cache_part part, cache_type type,
+                        float scale) {
     uint16_t bits = f32_to_f16(scale);
     memcpy(scale_at(block, c, place, size, part, type), &bits, 2);
 }

@@ -302,11 +302,11 @@ static void weighted_rows(float *out, const float *weights, const float *rows, s
 }
 
 #include "transpose-inl.h"
-#include "panels.h"
-#include "attention.h"
-#include "attention_f16.h"
+#include "panel_product-inl.h"
+#include "attention-inl.h"
+#include "attention_f16-inl.h"
 #include "packed_product-inl.h"
 #include "integer_product-inl.h"
-#include "attention_quantized.h"
+#include "attention_quantized-inl.h"
 
 const kernel_set SET = KERNELS(ISA);

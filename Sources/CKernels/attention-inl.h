@@ -1,3 +1,5 @@
+// Included by vector-inl.h, within an instruction set, after panel_product-inl.h.
+//
 // Attention of panels of queries, with the running maximum and sum of online softmax (Milakov and Gimelshein, 2018).
 
 /// What vector v of some panels has so far: its sums follow from `sums` on, element for element.
@@ -24,7 +26,7 @@ INLINE vf finite_or_zero(vf largest) { return largest > -INFINITY ? largest : (v
 /// e^x of x <= 0 within (2 + |x| / 16) ulp, and 0 below e^-87, where numbers cease to be normal; NaN of NaN.  See
 /// exponential; ln 2 is one number here, which errs by 2^-29 of it, and 2^n is added to the exponent.
 INLINE vf exponential_of_negative(vf x) {
-    const vf round = 12582912.0f;  // its low 9 bits are 0
+    const vf round = ROUND_TO_INTEGER;  // its low 9 bits are 0
     vf shifted = fma_vf(x, (vf)1.44269504f, round), n = shifted - round;
     vf r = fma_vf(n, (vf)-0.693147182f, x);
     vf e = fma_vf(fma_vf(exponential_tail(r), r, (vf)1.0f), r, (vf)1.0f);
@@ -98,9 +100,9 @@ static void attend(float *state, float *scores, const float *queries, const floa
     for (size_t first = 0; first < s->rows; first += PANELS_AT_ONCE * PANEL_ROWS) {
         const size_t left = (s->rows - first + LANES - 1) / LANES, panel = first / PANEL_ROWS;
         if (!sees_some(s, first, PANELS_AT_ONCE * PANEL_ROWS)) continue;
-        WITH_VECTORS(left < MOST_VECTORS ? left : MOST_VECTORS, attend_vectors(
-            state + panel * (s->size + 2) * PANEL_ROWS, scores, queries + panel * s->size * PANEL_ROWS, keys, values, s,
-            first, vectors));
+        WITH_VECTORS(left < MOST_VECTORS ? left : MOST_VECTORS,
+                     attend_vectors(state + panel * (s->size + 2) * PANEL_ROWS, scores,
+                                    queries + panel * s->size * PANEL_ROWS, keys, values, s, first, vectors));
     }
 }
 

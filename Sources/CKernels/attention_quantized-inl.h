@@ -1,3 +1,5 @@
+// Included by vector-inl.h, within an instruction set, after attention_f16-inl.h and packed_product-inl.h.
+//
 // Attention to quantized keys and values, read in place from the cache, with products of pairs of 16-bit integers: a lane
 // holds two elements of a key, or one column of two values.
 //
@@ -23,7 +25,7 @@ INLINE vi add_pair_products(vi sum, vi a, vi b) {
     memcpy(sums, &sum, sizeof sums);
     memcpy(as, &a, sizeof as);
     memcpy(bs, &b, sizeof bs);
-    UNROLL for (size_t i = 0; i < LANES / 4; i++) {
+    UNROLL_FOR (size_t i = 0; i < LANES / 4; i++) {
         int32x4_t low = vmull_s16(vget_low_s16(as[i]), vget_low_s16(bs[i])), high = vmull_high_s16(as[i], bs[i]);
         sums[i] = vaddq_s32(sums[i], vpaddq_s32(low, high));
     }
@@ -51,7 +53,7 @@ INLINE vi widen_bytes(const uint8_t *b) {
     typedef int16_t wide __attribute__((ext_vector_type(2 * LANES)));
     narrow v;
     memcpy(&v, b, sizeof v);
-    return (vi)__builtin_convertvector(v, wide);
+    return (vi) __builtin_convertvector(v, wide);
 }
 
 /// Elements 2 p and 2 p + 1, p = 4 `quad` + i, of LANES keys.
@@ -81,7 +83,8 @@ INLINE size_t scaled_columns(size_t size, cache_type type) { return type == CACH
 
 /// The scales of columns from `first` on of LANES positions.
 INLINE vf load_scales(const uint8_t *block, size_t size, size_t first, size_t v, cache_part part, cache_type type) {
-    const uint8_t *scales = type == CACHE_q8_0 ? block + 32 * size + part * size + first : block + 14 * size + part * 32;
+    const uint8_t *scales =
+        type == CACHE_q8_0 ? block + 32 * size + part * size + first : block + 14 * size + part * 32;
     return load_f16((const uint16_t *)scales + v * LANES, LANES);
 }
 
@@ -91,39 +94,39 @@ INLINE void score_block(float *scores, const int16_t *queries, const float *quer
     const size_t group = scaled_columns(size, type);
     const uint8_t *values = block + values_offset(size, type);
     vf sums[ROWS_AT_ONCE][KEY_VECTORS];
-    UNROLL for (size_t r = 0; r < n; r++)
-        UNROLL for (size_t v = 0; v < KEY_VECTORS; v++) sums[r][v] = 0;
+    UNROLL_FOR (size_t r = 0; r < n; r++)
+        UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++) sums[r][v] = 0;
     for (size_t first = 0; first < size; first += group) {
         vi products[ROWS_AT_ONCE][KEY_VECTORS];
-        UNROLL for (size_t r = 0; r < n; r++)
-            UNROLL for (size_t v = 0; v < KEY_VECTORS; v++)
+        UNROLL_FOR (size_t r = 0; r < n; r++)
+            UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++)
                 products[r][v] = type == CACHE_q8_0 ? (vi)0 : (vi)(-LEVEL_OFFSET * query_sums[r]);
         for (size_t quad = first / 8; quad < (first + group) / 8; quad++) {
             if (fetches) {
                 const size_t bytes = value_bytes(type) / 4;  // of 8 columns
-                UNROLL for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(values + quad * bytes + i);
+                UNROLL_FOR (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(values + quad * bytes + i);
             }
-            UNROLL for (size_t i = 0; i < 4; i++) {
+            UNROLL_FOR (size_t i = 0; i < 4; i++) {
                 vi pairs[KEY_VECTORS];
-                UNROLL for (size_t v = 0; v < KEY_VECTORS; v++) pairs[v] = key_pair(block, quad, i, v, type);
-                UNROLL for (size_t r = 0; r < n; r++) {
+                UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++) pairs[v] = key_pair(block, quad, i, v, type);
+                UNROLL_FOR (size_t r = 0; r < n; r++) {
                     vi query = same_pair(queries + r * size + 8 * quad + 2 * i);
-                    UNROLL for (size_t v = 0; v < KEY_VECTORS; v++)
+                    UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++)
                         products[r][v] = add_pair_products(products[r][v], pairs[v], query);
                 }
             }
         }
-        UNROLL for (size_t v = 0; v < KEY_VECTORS; v++) {
+        UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++) {
             vf scales = load_scales(block, size, first, v, CACHE_keys, type);
-            UNROLL for (size_t r = 0; r < n; r++)
+            UNROLL_FOR (size_t r = 0; r < n; r++)
                 sums[r][v] = fma_vf(__builtin_convertvector(products[r][v], vf), scales, sums[r][v]);
         }
     }
     const float factor = type == CACHE_q8_0 ? 1 : 1 / cache_unit(CACHE_keys);
-    UNROLL for (size_t r = 0; r < n; r++)
-        UNROLL for (size_t v = 0; v < KEY_VECTORS; v++) {
+    UNROLL_FOR (size_t r = 0; r < n; r++)
+        UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++) {
             vf scaled = sums[r][v] * (query_scales[r] * factor);
-            UNROLL for (size_t k = 0; k < LANES; k++) scores[(v * LANES + k) * PANEL_ROWS + r] = scaled[k];
+            UNROLL_FOR (size_t k = 0; k < LANES; k++) scores[(v * LANES + k) * PANEL_ROWS + r] = scaled[k];
         }
 }
 
@@ -139,8 +142,9 @@ typedef struct {
 INLINE void read_scales(float *scales, const uint8_t *const *blocks, size_t count, size_t size, size_t first,
                         cache_type type) {
     for (size_t b = 0; b < count; b++)
-        UNROLL for (size_t v = 0; v < KEY_VECTORS; v++)
-            store(scales + b * KEYS_TOGETHER + v * LANES, load_scales(blocks[b], size, first, v, CACHE_values, type), LANES);
+        UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++)
+            store(scales + b * KEYS_TOGETHER + v * LANES, load_scales(blocks[b], size, first, v, CACHE_values, type),
+                  LANES);
 }
 
 /// Scales `weights`, `[keys][PANEL_ROWS]`, such that the largest product of a row with a scale is 32767.
@@ -160,7 +164,8 @@ INLINE void scale_weights(integer_weights *w, float *weights, const uint8_t *con
         vf peak = 0, none = 0;
         for (size_t j = 0; j < s->keys; j++) {
             vf weight = load(weights + j * PANEL_ROWS + first, LANES);
-            vf product = weight > 0.0f ? weight * w->largest_scales[j] : (vf)0.0f;  // whatever the scales of hidden keys
+            vf product =
+                weight > 0.0f ? weight * w->largest_scales[j] : (vf)0.0f;  // whatever the scales of hidden keys
             peak = product > peak ? product : peak;
             none = fma_vf(product, (vf)0.0f, none);
         }
@@ -189,8 +194,10 @@ INLINE void round_weights(integer_weights *w, const float *weights, const uint8_
     for (size_t first = 0; first < s->rows; first += LANES) {
         vi sums = 0;
         for (size_t j = 0; j < keys; j += 2) {
-            vf a = load(weights + j * PANEL_ROWS + first, LANES), b = load(weights + (j + 1) * PANEL_ROWS + first, LANES);
-            vi low = nearest_weight(a, w->scales[j]), high = nearest_weight(b, w->scales[j + 1]), pair = low | high << 16;
+            vf a = load(weights + j * PANEL_ROWS + first, LANES),
+               b = load(weights + (j + 1) * PANEL_ROWS + first, LANES);
+            vi low = nearest_weight(a, w->scales[j]), high = nearest_weight(b, w->scales[j + 1]),
+               pair = low | high << 16;
             memcpy(w->pairs[j / 2] + first, &pair, sizeof pair);
             sums += low + high;
         }
@@ -202,21 +209,22 @@ INLINE void round_weights(integer_weights *w, const float *weights, const uint8_
 INLINE void add_quantized_values(float *sums, const integer_weights *w, size_t row, const uint8_t *const *blocks,
                                  size_t offset, size_t count, size_t size, size_t n, size_t second, cache_type type) {
     vi products[ROWS_AT_ONCE][KEY_VECTORS];
-    UNROLL for (size_t r = 0; r < n; r++)
-        UNROLL for (size_t v = 0; v < KEY_VECTORS; v++)
+    UNROLL_FOR (size_t r = 0; r < n; r++)
+        UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++)
             products[r][v] = type == CACHE_q8_0 ? (vi)0 : (vi)(-LEVEL_OFFSET * w->sums[row + r]);
     for (size_t b = 0; b < count; b++)
-        UNROLL for (size_t i = 0; i < VALUE_PAIRS; i++) {
+        UNROLL_FOR (size_t i = 0; i < VALUE_PAIRS; i++) {
             vi pairs[KEY_VECTORS];
-            UNROLL for (size_t v = 0; v < KEY_VECTORS; v++) pairs[v] = value_pair(blocks[b] + offset, second, i, v, type);
-            UNROLL for (size_t r = 0; r < n; r++) {
+            UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++)
+                pairs[v] = value_pair(blocks[b] + offset, second, i, v, type);
+            UNROLL_FOR (size_t r = 0; r < n; r++) {
                 vi weight = same_pair(w->pairs[b * VALUE_PAIRS + i] + row + r);
-                UNROLL for (size_t v = 0; v < KEY_VECTORS; v++)
+                UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++)
                     products[r][v] = add_pair_products(products[r][v], pairs[v], weight);
             }
         }
-    UNROLL for (size_t r = 0; r < n; r++)
-        UNROLL for (size_t v = 0; v < KEY_VECTORS; v++) {
+    UNROLL_FOR (size_t r = 0; r < n; r++)
+        UNROLL_FOR (size_t v = 0; v < KEY_VECTORS; v++) {
             float *sum = sums + r * size + 16 * second + v * LANES;
             vf step = w->steps[row + r];
             store(sum, fma_vf(__builtin_convertvector(products[r][v], vf), step, load(sum, LANES)), LANES);
@@ -229,10 +237,10 @@ INLINE void attend_quantized_type(float *state, float *scores, const integer_que
     float *maximum = state + s->rows * s->size, *total = maximum + PANEL_ROWS;
     memset(scores, 0, count * block_scores * sizeof *scores);
     for (size_t b = 0; b < count; b++)
-        FOR_ROWS_AT_ONCE(s->rows,
+        FOR_ROWS_AT_ONCE(s->rows, {
             score_block(scores + b * block_scores + r, q->values + r * s->size, q->scales + r, q->sums + r, blocks[b],
-                        s->size, n, r == 0, type)
-        );
+                        s->size, n, r == 0, type);
+        });
     for (size_t first = 0; first < s->rows; first += LANES) {
         hide_scores(scores + first, s, first);
         vf factor = weigh_scores(maximum + first, total + first, scores + first, s);
@@ -247,11 +255,11 @@ INLINE void attend_quantized_type(float *state, float *scores, const integer_que
         for (size_t b = 0; b < count; b++)
             for (size_t i = 0; i < key_bytes; i += 64) __builtin_prefetch(blocks[b] + next + c / 32 * key_bytes + i);
         const size_t offset = values + c / 32 * value_bytes(type);
-        FOR_ROWS_AT_ONCE(s->rows,
+        FOR_ROWS_AT_ONCE(s->rows, {
             float *sums = state + r * s->size + c;
             add_quantized_values(sums, &w, r, blocks, offset, count, s->size, n, 0, type);
-            add_quantized_values(sums, &w, r, blocks, offset, count, s->size, n, 1, type)
-        );
+            add_quantized_values(sums, &w, r, blocks, offset, count, s->size, n, 1, type);
+        });
     }
 }
 
@@ -267,19 +275,23 @@ static void attend_quantized(float *state, float *scores, const integer_queries 
 
 /// Sums and differences of the elements whose indices differ by `half`, within a vector.
 #if LANES == 16
-#define BUTTERFLY(v, half)                                                                                            \
-    butterfly(v, __builtin_shufflevector(v, v, 0 ^ half, 1 ^ half, 2 ^ half, 3 ^ half, 4 ^ half, 5 ^ half, 6 ^ half,  \
-                                         7 ^ half, 8 ^ half, 9 ^ half, 10 ^ half, 11 ^ half, 12 ^ half, 13 ^ half,    \
-                                         14 ^ half, 15 ^ half), half)
+#define BUTTERFLY(v, half)                                                                                             \
+    butterfly(                                                                                                         \
+        v,                                                                                                             \
+        __builtin_shufflevector(v, v, 0 ^ half, 1 ^ half, 2 ^ half, 3 ^ half, 4 ^ half, 5 ^ half, 6 ^ half, 7 ^ half,  \
+                                8 ^ half, 9 ^ half, 10 ^ half, 11 ^ half, 12 ^ half, 13 ^ half, 14 ^ half, 15 ^ half), \
+        half)
 #else
-#define BUTTERFLY(v, half)                                                                                            \
-    butterfly(v, __builtin_shufflevector(v, v, 0 ^ half, 1 ^ half, 2 ^ half, 3 ^ half, 4 ^ half, 5 ^ half, 6 ^ half,  \
-                                         7 ^ half), half)
+#define BUTTERFLY(v, half)                                                                                             \
+    butterfly(                                                                                                         \
+        v,                                                                                                             \
+        __builtin_shufflevector(v, v, 0 ^ half, 1 ^ half, 2 ^ half, 3 ^ half, 4 ^ half, 5 ^ half, 6 ^ half, 7 ^ half), \
+        half)
 #endif
 
 INLINE vf butterfly(vf v, vf other, size_t half) {
     vf signs;
-    UNROLL for (size_t i = 0; i < LANES; i++) signs[i] = i & half ? -1 : 1;
+    UNROLL_FOR (size_t i = 0; i < LANES; i++) signs[i] = i & half ? -1 : 1;
     return fma_vf(v, signs, other);
 }
 

@@ -1,3 +1,5 @@
+// Included by vector-inl.h, within an instruction set.
+//
 // Products of f32 whose rows lie in panels, PANEL_ROWS of them next to each other, so that a vector holds one element of
 // several rows and meets single numbers of the other factor wherever they lie: nothing else has to be rearranged.
 //
@@ -12,12 +14,21 @@
 #define MOST_VECTORS (PANELS_AT_ONCE * PANEL_VECTORS)
 
 /// Runs the statements with the constant `vectors` = count, 1 <= count <= MOST_VECTORS <= 4.
-#define WITH_VECTORS(count, ...)                                                           \
-    do {                                                                                   \
-        if ((count) == MOST_VECTORS) { const size_t vectors = MOST_VECTORS; __VA_ARGS__; } \
-        else if ((count) == 1) { const size_t vectors = 1; __VA_ARGS__; }                  \
-        else if ((count) == 2) { const size_t vectors = 2; __VA_ARGS__; }                  \
-        else { const size_t vectors = MOST_VECTORS > 3 ? 3 : 1; __VA_ARGS__; }             \
+#define WITH_VECTORS(count, ...)                             \
+    do {                                                     \
+        if ((count) == MOST_VECTORS) {                       \
+            const size_t vectors = MOST_VECTORS;             \
+            __VA_ARGS__;                                     \
+        } else if ((count) == 1) {                           \
+            const size_t vectors = 1;                        \
+            __VA_ARGS__;                                     \
+        } else if ((count) == 2) {                           \
+            const size_t vectors = 2;                        \
+            __VA_ARGS__;                                     \
+        } else {                                             \
+            const size_t vectors = MOST_VECTORS > 3 ? 3 : 1; \
+            __VA_ARGS__;                                     \
+        }                                                    \
     } while (0)
 
 typedef struct {
@@ -44,24 +55,25 @@ typedef enum {
 /// out[i][r] = sum over j of a[i][j] * b[j][r] for i < n.
 INLINE void panel_block(panels out, matrix a, panels b, size_t count, sum_kind kind, size_t n, size_t vectors) {
     vf sums[PANEL_SUMS][MOST_VECTORS];
-    UNROLL for (size_t i = 0; i < n; i++)
-        UNROLL for (size_t v = 0; v < vectors; v++)
+    UNROLL_FOR (size_t i = 0; i < n; i++)
+        UNROLL_FOR (size_t v = 0; v < vectors; v++)
             sums[i][v] = kind == continued_sums ? load(panel_vector(out, i, v), LANES) : (vf)0.0f;
     _Pragma("clang loop unroll_count(4)") for (size_t j = 0; j < count; j++) {
         vf rows[MOST_VECTORS];
-        UNROLL for (size_t v = 0; v < vectors; v++) rows[v] = load(panel_vector(b, j, v), LANES);
-        UNROLL for (size_t i = 0; i < n; i++) {
+        UNROLL_FOR (size_t v = 0; v < vectors; v++) rows[v] = load(panel_vector(b, j, v), LANES);
+        UNROLL_FOR (size_t i = 0; i < n; i++) {
             vf factor = a.start[i * a.row + j * a.column];
-            UNROLL for (size_t v = 0; v < vectors; v++) sums[i][v] = fma_vf(factor, rows[v], sums[i][v]);
+            UNROLL_FOR (size_t v = 0; v < vectors; v++) sums[i][v] = fma_vf(factor, rows[v], sums[i][v]);
         }
     }
-    UNROLL for (size_t i = 0; i < n; i++)
-        UNROLL for (size_t v = 0; v < vectors; v++) {
+    UNROLL_FOR (size_t i = 0; i < n; i++)
+        UNROLL_FOR (size_t v = 0; v < vectors; v++) {
             float *sum = panel_vector(out, i, v);
             store(sum, kind == added_sums ? load(sum, LANES) + sums[i][v] : sums[i][v], LANES);
         }
 }
 
+// clang-format off
 /// The same for `rows` rows of a.
 INLINE void multiply_panels(panels out, matrix a, panels b, size_t rows, size_t count, sum_kind kind, size_t vectors) {
 #define BLOCKS_OF(n)                                                                            \
@@ -75,6 +87,7 @@ INLINE void multiply_panels(panels out, matrix a, panels b, size_t rows, size_t 
     BLOCKS_OF(1);
 #undef BLOCKS_OF
 }
+// clang-format on
 
 static void panel_product(float *sums, size_t sum_size, const float *weight, const float *x, size_t count, size_t rows,
                           size_t columns, bool adds) {
