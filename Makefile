@@ -1,6 +1,6 @@
 # Each target is a thin name for a command that anyone may type.
 PACKAGES := libopenblas-dev libsndfile1-dev libmpg123-dev libsoxr-dev libpng-dev libjpeg-dev libwebp-dev libedit-dev pkg-config \
-	$(if $(shell command -v clang-format),,clang-format)
+	$(if $(shell which clang-format),,clang-format)
 GEMMA4   := .build/release/gemma4
 TINY     := Tests/Goldens/E2B
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
