@@ -107,6 +107,7 @@ struct Serve: AsyncParsableCommand {
             runningSequences: parallel,
             // A recording has several pieces in line; the server counts it as one answer.
             waitingSequences: max(4096, options.answers * 8))
+        Gemma4Command.shareHeaps()
         let server =
             try source.configuration().isEncoder
             ? ModelServer(
