@@ -34,6 +34,10 @@ final class Work: @unchecked Sendable {
     /// Positions at which other prompts have begun to differ from this one: a fork is kept there for the next.
     private var checkpoints: Set<Int> = []
     private var found = 0
+    /// The last work that had come when this one had its first token.
+    var lastArrival: Int?
+    /// Whether a token of the answer has been read.
+    private var hasGoneOn = false
     private var answer = Answer()
     private let clock = ContinuousClock()
     private var arrival = ContinuousClock.now
@@ -67,6 +71,16 @@ final class Work: @unchecked Sendable {
     var isRead: Bool { read == prompt.tokens.count }
     var isReaderBehind: Bool { if case .answer(_, let channel, _) = goal { channel.isFull } else { false } }
     var secondsSinceArrival: Double { arrival.duration(to: clock.now).inSeconds }
+
+    /// Whether an answer of one token waits for prompts that came before that token: they are about to be read, and are no
+    /// less urgent. For two seconds at most, and never again.
+    func waits(for others: [Work]) -> Bool {
+        guard !hasGoneOn, let lastArrival, firstToken.duration(to: clock.now) < .seconds(2) else { return false }
+        return others.contains { other in
+            guard other.id <= lastArrival, other.priority >= priority, !other.isRead else { return false }
+            return other.slices(readsImagesWhole: false) != nil
+        }
+    }
 
     /// Whether all it wants is soft tokens, and they are there.
     var isEncoded: Bool {
@@ -166,7 +180,10 @@ final class Work: @unchecked Sendable {
     var tokensToRead: [Int] { nextTokens + guesses }
 
     /// The chosen tokens have been read.
-    func advanceAnswer() { nextTokens.removeAll(keepingCapacity: true) }
+    func advanceAnswer() {
+        nextTokens.removeAll(keepingCapacity: true)
+        hasGoneOn = true
+    }
 
     /// Takes back the guesses from `count` on; those before were right, and are in the cache already.
     func keepGuesses(_ count: Int) {
