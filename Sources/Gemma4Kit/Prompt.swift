@@ -15,6 +15,10 @@ public struct PromptOptions: Sendable {
     public var tools: [JSONValue]
     /// Most soft tokens of one picture: 70, 140, 280, 560 or 1120; nil takes the processor's configuration.
     public var imageTokens: Int?
+    /// Most pixels of one picture; a larger one is refused before it is decoded. Nil takes the reader's limit, 179 million.
+    public var maxImagePixels: Int?
+    /// Longest recording, in seconds; nil takes six hours.
+    public var maxAudioSeconds: Double?
     /// Opens the media that messages refer to by a path or an address; nil refuses all but data URLs, so that a message
     /// from a stranger opens nothing.
     public var resolver: MediaResolver?
@@ -25,12 +29,16 @@ public struct PromptOptions: Sendable {
 
     public init(
         thinking: Bool = false, preserveThinking: Bool = false, tools: [JSONValue] = [], imageTokens: Int? = nil,
-        resolver: MediaResolver? = nil, addGenerationPrompt: Bool = true, continueFinalMessage: Bool? = nil
+        maxImagePixels: Int? = nil, maxAudioSeconds: Double? = nil, resolver: MediaResolver? = nil,
+        addGenerationPrompt: Bool = true,
+        continueFinalMessage: Bool? = nil
     ) {
         self.thinking = thinking
         self.preserveThinking = preserveThinking
         self.tools = tools
         self.imageTokens = imageTokens
+        self.maxImagePixels = maxImagePixels
+        self.maxAudioSeconds = maxAudioSeconds
         self.resolver = resolver
         self.addGenerationPrompt = addGenerationPrompt
         self.continueFinalMessage = continueFinalMessage
@@ -207,12 +215,12 @@ extension Gemma4Pipeline {
         switch input {
         case .image(let image):
             let processor = try imageProcessor(maxTokens: options.imageTokens)
-            let pixels = try image.pixels()
+            let pixels = try image.pixels(maxPixels: options.maxImagePixels)
             let patches = try processor(width: pixels.width, height: pixels.height, rgb: pixels.rgb)
             return PreparedMedium(medium: .image, pieces: [EncoderInput(patches)])
         case .audio(let audio):
             guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
-            let samples = try audio.samples { notice in
+            let samples = try audio.samples(maxSeconds: options.maxAudioSeconds) { notice in
                 logger.log(level: notice.isWarning ? .warning : .notice, "\(audio.name): \(notice.text)")
             }
             let pieces = soundFeatures.takesAnyLength ? [samples.indices] : AudioSplitter().pieces(of: samples)

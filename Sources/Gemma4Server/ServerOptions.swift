@@ -16,7 +16,11 @@ public struct ServerOptions: Sendable {
     public var fetchedMedia = 16, fetchedBytes = 64 << 20, fetchSeconds = 30
     /// The folder below which messages may name media by `file:` URLs; nil: nowhere.
     public var mediaRoot: URL?
-    /// Longest recording that is transcribed, in seconds; nil: any.
+    /// Most pixels of a picture; a larger one is refused before it is decoded.
+    public var imagePixels = 50_000_000
+    /// Most tokens of a prompt, its media included; nil: as many as the context holds.
+    public var promptTokens: Int?
+    /// Longest recording, in seconds; nil: any that is transcribed, and six hours of others.
     public var recordingSeconds: Double?
     /// Most tokens of one answer; nil: as many as the context holds.
     public var maxTokens: Int?
