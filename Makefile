@@ -84,7 +84,7 @@ $(CLIENTS)/installed: Tests/Clients/requirements.txt
 	$(CLIENTS)/bin/pip install --quiet -r $<
 	touch $@
 
-test-clients: build $(CLIENTS)/installed    ## ask serve what openai's and anthropic's Python packages and a browser ask (needs curl, chromium)
+test-clients: build $(CLIENTS)/installed    ## ask serve what openai's and anthropic's Python packages and a browser ask (needs curl, wrk, chromium)
 	$(CLIENTS)/bin/python Tests/Clients/clients.py --program $(GEMMA4)
 	$(CLIENTS)/bin/python Tests/Clients/page.py --program $(GEMMA4)
 

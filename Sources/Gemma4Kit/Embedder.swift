@@ -79,14 +79,14 @@ public struct Embedder: Sendable {
     ///
     /// - Throws: errors of `embed`.
     package func countedEmbeddings(
-        _ inputs: [EmbeddingInput], task: String? = nil, dimensions: Int? = nil
+        _ inputs: [EmbeddingInput], task: String? = nil, dimensions: Int? = nil, limits: PromptOptions = .init()
     ) async throws -> (vectors: [[Float]], tokenCount: Int) {
         _ = (try prompts(task), try length(dimensions))
         var vectors: [[Float]] = []
         var batch: [Prompt] = []
         var (batchTokens, tokenCount) = (0, 0)
         for input in inputs {
-            let prompt = try await prompt(input, task: task)
+            let prompt = try await prompt(input, task: task, limits: limits)
             if !batch.isEmpty, batchTokens + prompt.tokens.count > Self.tokensPerBatch {
                 vectors += try await embed(batch, dimensions: dimensions)
                 (batch, batchTokens) = ([], 0)
@@ -110,14 +110,16 @@ public struct Embedder: Sendable {
     /// The prompt of an input: `<bos>`, the prompt of the task and the text, or a medium, `<eos>`.
     ///
     /// - Throws: `PromptError`, `MediaError`, `ImageProcessorError`, `ModelInputError`, `CancellationError`.
-    package func prompt(_ input: EmbeddingInput, task: String? = nil) async throws -> Prompt {
+    package func prompt(
+        _ input: EmbeddingInput, task: String? = nil, limits: PromptOptions = .init()
+    ) async throws -> Prompt {
         let instruction = try prompts(task)
         return try await pipeline.preparation.run { [pipeline] in
             func framed(_ piece: RenderedPrompt.Piece, _ media: [PreparedMedium] = []) throws -> Prompt {
                 try pipeline.expand(RenderedPrompt([.control("<bos>"), piece, .control("<eos>")]), media)
             }
             func framed(_ input: MediaInput) throws -> Prompt {
-                let medium = try pipeline.encoderInputs(input, .init())
+                let medium = try pipeline.encoderInputs(input, limits)
                 return try framed(.medium(medium.medium, reference: nil), [medium])
             }
             let prompt =

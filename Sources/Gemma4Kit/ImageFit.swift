@@ -11,7 +11,33 @@ package struct ImageFit: Sendable, Equatable {
     package let budget: Int
 }
 
+/// A picture as the model gets it.
+package struct SeenImage: Sendable {
+    package let fit: ImageFit
+    package let pixels: Pixels
+    /// Side of a patch in pixels, and side in patches of the square that becomes one soft token.
+    package let patchSize, poolingKernelSize: Int
+}
+
 extension Gemma4Pipeline {
+    /// The resized image that the vision tower gets, before its pixels are normalized.
+    ///
+    /// - Parameters:
+    ///   - maxTokens: as for `fit`.
+    ///   - maxPixels: of the picture; nil takes the reader's limit.
+    /// - Throws: `MediaError`, `ImageProcessorError`, `ModelInputError`, `CancellationError`.
+    package func seen(_ image: ImageInput, maxTokens: Int? = nil, maxPixels: Int? = nil) async throws -> SeenImage {
+        try await preparation.run {
+            let processor = try imageProcessor(maxTokens: maxTokens)
+            let pixels = try image.pixels(maxPixels: maxPixels)
+            let resized = try processor.resized(width: pixels.width, height: pixels.height, rgb: pixels.rgb)
+            return SeenImage(
+                fit: try fit(.pixels(pixels), maxTokens: maxTokens),
+                pixels: try Pixels(width: resized.width, height: resized.height, rgb: resized.rgb),
+                patchSize: processor.patchSize, poolingKernelSize: processor.poolingKernelSize)
+        }
+    }
+
     /// Computes the size at which the model gets an image.
     ///
     /// - Parameter maxTokens: 70, 140, 280, 560 or 1120; by default that of the processor's configuration.

@@ -19,10 +19,16 @@ public enum ImageInput: Sendable {
     /// Decodes the image.
     ///
     /// - Throws: `MediaError`.
-    public func pixels() throws -> Pixels {
-        switch self {
-        case .file(let url): try ImageReader().read(url)
-        case .bytes(let data, let name): try ImageReader().read(data, name: name)
+    public func pixels() throws -> Pixels { try pixels(maxPixels: nil) }
+
+    /// Decodes it if its file says that it has at most so many pixels.
+    ///
+    /// - Throws: `MediaError`.
+    package func pixels(maxPixels: Int?) throws -> Pixels {
+        let reader = ImageReader(maxPixels: maxPixels ?? ImageReader.defaultMaxPixels)
+        return switch self {
+        case .file(let url): try reader.read(url)
+        case .bytes(let data, let name): try reader.read(data, name: name)
         case .pixels(let pixels): pixels
         }
     }
@@ -77,17 +83,20 @@ public enum AudioInput: Sendable {
 
     /// Mono samples at 16 kHz.
     ///
-    /// - Parameter notify: called with notices for the user about the recording.
-    /// - Throws: `MediaError`, also if the recording is damaged or longer than six hours.
-    package func samples(_ notify: (MediaNotice) -> Void = { _ in }) throws -> [Float] {
+    /// - Parameters:
+    ///   - maxSeconds: nil: six hours.
+    ///   - notify: called with notices for the user about the recording.
+    /// - Throws: `MediaError`, also if the recording is damaged or longer than the limit.
+    package func samples(maxSeconds: Double? = nil, _ notify: (MediaNotice) -> Void = { _ in }) throws -> [Float] {
+        let limit = min(maxSeconds ?? .infinity, Self.mostSeconds)
         let sound = try open()
         var samples: [Float] = []
         while let block = try sound.readChannels() {
             try Task.checkCancellation()
             samples += block[0]
-            if samples.count > Self.mostSamples {
+            if Double(samples.count) > limit * Double(AudioReader.sampleRate) {
                 throw MediaError(
-                    code: .tooLarge, source: name, expected: "at most 6 hours of sound", found: "more",
+                    code: .tooLarge, source: name, expected: "at most \(Int(limit)) s of sound", found: "more",
                     remedy: "split the recording into shorter files")
             }
         }
@@ -95,5 +104,5 @@ public enum AudioInput: Sendable {
         return samples
     }
 
-    private static let mostSamples = 6 * 3600 * AudioReader.sampleRate
+    private static let mostSeconds = 6.0 * 3600
 }

@@ -15,6 +15,10 @@ public struct PromptOptions: Sendable {
     public var tools: [JSONValue]
     /// Maximum soft tokens per image: 70, 140, 280, 560 or 1120; nil uses the processor's configuration.
     public var imageTokens: Int?
+    /// Maximum pixels of an image; larger ones are rejected before they are decoded. Nil: the reader's limit, 179 million.
+    public var maxImagePixels: Int?
+    /// Maximum duration of a recording, in seconds; nil: six hours.
+    public var maxAudioSeconds: Double?
     /// Opens the media that messages refer to by path or URL; nil rejects all except data URLs, so that untrusted
     /// messages open no files.
     public var resolver: MediaResolver?
@@ -26,12 +30,16 @@ public struct PromptOptions: Sendable {
     /// Options of a prompt; every one has a default.
     public init(
         thinking: Bool = false, preserveThinking: Bool = false, tools: [JSONValue] = [], imageTokens: Int? = nil,
-        resolver: MediaResolver? = nil, addGenerationPrompt: Bool = true, continueFinalMessage: Bool? = nil
+        maxImagePixels: Int? = nil, maxAudioSeconds: Double? = nil, resolver: MediaResolver? = nil,
+        addGenerationPrompt: Bool = true,
+        continueFinalMessage: Bool? = nil
     ) {
         self.thinking = thinking
         self.preserveThinking = preserveThinking
         self.tools = tools
         self.imageTokens = imageTokens
+        self.maxImagePixels = maxImagePixels
+        self.maxAudioSeconds = maxAudioSeconds
         self.resolver = resolver
         self.addGenerationPrompt = addGenerationPrompt
         self.continueFinalMessage = continueFinalMessage
@@ -209,12 +217,12 @@ extension Gemma4Pipeline {
         switch input {
         case .image(let image):
             let processor = try imageProcessor(maxTokens: options.imageTokens)
-            let pixels = try image.pixels()
+            let pixels = try image.pixels(maxPixels: options.maxImagePixels)
             let patches = try processor(width: pixels.width, height: pixels.height, rgb: pixels.rgb)
             return PreparedMedium(medium: .image, pieces: [EncoderInput(patches)])
         case .audio(let audio):
             guard model.configuration.takesSound else { throw ModelInputError(.noTower("audio")) }
-            let samples = try audio.samples { notice in
+            let samples = try audio.samples(maxSeconds: options.maxAudioSeconds) { notice in
                 logger.log(level: notice.isWarning ? .warning : .notice, "\(audio.name): \(notice.text)")
             }
             let pieces = soundFeatures.takesAnyLength ? [samples.indices] : AudioSplitter().pieces(of: samples)

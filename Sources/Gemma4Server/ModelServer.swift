@@ -151,6 +151,7 @@ public struct ModelServer: Sendable {
             }
         } else {
             Page.addRoutes(to: router)
+            router.post("/v1/images/seen", use: seenPicture)
             for (path, answer) in writingRoutes { router.post(path, use: answer) }
             refuse("/v1/embeddings", router, "writes and makes no embeddings; serve EmbeddingGemma 2 for those")
         }

@@ -16,7 +16,11 @@ public struct ServerOptions: Sendable {
     public var fetchedMedia = 16, fetchedBytes = 64 << 20, fetchSeconds = 30
     /// The folder below which messages may name media by `file:` URLs; nil: none.
     public var mediaRoot: URL?
-    /// Maximum duration of a recording, in seconds; nil: unlimited.
+    /// Maximum pixels of an image; larger ones are refused before they are decoded.
+    public var imagePixels = 50_000_000
+    /// Maximum tokens of a prompt, media included; nil: limited by the context only.
+    public var promptTokens: Int?
+    /// Maximum duration of a recording, in seconds; nil: unlimited for transcriptions, six hours otherwise.
     public var recordingSeconds: Double?
     /// Maximum number of tokens of an answer; nil: limited by the context only.
     public var maxTokens: Int?

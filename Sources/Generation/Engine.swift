@@ -324,8 +324,12 @@ package actor Engine {
         let clock = ContinuousClock()
         let start = clock.now
         admit()
-        let decoding = running.filter { !$0.nextTokens.isEmpty && !$0.isReaderBehind }
+        var decoding = running.filter { !$0.nextTokens.isEmpty && !$0.isReaderBehind }
         let prompts = running.compactMap { work in work.slices(readsImagesWhole: model.readsImagesWhole) }
+        // What has come together is read together, in long slices: a pass over few rows takes hardly less than one over many.
+        // What came during a pass has been added only now.
+        for work in decoding where work.lastArrival == nil { work.lastArrival = arrivals }
+        if decoding.allSatisfy({ $0.waits(for: running) }) { decoding = [] }
         guard !decoding.isEmpty || !prompts.isEmpty || !encoders.isEmpty else { return }
         let plan = planner.plan(
             isDecoding: !decoding.isEmpty, prompts: prompts, hasEncoderJob: !encoders.isEmpty, step: totals.steps,

@@ -34,6 +34,10 @@ final class Work: @unchecked Sendable {
     /// Positions at which other prompts diverge from this one; a fork is kept there for later prompts.
     private var checkpoints: Set<Int> = []
     private var found = 0
+    /// The last work that had come when this one had its first token.
+    var lastArrival: Int?
+    /// Whether a token of the answer has been read.
+    private var hasGoneOn = false
     private var answer = Answer()
     private let clock = ContinuousClock()
     private var arrival = ContinuousClock.now
@@ -67,6 +71,16 @@ final class Work: @unchecked Sendable {
     var isRead: Bool { read == prompt.tokens.count }
     var isReaderBehind: Bool { if case .answer(_, let channel, _) = goal { channel.isFull } else { false } }
     var secondsSinceArrival: Double { arrival.duration(to: clock.now).inSeconds }
+
+    /// Whether an answer that has its first token only waits until prompts that arrived before that token are prefilled,
+    /// because their priority is not lower. At most two seconds, and once.
+    func waits(for others: [Work]) -> Bool {
+        guard !hasGoneOn, let lastArrival, firstToken.duration(to: clock.now) < .seconds(2) else { return false }
+        return others.contains { other in
+            guard other.id <= lastArrival, other.priority >= priority, !other.isRead else { return false }
+            return other.slices(readsImagesWhole: false) != nil
+        }
+    }
 
     /// Whether its goal is soft tokens, and all of them are available.
     var isEncoded: Bool {
@@ -166,7 +180,10 @@ final class Work: @unchecked Sendable {
     var tokensToRead: [Int] { nextTokens + guesses }
 
     /// Records that the chosen tokens are in the cache.
-    func advanceAnswer() { nextTokens.removeAll(keepingCapacity: true) }
+    func advanceAnswer() {
+        nextTokens.removeAll(keepingCapacity: true)
+        hasGoneOn = true
+    }
 
     /// Truncates the draft tokens from `count`; those before were accepted and are already in the cache.
     func keepGuesses(_ count: Int) {

@@ -1,8 +1,8 @@
-"""Asks a server what programs ask that were written for OpenAI's and Anthropic's: with their own Python packages and curl.
+"""Asks a server what programs ask that were written for OpenAI's and Anthropic's: with their own Python packages, curl and wrk.
 
     python clients.py --program gemma4 [--model Models/Demo]
 
-Answers are compared with what the program says to the same questions without a server. Needs requirements.txt and curl.
+Answers are compared with what the program says to the same questions without a server. Needs requirements.txt and curl; without wrk its part is left out.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -277,6 +278,82 @@ def many_at_once(server: Server, client: openai.OpenAI) -> None:
         time.sleep(0.1)
 
 
+def slow_readers(server: Server) -> None:
+    """Answers that are taken in sips, more of them than the system holds, are whole, and hold up no others."""
+
+    def body(index: int, **more) -> bytes:
+        return json.dumps({"prompt": f"go {index}", "max_tokens": 1500, "ignore_eos": True, "temperature": 0, **more}).encode()
+
+    def post(index: int) -> str:
+        request = urllib.request.Request(server.url("/v1/completions"), body(index), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=300) as answer:
+            return json.load(answer)["choices"][0]["text"]
+
+    def sip(index: int) -> str:
+        with socket.socket() as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.settimeout(300)
+            line.connect(("127.0.0.1", server.port))
+            sent = body(index, stream=True)
+            head = f"POST /v1/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {len(sent)}\r\n\r\n"
+            line.sendall(head.encode() + sent)
+            got, reads = b"", 0
+            while piece := line.recv(1024):
+                got, reads = got + piece, reads + 1
+                time.sleep(1 if reads < 3 else 0.002)
+        text = ""
+        for event in unchunked(got.partition(b"\r\n\r\n")[2]).decode().split("\n\n"):
+            if event.startswith("data: {"):
+                text += json.loads(event[6:])["choices"][0]["text"]
+        return text
+
+    alone = [post(index) for index in range(4)]
+    assert len(set(alone)) > 1, alone
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        slow = [pool.submit(sip, index) for index in range(4)]
+        time.sleep(0.5)
+        begun = time.monotonic()
+        quick = [pool.submit(post, index) for index in range(4)]
+        assert [one.result() for one in quick] == alone
+        seconds = time.monotonic() - begun
+        assert not any(one.done() for one in slow), "nobody was slow"
+        assert [one.result() for one in slow] == alone
+    print(f"four slow readers; four others beside them had all in {seconds:.1f} s")
+
+
+def unchunked(body: bytes) -> bytes:
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        count = int(size, 16)
+        whole, body = whole + body[:count], body[count + 2 :]
+    return whole
+
+
+def wrk(server: Server) -> None:
+    """As many requests as `wrk` can send: none fails."""
+    program = shutil.which("wrk")
+    if program is None:
+        return print("wrk: left out, it is not installed")
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write("""
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local count = 0
+request = function()
+  count = count + 1
+  return wrk.format(nil, nil, nil, string.format('{"prompt": "go %d", "max_tokens": %d, "temperature": 0}', count % 10, 1 + count % 7))
+end
+""")
+        script.flush()
+        for path, more in [("/health", []), ("/v1/completions", ["-s", script.name])]:
+            call = [program, "-t", "2", "-c", "32", "-d", "5s", "--timeout", "30s", *more, server.url(path)]
+            said = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout
+            rate = float(said.partition("Requests/sec:")[2].split()[0])
+            assert rate > 0 and "Non-2xx" not in said and "Socket errors" not in said, said
+            print(f"wrk: {rate:.0f} requests a second of {path}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--program", default=".build/release/gemma4")
@@ -310,10 +387,13 @@ def main() -> None:
     server = Server(program, given.model)
     try:
         curl(server, caption)
+        urllib.request.install_opener(urllib.request.build_opener())
+        slow_readers(server)
+        wrk(server)
     finally:
         server.end()
     embeddings(program)
-    print("openai, anthropic and curl get what they ask for")
+    print("openai, anthropic, curl and wrk get what they ask for")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,16 @@ class Server:
     def threads(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
 
+    def heaps(self) -> int:
+        """Arenas of glibc beside the first: of each, 64 MiB of addresses are reserved, from a multiple of that on."""
+        size, found = 64 << 20, set()
+        for line in pathlib.Path(f"/proc/{self.process.pid}/maps").read_text().splitlines():
+            fields = line.split()
+            first, last = (int(place, 16) for place in fields[0].split("-"))
+            if len(fields) == 5 and fields[1] == "---p" and last % size == 0 and last - first < size:
+                found.add(last)
+        return len(found)
+
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=60)
@@ -356,8 +366,9 @@ def soak(given: argparse.Namespace) -> None:
                         f"prompts; {measures[-1][1]} descriptors, {measures[-1][2]} threads", flush=True
                     )
         growth = measures[-1][0] / measures[0][0] - 1
-        print(f"memory beside kept prompts {100 * growth:+.2f} % over {given.requests} requests")
+        print(f"memory beside kept prompts {100 * growth:+.2f} % over {given.requests} requests; {server.heaps()} heaps beside the first")
         assert growth <= 0.02, "memory grows"
+        assert server.heaps() < max(2, len(os.sched_getaffinity(0))), "threads take heaps of their own"
         # The connection that asked for the measures may be there still.
         assert measures[-1][1] <= measures[0][1] + 1, "descriptors are left open"
         overload(server)

@@ -7,8 +7,10 @@ Needs requirements.txt and Debian's chromium. Answers are compared with what the
 
 import argparse
 import contextlib
+import json
 import os
 import pathlib
+import re
 import tempfile
 
 from axe_playwright_python.sync_playwright import Axe
@@ -88,7 +90,30 @@ def picture(page: Page, program: str, model: str, look: Look) -> None:
     page.get_by_role("button", name="Ask").click()
     expect(page.locator("#caption")).not_to_be_empty()
     expect(page.locator("#caption .error")).to_have_count(0)
+    seen(page, program, model, 70)
     look("picture")
+
+
+def seen(page: Page, program: str, model: str, budget: int) -> None:
+    """The page shows the picture at the size, and with the grid, of which the program speaks without a server."""
+    answer = run(program, model, "caption", "--explain", "--format", "json", "--image-tokens", str(budget), str(PICTURE))
+    explained = json.loads(answer)["explain"]
+    page.locator("#seen summary").click()
+    expect(page.locator("#grid")).to_be_visible()
+    size = page.evaluate("[grid.width, grid.height]")
+    assert size == [explained["seen_width"], explained["seen_height"]], (size, explained)
+    expect(page.locator("#fit")).to_contain_text(f"{explained['image_tokens']} of at most {budget}")
+    patch, pooled = map(int, re.search(r"patches of (\d+) pixels, (\d+) ×", page.locator("#fit").text_content()).groups())
+    assert size[0] * size[1] == explained["image_tokens"] * (patch * pooled) ** 2
+    # The lines between soft tokens are heavier than those within.
+    row, line = patch * pooled // 2, patch * pooled
+    at = "(x, y) => [...grid.getContext('2d').getImageData(x, y, 1, 1).data]"
+    color = page.evaluate(f"({at})({line}, {row})")
+    assert min(color[0], color[2]) >= 170 and color[1] <= 90, color
+    heavy = page.evaluate(
+        f"[...Array(grid.width).keys()].filter((x) => {{ const c = ({at})(x, 1); return c[0] >= 170 && c[1] <= 90 && c[2] >= 170; }})"
+    )
+    assert heavy == list(range(line, size[0], line)), (heavy, line, size)
 
 
 def chat(page: Page, look: Look) -> None:

@@ -132,7 +132,9 @@ import Tracing
     let body: JSONValue = ["messages": [["role": "user", "content": "one"]], "max_tokens": 5, "temperature": 0]
     let text = try await served.test { client in
         for _ in 0..<2 { _ = try await client.post("/v1/chat/completions", body) }
-        _ = try await client.execute(uri: "/v1/secret/of/somebody", method: .get)
+        for method in [HTTPRequest.Method.get, .init("MADEUP")!] {
+            _ = try await client.execute(uri: "/v1/secret/of/somebody", method: method)
+        }
         return try await client.execute(uri: "/metrics", method: .get).text
     }
     let lines = Set(text.split(separator: "\n").map(String.init))
@@ -142,6 +144,7 @@ import Tracing
     #expect(lines.contains(#"http_request_duration_seconds_bucket{path="/v1/chat/completions",le="+Inf"} 2"#))
     #expect(lines.contains("gemma4_generated_tokens_total 10") && lines.contains("gemma4_answers_running 0"))
     #expect(lines.contains("# TYPE http_requests_total counter") && !text.contains("secret"))
+    #expect(lines.contains(#"http_requests_total{method="other",path="other",status="404"} 1"#), "\(text)")
     #expect(text.components(separatedBy: "# TYPE http_requests_total ").count == 2)
 }
 
@@ -260,4 +263,86 @@ private let certificateKey = """
     }
     let wrong = try Served { $0.certificate = ServerCertificate(chain: chain, key: chain) }
     #expect(throws: CertificateError.self) { try wrong.server.application() }
+}
+
+private let wide = Goldens.folder.appending(path: "attachments/wide.png").path
+
+private func dataURL(_ file: String) throws -> JSONValue {
+    .string("data:image/png;base64," + (try Data(contentsOf: URL(filePath: file)).base64EncodedString()))
+}
+
+@Test func thePageShowsWhatTheModelGets() async throws {
+    let served = try Served()
+    let response = try await served.post(
+        "/v1/images/seen", ["image": try dataURL(wide), "max_soft_tokens": 70])
+    let seen = try response.json
+    let pixels = try ImageInput.file(URL(filePath: wide)).pixels()
+    let fit = try served.pipeline.fit(.pixels(pixels), maxTokens: 70)
+    #expect(seen["width"]?.integer == pixels.width && seen["height"]?.integer == pixels.height)
+    #expect(seen["soft_tokens"]?.integer == fit.softTokens && seen["max_soft_tokens"]?.integer == 70)
+    let image = try #require(seen["image"]?.string)
+    let bytes = [UInt8](try #require(Data(base64Encoded: String(image.dropFirst("data:image/bmp;base64,".count)))))
+    // The pixels of the file are those of which the patches are made.
+    let patches = try served.pipeline.imageProcessor(maxTokens: 70)(
+        width: pixels.width, height: pixels.height, rgb: pixels.rgb)
+    let patch = try #require(seen["patch_size"]?.integer)
+    let line = (fit.seenWidth * 3 + 3) / 4 * 4
+    #expect(bytes.count == 54 + line * fit.seenHeight)
+    for (x, y) in [(0, 0), (patch, 1), (fit.seenWidth - 1, fit.seenHeight - 1)] {
+        let row = y / patch * patches.grid.columns + x / patch
+        let value = row * patch * patch * 3 + (y % patch * patch + x % patch) * 3
+        let stored = 54 + y * line + x * 3
+        let rgb = (0..<3).map { UInt8((patches.values[value + $0] * 255).rounded()) }
+        #expect(rgb == [bytes[stored + 2], bytes[stored + 1], bytes[stored]], "\(x), \(y)")
+    }
+    let refused = try await served.post("/v1/images/seen", ["image": try dataURL(wide), "max_soft_tokens": 71])
+    #expect(refused.status == .badRequest)
+    #expect(try refused.json["error"]?["param"] == "max_soft_tokens")
+}
+
+@Test func picturesAndPromptsHaveLimits() async throws {
+    let question: (JSONValue) -> JSONValue = {
+        ["messages": [["role": "user", "content": $0]], "max_tokens": 1, "temperature": 0]
+    }
+    let picture = question([["type": "image_url", "image_url": ["url": try dataURL(wide)]]])
+    let pixels = try ImageInput.file(URL(filePath: wide)).pixels()
+    for (limit, status) in [(pixels.width * pixels.height, 200), (pixels.width * pixels.height - 1, 400)] {
+        let served = try Served { $0.imagePixels = limit }
+        #expect(try await served.post("/v1/chat/completions", picture).status.code == status)
+        #expect(try await served.post("/v1/images/seen", ["image": try dataURL(wide)]).status.code == status)
+    }
+    let tokens = try await Served().post("/v1/chat/completions", question("one two"))
+    let count = try #require(try tokens.json["usage"]?["prompt_tokens"]?.integer)
+    for (limit, status) in [(count, 200), (count - 1, 400)] {
+        let served = try Served { $0.promptTokens = limit }
+        let answer = try await served.post("/v1/chat/completions", question("one two"))
+        #expect(answer.status.code == status)
+        if status == 400 { #expect(try answer.json["error"]?["code"] == "context_length_exceeded") }
+        let ids: JSONValue = .array((0..<count).map { .integer(2 + $0) })
+        #expect(try await served.post("/v1/completions", ["prompt": ids, "max_tokens": 1]).status.code == status)
+    }
+}
+
+@Test func recordingsHaveALimit() async throws {
+    let sound = try Data(contentsOf: Goldens.folder.appending(path: "attachments/chirp.wav"))
+    let seconds = Double(try AudioInput.bytes(sound).samples().count) / 16_000
+    let part: JSONValue = [
+        "type": "input_audio", "input_audio": ["data": .string(sound.base64EncodedString()), "format": "wav"],
+    ]
+    let question: JSONValue = ["messages": [["role": "user", "content": [part]]], "max_tokens": 1]
+    for (limit, status) in [(seconds + 0.1, 200), (seconds - 0.1, 400)] {
+        let served = try Served { $0.recordingSeconds = limit }
+        #expect(try await served.post("/v1/chat/completions", question).status.code == status)
+        var form = ByteBuffer()
+        form.writeString("--cut\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n")
+        form.writeBytes(sound)
+        form.writeString("\r\n--cut--\r\n")
+        let body = form
+        let transcribed = try await served.test {
+            try await $0.execute(
+                uri: "/v1/audio/transcriptions", method: .post,
+                headers: [.contentType: "multipart/form-data; boundary=cut"], body: body)
+        }
+        #expect(transcribed.status.code == (status == 200 ? 200 : 413))
+    }
 }

@@ -81,8 +81,12 @@ package struct ImageProcessor: Sendable {
         return target.width * target.height / (patchSize * patchSize * poolingKernelSize * poolingKernelSize)
     }
 
+    /// The picture at the size that is cut into patches.
+    ///
     /// - Parameter rgb: `[height, width, 3]`, 8-bit sRGB.
-    package func callAsFunction(width: Int, height: Int, rgb: [UInt8]) throws(ImageProcessorError) -> ImagePatches {
+    package func resized(
+        width: Int, height: Int, rgb: [UInt8]
+    ) throws(ImageProcessorError) -> (width: Int, height: Int, rgb: [UInt8]) {
         let target = try targetSize(width: width, height: height)
         guard rgb.count == width * height * 3 else {
             throw ImageProcessorError(
@@ -91,9 +95,15 @@ package struct ImageProcessor: Sendable {
             )
         }
         let resized = BicubicResize.resize(rgb, width: width, height: height, to: target.width, target.height)
-        let (columns, rows) = (target.width / patchSize, target.height / patchSize)
+        return (target.width, target.height, resized)
+    }
+
+    /// - Parameter rgb: `[height, width, 3]`, 8-bit sRGB.
+    package func callAsFunction(width: Int, height: Int, rgb: [UInt8]) throws(ImageProcessorError) -> ImagePatches {
+        let resized = try resized(width: width, height: height, rgb: rgb)
+        let (columns, rows) = (resized.width / patchSize, resized.height / patchSize)
         return ImagePatches(
-            values: patches(of: resized, columns: columns, rows: rows),
+            values: patches(of: resized.rgb, columns: columns, rows: rows),
             grid: PatchGrid(columns: columns, rows: rows),
             softTokenCount: rows * columns / (poolingKernelSize * poolingKernelSize))
     }

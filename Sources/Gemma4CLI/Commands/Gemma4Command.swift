@@ -42,15 +42,31 @@ struct Gemma4Command: AsyncParsableCommand {
     /// If the address space is limited (`ulimit -v`), all threads share one malloc arena. glibc reserves 64 MiB for
     /// each arena, by default one per thread; if that leaves no room for a thread's stack, libdispatch waits forever.
     private static func spareAddressSpace() {
+        if isAddressSpaceLimited { setHeapLimit(1) }
+    }
+
+    /// Threads share as many heaps as there are cores. By default glibc has eight times as many: threads that come and go leave
+    /// each of them in pieces, and a server grows for a day.
+    static func shareHeaps() {
+        if !isAddressSpaceLimited { setHeapLimit(CInt(clamping: max(2, ProcessInfo.processInfo.activeProcessorCount))) }
+    }
+
+    private static var isAddressSpaceLimited: Bool {
         #if canImport(Glibc)
             var limit = rlimit()
-            guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur < rlim_t.max else {
-                return
-            }
+            return getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 && limit.rlim_cur < rlim_t.max
+        #else
+            false
+        #endif
+    }
+
+    /// For threads that begin later.
+    private static func setHeapLimit(_ count: CInt) {
+        #if canImport(Glibc)
             typealias Function = @convention(c) (CInt, CInt) -> CInt
             guard let mallopt = dlsym(nil, "mallopt") else { return }
             let arenaLimit: CInt = -8  // M_ARENA_MAX of malloc.h, which Swift's Glibc does not import
-            _ = unsafeBitCast(mallopt, to: Function.self)(arenaLimit, 1)
+            _ = unsafeBitCast(mallopt, to: Function.self)(arenaLimit, count)
         #endif
     }
 

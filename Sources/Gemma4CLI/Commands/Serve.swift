@@ -38,6 +38,9 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Most tokens of an answer; default: the context.", valueName: "n"))
     var maxTokens: Int?
 
+    @Option(help: ArgumentHelp("Most tokens of a prompt; default: the context.", valueName: "n"))
+    var maxPrompt: Int?
+
     @Option(help: ArgumentHelp("Think before answering, unless a request says.", valueName: "on|off"))
     var thinking = OnOff.off
 
@@ -46,6 +49,9 @@ struct Serve: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Most megabytes of a recording.", valueName: "n"))
     var maxUpload = 2048
+
+    @Option(help: ArgumentHelp("Most megapixels of a picture.", valueName: "n"))
+    var maxPixels = 50
 
     @Option(help: ArgumentHelp("Longest recording in seconds; default: any.", valueName: "n"))
     var maxSeconds: Int?
@@ -83,8 +89,9 @@ struct Serve: AsyncParsableCommand {
         guard (0...65535).contains(port) else { throw ValidationError("--port: expected 0 to 65535, found \(port)") }
         for (name, value, range) in [
             ("parallel", parallel, 1...1024), ("queue", queue, 0...100_000), ("per-key", perKey ?? 1, 1...(.max)),
-            ("max-tokens", maxTokens ?? 1, 1...(.max)),
+            ("max-tokens", maxTokens ?? 1, 1...(.max)), ("max-prompt", maxPrompt ?? 1, 1...(.max)),
             ("max-body", maxBody, 1...100_000), ("max-upload", maxUpload, 1...1_000_000),
+            ("max-pixels", maxPixels, 1...178),
             ("max-seconds", maxSeconds ?? 1, 1...(.max)), ("grace", grace, 0...86_400),
         ] where !range.contains(value) {
             throw ValidationError("--\(name): expected \(range.lowerBound) to \(range.upperBound), found \(value)")
@@ -100,6 +107,7 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         // A client that disconnects must not end the program.
         signal(SIGPIPE, SIG_IGN)
+        Gemma4Command.shareHeaps()
         let source = try model.path.source()
         let options = try serverOptions(modelName ?? source.name)
         let logger = logger
@@ -134,6 +142,8 @@ struct Serve: AsyncParsableCommand {
         options.answers = parallel + queue
         options.answersPerKey = perKey
         options.maxTokens = maxTokens
+        options.promptTokens = maxPrompt
+        options.imagePixels = maxPixels * 1_000_000
         options.thinking = thinking == .on
         options.bodyBytes = maxBody << 20
         options.uploadBytes = maxUpload << 20

@@ -37,7 +37,7 @@ async function* reply(body, speed, signal) {
   for await (const chunk of events(answer)) {
     if (chunk.usage) {
       const { prompt_tokens: read, completion_tokens: written } = chunk.usage;
-      const rate = written > 1 ? `, ${((written - 1) * 1000 / (last - first)).toFixed(1)} a second` : "";
+      const rate = last - first > 50 ? `, ${((written - 1) * 1000 / (last - first)).toFixed(1)} a second` : "";
       speed.textContent = `${read} tokens read, ${written} written${rate}`;
     }
     const delta = chunk.choices[0]?.delta ?? {};
@@ -178,11 +178,42 @@ const showBudget = () => {
 at("detail").addEventListener("input", showBudget);
 showBudget();
 
+/** The picture as the model gets it, with the patches that it is cut into; of heavier lines each square is a soft token. */
+async function see(image, budget) {
+  const body = JSON.stringify({ image, max_soft_tokens: budget });
+  const seen = await (await ask("v1/images/seen", { method: "POST", body })).json();
+  const resized = new Image();
+  resized.src = seen.image;
+  await resized.decode();
+  const canvas = at("grid");
+  [canvas.width, canvas.height] = [seen.seen_width, seen.seen_height];
+  const context = canvas.getContext("2d");
+  context.drawImage(resized, 0, 0);
+  const { patch_size: patch, pooling_kernel_size: pooled } = seen;
+  for (let side = 0; side < 2; side++) {
+    const [length, across] = side ? [canvas.height, canvas.width] : [canvas.width, canvas.height];
+    for (let place = patch; place < length; place += patch) {
+      const isToken = place / patch % pooled === 0;
+      context.fillStyle = isToken ? "rgb(255 0 255 / 0.7)" : "rgb(255 0 255 / 0.2)";
+      if (side) context.fillRect(0, place, across, 1); else context.fillRect(place, 0, 1, across);
+    }
+  }
+  const patches = `${canvas.width / patch} × ${canvas.height / patch} patches of ${patch} pixels`;
+  const pooling = pooled > 1 ? `, ${pooled} × ${pooled} of them a soft token` : ", each a soft token";
+  const fit = `${seen.width} × ${seen.height} pixels, scaled to ${seen.seen_width} × ${seen.seen_height}: ${patches}${pooling}: `
+    + `${seen.soft_tokens} of at most ${seen.max_soft_tokens}`;
+  at("fit").textContent = fit;
+  canvas.setAttribute("aria-label", `The picture as the model saw it: ${fit}`);
+  at("seen").hidden = false;
+}
+
 let picture;
 async function describe() {
   at("caption").replaceChildren();
+  at("seen").hidden = true;
   at("describe").disabled = true;
   try {
+    await see(picture, budgets[at("detail").value]);
     const content = [{ type: "image_url", image_url: { url: picture } }, { type: "text", text: at("question").value }];
     const body = { messages: [{ role: "user", content }], temperature: 0, mm_processor_kwargs: { max_soft_tokens: budgets[at("detail").value] } };
     for await (const { text } of reply(body, at("shown").querySelector(".speed"))) at("caption").append(text);

@@ -40,12 +40,7 @@ extension AnswerRequest {
             prompt.thinking = try template.flag("enable_thinking") ?? prompt.thinking
         }
         if let processor = try fields.object("mm_processor_kwargs") {
-            let budgets = ProcessorConfiguration.softTokenBudgets
-            prompt.imageTokens = try processor.integer("max_soft_tokens", in: 1...(.max))
-            guard prompt.imageTokens.map(budgets.contains) ?? true else {
-                throw processor.error(
-                    "max_soft_tokens", "one of \(budgets.map(String.init).joined(separator: ", "))")
-            }
+            prompt.imageTokens = try processor.softTokenBudget()
         }
         prompt.continueFinalMessage = try fields.flag("continue_final_message")
         if let count = try fields.integer("top_logprobs", in: 0...20), count > 0 {

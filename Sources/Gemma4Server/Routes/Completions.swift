@@ -21,6 +21,7 @@ extension ModelServer {
         asked.generation.topLogprobs = logprobs ?? 0
         asked.generation.yield(to: context.client)
         let prompts = try Self.prompts(fields, pipeline)
+        for prompt in prompts { try check(prompt) }
         let places = try admission.enter(asked.count * prompts.count, of: context.client)
         let streams = prompts.flatMap { pipeline.generate($0, count: asked.count, options: asked.generation) }
         let style = CompletionWriter.Style(

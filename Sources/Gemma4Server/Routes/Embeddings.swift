@@ -14,7 +14,8 @@ extension ModelServer {
         let (vectors, tokens) = try await HangUp.watching(context.channel) {
             let resolver = try await resolver(for: asked.references, context)
             return try await embedder.countedEmbeddings(
-                try asked.inputs.map { try $0.input(resolver) }, task: asked.task, dimensions: asked.dimensions)
+                try asked.inputs.map { try $0.input(resolver) }, task: asked.task, dimensions: asked.dimensions,
+                limits: .init(maxImagePixels: options.imagePixels, maxAudioSeconds: options.recordingSeconds))
         }
         places.leave()
         let data = vectors.enumerated().map { index, vector -> JSONValue in

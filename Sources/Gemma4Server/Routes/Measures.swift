@@ -15,6 +15,8 @@ struct MeasureRequests: RouterMiddleware {
     let tracer: any Tracer
     let logger: Logger
 
+    private static let methods: Set<HTTPRequest.Method> = [.get, .head, .post, .put, .patch, .delete, .options]
+
     func handle(
         _ request: Request, context: ServerContext, next: (Request, ServerContext) async throws -> Response
     ) async throws -> Response {
@@ -37,12 +39,13 @@ struct MeasureRequests: RouterMiddleware {
         let id = "req_\(WireID.random)"
         response.headers[.init("X-Request-Id")!] = id
         let status = Int(response.status.code)
-        // Unknown paths share one label, to bound the number of time series.
+        // Unknown paths and methods share one label, to bound the number of time series.
         let path = context.endpointPath ?? "other"
+        let method = Self.methods.contains(request.method) ? request.method.rawValue : "other"
         let end: @Sendable (_ isWhole: Bool) -> Void = { [metrics, logger] isWhole in
             let seconds = (ContinuousClock.now - start) / .seconds(1)
             let dimensions = [
-                ("method", request.method.rawValue), ("path", path), ("status", isWhole ? "\(status)" : "cut"),
+                ("method", method), ("path", path), ("status", isWhole ? "\(status)" : "cut"),
             ]
             Counter(label: "http_requests_total", dimensions: dimensions, factory: metrics).increment()
             Metrics.Timer(label: "http_request_duration_seconds", dimensions: [("path", path)], factory: metrics)

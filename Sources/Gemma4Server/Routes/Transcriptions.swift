@@ -75,7 +75,15 @@ extension ModelServer {
 extension TranscriptEvent {
     /// - Throws: `WireError` if the recording exceeds the limit.
     fileprivate func check(_ limit: Double?) throws {
-        guard let limit, case .progress(let place, let whole) = self, whole ?? place > limit else { return }
+        guard let limit else { return }
+        let length =
+            switch self {
+            case .progress(let place, let whole): whole ?? place
+            // Of silence there is no progress.
+            case .end(let report): report.duration
+            case .notice, .segment: 0.0
+            }
+        guard length > limit else { return }
         throw WireError(
             .contentTooLarge, "file: expected a recording of at most \(Int(limit)) s, found a longer one",
             parameter: "file")

@@ -37,6 +37,8 @@ struct AnswerRequest: Sendable {
         count = try fields.integer("n", in: 1...128) ?? 1
         isStreamed = try fields.flag("stream") ?? false
         if try fields.string("service_tier") == "flex" { generation.priority = .batch }
+        prompt.maxImagePixels = options.imagePixels
+        prompt.maxAudioSeconds = options.recordingSeconds
         if try fields.flag("ignore_eos") == true { generation.endsAtStopTokens = false }
     }
 

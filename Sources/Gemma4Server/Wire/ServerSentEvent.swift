@@ -133,6 +133,7 @@ extension ModelServer {
     ) async throws -> Response {
         let places = try admission.enter(asked.count, of: context.client)
         let prompt = try await prompt(asked, context)
+        try check(prompt)
         var options = asked.generation
         options.yield(to: context.client)
         let streams = pipeline.generate(prompt, count: asked.count, options: options)
@@ -146,6 +147,14 @@ extension ModelServer {
             options.resolver = try await resolver(for: asked.messages.references, context)
             return try await pipeline.prompt(asked.messages, options: options)
         }
+    }
+
+    /// - Throws: `WireError` if a prompt has more tokens than this server takes.
+    func check(_ prompt: Prompt) throws(WireError) {
+        guard let limit = options.promptTokens, prompt.tokens.count > limit else { return }
+        throw WireError(
+            .badRequest, "the prompt: expected at most \(limit) tokens, found \(prompt.tokens.count)",
+            code: "context_length_exceeded")
     }
 
     /// Sends the tokens of the streams in the writer's form.
