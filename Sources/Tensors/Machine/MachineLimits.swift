@@ -7,14 +7,6 @@ package struct MachineLimits: Sendable {
     /// f32 multiplications and additions per second of OpenBLAS, all threads together, in units of 10⁹.
     package let sgemmGigaflopsPerSecond: Double
 
-    /// Memory that the system can give without swapping, its cache of files included; all of it where it does not tell.
-    package static var availableBytes: Int {
-        let info = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
-        let line = info.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
-        let kilobytes = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
-        return kilobytes.map { $0 << 10 } ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
-    }
-
     /// The speed of the process's first products, if this is measured before others, beside that of later ones; see
     /// `firstProductShare`.
     package let firstProductShare: Double
