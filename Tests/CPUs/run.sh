@@ -49,8 +49,8 @@ if command -v qemu-aarch64 aarch64-linux-gnu-gcc > /dev/null; then
     link=-static  # qemu finds no libraries of arm64 here
     compile arm64 --target=aarch64-linux-gnu
     try "arm64" qemu-aarch64 -cpu cortex-a53 $out/arm64/kernels neon
-    try "arm64 with dot products" qemu-aarch64 -cpu neoverse-n1 $out/arm64/kernels neon_dotprod
-    try "arm64 with i8mm" qemu-aarch64 -cpu max $out/arm64/kernels neon_i8mm
+    try "arm64 with dot products" qemu-aarch64 -cpu neoverse-n1 $out/arm64/kernels neon-dotprod
+    try "arm64 with i8mm" qemu-aarch64 -cpu max $out/arm64/kernels neon-i8mm
 fi
 
 answer() { "$@" "$program" generate --model Models/Demo --max-tokens 12 --temperature 0 "what is this?"; }
