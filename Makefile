@@ -8,8 +8,9 @@ SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 SWIFT_TEST := swift test -c release -Xswiftc -enable-testing --scratch-path .build-test
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build install test test-tsan fuzz docs goldens bench model-given bench-peers agree-peers test-clients \
-	test-deploy soak-server bench-server media-corpora demo demo-eval format lint clean
+.PHONY: help deps build install deb test-deb sbom test test-tsan test-valgrind test-cpus fuzz docs goldens \
+	bench model-given bench-peers agree-peers test-clients test-deploy soak-server bench-server media-corpora demo demo-eval \
+	format lint clean
 
 help:    ## list the targets
 	@sed -nE 's/^([a-z-]+): .*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -28,6 +29,16 @@ PREFIX ?= /usr/local
 install: build    ## install program, models, man pages and completions: make install [PREFIX=/usr/local] [DESTDIR=]
 	Packaging/install.sh $(GEMMA4) "$(DESTDIR)" "$(PREFIX)"
 
+deb: build    ## build a Debian package: .build-deb/gemma4_VERSION_ARCHITECTURE.deb (needs dpkg-dev, patchelf)
+	Packaging/deb.sh $(GEMMA4) .build-deb
+
+test-deb: deb    ## look at the package with lintian; install, run and remove it in a new Debian (needs root, mmdebstrap)
+	lintian --fail-on error,warning .build-deb/*.deb
+	Packaging/test-deb.sh .build-deb/*.deb
+
+sbom: build    ## list what the program is made of, as CycloneDX: .build/sbom.json
+	python3 Packaging/sbom.py $(GEMMA4) > .build/sbom.json
+
 # The server's tests have a process of their own: in one with all others, timers stopped once, and the tests with them.
 test:    ## run every test, in release mode, and a package that links the library
 	$(SWIFT_TEST) --skip Gemma4ServerTests
@@ -41,6 +52,12 @@ goldens:    ## make the reference values anew (Python, transformers; see Tests/G
 test-tsan:    ## run the tests of the engine under the thread sanitizer
 	TSAN_OPTIONS=suppressions=$(CURDIR)/Tests/tsan.supp GEMMA4_SCHEDULES=$${GEMMA4_SCHEDULES:-1} \
 	swift test --sanitize=thread --scratch-path .build-tsan --filter "EngineTests|GenerationTests|ConversationTests"
+
+test-valgrind:    ## run the kernels, each against the scalar one, under valgrind
+	Tests/CPUs/run.sh valgrind
+
+test-cpus: build    ## emulate CPUs: kernels and answers without AVX2, with AVX2 alone, on arm64 (needs qemu-user, a cross compiler)
+	Tests/CPUs/run.sh $(GEMMA4)
 
 # Swift's driver links libFuzzer with a main of its own; only the compiler is asked for it, and the other library linked.
 FUZZ_LIBRARY = $(shell clang -print-resource-dir)/lib/linux/libclang_rt.fuzzer_no_main-$(shell uname -m).a
@@ -133,5 +150,5 @@ lint:    ## refuse sources that `make format` would change, and public declarati
 	clang-format --dry-run --Werror $(C_FILES)
 
 clean:    ## remove what was built
-	rm -rf .build .build-test .build-tools .build-tsan .build-fuzz .build-peers .build-clients .build-deployment .build-corpora \
-		Tests/Consumer/.build
+	rm -rf .build .build-test .build-tools .build-tsan .build-fuzz .build-deb .build-cpus .build-peers .build-clients \
+		.build-deployment .build-corpora Tests/Consumer/.build

@@ -17,12 +17,24 @@ for shell in bash zsh fish; do
         fish) file=fish/vendor_completions.d/gemma4.fish ;;
     esac
     mkdir -p "$root/share/$(dirname "$file")"
-    "$program" --generate-completion-script $shell > "$root/share/$file"
+    # A shell reads it, none runs it: no first line that names one.
+    "$program" --generate-completion-script $shell | sed '1{/^#!/d}' > "$root/share/$file"
 done
 
 # swift-argument-parser's own tool writes the man pages from what the program says of its commands.
 tools=.build/checkouts/swift-argument-parser
 swift build --package-path $tools --scratch-path .build-tools --product generate-manual >&2
-mkdir -p "$root/share/man/man1"
-.build-tools/debug/generate-manual "$program" --multi-page --output-directory "$root/share/man/man1" >&2
-gzip -9nf "$root"/share/man/man1/*.1
+manuals=$root/share/man/man1
+mkdir -p "$manuals"
+.build-tools/debug/generate-manual "$program" --multi-page --output-directory "$manuals" >&2
+# Named as `man gemma4 embed` and apropos look for them; without empty lines, which groff complains of; of no date but that of
+# the source.
+date=$(LC_ALL=C date -ud "@${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}" '+%B %-d, %Y')
+for page in "$manuals"/*.1; do
+    name=$(basename "$page" .1 | tr . -)
+    sed -e "s/^\.Dd .*/.Dd $date/" -e 's/^$/.Pp/' \
+        -e "0,/^\.Nm/s/^\.Nm.*/.Nm $name/" -e "s/^\.Nm\$/.Nm \"$(echo "$name" | sed 's/-/ /')\"/" "$page" > "$page.new"
+    rm "$page"
+    mv "$page.new" "$manuals/$name.1"
+done
+gzip -9nf "$manuals"/*.1

@@ -22,7 +22,7 @@ public struct EngineLimits: Sendable {
         memoryBytes: Int? = nil, mediaBytes: Int = 256 << 20, runningSequences: Int = 16,
         waitingSequences: Int = 4096, promptTokensPerStep: Int = 512, stepBound: Double = 3
     ) {
-        self.memoryBytes = memoryBytes ?? MachineLimits.availableBytes / 2
+        self.memoryBytes = memoryBytes ?? MemoryLimit.current.availableBytes / 2
         self.mediaBytes = mediaBytes
         self.runningSequences = runningSequences
         self.waitingSequences = waitingSequences

@@ -60,7 +60,7 @@ package final class MappedFile: FileBytes, @unchecked Sendable {
                 .notReadable, file: path, found: "cannot be mapped (\(String(cString: strerror(errno))))",
                 remedy: "Copy it to a local disk, and see whether the address space is limited (ulimit -v).")
         }
-        cachedByteCount = Self.cachedByteCount(of: byteCount, available: MachineLimits.availableBytes)
+        cachedByteCount = Self.cachedByteCount(of: byteCount, available: MemoryLimit.current.availableBytes)
         self.path = path
         self.start = start
         self.descriptor = descriptor

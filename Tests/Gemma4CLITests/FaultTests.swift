@@ -77,6 +77,60 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
         #expect(plain.bytes == other.bytes)
     }
 
+    /// Folders of control groups of version 1 that can be made: of version 2 a parent decides what its children may have.
+    private static let canLimit =
+        access("/sys/fs/cgroup/memory/tasks", W_OK) == 0 && access("/sys/fs/cgroup/cpu/tasks", W_OK) == 0
+
+    /// Runs a line of the shell in a control group of its own.
+    private func limited(_ controller: String, _ limits: [String: Int], _ line: String) async throws -> Program.Outcome
+    {
+        let group = "/sys/fs/cgroup/\(controller)/gemma4-\(UUID())"
+        try FileManager.default.createDirectory(atPath: group, withIntermediateDirectories: false)
+        defer { rmdir(group) }
+        for (name, value) in limits {
+            try "\(value)\n".write(toFile: "\(group)/\(name)", atomically: false, encoding: .utf8)
+        }
+        return try await shell("echo $$ > \(group)/tasks; \(line)")
+    }
+
+    @Test(.enabled(if: canLimit)) func halfACPUChangesNoResult() async throws {
+        let command = "gemma4 score --model \(e2b) --text 'one two three four' --format json"
+        let half = ["cpu.cfs_quota_us": 50_000]
+        let outcome = try await limited("cpu", half, "\(command); gemma4 doctor")
+        let plain = try await shell(command)
+        #expect(plain.status == 0 && outcome.text.hasPrefix(plain.text) && !plain.text.isEmpty, "\(outcome.messages)")
+        #expect(outcome.text.contains(#/threads +1: /#), "\(outcome.text)")
+    }
+
+    /// What a control group leaves is what the machine has: work that needs more is refused, and not killed.
+    @Test(.enabled(if: canLimit)) func aGroupsMemoryIsKnown() async throws {
+        let limit = ["memory.limit_in_bytes": 1 << 30]
+        let report = try await limited("memory", limit, "gemma4 doctor")
+        #expect(report.text.contains(#/free of 1(\.0)? GiB that .*/memory/gemma4-/#), "\(report.text)")
+        let bench = try await limited("memory", limit, "gemma4 bench --synthetic E2B")
+        #expect(bench.status == 64 && bench.messages.contains(#/ GB are available\./#), "\(bench.messages)")
+        let answer = try await limited("memory", limit, "gemma4 generate --model \(e2b) a --max-tokens 3")
+        #expect(answer.status == 0, "\(answer.messages)")
+    }
+
+    // MARK: Time
+
+    private static let faketime = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
+        .map { "\($0)/faketime/libfaketimeMT.so.1" }.first(where: FileManager.default.fileExists)
+
+    /// The clock on the wall jumps by 1.2 hours a second, forward and back: what is measured and waited for is another one.
+    @Test(.enabled(if: faketime != nil), arguments: ["+0 x4000", "-30y x0.001"])
+    func aClockJumps(clock: String) async throws {
+        let command =
+            "transcribe --model \(DemoTests.folder.path) --format json \(DemoTests.folder.path)/samples/clean-001.wav"
+        let plain = try await shell("gemma4 \(command)")
+        let jumping =
+            "env LD_PRELOAD=\(Self.faketime!) FAKETIME='\(clock)' DONT_FAKE_MONOTONIC=1 '\(Program.executable.path)'"
+        let outcome = try await shell("\(jumping) \(command)")
+        #expect(plain.status == 0 && outcome.status == 0, "\(outcome.messages)")
+        #expect(plain.text == outcome.text && !plain.text.isEmpty)
+    }
+
     // MARK: Writing
 
     /// As a user who is not root: root may write anywhere.
@@ -155,6 +209,38 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
         #expect(!FileManager.default.fileExists(atPath: output))
         #expect(try await shell("gemma4 quantize \(DemoTests.folder.path) -o \(output) --type q4_k").status == 0)
         #expect(try await shell("gemma4 inspect \(output)").status == 0)
+    }
+
+    /// `kill -9` after the first of some transcripts: what is there is whole, and `--resume` adds the others.
+    @Test func aCrashLosesNoTranscript() async throws {
+        let directory = try TemporaryDirectory()
+        let samples = "\(DemoTests.folder.path)/samples"
+        let command = ["transcribe", "--model", DemoTests.folder.path, "\(samples)", "-o"]
+        var program = Program()
+        program.arguments = command + ["\(directory.path)/cut"]
+        let process = program.process()
+        (process.standardOutput, process.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice)
+        let ended = AsyncStream<Void> { continuation in process.terminationHandler = { _ in continuation.finish() } }
+        try process.run()
+        func texts(_ name: String) throws -> [String: String] {
+            let folder = "\(directory.path)/\(name)"
+            let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".txt") }
+            return try Dictionary(
+                uniqueKeysWithValues: names.map { ($0, try String(contentsOfFile: "\(folder)/\($0)", encoding: .utf8)) }
+            )
+        }
+        while process.isRunning, (try? texts("cut").isEmpty) ?? true { usleep(200) }
+        kill(process.processIdentifier, SIGKILL)
+        for await _ in ended {}
+        #expect(process.terminationReason == .uncaughtSignal, "it ended before it was killed")
+        let early = try texts("cut")
+        program.arguments = command + ["\(directory.path)/whole"]
+        #expect(try await program.run().status == 0)
+        program.arguments = command + ["\(directory.path)/cut", "--resume"]
+        #expect(try await program.run().status == 0)
+        let whole = try texts("whole")
+        #expect(whole.count > early.count && early.allSatisfy { whole[$0.key] == $0.value })
+        #expect(try texts("cut") == whole)
     }
 
     // MARK: Reading

@@ -188,7 +188,7 @@ struct Bench: AsyncParsableCommand {
             let type = row.shape.rank > 1 ? elementTypes[row.name]! : .bfloat16
             return sum + type.byteCount(row.shape.count)
         }
-        let available = MachineLimits.availableBytes
+        let available = MemoryLimit.current.availableBytes
         guard needed + 1_000_000_000 < available else {
             throw ValidationError(
                 "\(synthetic!) in \(precision.quant?.argument ?? "bf16") needs \(Self.gigabytes(needed)) GB of memory and about 1 GB to work; "

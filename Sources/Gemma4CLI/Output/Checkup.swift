@@ -46,8 +46,11 @@ struct Checkup {
         } else {
             add(.ok, "BLAS core", "\(core)")
         }
-        let (free, all) = (MachineLimits.availableBytes, Int(clamping: ProcessInfo.processInfo.physicalMemory))
-        add(.ok, "memory", "\(InspectionReport.bytes(free)) free of \(InspectionReport.bytes(all))")
+        let memory = MemoryLimit.current
+        let all =
+            memory.group.map { "\(InspectionReport.bytes($0.byteCount)) that \($0.folder) allows" }
+            ?? InspectionReport.bytes(Int(clamping: ProcessInfo.processInfo.physicalMemory))
+        add(.ok, "memory", "\(InspectionReport.bytes(memory.availableBytes)) free of \(all)")
         var limit = rlimit()
         if getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0, limit.rlim_cur <= UInt64(Int.max) {
             add(
@@ -106,7 +109,7 @@ struct Checkup {
             if summary.tokenizer == nil {
                 add(.problem, "tokenizer", "none", "Get tokenizer.json, published beside these weights.")
             }
-            let free = MachineLimits.availableBytes
+            let free = MemoryLimit.current.availableBytes
             if bytes > free {
                 add(
                     .advice, "room",

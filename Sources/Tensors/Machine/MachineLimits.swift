@@ -7,15 +7,6 @@ package struct MachineLimits: Sendable {
     /// f32 multiplications and additions of OpenBLAS on all threads together, in 10⁹ per second.
     package let sgemmGigaflopsPerSecond: Double
 
-    /// Memory available without swapping, including reclaimable page cache; all physical memory if the system does
-    /// not tell.
-    package static var availableBytes: Int {
-        let info = (try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8)) ?? ""
-        let line = info.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
-        let kilobytes = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
-        return kilobytes.map { $0 << 10 } ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
-    }
-
     /// The relative speed of the process's first products, if this is measured before any others; see
     /// `firstProductShare`.
     package let firstProductShare: Double

@@ -29,7 +29,7 @@ package struct ProcessorLimit: Sendable, Equatable {
         if let allowed = Self.allowed(read("/proc/self/status") ?? ""), allowed < count {
             (count, origin) = (allowed, .affinity)
         }
-        for folder in Self.controlGroups(read("/proc/self/cgroup") ?? "", read("/proc/self/mountinfo") ?? "") {
+        for folder in ControlGroups.folders(of: "cpu", read) {
             if let quota = Self.quota(folder, read), quota < count { (count, origin) = (quota, .quota(folder)) }
         }
         (self.count, self.origin) = (count, origin)
@@ -44,42 +44,6 @@ package struct ProcessorLimit: Sendable, Equatable {
             return ends.isEmpty ? sum : sum + max(0, ends.last! - ends[0]) + 1
         }
         return count > 0 ? count : nil
-    }
-
-    /// The folders of the process's cpu control groups, version 2 and 1, and all their ancestors.
-    ///
-    /// Source: cgroups(7), "/proc/[pid]/cgroup"; proc_pid_mountinfo(5).
-    private static func controlGroups(_ groups: String, _ mounts: String) -> [String] {
-        groups.split(separator: "\n").flatMap { line -> [String] in
-            let parts = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
-            guard parts.count == 3 else { return [] }
-            let isSecond = parts[0] == "0" && parts[1].isEmpty
-            guard isSecond || parts[1].split(separator: ",").contains("cpu"),
-                let mount = mount(isSecond ? "cgroup2" : "cgroup", mounts)
-            else { return [] }
-            // In a container the mount may start at the group itself, or the path may be the one outside.
-            let path = String(parts[2])
-            var inside =
-                mount.root == "/" ? path : path.hasPrefix(mount.root) ? String(path.dropFirst(mount.root.count)) : ""
-            inside = inside.contains("..") ? "" : inside
-            let names = inside.split(separator: "/")
-            return (0...names.count).reversed().map {
-                ([mount.folder] + names.prefix($0).map(String.init)).joined(separator: "/")
-            }
-        }
-    }
-
-    /// The mount point of the cpu hierarchy.
-    private static func mount(_ type: String, _ mounts: String) -> (root: String, folder: String)? {
-        for line in mounts.split(separator: "\n") {
-            let fields = line.split(separator: " ")
-            guard let separator = fields.firstIndex(of: "-"), separator > 4, fields.count > separator + 3,
-                fields[separator + 1] == type,
-                type == "cgroup2" || fields[separator + 3].split(separator: ",").contains("cpu")
-            else { continue }
-            return (String(fields[3]), String(fields[4]))
-        }
-        return nil
     }
 
     /// The quota of a group in CPUs, rounded up; nil if it is unlimited.
