@@ -305,5 +305,6 @@ static void weighted_rows(float *out, const float *weights, const float *rows, s
 #include "packed.h"
 #include "integers.h"
 #include "attention_quantized.h"
+#include "attention_rotated.h"
 
 const kernel_set SET = KERNELS(ISA);

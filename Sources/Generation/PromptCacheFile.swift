@@ -76,7 +76,7 @@ package struct PromptCacheFile: Sendable {
 
     fileprivate static let magic = Array("gemma4kv".utf8)
     /// Changes with this format, and with the layout of a page of a type that there was before.
-    fileprivate static let version: UInt64 = 1
+    fileprivate static let version: UInt64 = 2
     fileprivate static let startByteCount = 32
     fileprivate static let headerLimit = 1 << 28
     private static let stateLimit = 16
