@@ -123,31 +123,6 @@ import Testing
         return result
     }
 
-    /// A weight that is much larger than the others does not round them away: what they have in common stays.
-    @Test(arguments: KernelSet.available)
-    func manySmallWeightsKeepTheirShare(set: KernelSet) {
-        let (device, size, count) = (Device(threadCount: 2, kernels: set), 64, 128)
-        let layout = KeyValueBlocks(.rotated, heads: 1, size: size)!
-        var blocks = layout.makeTensor(blocks: count / 16, on: device)
-        var numbers = SeededNumbers(seed: 5)
-        let direction = numbers.floats(size)
-        let length = direction.reduce(0) { $0 + $1 * $1 }.squareRoot()
-        // Scores of about 7 and 0: weights of 1 and e^-7, less than half a step of 1 / 254; those of 127 keys are 0.1.
-        let keys = (0..<count).flatMap { key in direction.map { key == 5 ? 7 * $0 / length : 0 * $0 } }
-        let values = (0..<count).flatMap { key in direction.map { key == 5 ? 0 * $0 : $0 } }
-        let shape: Shape = [count, 1, size]
-        layout.write(Tensor(keys, shape, on: device), Tensor(values, shape, on: device), into: &blocks, at: 0)
-        let segment = KeyValueSegment(positions: 0..<count, blocks: blocks, layout)
-        for queries in [1, 80] {
-            let rows = (0..<queries).flatMap { _ in direction.map { $0 / length } }
-            let found = Tensor(rows, [queries, 1, size], on: device)
-                .attending(to: [segment], visible: [Range<Int>](repeating: 0..<count, count: queries)).toArray()
-            let share = zip(found, direction).reduce(0) { $0 + $1.0 * $1.1 } / length / length
-            let others = Float(count - 1) * exp(-7)
-            #expect(abs(share - others / (1 + others)) < 0.01, "\(share)")
-        }
-    }
-
     /// Whatever the other queries, threads and segments, and what else lies in the blocks, a result is the same to the last bit.
     @Test(arguments: fewBitsCases, fewBits.flatMap { type in KernelSet.available.map { (type, $0) } })
     func fewBitsDependOnTheQueryAlone(test: Case, stored: (type: KeyValueType, set: KernelSet)) {
