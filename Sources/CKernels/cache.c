@@ -37,16 +37,16 @@ typedef struct {
 } bit_field;
 
 static bit_field key_field(size_t c, size_t place) {
-    return (bit_field){(c / 8 * KEYS_TOGETHER + place) * 4, (uint32_t)(c % 8 / 2 * 4 + c % 2 * 16), 15};
+    return (bit_field){(c / 8 * KEYS_TOGETHER + place) * 4, (uint32_t)(c % 4 * 8 + c % 8 / 4 * 4), 15};
 }
 
 static bit_field low_value_field(size_t c, size_t place, size_t size) {
-    return (bit_field){8 * size + c / 32 * 192 + c % 32 * 4, (uint32_t)(place / 2 * 2 + place % 2 * 16), 3};
+    return (bit_field){8 * size + c / 32 * 192 + c % 32 * 4, (uint32_t)(place % 4 * 8 + place / 4 * 2), 3};
 }
 
 static bit_field high_value_field(size_t c, size_t place, size_t size) {
-    const uint32_t turned = (uint32_t)(place / 2 + c % 32 / 16 * 8 + 2) % 16;
-    return (bit_field){8 * size + c / 32 * 192 + 128 + c % 16 * 4, turned + (uint32_t)(place % 2) * 16, 1};
+    const uint32_t bit = (uint32_t)(place / 4 + c % 32 / 16 * 4 + 2) % 8;
+    return (bit_field){8 * size + c / 32 * 192 + 128 + c % 16 * 4, bit + (uint32_t)(place % 4) * 8, 1};
 }
 
 static void write_bits(uint8_t *block, bit_field field, uint32_t bits) {
@@ -113,29 +113,52 @@ void cache_write(uint8_t *block, size_t place, const float *x, size_t size, cach
         write_rotated(block, place, x, size, part);
 }
 
+int8_t cache_level(const uint8_t *block, size_t c, size_t place, size_t size, cache_part part) {
+    if (part == CACHE_keys) return cache_key_levels[read_bits(block, key_field(c, place))];
+    const uint32_t high = read_bits(block, high_value_field(c, place, size));
+    return cache_value_levels[read_bits(block, low_value_field(c, place, size)) | high << 2];
+}
+
+float cache_scale(const uint8_t *block, size_t place, size_t size, cache_part part) {
+    return read_scale(block, 0, place, size, part, CACHE_rotated);
+}
+
 void cache_read(float *out, const uint8_t *block, size_t place, size_t size, cache_part part, cache_type type) {
     for (size_t c = 0; c < size; c++) {
-        float scale = read_scale(block, c, place, size, part, type);
-        if (type == CACHE_q8_0) {
+        const float scale = read_scale(block, c, place, size, part, type);
+        if (type == CACHE_q8_0)
             out[c] = scale * (float)(int8_t)block[q8_0_offset(c, place, size, part)];
-        } else if (part == CACHE_keys) {
-            out[c] = scale * (float)cache_key_levels[read_bits(block, key_field(c, place))] / cache_unit(part);
-        } else {
-            uint32_t code = read_bits(block, low_value_field(c, place, size)) |
-                            read_bits(block, high_value_field(c, place, size)) << 2;
-            out[c] = scale * (float)cache_value_levels[code] / cache_unit(part);
-        }
+        else
+            out[c] = scale * (float)cache_level(block, c, place, size, part) / cache_unit(part);
     }
 }
 
-void quantize_query(int16_t *out, float *scale, int32_t *sum, const float *x, size_t size) {
+void quantize_query(void *out, float *scale, int32_t *sum, const float *x, size_t size, cache_type type) {
+    const float largest = type == CACHE_q8_0 ? 32767 : 127;
     float peak = 0, none = 0;
     for (size_t c = 0; c < size; c++) {
         peak = fabsf(x[c]) > peak ? fabsf(x[c]) : peak;
         none += x[c] * 0;
     }
-    const float inverse = peak >= QUANTIZED_LEAST && none == 0 ? 32767 / peak : 0;
-    *scale = peak / 32767 + none;
+    const float inverse = peak >= QUANTIZED_LEAST && none == 0 ? largest / peak : 0;
+    *scale = peak / largest + none;
     *sum = 0;
-    for (size_t c = 0; c < size; c++) *sum += out[c] = (int16_t)(none == 0 ? nearest(x[c] * inverse) : 0);
+    for (size_t c = 0; c < size; c++) {
+        const int16_t value = (int16_t)(none == 0 ? nearest(x[c] * inverse) : 0);
+        if (type == CACHE_q8_0)
+            ((int16_t *)out)[c] = value;
+        else
+            ((int8_t *)out)[c] = (int8_t)value;
+        *sum += value;
+    }
+}
+
+void interleave_queries(int32_t *panels, const int8_t *queries, size_t rows, size_t size) {
+    for (size_t first = 0; first < rows; first += PANEL_ROWS)
+        for (size_t i = 0; i < size / 4; i++, panels += PANEL_ROWS)
+            for (size_t r = 0; r < PANEL_ROWS; r++) {
+                int32_t four = 0;
+                if (first + r < rows) memcpy(&four, queries + (first + r) * size + 4 * i, sizeof four);
+                panels[r] = four ^ (int32_t)0x80808080;
+            }
 }

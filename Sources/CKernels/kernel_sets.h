@@ -26,7 +26,8 @@ extern const kernel_set neon_kernels, neon_dotprod_kernels, neon_i8mm_kernels;
         .weighted_rows = weighted_rows, \
         .quantize_steps = quantize_steps, .round_to_steps = round_to_steps, .integer_product = integer_product, \
         .attend = attend, .join_softmax = join_softmax, \
-        .attend_f16 = attend_f16, .attend_quantized = attend_quantized, .hadamard = hadamard, .join_rows = join_rows, \
+        .attend_f16 = attend_f16, .attend_quantized = attend_quantized, \
+        .unpack_rotated = unpack_rotated, .attend_rotated_tile = attend_rotated_tile, .hadamard = hadamard, .join_rows = join_rows, \
     }
 // clang-format on
 

@@ -324,15 +324,16 @@ static void attend_f16(float *state, float *scores, const float *queries, const 
     }
 }
 
-static void attend_quantized(float *state, float *scores, const integer_queries *queries, const uint8_t *const *blocks,
-                             const attention_shape *s, cache_type type) {
+static void attend_q8_0(float *state, float *scores, const integer_queries *queries, const uint8_t *const *blocks,
+                        const attention_shape *s) {
     for (size_t r = 0; r < s->rows; r++) {
+        const int16_t *query = (const int16_t *)queries->values + r * s->size;
         float *sums = state + r * s->size, *maximum = state + s->rows * s->size + r, *total = maximum + PANEL_ROWS;
         float largest = *maximum, x[CACHE_SIZE];
         for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
             float score = 0;
-            cache_read(x, blocks[j / KEYS_TOGETHER], j % KEYS_TOGETHER, s->size, CACHE_keys, type);
-            for (size_t c = 0; c < s->size; c++) score += (float)queries->values[r * s->size + c] * x[c];
+            cache_read(x, blocks[j / KEYS_TOGETHER], j % KEYS_TOGETHER, s->size, CACHE_keys, CACHE_q8_0);
+            for (size_t c = 0; c < s->size; c++) score += query[c] * x[c];
             scores[j * PANEL_ROWS + r] = score *= queries->scales[r];
             if (score > largest) largest = score;
         }
@@ -343,9 +344,113 @@ static void attend_quantized(float *state, float *scores, const integer_queries 
         for (int64_t j = s->first_seen[r]; j < s->end_seen[r]; j++) {
             const float weight = expf(scores[j * PANEL_ROWS + r] - shift);
             *total += weight;
-            cache_read(x, blocks[j / KEYS_TOGETHER], j % KEYS_TOGETHER, s->size, CACHE_values, type);
+            cache_read(x, blocks[j / KEYS_TOGETHER], j % KEYS_TOGETHER, s->size, CACHE_values, CACHE_q8_0);
             for (size_t c = 0; c < s->size; c++) sums[c] += weight * x[c];
         }
+    }
+}
+
+/// Rotated keys and values, in blocks or in a tile.
+typedef struct {
+    const uint8_t *const *blocks;  ///< NULL: of the tile
+    const rotated_tile *tile;
+    size_t size;
+} rotated_source;
+
+static int8_t level_at(const rotated_source *s, size_t j, size_t c, cache_part part) {
+    if (s->blocks) return cache_level(s->blocks[j / KEYS_TOGETHER], c, j % KEYS_TOGETHER, s->size, part);
+    return part == CACHE_keys ? s->tile->keys[j * s->size + c] : s->tile->values[c * CACHE_KEYS + j];
+}
+
+static float unit_at(const rotated_source *s, size_t j, cache_part part) {
+    const float *scales = part == CACHE_keys ? s->tile->key_scales : s->tile->value_scales;
+    const float scale =
+        s->blocks ? cache_scale(s->blocks[j / KEYS_TOGETHER], j % KEYS_TOGETHER, s->size, part) : scales[j];
+    return scale / cache_unit(part);
+}
+
+/// One row: `query` is `[size]`, `state` is `[size]` sums.
+static void attend_rotated_row(float *state, float *maximum, float *total, float *scores, const int32_t *query,
+                               float query_scale, const rotated_source *s, int64_t first, int64_t end) {
+    float largest = *maximum;
+    for (int64_t j = first; j < end; j++) {
+        int32_t product = 0;
+        for (size_t c = 0; c < s->size; c++) product += query[c] * level_at(s, (size_t)j, c, CACHE_keys);
+        scores[j] = (float)product * unit_at(s, (size_t)j, CACHE_keys) * query_scale;
+        if (scores[j] > largest) largest = scores[j];
+    }
+    const float shift = largest > -INFINITY ? largest : 0, factor = expf(*maximum - shift);
+    *maximum = largest;
+    *total *= factor;
+    for (size_t c = 0; c < s->size; c++) state[c] *= factor;
+    for (int64_t j = first; j < end; j++) {
+        const float weight = expf(scores[j] - shift), unit = unit_at(s, (size_t)j, CACHE_values);
+        *total += weight;
+        for (size_t c = 0; c < s->size; c++) state[c] += weight * (unit * level_at(s, (size_t)j, c, CACHE_values));
+    }
+}
+
+static void attend_quantized(float *state, float *scores, const integer_queries *queries, const uint8_t *const *blocks,
+                             const attention_shape *s, cache_type type) {
+    if (type == CACHE_q8_0) return attend_q8_0(state, scores, queries, blocks, s);
+    const rotated_source source = {blocks, NULL, s->size};
+    float *maximum = state + s->rows * s->size;
+    for (size_t r = 0; r < s->rows; r++) {
+        int32_t query[CACHE_SIZE];
+        for (size_t c = 0; c < s->size; c++) query[c] = ((const int8_t *)queries->values)[r * s->size + c];
+        attend_rotated_row(state + r * s->size, maximum + r, maximum + PANEL_ROWS + r, scores, query,
+                           queries->scales[r], &source, s->first_seen[r], s->end_seen[r]);
+    }
+}
+
+/// `count` sums of a row, `stride` apart, take up those of other keys.
+static void join_row(float *sums, float *maximum, float *total, size_t stride, const float *other, float their_maximum,
+                     float their_total, size_t count) {
+    const float largest = their_maximum > *maximum ? their_maximum : *maximum,
+                shift = largest > -INFINITY ? largest : 0;
+    const float keep = expf(*maximum - shift), take = expf(their_maximum - shift);
+    for (size_t c = 0; c < count; c++) sums[c * stride] = keep * sums[c * stride] + take * other[c];
+    *total = keep * *total + take * their_total;
+    *maximum = largest;
+}
+
+static void join_rows(float *state, const float *other, size_t size, size_t rows) {
+    for (size_t r = 0; r < rows; r++) {
+        float *maximum = state + rows * size + r;
+        const float *theirs = other + rows * size + r;
+        join_row(state + r * size, maximum, maximum + PANEL_ROWS, 1, other + r * size, theirs[0], theirs[PANEL_ROWS],
+                 size);
+    }
+}
+
+static void unpack_rotated(rotated_tile *tile, size_t first, const uint8_t *block, size_t size) {
+    for (size_t place = 0; place < KEYS_TOGETHER; place++) {
+        const size_t k = first + place;
+        int32_t sum = 0;
+        for (size_t c = 0; c < size; c++)
+            sum += tile->keys[k * size + c] = cache_level(block, c, place, size, CACHE_keys);
+        for (size_t c = 0; c < size; c++)
+            tile->values[c * CACHE_KEYS + k] = cache_level(block, c, place, size, CACHE_values);
+        tile->key_offsets[k] = -128 * sum;
+        tile->key_scales[k] = cache_scale(block, place, size, CACHE_keys);
+        tile->value_scales[k] = cache_scale(block, place, size, CACHE_values);
+    }
+}
+
+static void attend_rotated_tile(float *state, float *scores, const int32_t *queries, const float *query_scales,
+                                const rotated_tile *tile, const attention_shape *s) {
+    const uint8_t *bytes = (const uint8_t *)queries;
+    const rotated_source source = {NULL, tile, s->size};
+    for (size_t r = 0; r < s->rows; r++) {
+        const size_t panel = r / PANEL_ROWS, lane = r % PANEL_ROWS, size = s->size;
+        float *sums = state + panel * (size + 2) * PANEL_ROWS + lane, *maximum = sums + size * PANEL_ROWS;
+        float own[CACHE_SIZE] = {0}, own_maximum = -INFINITY, own_total = 0;
+        int32_t query[CACHE_SIZE];
+        for (size_t c = 0; c < size; c++)
+            query[c] = bytes[((panel * size / 4 + c / 4) * PANEL_ROWS + lane) * 4 + c % 4] - 128;
+        attend_rotated_row(own, &own_maximum, &own_total, scores, query, query_scales[r], &source, s->first_seen[r],
+                           s->end_seen[r]);
+        join_row(sums, maximum, maximum + PANEL_ROWS, PANEL_ROWS, own, own_maximum, own_total, size);
     }
 }
 
@@ -357,18 +462,6 @@ static void hadamard(float *x, size_t size) {
                 x[i] = a + b;
                 x[i + half] = a - b;
             }
-}
-
-static void join_rows(float *state, const float *other, size_t size, size_t rows) {
-    for (size_t r = 0; r < rows; r++) {
-        float *maximum = state + rows * size + r, *total = maximum + PANEL_ROWS;
-        const float *theirs = other + rows * size + r;
-        const float largest = *theirs > *maximum ? *theirs : *maximum, shift = largest > -INFINITY ? largest : 0;
-        const float keep = expf(*maximum - shift), take = expf(*theirs - shift);
-        for (size_t c = 0; c < size; c++) state[r * size + c] = keep * state[r * size + c] + take * other[r * size + c];
-        *total = keep * *total + take * theirs[PANEL_ROWS];
-        *maximum = largest;
-    }
 }
 
 const kernel_set scalar_kernels = KERNELS("scalar");

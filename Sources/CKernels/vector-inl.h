@@ -308,5 +308,6 @@ static void weighted_rows(float *out, const float *weights, const float *rows, s
 #include "packed_product-inl.h"
 #include "integer_product-inl.h"
 #include "attention_quantized-inl.h"
+#include "attention_rotated-inl.h"
 
 const kernel_set SET = KERNELS(ISA);

@@ -77,7 +77,7 @@ package struct PromptCacheFile: Sendable {
 
     fileprivate static let magic = Array("gemma4kv".utf8)
     /// Incremented if this format, or the page layout of an existing type, changes.
-    fileprivate static let version: UInt64 = 1
+    fileprivate static let version: UInt64 = 2
     fileprivate static let startByteCount = 32
     fileprivate static let headerLimit = 1 << 28
     private static let stateLimit = 16

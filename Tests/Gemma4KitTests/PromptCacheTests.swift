@@ -199,10 +199,10 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
             #expect(found == (place < 16 ? .version : .damaged), "byte \(place)")
         }
         var newer = bytes
-        newer[8] = 2
+        newer[8] = 3
         #expect(
             await error(pipeline, try directory.write(newer, to: "newer"))?.description.hasSuffix(
-                "newer: expected version 1, found version 2. Remove the file, or take the gemma4 that wrote it.")
+                "newer: expected version 2, found version 3. Remove the file, or take the gemma4 that wrote it.")
                 == true)
         // A refused file leaves nothing in the cache.
         #expect(await pipeline.statistics.keptBytes == 0)

@@ -57,17 +57,17 @@ typedef struct {
 /// q8_0: int8, one scale for 32 elements.
 ///     i8  keys[size / 2][KEYS_TOGETHER][2], values[size / 16][KEYS_TOGETHER / 2][16][2]
 ///     f16 key_scales[size / 32][KEYS_TOGETHER], value_scales[size / 32][KEYS_TOGETHER]
-/// rotated: vectors after a random rotation, which makes their elements nearly Gaussian; keys in 4 and values in 3
-/// bits, one scale for each vector.  Source: TurboQuant, arXiv 2504.19874.
-///     u32 keys[size / 8][KEYS_TOGETHER], element 2 i + h of 8 in the 4 bits from 4 i + 16 h on
-///     u32 values[size / 32][48]: the low two bits of 32 columns, those of position 2 i + h from bit 2 i + 16 h on; then
-///         the high bits of columns c and 16 + c, those of position 2 i + h at bit (i + 2) % 16 + 16 h and (i + 10) % 16 + 16 h
+/// rotated: vectors after a random rotation, which makes their elements nearly Gaussian; keys in 4 and values in 3 bits,
+/// one scale for each vector.  Source: TurboQuant, arXiv 2504.19874.
+///     u32 keys[size / 8][KEYS_TOGETHER], element 4 h + i of 8 in the 4 bits from 4 h of byte i on
+///     u32 values[size / 32][48]: the low two bits of 32 columns, those of position 4 j + i from bit 2 j of byte i on; then
+///         the high bits of columns c and 16 + c, those of position 4 j + i at bit (j + 2) % 8 and (j + 6) % 8 of byte i
 ///     f16 key_scales[KEYS_TOGETHER], value_scales[KEYS_TOGETHER]
 typedef enum { CACHE_q8_0, CACHE_rotated } cache_type;
 
 /// Most elements of a head in such a cache: a multiple of 32, for `rotated` a power of two.  Sums stay within 32 bits.
 #define CACHE_SIZE 512
-/// Most keys of one call of attend_quantized.
+/// Most keys of one call of attend_quantized and attend_rotated_tile.
 #define CACHE_KEYS 256
 
 static inline __attribute__((always_inline)) size_t cache_block_bytes(size_t size, cache_type type) {
@@ -87,17 +87,31 @@ static inline __attribute__((always_inline)) float cache_unit(cache_part part) {
 /// Quantizes a key or a value (for `rotated`: after the rotation) into position `place` of a block.  A non-finite
 /// element makes every element that shares its scale NaN.
 void cache_write(uint8_t *block, size_t place, const float *x, size_t size, cache_part part, cache_type type);
+/// The level of an element of a rotated block, and the scale of a vector.
+int8_t cache_level(const uint8_t *block, size_t c, size_t place, size_t size, cache_part part);
+float cache_scale(const uint8_t *block, size_t place, size_t size, cache_part part);
 /// Dequantizes position `place` of a block.
 void cache_read(float *out, const uint8_t *block, size_t place, size_t size, cache_part part, cache_type type);
 
-/// Queries quantized to 16 bits: x[r, c] is about values[r, c] * scales[r].
+/// Quantized queries: x[r, c] is about values[r, c] * scales[r].
 typedef struct {
-    const int16_t *values;  ///< [rows, size], at most 32767
+    const void *values;  ///< [rows, size]: int16_t of at most 32767 for q8_0, int8_t of at most 127 for rotated
     const float *scales;
     const int32_t *sums;  ///< of each row's values
 } integer_queries;
 /// |x - value * scale| <= scale * (1/2 + 2^-8); the scale of a row with NaN or infinity is NaN.
-void quantize_query(int16_t *out, float *scale, int32_t *sum, const float *x, size_t size);
+void quantize_query(void *out, float *scale, int32_t *sum, const float *x, size_t size, cache_type type);
+
+/// Keys and values of up to CACHE_KEYS positions of one head of a rotated cache, as bytes: what many queries share.
+typedef struct {
+    int8_t *keys;                      ///< [CACHE_KEYS][size] levels
+    int8_t *values;                    ///< [size][CACHE_KEYS] levels
+    int32_t *key_offsets;              ///< -128 * the sum of a key's levels
+    float *key_scales, *value_scales;  ///< [CACHE_KEYS] each
+} rotated_tile;
+
+/// Panels of the queries' bytes, plus 128, four elements of a row next to each other: `[panels][size / 4][PANEL_ROWS]`.
+void interleave_queries(int32_t *panels, const int8_t *queries, size_t rows, size_t size);
 
 /// Rows of a weight that pack interleaves.
 #define PACKED_ROWS 16
@@ -269,12 +283,20 @@ typedef struct {
     void (*attend_f16)(float *state, float *scores, const float *queries, const uint16_t *const *keys,
                        const uint16_t *const *values, const attention_shape *shape);
     /// The same for quantized keys and values, read in place: KEYS_TOGETHER positions in each of `blocks`; at most
-    /// CACHE_KEYS keys.  Products of queries and keys are exact integers.  Weights are quantized too: in each row the
-    /// largest weight * scale becomes 32767.  With v the largest of |value|, the sums err by keys * 2^-16 * v more than
-    /// those of attend.  A row's result is the same whatever the other rows.  shape->stride has bytes: from one block
-    /// to the next of the same head; what follows these blocks is prefetched.
+    /// CACHE_KEYS keys.  Products of queries and keys are exact integers.  Weights are quantized too: in each row the largest
+    /// weight * scale becomes 32767 for q8_0 and 254 for rotated.  With v the largest of |value|, the sums err by
+    /// keys * 2^-16 * v and keys * 2^-8 * v more than those of attend.  For rotated the rounded weights of any first keys
+    /// add up to what these weights add up to, within one.  A row's result is the same whatever the other rows.
+    /// shape->stride has bytes: from one block to the next of the same head; what follows these blocks is prefetched.
     void (*attend_quantized)(float *state, float *scores, const integer_queries *queries, const uint8_t *const *blocks,
                              const attention_shape *shape, cache_type type);
+    /// Positions `first` to `first` + KEYS_TOGETHER of a tile, from a block.
+    void (*unpack_rotated)(rotated_tile *tile, size_t first, const uint8_t *block, size_t size);
+    /// The same as attend_quantized of a cleared state and then join_rows, to the last bit, for panels of queries, see
+    /// interleave_queries, and a tile of CACHE_rotated.  `state` and `scores` as for attend; `query_scales` has PANEL_ROWS
+    /// for each panel; `keys` is a multiple of KEYS_TOGETHER.
+    void (*attend_rotated_tile)(float *state, float *scores, const int32_t *queries, const float *query_scales,
+                                const rotated_tile *tile, const attention_shape *shape);
     /// x becomes its product with the Hadamard matrix of +1 and -1; `size` is a power of two, at least 32.
     void (*hadamard)(float *x, size_t size);
     /// Adds what other keys gave to the same rows of attend_f16 and attend_quantized.

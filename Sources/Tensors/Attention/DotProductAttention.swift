@@ -4,8 +4,9 @@ extension Tensor {
     /// softmax(queries · keysᵀ) · values over the positions that each query sees; scores are not scaled.
     ///
     /// Panels of queries attend to tiles of keys, with the running maximum and sum of online softmax (Milakov and
-    /// Gimelshein, 2018), so the score matrix is never built. Tiles are copied as f32, once for all queries; a few queries
-    /// read interleaved keys and their values in place, and all queries read quantized keys and values in place. Query head h
+    /// Gimelshein, 2018), so the score matrix is never built. Tiles are copied once for all queries, as f32, or as bytes of
+    /// rotated keys and values; a few queries read interleaved or rotated keys and their values in place, and all queries
+    /// read q8_0 in place. Query head h
     /// reads key-value head ⌊h / (H / G)⌋. Each block of positions has its own softmax, and blocks are joined in order: the
     /// bits of a query's result depend neither on the threads nor on the other queries.
     ///
@@ -74,7 +75,8 @@ private struct DotProductAttention {
     let heads, size, keyValueHeads, sharedCount: Int
     /// The layout of quantized keys and values; nil for f32 and f16.
     let blocks: KeyValueBlocks?
-    /// Whether keys and values are read in place; of f32 and f16 only for rows that fit one panel.
+    /// Whether keys and values are read in place; f16 only for rows that fit one panel, rotated ones for rows that are too
+    /// few to pay for the copy of a tile.
     let readsInPlace: Bool
     let device: Device
     private let kernels: kernel_set
@@ -89,9 +91,10 @@ private struct DotProductAttention {
                 && segments.allSatisfy { $0.heads == keyValueHeads && $0.size == size && $0.blocks == blocks },
             "attending: queries \(queries.shape) to keys \(segments.map(\.keys.shape))")
         (self.heads, self.size, self.keyValueHeads, self.blocks) = (heads, size, keyValueHeads, blocks)
+        let rowCount = visible.count * (heads / keyValueHeads)
         readsInPlace =
-            blocks != nil
-            || visible.count * (heads / keyValueHeads) <= panelRows && segments.allSatisfy(\.isInterleaved)
+            blocks.map { $0.type == CACHE_q8_0 || rowCount <= attentionRows }
+            ?? (rowCount <= panelRows && segments.allSatisfy(\.isInterleaved))
         self.queries = queries.floats
         self.visible = visible
         self.segments = segments.sorted { $0.positions.lowerBound < $1.positions.lowerBound }
@@ -107,10 +110,13 @@ private struct DotProductAttention {
     /// Positions p with the same ⌊p / blockKeys⌋ have a softmax of their own: few enough that threads find work, many enough
     /// that joining costs little.
     /// Of small heads, which only towers have, four tiles: no one waits for the joining of a few.
-    private var blockKeys: Int { size <= 64 ? 4 * tileKeys : max(128, size / 2 / keysTogether * keysTogether) }
+    private var blockKeys: Int { size <= 64 && !isRotated ? 4 * tileKeys : rotatedBlockKeys }
+    private var rotatedBlockKeys: Int { max(128, size / 2 / keysTogether * keysTogether) }
+    private var isRotated: Bool { blocks?.type == CACHE_rotated }
     /// Keys that are copied at once: with the values, as f32, they lie in the second-level cache, beside the panels.
-    /// Quantized: as many as one call of the kernel takes at little cost.
+    /// q8_0: as many as one call of the kernel takes at little cost. Rotated: a block, whose weights share a step.
     private var tileKeys: Int {
+        if isRotated { return rotatedBlockKeys }
         if size <= 64 { return 144 }
         return blocks != nil ? 128 : min(128, max(1, 16_384 / size / keysTogether) * keysTogether)
     }
@@ -145,7 +151,7 @@ private struct DotProductAttention {
         guard let blocks, integerQueries == nil else { return attend(into: out) }
         device.withScratch(IntegerQueries.scratchCount(rows: rowCount * keyValueHeads, size: size)) { scratch in
             var attention = self
-            let integers = IntegerQueries(rows: rowCount * keyValueHeads, size: size, scratch: scratch)
+            let integers = IntegerQueries(rows: rowCount * keyValueHeads, size: size, blocks.type, scratch: scratch)
             attention.integerQueries = integers
             device.threads.parallelFor(rowCount * keyValueHeads, grain: 8) { range in
                 withUnsafeTemporaryAllocation(of: Float.self, capacity: size) { query in
@@ -175,6 +181,9 @@ private struct DotProductAttention {
         let states = (min(rowsTogether, rowCount) + panelRows - 1) / panelRows * stateCount
         let seen = seen(by: 0..<rowCount)
         let blocks = seen.lowerBound / blockKeys..<(seen.upperBound - 1) / blockKeys + 1
+        if isRotated && !readsInPlace {
+            return attendToRotatedTiles((0..<items).map(item), states: states, blocks, into: out)
+        }
         if !readsInPlace && items >= 3 * keyValueHeads {
             return attendToSharedTiles((0..<items).map(item), states: states, blocks, into: out)
         }
@@ -237,6 +246,88 @@ private struct DotProductAttention {
             device.threads.parallelFor(items.count) { range in
                 write(all + range.lowerBound * states, items[range.lowerBound], into: out)
             }
+        }
+    }
+
+    /// The same of rotated keys and values, whose tiles are bytes; a tile is a block.
+    private func attendToRotatedTiles(
+        _ items: [Item], states: Int, _ blocks: Range<Int>, into out: UnsafeMutablePointer<Float>
+    ) {
+        let tileCount = RotatedTile.count(size: size)
+        let together = max(1, min(blocks.count, sharedCount / (keyValueHeads * tileCount)))
+        let seen = seen(by: 0..<rowCount)
+        device.withScratch(items.count * states + together * keyValueHeads * tileCount) { all in
+            let tiles = all + items.count * states
+            for first in stride(from: blocks.lowerBound, to: blocks.upperBound, by: together) {
+                let some = first..<min(first + together, blocks.upperBound)
+                func tile(_ block: Int, _ head: Int) -> RotatedTile {
+                    RotatedTile(size: size, at: tiles + (head * together + block - first) * tileCount)
+                }
+                device.threads.parallelFor(some.count * keyValueHeads) { range in
+                    for index in range {
+                        let (block, head) = (some.lowerBound + index / keyValueHeads, index % keyValueHeads)
+                        for positions in self.tiles(of: positions(of: block), seen) {
+                            unpack(positions, head, into: tile(block, head))
+                        }
+                    }
+                }
+                let panels = items[0].panels
+                let scratchCount = panels * (panelCount / 4 + panelRows) + tileKeys * attentionRows
+                device.parallelFor(items.count, scratch: scratchCount) { index, scratch in
+                    let (item, state) = (items[index], all + index * states)
+                    if first == blocks.lowerBound { clear(state, item) }
+                    let (scales, scores) = (
+                        scratch + panels * panelCount / 4, scratch + panels * (panelCount / 4 + panelRows)
+                    )
+                    scratch.withMemoryRebound(to: Int32.self, capacity: panels * panelCount / 4) { queries in
+                        let firstRow = item.keyValueHead * rowCount
+                        integerQueries!.interleave(
+                            firstRow + item.rows.lowerBound..<firstRow + item.rows.upperBound, into: queries, scales)
+                        for block in some where sees(item.rows, positions(of: block)) {
+                            var tile = tile(block, item.keyValueHead).tile
+                            for positions in self.tiles(of: positions(of: block), seen) {
+                                for panel in stride(from: 0, to: item.panels, by: panelsTogether) {
+                                    guard var shape = shape(of: item.panels(from: panel), positions) else { continue }
+                                    shape.keys = (positions.count + keysTogether - 1) / keysTogether * keysTogether
+                                    kernels.attend_rotated_tile(
+                                        state + panel * stateCount, scores, queries + panel * panelCount / 4,
+                                        scales + panel * panelRows, &tile, &shape)
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            device.threads.parallelFor(items.count) { range in
+                for index in range { write(all + index * states, items[index], into: out) }
+            }
+        }
+    }
+
+    /// Makes bytes of one head's keys and values of some positions.
+    private func unpack(_ positions: Range<Int>, _ head: Int, into tile: RotatedTile) {
+        var tile = tile.tile
+        for index in 0..<(positions.count + keysTogether - 1) / keysTogether {
+            let (segment, first) = segment(holding: index, of: positions)
+            kernels.unpack_rotated(&tile, index * keysTogether, segment.fewBits(at: first, head: head), size)
+        }
+    }
+
+    /// A tile of rotated keys and values in scratch memory.
+    private struct RotatedTile {
+        let tile: rotated_tile
+
+        /// Elements of the scratch memory.
+        static func count(size: Int) -> Int { Int(CACHE_KEYS) * (size / 2 + 3) }
+
+        init(size: Int, at start: UnsafeMutablePointer<Float>) {
+            let keys = Int(CACHE_KEYS)
+            let bytes = UnsafeMutableRawPointer(start).assumingMemoryBound(to: Int8.self)
+            let numbers = start + keys * size / 2
+            tile = rotated_tile(
+                keys: bytes, values: bytes + keys * size,
+                key_offsets: UnsafeMutableRawPointer(numbers).assumingMemoryBound(to: Int32.self),
+                key_scales: numbers + keys, value_scales: numbers + 2 * keys)
         }
     }
 
@@ -504,6 +595,9 @@ private struct DotProductAttention {
             kernels.deinterleave(
                 out + item.keyValueHead * group * size, state, state + panelCount + panelRows, rowShape,
                 rows.lowerBound, rows.count)
+            if let rotation = blocks?.rotation {
+                for row in rows { rotation.undo(on: out + offset(of: row, item.keyValueHead), kernels) }
+            }
         }
     }
 }

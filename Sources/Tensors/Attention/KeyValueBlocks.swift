@@ -58,32 +58,50 @@ struct KeyValueBlocks: Sendable, Hashable {
     }
 }
 
-/// Queries quantized to 16 bits, after the rotation of the keys: the operand of kernels that read blocks.
+/// Quantized queries, after the rotation of the keys: the operand of kernels that read blocks.
 struct IntegerQueries {
-    private let values: UnsafeMutablePointer<Int16>
+    private let values: UnsafeMutableRawPointer
     private let scales: UnsafeMutablePointer<Float>
     private let sums: UnsafeMutablePointer<Int32>
     private let size: Int
+    private let type: cache_type
+
+    /// 16 bits for q8_0, 8 for rotated.
+    private var rowByteCount: Int { type == CACHE_q8_0 ? 2 * size : size }
 
     /// Elements that `scratch` must have room for.
     static func scratchCount(rows: Int, size: Int) -> Int { rows * (size + 1) / 2 + 2 * rows }
 
-    init(rows: Int, size: Int, scratch: UnsafeMutablePointer<Float>) {
-        self.size = size
+    init(rows: Int, size: Int, _ type: cache_type, scratch: UnsafeMutablePointer<Float>) {
+        (self.size, self.type) = (size, type)
         let raw = UnsafeMutableRawPointer(scratch)
         scales = scratch
         sums = (raw + rows * 4).bindMemory(to: Int32.self, capacity: rows)
-        values = (raw + rows * 8).bindMemory(to: Int16.self, capacity: rows * size)
+        values = raw + rows * 8
     }
 
     /// - Parameter query: `[size]`; becomes what the rotation makes of it.
     func set(_ row: Int, _ query: UnsafeMutablePointer<Float>, _ rotation: RandomRotation?, _ kernels: kernel_set) {
         rotation?.apply(to: query, kernels)
-        quantize_query(values + row * size, scales + row, sums + row, query, size)
+        quantize_query(values + row * rowByteCount, scales + row, sums + row, query, size, type)
     }
 
     func rows(from row: Int) -> integer_queries {
-        integer_queries(values: values + row * size, scales: scales + row, sums: sums + row)
+        integer_queries(values: values + row * rowByteCount, scales: scales + row, sums: sums + row)
+    }
+
+    /// Rows of a rotated cache as panels, and their scales, with zeros for the rows that the last panel lacks.
+    ///
+    /// - Parameters:
+    ///   - panels: room for `[panels, size / 4, panelRows]`.
+    ///   - panelScales: room for `[panels, panelRows]`.
+    func interleave(
+        _ rows: Range<Int>, into panels: UnsafeMutablePointer<Int32>, _ panelScales: UnsafeMutablePointer<Float>
+    ) {
+        let first = values + rows.lowerBound * rowByteCount
+        interleave_queries(panels, first.assumingMemoryBound(to: Int8.self), rows.count, size)
+        panelScales.update(repeating: 0, count: (rows.count + Int(PANEL_ROWS) - 1) / Int(PANEL_ROWS) * Int(PANEL_ROWS))
+        panelScales.update(from: scales + rows.lowerBound, count: rows.count)
     }
 }
 
