@@ -119,32 +119,6 @@ func whatASequenceGetsDoesNotDependOnItsNeighbors(variant: String) async throws 
     #expect(statistics.cachedTokens > 0)
 }
 
-/// Prompts that arrive together are prefilled in long slices before the first answer continues.
-@Test func promptsThatComeTogetherAreReadTogether() async throws {
-    let pipeline = try open("E2B", .init(promptTokensPerStep: 16))
-    let hasBegun = Mutex(false)
-    let generated = Mutex<[Int]>([])
-    var streams: [TokenStream] = []
-    for index in 0..<4 {
-        var options = GenerationOptions(sampling: .greedy, maxTokens: 20)
-        options.endsAtStopTokens = false
-        options.onPrefill = { [engine = pipeline.engine] read, whole in
-            let isFirst = hasBegun.withLock { begun in
-                defer { begun = true }
-                return !begun
-            }
-            // The others come while the first slice is read.
-            if isFirst { Thread.sleep(forTimeInterval: 0.5) }
-            guard read == whole else { return }
-            let tokens = engine.assumeIsolated { $0.statistics.generatedTokens }
-            generated.withLock { $0.append(tokens) }
-        }
-        streams.append(pipeline.generate(Prompt(tokens: (0..<48).map { 100 + index * 50 + $0 }), options: options))
-    }
-    for stream in streams { #expect(try await stream.answer().tokens.count == 20) }
-    #expect(generated.withLock { $0 } == [0, 1, 2, 3])
-}
-
 /// The shared prefix of simultaneous prompts is prefilled once.
 @Test func simultaneousPromptsShareTheirBeginning() async throws {
     let pipeline = try open("E2B")

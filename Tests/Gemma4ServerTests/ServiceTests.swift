@@ -144,7 +144,7 @@ import Tracing
     #expect(lines.contains(#"http_request_duration_seconds_bucket{path="/v1/chat/completions",le="+Inf"} 2"#))
     #expect(lines.contains("gemma4_generated_tokens_total 10") && lines.contains("gemma4_answers_running 0"))
     #expect(lines.contains("# TYPE http_requests_total counter") && !text.contains("secret"))
-    #expect(lines.contains(#"http_requests_total{method="other",path="other",status="404"} 1"#), "\(text)")
+    #expect(lines.contains(#"http_requests_total{method="other",path="NotFound",status="404"} 1"#), "\(text)")
     #expect(text.components(separatedBy: "# TYPE http_requests_total ").count == 2)
 }
 
