@@ -113,24 +113,6 @@ private func shell(_ line: String, in directory: String? = nil) async throws -> 
         #expect(answer.status == 0, "\(answer.messages)")
     }
 
-    // MARK: Time
-
-    private static let faketime = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu"]
-        .map { "\($0)/faketime/libfaketimeMT.so.1" }.first(where: FileManager.default.fileExists)
-
-    /// The clock on the wall jumps by 1.2 hours a second, forward and back: what is measured and waited for is another one.
-    @Test(.enabled(if: faketime != nil), arguments: ["+0 x4000", "-30y x0.001"])
-    func aClockJumps(clock: String) async throws {
-        let command =
-            "transcribe --model \(DemoTests.folder.path) --format json \(DemoTests.folder.path)/samples/clean-001.wav"
-        let plain = try await shell("gemma4 \(command)")
-        let jumping =
-            "env LD_PRELOAD=\(Self.faketime!) FAKETIME='\(clock)' DONT_FAKE_MONOTONIC=1 '\(Program.executable.path)'"
-        let outcome = try await shell("\(jumping) \(command)")
-        #expect(plain.status == 0 && outcome.status == 0, "\(outcome.messages)")
-        #expect(plain.text == outcome.text && !plain.text.isEmpty)
-    }
-
     // MARK: Writing
 
     /// As a user who is not root: root may write anywhere.

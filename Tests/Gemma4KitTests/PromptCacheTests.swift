@@ -216,7 +216,7 @@ private func messages(_ variant: String, _ question: String) -> (messages: [Chat
         let pipeline = try open("E2B")
         func file(_ header: JSONValue) throws -> String {
             let text = Array(header.json.utf8)
-            let numbers = [1, UInt64(text.count), text.withUnsafeBytes { XXH64.hash($0) }]
+            let numbers = [2, UInt64(text.count), text.withUnsafeBytes { XXH64.hash($0) }]
             let start =
                 Array("gemma4kv".utf8)
                 + numbers.flatMap { number in (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) } }
