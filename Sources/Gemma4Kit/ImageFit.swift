@@ -11,7 +11,7 @@ package struct ImageFit: Sendable, Equatable {
     package let budget: Int
 }
 
-/// A picture as the model gets it.
+/// An image as the vision tower gets it.
 package struct SeenImage: Sendable {
     package let fit: ImageFit
     package let pixels: Pixels

@@ -21,7 +21,7 @@ public enum ImageInput: Sendable {
     /// - Throws: `MediaError`.
     public func pixels() throws -> Pixels { try pixels(maxPixels: nil) }
 
-    /// Decodes it if its file says that it has at most so many pixels.
+    /// Decodes the image unless its header declares more than `maxPixels` pixels.
     ///
     /// - Throws: `MediaError`.
     package func pixels(maxPixels: Int?) throws -> Pixels {

@@ -4,7 +4,7 @@ import Gemma4Kit
 import Hummingbird
 
 extension ModelServer {
-    /// `POST /v1/images/seen`: a picture as the model gets it, for the page. OpenAI has no such thing.
+    /// `POST /v1/images/seen`: the resized image that the vision tower gets, for the web page. Not part of OpenAI's API.
     ///
     /// `image` is a data URL, the id of a file, or an address that media may come from; `max_soft_tokens` as in
     /// `mm_processor_kwargs`.
@@ -32,7 +32,7 @@ extension ModelServer {
 }
 
 extension RequestFields {
-    /// Most soft tokens of a picture; nil where the model decides.
+    /// Maximum soft tokens per image; nil: the model's default.
     func softTokenBudget() throws(WireError) -> Int? {
         let budgets = ProcessorConfiguration.softTokenBudgets
         let budget = try integer("max_soft_tokens", in: 1...(.max))
@@ -44,7 +44,7 @@ extension RequestFields {
 }
 
 extension Pixels {
-    /// As a file that every browser shows and that takes no compressor: 24 bits a pixel, the upper row first.
+    /// An uncompressed BMP file, 24 bits per pixel, top row first.
     ///
     /// Source: https://learn.microsoft.com/windows/win32/gdi/bitmap-storage.
     var bmp: Data {

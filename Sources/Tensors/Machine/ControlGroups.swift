@@ -1,6 +1,6 @@
 /// The control groups that a process is in.
 enum ControlGroups {
-    /// The folders of the process's groups of one controller, of version 2 and 1, and all that they lie in.
+    /// The folders of the process's groups of one controller, version 2 and 1, and all their ancestors.
     ///
     /// Source: cgroups(7), "/proc/[pid]/cgroup"; proc_pid_mountinfo(5).
     ///
@@ -14,7 +14,7 @@ enum ControlGroups {
             guard isSecond || parts[1].split(separator: ",").contains(Substring(controller)),
                 let mount = mount(isSecond ? nil : controller, mounts)
             else { return [] }
-            // In a container the mount may begin at the group itself, or the path may be that outside.
+            // In a container the mount may start at the group itself, or the path may be the one outside.
             let path = String(parts[2])
             var inside =
                 mount.root == "/" ? path : path.hasPrefix(mount.root) ? String(path.dropFirst(mount.root.count)) : ""
@@ -26,7 +26,7 @@ enum ControlGroups {
         }
     }
 
-    /// Where the hierarchy of a controller is mounted, or for nil that of version 2.
+    /// The mount point of a controller's hierarchy; nil: of version 2.
     private static func mount(_ controller: String?, _ mounts: String) -> (root: String, folder: String)? {
         for line in mounts.split(separator: "\n") {
             let fields = line.split(separator: " ")
