@@ -326,8 +326,8 @@ package actor Engine {
         admit()
         var decoding = running.filter { !$0.nextTokens.isEmpty && !$0.isReaderBehind }
         let prompts = running.compactMap { work in work.slices(readsImagesWhole: model.readsImagesWhole) }
-        // What has come together is read together, in long slices: a pass over few rows takes hardly less than one over many.
-        // What came during a pass has been added only now.
+        // Prompts that arrived together are prefilled in long slices before their answers continue, because a pass over few
+        // rows takes hardly less than one over many. Arrivals during a pass are known only after it.
         for work in decoding where work.lastArrival == nil { work.lastArrival = arrivals }
         if decoding.allSatisfy({ $0.waits(for: running) }) { decoding = [] }
         guard !decoding.isEmpty || !prompts.isEmpty || !encoders.isEmpty else { return }
