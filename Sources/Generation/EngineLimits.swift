@@ -13,6 +13,8 @@ public struct EngineLimits: Sendable {
     /// Maximum prompt tokens per step.
     public var promptTokensPerStep: Int
     /// The maximum duration of a step, as a multiple of that of decoding the running answers alone.
+    /// Exception: if all running answers have only their first token, they wait once, at most two seconds, until prompts
+    /// that arrived before that token are prefilled.
     public var stepBound: Double
     /// Whether all draft tokens are verified, whatever that costs on this machine.
     package var verifiesAllGuesses = false
